@@ -1,0 +1,1 @@
+"""Train adversarial defenses, attack them, and tell the truth about the result."""

@@ -1,0 +1,122 @@
+"""What an attacker may do to an image, and the check that an attack did no more."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robust.errors import ConfigError
+from robust.types import Images, Norm
+
+# Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
+_SLACK = 1e-6
+
+
+class ThreatModelViolation(RuntimeError):
+    """An attack returned images that its threat model forbids."""
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """All images of [0, 1] within ``eps`` of the clean one.
+
+    Args:
+        norm: ``Linf`` (largest change of a value), ``L2`` (Euclidean, over all values of an image)
+            or ``L0`` (number of pixels changed in any channel).
+        eps: Radius, not negative; pixel units for ``Linf`` and ``L2``, pixels for ``L0``.
+
+    Raises:
+        ConfigError: If ``norm`` is unknown or ``eps`` is negative or no number.
+    """
+
+    norm: Norm = "Linf"
+    eps: float = 8 / 255
+
+    def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise ConfigError(
+                f"Expected `norm` to be one of {', '.join(get_args(Norm))}, but got {self.norm!r}."
+            )
+        if not self.eps >= 0:
+            raise ConfigError(
+                f"Expected `eps` to be non-negative, but got {self.eps}. "
+                "Give it in pixel units, such as 8/255."
+            )
+
+    @property
+    def limit(self) -> float:
+        """The largest distance that counts as within ``eps``: float32's rounding is forgiven."""
+        return self.eps * (1 + _SLACK) + _SLACK
+
+    def distance(self, x: Images, x_adv: Images) -> Float[Tensor, " n"]:
+        """Distance of each pair of images in this norm, in float64."""
+        return distance(x, x_adv, self.norm)
+
+    def project(self, x: Images, x_adv: Images) -> Images:
+        """Images of the threat model near ``x_adv``: ``L2`` along the line to ``x``, then clipped.
+
+        Raises:
+            ConfigError: For ``L0``, where attacks keep their own count of pixels.
+        """
+        if self.norm == "L0":
+            raise ConfigError(
+                "Expected `norm` Linf or L2 to project onto, but got L0, where attacks count pixels."
+            )
+        if self.norm == "Linf":
+            return torch.clamp(x_adv, x - self.eps, x + self.eps).clamp(0, 1)
+        delta = x_adv - x
+        norms = delta.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
+        scale = (self.eps / norms).clamp_max(1).view(-1, 1, 1, 1)
+        return (x + delta * scale).clamp(0, 1)
+
+    def check(self, x: Images, x_adv: Images, attack: str, *, budget: bool = True) -> None:
+        """Verify in float64 what an attack returned.
+
+        Args:
+            x: Clean images.
+            x_adv: What the attack made of them.
+            attack: Its name in the suite, for the message.
+            budget: Whether the attack promises to stay within ``eps``. A minimal-norm attack does
+                not; its images outside count as failures instead.
+
+        Raises:
+            ThreatModelViolation: If an image has another shape, a NaN, a value outside [0, 1] or
+                lies outside ``eps``.
+        """
+        if x_adv.shape != x.shape:
+            raise ThreatModelViolation(
+                f"Attack `{attack}` returned images of shape {tuple(x_adv.shape)}, "
+                f"expected {tuple(x.shape)}."
+            )
+        if not torch.isfinite(x_adv).all():
+            raise ThreatModelViolation(
+                f"Attack `{attack}` returned NaN or infinite pixels: its arithmetic breaks on this "
+                "view. Choose another attack or view."
+            )
+        if len(x) and (x_adv.min() < 0 or x_adv.max() > 1):
+            raise ThreatModelViolation(
+                f"Attack `{attack}` left the box [0, 1]: its pixels reach from {x_adv.min():.6g} to "
+                f"{x_adv.max():.6g}. Clip them in the attack."
+            )
+        if not budget:
+            return
+        worst = self.distance(x, x_adv).max().item() if len(x) else 0.0
+        if worst > self.limit:
+            raise ThreatModelViolation(
+                f"Attack `{attack}` left the threat model: {self.norm} distance {worst:.6g} > "
+                f"eps={self.eps:.6g}. Give the attack the same norm and eps as "
+                "`evaluation.threat_model`, or its own in `evaluation.threat_models`."
+            )
+
+
+def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:
+    """Distance of each pair of images in ``norm``, in float64 whatever the images are."""
+    delta = x_adv.double() - x.double()
+    if norm == "L0":
+        return delta.ne(0).any(dim=1).flatten(1).sum(dim=1).double()
+    if norm == "L2":
+        return delta.flatten(1).norm(dim=1)
+    # amax has no identity: an image of no pixels cannot occur, a batch of no images can.
+    return delta.abs().flatten(1).amax(dim=1)
