@@ -9,7 +9,7 @@ import torch
 from robust.errors import ConfigError
 
 DESCRIPTION = "robust"
-"""Key under which a checkpoint keeps ``{"model": {...}, "data": {...}}``, the config that rebuilds it."""
+"""Key under which a checkpoint keeps ``{"model": {...}, "data": {...}}``, what rebuilds it."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ConfigError(
-            f"Expected {path} to hold weights and plain values only, but it is no checkpoint or holds "
-            "pickled code, which was not run. Use a checkpoint that train.py wrote."
+            f"Expected {path} to hold weights and plain values only, but it is no checkpoint or "
+            "holds pickled code, which was not run. Use a checkpoint that train.py wrote."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ConfigError(

@@ -62,7 +62,7 @@ class ThreatModel:
         """
         if self.norm == "L0":
             raise ConfigError(
-                "Expected `norm` Linf or L2 to project onto, but got L0, where attacks count pixels."
+                "Expected `norm` Linf or L2 to project onto, but got L0: count pixels instead."
             )
         if self.norm == "Linf":
             return torch.clamp(x_adv, x - self.eps, x + self.eps).clamp(0, 1)
@@ -97,8 +97,8 @@ class ThreatModel:
             )
         if len(x) and (x_adv.min() < 0 or x_adv.max() > 1):
             raise ThreatModelViolation(
-                f"Attack `{attack}` left the box [0, 1]: its pixels reach from {x_adv.min():.6g} to "
-                f"{x_adv.max():.6g}. Clip them in the attack."
+                f"Attack `{attack}` left the box [0, 1]: its pixels reach from {x_adv.min():.6g} "
+                f"to {x_adv.max():.6g}. Clip them in the attack."
             )
         if not budget:
             return

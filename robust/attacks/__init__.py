@@ -1,0 +1,18 @@
+"""Attacks that torchattacks lacks, the views they go through, and the one place where they run."""
+
+from robust.attacks.craft import Crafted, craft, isolated
+from robust.attacks.gradient import PGD, TGSM, TargetedBIM
+from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
+
+__all__ = [
+    "BPDA",
+    "EOT",
+    "PGD",
+    "TGSM",
+    "Crafted",
+    "HasObjective",
+    "Rescale",
+    "TargetedBIM",
+    "craft",
+    "isolated",
+]

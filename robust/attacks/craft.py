@@ -1,0 +1,103 @@
+"""The only place where an attack runs, fenced off from the training run around it."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robust.types import AttackCallable, Images, Labels
+
+
+class Crafted(NamedTuple):
+    """What an attack returned, and what it cost."""
+
+    x_adv: Float[Tensor, "n c h w"]
+    forwards: float
+    """Mean number of forward passes per image."""
+    seconds: float
+    """Mean wall time per image."""
+
+
+def craft(
+    attack: AttackCallable,
+    view: nn.Module,
+    x: Images,
+    y: Labels,
+    *,
+    target: Labels | None = None,
+    seed: int = 0,
+) -> Crafted:
+    """Run an attack on a view and leave everything else as it was.
+
+    Attacks of torchattacks reseed the global random state, leave gradients on weights, flip frozen
+    submodules to train mode and fail in inference mode. Here the view is put in eval mode, the
+    random state is forked and seeded, autocast is off (the attack sees the precision of ``x``), and
+    modes, gradients and random state come back afterwards, also after an error.
+
+    Args:
+        attack: Builds the attack on ``view``.
+        view: Module from pixels to class scores.
+        x: Clean images in [0, 1]; not modified.
+        y: Labels, or what the attacker takes for them.
+        target: Class that each image shall become; None for an untargeted attack.
+        seed: Seeds every random state that an attack may draw from.
+
+    Raises:
+        ValueError: If ``target`` is given and the attack has no targeted mode.
+    """
+    with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
+        # Tensors made in inference mode cannot enter a graph; their clones can.
+        x, y = x.detach().clone(), y.detach().clone()
+        built = attack(view)
+        built.set_device(x.device)
+        if target is not None:
+            goal = target.detach().clone()
+            built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)
+        if not len(x):
+            return Crafted(x, 0.0, 0.0)
+        with _counted(view) as images_seen:
+            start = time.perf_counter()
+            x_adv = built(x, y)
+            seconds = time.perf_counter() - start
+        return Crafted(x_adv.detach(), sum(images_seen) / len(x), seconds / len(x))
+
+
+@contextmanager
+def isolated(view: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
+    """Gradients on, eval mode, seeded random state; everything as it was on leaving."""
+    modes = [(module, module.training) for module in view.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in view.parameters()]
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        for parameter, _ in gradients:
+            parameter.grad = None
+        view.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+@contextmanager
+def _counted(view: nn.Module) -> Iterator[list[int]]:
+    seen: list[int] = []
+    handle = view.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    try:
+        yield seen
+    finally:
+        handle.remove()

@@ -1,0 +1,106 @@
+"""Pieces of views: modules from pixels to class scores on which ordinary gradient attacks work.
+
+A defense that hides its gradient is attacked through a view that does not. Its adaptive view is put
+together from these pieces (Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420).
+"""
+
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robust.errors import ConfigError
+from robust.types import Images, Labels, Scores
+
+
+@runtime_checkable
+class HasObjective(Protocol):
+    """A view that names the loss an attacker should climb instead of cross-entropy."""
+
+    def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
+        """Loss of each sample; the attacker wants it large."""
+        ...
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The exact value forward, the substitute's gradient backward."""
+
+    @staticmethod
+    def forward(ctx: Any, exact: Tensor, substitute: Tensor) -> Tensor:  # noqa: ANN401
+        return exact.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:  # noqa: ANN401
+        return None, grads[0]
+
+
+@final
+class BPDA(nn.Module):
+    """Backward pass differentiable approximation of an input transform.
+
+    Forward is exactly ``transform``; the gradient is that of ``substitute``. Athalye et al. 2018,
+    section 4.1.
+
+    Args:
+        transform: Images to images of the same shape; need not be differentiable.
+        substitute: A differentiable stand-in; the identity by default.
+    """
+
+    def __init__(self, transform: nn.Module, substitute: nn.Module | None = None) -> None:
+        super().__init__()
+        self.transform = transform
+        self.substitute = substitute if substitute is not None else nn.Identity()
+
+    def forward(self, x: Images) -> Images:
+        """The transformed images."""
+        with torch.no_grad():
+            exact = self.transform(x)
+        return _StraightThrough.apply(exact, self.substitute(x))  # type: ignore[no-any-return]
+
+
+@final
+class EOT(nn.Module):
+    """Expectation over transformation: mean scores of a randomized module over ``samples`` draws.
+
+    Athalye et al. 2018, section 4.2. Every call draws anew from the global random state, which
+    ``craft`` seeds.
+
+    Raises:
+        ConfigError: If ``samples`` is below 1.
+    """
+
+    def __init__(self, module: nn.Module, samples: int) -> None:
+        super().__init__()
+        if samples < 1:
+            raise ConfigError(f"Expected `samples` to be at least 1, but got {samples}.")
+        self.module = module
+        self.samples = samples
+
+    def forward(self, x: Images) -> Scores:
+        """Mean scores."""
+        return torch.stack([self.module(x) for _ in range(self.samples)]).mean(dim=0)
+
+
+@final
+class Rescale(nn.Module):
+    """Scores divided by a temperature: the same predictions, and a cross-entropy that can move.
+
+    Cross-entropy on logits of several hundred is as flat as on squeezed scores: its softmax is one
+    in float32 for nearly every image. Dividing by the training temperature brings the logits back
+    to the range that the network was trained in.
+
+    Raises:
+        ConfigError: If ``temperature`` is not positive.
+    """
+
+    def __init__(self, module: nn.Module, temperature: float) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError(f"Expected `temperature` to be positive, but got {temperature}.")
+        self.module = module
+        self.temperature = temperature
+
+    def forward(self, x: Images) -> Scores:
+        """Rescaled scores."""
+        return self.module(x) / self.temperature  # type: ignore[no-any-return]

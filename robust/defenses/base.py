@@ -1,0 +1,147 @@
+"""What every defense shares: steps, metrics and optimizer; what each must say for itself."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
+
+from robust.attacks.views import BPDA
+from robust.data import ImageDataModule
+from robust.errors import ConfigError
+from robust.types import Batch, Images, Labels, Scalar, Scores, View
+
+
+class Defense(LightningModule, ABC):
+    """A classifier of images in [0, 1], how it is trained, and how it is to be attacked.
+
+    Abstract: a subclass is final, and says what it minimizes (`training_loss`) and through which
+    module an attacker who knows it would attack (`adaptive_view`).
+
+    Args:
+        network: Images to outputs of shape (N, K). Normalization, if any, is its first layer.
+        transform: Input transform in training and at test; the identity if None.
+        optimizer: Builds the optimizer of the trainable parameters; Adam with 1e-3 by default.
+        scheduler: Builds a learning-rate scheduler, stepped once an epoch; none if None.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        transform: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.transform = transform if transform is not None else nn.Identity()
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+
+    @abstractmethod
+    def training_loss(self, x: Images, y: Labels) -> Scalar:
+        """What a training step minimizes, averaged over the batch."""
+
+    @abstractmethod
+    def adaptive_view(self) -> nn.Module:
+        """How to attack this defense properly: scores like its own, with gradients that work."""
+
+    def published_view(self) -> nn.Module:
+        """What the paper's attacker saw; the defense itself unless a subclass says otherwise."""
+        return self
+
+    def forward(self, x: Images) -> Scores:
+        """Scores of the deployed model; the argmax is its prediction."""
+        return self.outputs(x)
+
+    def outputs(self, x: Images) -> Scores:
+        """Outputs of the network behind the input transform."""
+        return self.network(self.transform(x))  # type: ignore[no-any-return]
+
+    def outputs_view(self) -> nn.Module:
+        """The network's outputs with the gradient let straight through the input transform."""
+        if isinstance(self.transform, nn.Identity):
+            return self.network
+        return nn.Sequential(BPDA(self.transform), self.network)
+
+    def view(self, name: View) -> nn.Module:
+        """The view of that name."""
+        if name == "adaptive":
+            return self.adaptive_view()
+        return self if name == "deployed" else self.published_view()
+
+    def setup(self, stage: str) -> None:
+        """Check that network and data fit before any work is done."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if isinstance(datamodule, ImageDataModule):
+            self.check_fit(datamodule.shape, datamodule.num_classes, datamodule.name)
+
+    def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
+        """Raise if images of ``shape`` (C, H, W) do not pass, or scores are not one per class.
+
+        Raises:
+            ConfigError: With both shapes, and which setting to change.
+        """
+        network = type(self.network).__name__
+        training = self.training
+        try:
+            with torch.no_grad():
+                scores = self.eval()(torch.zeros(1, *shape, device=self.device))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"Expected a network for the {'x'.join(map(str, shape))} images of {name}, but "
+                f"{network} does not take them ({str(error).splitlines()[0]}). Choose another "
+                "`model.init_args.network` or `data`."
+            ) from None
+        finally:
+            self.train(training)
+        if scores.shape != (1, num_classes):
+            raise ConfigError(
+                f"Expected one score for each of the {num_classes} classes of {name}, but "
+                f"{network} gives {scores.shape[-1]}. Set `model.init_args.network.init_args.num_classes`."
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Scalar:
+        """Minimize `training_loss`."""
+        loss = self.training_loss(batch.x, batch.y)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.y))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log accuracy and cross-entropy of the deployed scores."""
+        self._log_clean("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log accuracy and cross-entropy of the deployed scores over the whole test set."""
+        self._log_clean("test", batch)
+
+    def _log_clean(self, stage: str, batch: Batch) -> None:
+        scores = self(batch.x)
+        accuracy = (scores.argmax(dim=1) == batch.y).float().mean()
+        metrics = {
+            f"{stage}/clean_acc": accuracy,
+            f"{stage}/loss": F.cross_entropy(scores, batch.y),
+        }
+        self.log_dict(metrics, prog_bar=True, batch_size=len(batch.y), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401
+        """Optimizer over the trainable parameters, with its scheduler if there is one."""
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        optimizer = self.optimizer(trainable)
+        if self.scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+
+
+def check_temperature(temperature: float) -> float:
+    """Return ``temperature`` if it is positive.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if not temperature > 0:
+        raise ConfigError(f"Expected `temperature` to be positive, but got {temperature}.")
+    return temperature

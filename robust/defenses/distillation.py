@@ -1,0 +1,140 @@
+"""Defensive distillation: Papernot et al. 2016, https://arxiv.org/abs/1511.04508.
+
+As Tuna et al. 2022 (https://arxiv.org/abs/2202.07342, section II-B) train and attack it.
+"""
+
+import copy
+from pathlib import Path
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from robust.attacks.views import Rescale
+from robust.checkpoints import read_checkpoint
+from robust.defenses.base import Defense, check_temperature
+from robust.errors import ConfigError
+from robust.types import Images, Labels, Scalar
+
+
+@final
+class Distillation(Defense):
+    """A student trained on a teacher's soft labels at temperature T, deployed without it.
+
+    One `fit` trains both, one after the other: the network learns the labels at temperature T for
+    ``teacher_epochs``, is then copied into the frozen teacher and started afresh, and learns the
+    teacher's softmax at T for the epochs that remain. Teacher and student share an architecture, as
+    in both papers. A scheduler runs once over all epochs; the optimizer's state starts afresh.
+
+    Args:
+        network: Architecture of teacher and student: images to logits of shape (N, K).
+        temperature: T, positive; 20 for MNIST and 50 for CIFAR-10 in Tuna et al. (Table VI).
+        teacher_epochs: Epochs of the teacher; half of the trainer's ``max_epochs`` if None.
+        teacher: Checkpoint whose network is the teacher; the whole `fit` then trains the student.
+        transform: Input transform; the identity if None.
+        optimizer: Builds the optimizer.
+        scheduler: Builds a learning-rate scheduler.
+
+    Raises:
+        ConfigError: If ``temperature`` is not positive, ``teacher_epochs`` is below 1 or leaves no
+            epoch for the student, or ``teacher`` is not a checkpoint of the same architecture.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        temperature: float = 20.0,
+        teacher_epochs: int | None = None,
+        teacher: str | None = None,
+        transform: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(network, transform, optimizer, scheduler)
+        self.temperature = check_temperature(temperature)
+        if teacher_epochs is not None and teacher is not None:
+            raise ConfigError(
+                "Expected `teacher_epochs` or `teacher`, but got both. A teacher that is given is "
+                "not trained."
+            )
+        if teacher_epochs is not None and teacher_epochs < 1:
+            raise ConfigError(
+                f"Expected `teacher_epochs` to be at least 1, but got {teacher_epochs}. Give a "
+                "checkpoint as `teacher` to train none."
+            )
+        self.teacher_epochs = teacher_epochs
+        self.teacher_checkpoint = teacher
+        self.teacher = copy.deepcopy(network).requires_grad_(False)
+        # In the checkpoint, so that a resume in the student's first epoch does not hand over twice.
+        self.has_teacher: Tensor
+        self.register_buffer("has_teacher", torch.tensor(False))
+
+    @property
+    def student_starts(self) -> int:
+        """First epoch of the student."""
+        if self.teacher_checkpoint is not None:
+            return 0
+        if self.teacher_epochs is not None:
+            return self.teacher_epochs
+        return (self.trainer.max_epochs or 0) // 2
+
+    def on_fit_start(self) -> None:
+        """Load a teacher that is given; check that both nets get their epochs."""
+        if self.teacher_checkpoint is not None:
+            self._load_teacher(self.teacher_checkpoint)
+            return
+        epochs = self.trainer.max_epochs or 0
+        if not 1 <= self.student_starts < epochs:
+            raise ConfigError(
+                f"Expected `trainer.max_epochs` to leave epochs for teacher and student, but got "
+                f"{epochs} of which the teacher takes {self.student_starts}. Raise "
+                "`trainer.max_epochs`."
+            )
+
+    def on_train_epoch_start(self) -> None:
+        """Hand over from teacher to student when the teacher's epochs are done."""
+        if self.current_epoch >= self.student_starts and not self.has_teacher:
+            self.has_teacher.fill_(True)
+            self.teacher.load_state_dict(self.network.state_dict())
+            # A seed of its own, so that all processes of a distributed run start the same student.
+            with torch.random.fork_rng():
+                torch.manual_seed(torch.initial_seed() + 1)
+                self.network.apply(_restart)
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
+
+    def training_loss(self, x: Images, y: Labels) -> Scalar:
+        """Cross-entropy at T, of the labels for the teacher, of the soft labels for the student."""
+        logits = self.outputs(x) / self.temperature
+        if not self.has_teacher:
+            return F.cross_entropy(logits, y)
+        with torch.no_grad():
+            soft = self.teacher.eval()(self.transform(x)) / self.temperature
+        return F.cross_entropy(logits, soft.softmax(dim=1))
+
+    def adaptive_view(self) -> nn.Module:
+        """The logits divided by T."""
+        return Rescale(self.outputs_view(), self.temperature)
+
+    def _load_teacher(self, path: str) -> None:
+        state = read_checkpoint(Path(path))["state_dict"]
+        prefix = "network."
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        try:
+            self.teacher.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"Expected the teacher {path} to be a {type(self.network).__name__}, but its "
+                f"weights do not fit ({str(error).splitlines()[-1].strip()}). Train one with the "
+                "same `network`."
+            ) from None
+        self.has_teacher.fill_(True)
+
+
+def _restart(module: nn.Module) -> None:
+    # PyTorch's convention for every layer that has weights or running statistics.
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()

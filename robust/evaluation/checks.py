@@ -1,0 +1,129 @@
+"""The verdict: whether a robust accuracy can be believed, from records alone.
+
+The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
+(https://arxiv.org/abs/1802.00420, section 3.1) and Carlini et al. 2019
+(https://arxiv.org/abs/1902.06705, section 5).
+"""
+
+from itertools import product
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from robust.attacks import isolated
+from robust.evaluation.metrics import Rate, success_rate, zero_gradients
+from robust.evaluation.records import AttackInfo, Evaluation
+from robust.types import Images, Labels
+
+_BLACK_BOX = {"Square"}
+
+
+class Verdict(NamedTuple):
+    """Whether to believe the robust accuracy of a run.
+
+    ``masked``: the adaptive view breaks what the deployed view does not. ``suspect``: an attack
+    behaves as it does on masked gradients, so a better one may exist. ``unverified``: there is no
+    adaptive view in the records. ``no alarm``: none of that; not a proof of robustness.
+    """
+
+    word: Literal["masked", "suspect", "unverified", "no alarm"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.reason}" if self.reason else self.word
+
+
+def verdict(evaluation: Evaluation) -> Verdict:
+    """Judge an evaluation by its records."""
+    if "adaptive" not in evaluation.views:
+        return Verdict("unverified", "no adaptive view was attacked")
+    masked = _masked(evaluation)
+    if masked:
+        return Verdict("masked", masked)
+    suspicions = [_weak_iteration(evaluation), _black_box(evaluation), _zero_gradient(evaluation)]
+    for reason in filter(None, suspicions):
+        return Verdict("suspect", reason)
+    return Verdict("no alarm", "")
+
+
+@torch.no_grad()
+def has_tie(scores: Tensor) -> Bool[Tensor, " n"]:
+    """Whether the two largest scores of each sample are exactly equal."""
+    best = scores.topk(2, dim=1).values
+    return best[:, 0] == best[:, 1]
+
+
+def has_zero_gradient(view: nn.Module, x: Images, y: Labels) -> Bool[Tensor, " n"]:
+    """Whether the cross-entropy of the view has an exactly zero gradient at each image."""
+    with isolated(view, x.device, seed=0):
+        x, y = x.detach().clone().requires_grad_(), y.detach().clone()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), y, reduction="sum"), x)
+        return gradient.flatten(1).eq(0).all(dim=1)
+
+
+def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
+    return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
+
+
+def _above(one: Rate, other: Rate) -> bool:
+    """Whether the first rate is the larger beyond doubt: their intervals do not meet."""
+    return one.interval[0] > other.interval[1]
+
+
+def _percent(rate: Rate) -> str:
+    return f"{100 * rate.value:.1f} %"
+
+
+def _masked(evaluation: Evaluation) -> str:
+    gaps = []
+    for name in evaluation.header.attacks:
+        seen, true = (_rate(evaluation, view, name) for view in ("deployed", "adaptive"))
+        if seen.n and _above(true, seen):
+            gaps.append((true.value - seen.value, name, seen, true))
+    if not gaps:
+        return ""
+    _, name, seen, true = max(gaps)
+    return f"{name} succeeds on {_percent(seen)} deployed, {_percent(true)} adaptive"
+
+
+def _weak_iteration(evaluation: Evaluation) -> str:
+    attacks = evaluation.header.attacks
+    for (one, single), (many, iterated) in product(attacks.items(), repeat=2):
+        if single.name in _BLACK_BOX or _goal(single) != _goal(iterated):
+            continue
+        if _steps(single) != 1 or _steps(iterated) <= 1:
+            continue
+        if _above(_rate(evaluation, "adaptive", one), _rate(evaluation, "adaptive", many)):
+            return f"{one} with one step succeeds more often than {many}"
+    return ""
+
+
+def _black_box(evaluation: Evaluation) -> str:
+    attacks = evaluation.header.attacks
+    for (black, blind), (white, seeing) in product(attacks.items(), repeat=2):
+        if blind.name not in _BLACK_BOX or _goal(blind) != _goal(seeing):
+            continue
+        if _steps(seeing) <= 1:
+            continue
+        if _above(_rate(evaluation, "adaptive", black), _rate(evaluation, "adaptive", white)):
+            return f"{black}, which sees no gradient, succeeds more often than {white}"
+    return ""
+
+
+def _zero_gradient(evaluation: Evaluation) -> str:
+    for name in evaluation.header.attacks:
+        rate = zero_gradients(evaluation.select("adaptive", name))
+        if rate.n and rate.value > 0.5:
+            return f"the adaptive view has no gradient at {_percent(rate)} of the images"
+    return ""
+
+
+def _steps(info: AttackInfo) -> int:
+    return int(info.arguments.get("steps", 1))
+
+
+def _goal(info: AttackInfo) -> tuple[str, float, int | None]:
+    return info.norm, info.eps, info.target

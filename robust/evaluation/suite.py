@@ -1,0 +1,123 @@
+"""Checks a suite before any work is done: every attack is built once and held to its threat model."""
+
+import math
+from collections.abc import Mapping
+
+from torch import nn
+from torchattacks.attack import Attack
+
+from robust.errors import ConfigError
+from robust.evaluation.records import AttackInfo
+from robust.threat import ThreatModel
+from robust.types import AttackCallable, Norm
+
+# torchattacks does not say which norm these bound; the others have a `norm`, or are checked by the
+# distance of what they return.
+_NORMS: dict[str, Norm] = {
+    **dict.fromkeys(("FGSM", "BIM", "PGD", "MIFGSM", "RFGSM", "FFGSM", "TPGD", "EOTPGD"), "Linf"),
+    **dict.fromkeys(("PGDL2", "PGDRSL2", "CW", "DeepFool"), "L2"),
+}
+
+
+def plan(
+    attacks: Mapping[str, AttackCallable],
+    threat_model: ThreatModel,
+    threat_models: Mapping[str, ThreatModel],
+    targets: Mapping[str, int],
+) -> dict[str, AttackInfo]:
+    """Describe every attack of a suite as it will be run.
+
+    An attack with an ``eps`` of its own is a budget attack; one without looks for the nearest
+    adversarial image, which counts as a success only within the threat model.
+
+    Raises:
+        ConfigError: If an attack cannot be built, has an argument out of range, bounds another norm
+            or eps than its threat model, cannot be targeted, or is named without being there.
+    """
+    for key, names in (("threat_models", threat_models), ("targets", targets)):
+        for name in set(names) - set(attacks):
+            raise ConfigError(
+                f"Expected the keys of `{key}` to be attacks of the suite "
+                f"({', '.join(attacks) or 'none'}), but got {name!r}."
+            )
+    return {
+        name: _describe(name, attack, threat_models.get(name, threat_model), targets.get(name))
+        for name, attack in attacks.items()
+    }
+
+
+def _describe(
+    name: str, attack: AttackCallable, threat_model: ThreatModel, target: int | None
+) -> AttackInfo:
+    built = _build(name, attack)
+    arguments = {
+        key: value
+        for key, value in vars(built).items()
+        if isinstance(value, str | int | float) and not key.startswith("_") and key not in _STATE
+    }
+    _check_arguments(name, arguments)
+    _check_threat_model(name, type(built).__name__, arguments, threat_model)
+    if target is not None and "targeted" not in built.supported_mode:
+        raise ConfigError(
+            f"Expected attack `{name}` to have a targeted mode for target {target}, but "
+            f"{type(built).__name__} has none. Remove it from `targets`."
+        )
+    return AttackInfo(
+        name=type(built).__name__,
+        arguments=arguments,
+        norm=threat_model.norm,
+        eps=threat_model.eps,
+        target=target,
+        minimal="eps" not in arguments,
+    )
+
+
+# What torchattacks keeps beside its arguments.
+_STATE = {"attack", "model_name", "attack_mode", "targeted"}
+
+
+def _build(name: str, attack: AttackCallable) -> Attack:
+    try:
+        return attack(nn.Linear(1, 1))
+    except ConfigError as error:
+        raise ConfigError(f"Attack `{name}`: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"Expected attack `{name}` to be built from its `init_args`, but it failed ({error}). "
+            "Give numbers as numbers, such as 8/255."
+        ) from None
+
+
+def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
+    for key in ("eps", "alpha", "steps", "n_queries", "n_restarts"):
+        if key not in arguments:
+            continue
+        value = arguments[key]
+        # torchattacks takes any value for its untyped arguments and fails on it later.
+        if isinstance(value, str | bool) or not isinstance(value, int | float):
+            raise ConfigError(
+                f"Expected `{key}` of attack `{name}` to be a number, but got {value!r}. Write it "
+                "as 0.1 or 8/255."
+            )
+        if not value >= 0:
+            raise ConfigError(
+                f"Expected `{key}` of attack `{name}` to be non-negative, but got {value}."
+            )
+
+
+def _check_threat_model(
+    name: str, kind: str, arguments: Mapping[str, object], threat_model: ThreatModel
+) -> None:
+    norm = arguments.get("norm", _NORMS.get(kind, threat_model.norm))
+    if norm != threat_model.norm:
+        raise ConfigError(
+            f"Expected attack `{name}` to bound {threat_model.norm} as its threat model does, but "
+            f"{kind} bounds {norm}. Give it a threat model of its own in `threat_models`."
+        )
+    eps = arguments.get("eps", threat_model.eps)
+    if isinstance(eps, int | float) and not math.isclose(eps, threat_model.eps, rel_tol=1e-9):
+        raise ConfigError(
+            f"Expected attack `{name}` to have the eps of its threat model, "
+            f"{threat_model.eps:.6g}, but got {eps:.6g}. Change one, or give the attack a threat "
+            "model of its own in `threat_models`."
+        )

@@ -1,0 +1,169 @@
+"""Tables over records: runs beside each other, and published numbers beside measured ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from robust.evaluation.checks import verdict
+from robust.evaluation.metrics import (
+    Rate,
+    clean_accuracy,
+    success_rate,
+    ties,
+    worst_robust_accuracy,
+)
+from robust.evaluation.records import Evaluation
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of strings, drawn in the terminal or as Markdown.
+
+    Args:
+        title: What the cells are.
+        header: One name a column.
+        rows: One cell a column.
+        notes: Sentences below the table.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default=())
+
+    def print(self) -> None:
+        """Draw the table in the terminal, as wide as it needs to be when that is no terminal."""
+        console = Console()
+        table = Table(title=self.title, title_justify="left", title_style="bold")
+        for i, name in enumerate(self.header):
+            table.add_column(name, justify="right" if i else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        if not console.is_terminal:
+            console = Console(width=max(80, console.measure(table).maximum), color_system=None)
+        console.print(table)
+        for note in self.notes:
+            console.print(note, highlight=False, soft_wrap=True)
+
+    def markdown(self) -> str:
+        """The table in Markdown, line breaks in cells as ``<br>``."""
+        lines = [f"**{self.title}**", ""]
+        lines += [
+            _markdown_row(self.header),
+            _markdown_row(["---", *["---:"] * (len(self.header) - 1)]),
+        ]
+        lines += [_markdown_row(row) for row in self.rows]
+        lines += [""] + [f"{note}  " for note in self.notes]
+        return "\n".join(lines) + "\n"
+
+
+def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
+    """Runs as rows, attacks as columns, success rates through every view side by side.
+
+    Args:
+        evaluations: Records by the names of their runs, of one suite.
+    """
+    first = next(iter(evaluations.values()))
+    attacks = list(first.header.attacks)
+    views = list(dict.fromkeys(view for e in evaluations.values() for view in e.views))
+    header = ["run", "clean"]
+    header += [f"{attack}\n{view}" for attack in attacks for view in views]
+    header += [f"worst-case\n{view}" for view in views] + ["verdict"]
+    rows = [[name, *_run_cells(e, attacks, views)] for name, e in evaluations.items()]
+    return Grid(
+        f"Attack success in %, suite {first.header.suite}, {first.header.data}",
+        header,
+        rows,
+        [*_protocol_notes(evaluations), *_tie_notes(evaluations)],
+    )
+
+
+def print_comparison(evaluations: Mapping[str, Evaluation]) -> None:
+    """Print `comparison` in the terminal."""
+    comparison(evaluations).print()
+
+
+def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Grid:
+    """A table of a paper: published, measured, their difference, and the adaptive number.
+
+    Args:
+        table: Content of a file of ``configs/tables``.
+        columns: Records by the table's columns; columns without records show what was published.
+    """
+    rows = []
+    for name, row in table["rows"].items():
+        for column in table["columns"]:
+            number = row["published"].get(column)
+            rows.append(
+                [name, column, *_published_cells(number, row["attack"], columns.get(column))]
+            )
+    header = ["attack", "model", "published", "deployed", "difference", "adaptive"]
+    return Grid(f"{table['title']} ({table['metric']}, %)", header, rows, _protocol_notes(columns))
+
+
+def _published_cells(number: float | None, attack: str, evaluation: Evaluation | None) -> list[str]:
+    cell = "lost" if number is None else f"{number:g}"
+    if evaluation is None:
+        return [cell, "not run", "", ""]
+    rates = {view: _rate(evaluation, view, attack) for view in ("deployed", "adaptive")}
+    seen = rates["deployed"]
+    known = number is not None and seen.n
+    difference = f"{100 * seen.value - number:+.2f}" if known and number is not None else ""
+    return [cell, _cell(seen), difference, _cell(rates["adaptive"])]
+
+
+def _run_cells(evaluation: Evaluation, attacks: Sequence[str], views: Sequence[str]) -> list[str]:
+    any_rows = evaluation.select(evaluation.views[0], attacks[0])
+    cells = [_cell(clean_accuracy(any_rows))]
+    cells += [_cell(_rate(evaluation, view, name)) for name in attacks for view in views]
+    cells += [_cell(worst_robust_accuracy(evaluation, view)) for view in views]
+    return [*cells, str(verdict(evaluation))]
+
+
+def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
+    return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
+
+
+def _cell(rate: Rate) -> str:
+    if not rate.n:
+        return "-"
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f}\n{100 * low:.1f}-{100 * high:.1f}"
+
+
+def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    if not evaluations:
+        return []
+    first = next(iter(evaluations.values()))
+    counts = sorted({len({row.index for row in e.rows}) for e in evaluations.values()})
+    budgets = ", ".join(
+        f"{name} {info.norm} {info.eps:.4g}"
+        + ("" if info.target is None else f" to class {info.target}")
+        for name, info in first.header.attacks.items()
+    )
+    return [
+        f"n = {' to '.join(map(str, counts))} test images, seed {first.header.seed}. Success: share "
+        "of the correctly classified images (targeted: of other classes) that the attack turned.",
+        "worst-case: accuracy under all attacks, per image. Second lines: 95 % Wilson intervals.",
+        f"Threat models: {budgets}.",
+    ]
+
+
+def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    notes = []
+    for name, evaluation in evaluations.items():
+        view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
+        rate = ties(evaluation.select(view, attack))
+        if rate.hits:
+            notes.append(
+                f"{name}: the two best scores of {rate.hits} of {rate.n} clean images are exactly "
+                "equal in float32; the first of them counts as the prediction."
+            )
+    return notes
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("\n", "<br>") for cell in cells) + " |"
