@@ -1,10 +1,9 @@
 """Parsing shared by the commands: fractions as numbers, and errors of one readable line."""
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import get_loader, set_loader
@@ -57,7 +56,6 @@ def _with_fractions(value: Any) -> Any:  # noqa: ANN401
 
 def _load(text: str) -> Any:  # noqa: ANN401
     return _with_fractions(get_loader("yaml")(text))
-
 
 
 class Parser(LightningArgumentParser):

@@ -237,6 +237,8 @@ class Tracker(WandbLogger):
             tags=run.tags,
             job_type=job_type,
         )
+        # WandbLogger always passes it, and W&B warns that it has no effect any more.
+        del self._wandb_init["anonymous"]
 
     @property
     @rank_zero_experiment
@@ -250,6 +252,9 @@ class Tracker(WandbLogger):
             return self._experiment
         # Otherwise WandbLogger goes on in the run of an earlier training in this process.
         wandb.finish()
+        # W&B keeps the pictures of tables here, by default in the home directory: outside the run,
+        # and where that cannot be written, the end of the training.
+        os.environ["WANDB_DATA_DIR"] = str(Path(self._wandb_init["dir"], "wandb").absolute())
         mode = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
         trouble = self._connect() if mode == "online" else f"its mode is {mode}"
         if trouble is not None:
@@ -288,6 +293,7 @@ class Tracker(WandbLogger):
             init_timeout=_INIT_TIMEOUT,
             x_transaction_log_flush_interval=_FLUSH_INTERVAL,
             silent=silent,
+            quiet=True,
         )
         return cast(wandb.Run | RunDisabled, super().experiment)
 
@@ -357,8 +363,8 @@ def _check(what: str, value: str | None, forbidden: str) -> None:
 
 def _is_first_process() -> bool:
     """Whether no launcher gave this process a rank above zero; known before there is a Trainer."""
-    ranks = (os.environ.get(key) for key in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
-    return all(rank in (None, "", "0") for rank in ranks)
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(rank, "0") == "0" for rank in ranks)
 
 
 def _set_aside(path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self, final, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor, nn
 
 from robust.attacks import craft
@@ -23,7 +24,6 @@ from robust.evaluation.records import (
     weights_sha256,
 )
 from robust.evaluation.suite import plan
-from robust.evaluation.tables import print_comparison
 from robust.threat import ThreatModel, distance
 from robust.tracking import log_adversarial_table
 from robust.types import AttackCallable, Batch, Images, Labels, Norm, Scores, View
@@ -136,6 +136,7 @@ class AttackEvaluation(Callback):
         trainer.strategy.barrier("records read")
         for block, produced in self._blocks(trainer, pl_module, data, known):
             file.append(produced.rows)
+            _show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
                 self._log_examples(trainer, block, produced)
         trainer.strategy.barrier("records written")
@@ -145,11 +146,6 @@ class AttackEvaluation(Callback):
             file.merge(rows)
         self.result = Evaluation(header, rows).first(self._count(data))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the table of this run."""
-        if self.result is not None and trainer.is_global_zero:
-            print_comparison({_run_name(trainer): self.result})
 
     def _header(self, defense: Defense, data: ImageDataModule) -> Header:
         return Header(
@@ -255,6 +251,15 @@ def _rows(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]:
         yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
 
 
+def _show(trainer: Trainer, text: str) -> None:
+    """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and bar.progress is not None:
+        for task in bar.progress.tasks:
+            bar.progress.update(task.id, description=text)
+        bar.refresh()
+
+
 def _seed(seed: int, attack: str, start: int) -> int:
     digest = hashlib.sha256(f"{seed}/{attack}/{start}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
@@ -268,7 +273,3 @@ def _datamodule(trainer: Trainer) -> ImageDataModule:
             f"{type(datamodule).__name__}. Pass one as `datamodule`; it reads any .npz file."
         )
     return datamodule
-
-
-def _run_name(trainer: Trainer) -> str:
-    return str(trainer.loggers[0].name) if trainer.loggers else "this run"

@@ -19,7 +19,7 @@ class Rate(NamedTuple):
 
     @property
     def value(self) -> float:
-        """hits / n; NaN without samples."""
+        """Hits over n; NaN without samples."""
         return self.hits / self.n if self.n else math.nan
 
     @property

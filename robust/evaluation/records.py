@@ -190,7 +190,7 @@ class RecordFile:
             os.fsync(file.fileno())
 
     def merge(self, rows: Iterable[Row]) -> None:
-        """Replace merged file and parts by one file of ``rows``, atomically; on one process only."""
+        """Replace merged file and parts by one file of ``rows``, atomically; by one process."""
         new = self.path.with_suffix(".new")
         with new.open("w", newline="") as file:
             writer = csv.writer(file)

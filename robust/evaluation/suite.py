@@ -1,4 +1,4 @@
-"""Checks a suite before any work is done: every attack is built once and held to its threat model."""
+"""Checks of a suite before any work is done: every attack is built and held to its threat model."""
 
 import math
 from collections.abc import Mapping

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,9 @@ from robust.evaluation.metrics import (
     worst_robust_accuracy,
 )
 from robust.evaluation.records import Evaluation
+
+_PIPE_WIDTH = 400
+"""Columns of text where no terminal sets a width."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,18 @@ class Grid:
     notes: Sequence[str] = field(default=())
 
     def print(self) -> None:
-        """Draw the table in the terminal, as wide as it needs to be when that is no terminal."""
+        """Draw the table in the terminal; in a file or pipe as wide as it needs to be."""
         console = Console()
-        table = Table(title=self.title, title_justify="left", title_style="bold")
+        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for i, name in enumerate(self.header):
-            table.add_column(name, justify="right" if i else "left", overflow="fold")
+            table.add_column(
+                name, justify="right" if i else "left", no_wrap=not console.is_terminal
+            )
         for row in self.rows:
             table.add_row(*row)
+            table.add_section()
         if not console.is_terminal:
-            console = Console(width=max(80, console.measure(table).maximum), color_system=None)
+            console = Console(width=_PIPE_WIDTH)
         console.print(table)
         for note in self.notes:
             console.print(note, highlight=False, soft_wrap=True)
@@ -61,23 +68,23 @@ class Grid:
 
 
 def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
-    """Runs as rows, attacks as columns, success rates through every view side by side.
+    """Runs as rows, attacks as columns, and in each cell the success rate through every view.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
     """
     first = next(iter(evaluations.values()))
     attacks = list(first.header.attacks)
-    views = list(dict.fromkeys(view for e in evaluations.values() for view in e.views))
-    header = ["run", "clean"]
-    header += [f"{attack}\n{view}" for attack in attacks for view in views]
-    header += [f"worst-case\n{view}" for view in views] + ["verdict"]
-    rows = [[name, *_run_cells(e, attacks, views)] for name, e in evaluations.items()]
+    rows = [[name, *_run_cells(evaluation, attacks)] for name, evaluation in evaluations.items()]
     return Grid(
         f"Attack success in %, suite {first.header.suite}, {first.header.data}",
-        header,
+        ["run", "view", "clean acc", *attacks, "robust acc", "verdict"],
         rows,
-        [*_protocol_notes(evaluations), *_tie_notes(evaluations)],
+        [
+            *(f"{name}: {verdict(e)}." for name, e in evaluations.items()),
+            *_tie_notes(evaluations),
+            *_protocol_notes(evaluations),
+        ],
     )
 
 
@@ -115,12 +122,14 @@ def _published_cells(number: float | None, attack: str, evaluation: Evaluation |
     return [cell, _cell(seen), difference, _cell(rates["adaptive"])]
 
 
-def _run_cells(evaluation: Evaluation, attacks: Sequence[str], views: Sequence[str]) -> list[str]:
-    any_rows = evaluation.select(evaluation.views[0], attacks[0])
-    cells = [_cell(clean_accuracy(any_rows))]
-    cells += [_cell(_rate(evaluation, view, name)) for name in attacks for view in views]
-    cells += [_cell(worst_robust_accuracy(evaluation, view)) for view in views]
-    return [*cells, str(verdict(evaluation))]
+def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:
+    views = evaluation.views
+    clean = clean_accuracy(evaluation.select(views[0], attacks[0]))
+    # Every view takes two lines, a rate and its interval.
+    columns = [[f"{view}\n" for view in views], [_cell(clean)]]
+    columns += [[_cell(_rate(evaluation, view, name)) for view in views] for name in attacks]
+    columns += [[_cell(worst_robust_accuracy(evaluation, view)) for view in views]]
+    return ["\n".join(cells) for cells in columns] + [verdict(evaluation).word]
 
 
 def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
@@ -145,9 +154,9 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         for name, info in first.header.attacks.items()
     )
     return [
-        f"n = {' to '.join(map(str, counts))} test images, seed {first.header.seed}. Success: share "
-        "of the correctly classified images (targeted: of other classes) that the attack turned.",
-        "worst-case: accuracy under all attacks, per image. Second lines: 95 % Wilson intervals.",
+        f"n = {' to '.join(map(str, counts))} test images, seed {first.header.seed}. Success: "
+        "share of the correctly classified images (targeted: of other classes) that were turned.",
+        "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
 

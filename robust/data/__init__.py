@@ -1,0 +1,5 @@
+"""Image data: four named sets or any ``.npz``, held in memory and split over devices."""
+
+from robust.data.datamodule import ImageDataModule
+
+__all__ = ["ImageDataModule"]
