@@ -60,11 +60,18 @@ def _permutation(n: int, seed: list[int]) -> Positions:
 
 
 def _to_unit_interval(x: Pixels) -> Float[Tensor, "n c h w"]:
-    return x.float().div_(255)
+    if x.is_cpu:
+        # On this thread alone: where other processes keep the cores busy, waking torch's threads
+        # takes longer than a batch.
+        return torch.from_numpy(np.divide(x.numpy(), np.float32(255), dtype=np.float32))
+    # By a tensor: CUDA multiplies by the inverse of a number, whose pixels differ from the CPU's.
+    return x.float().div_(torch.full((), 255.0, device=x.device))
 
 
 def _take(samples: Samples, index: Positions) -> Batch:
-    return Batch(samples.x[index], samples.y[index], index)
+    # Copies whole images: an eighth of the time of `x[index]`.
+    x = torch.from_numpy(samples.x.numpy().take(index.numpy(), axis=0))
+    return Batch(x, samples.y[index], index)
 
 
 class _Share(NamedTuple):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, final, get_args
+from typing import Any, NamedTuple, final, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -36,12 +36,6 @@ class _Block(NamedTuple):
     y: Labels
     index: Labels
     scores: Scores
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, defense: Defense, batch: Batch) -> Self:
-        x, y, index = (part.to(defense.device) for part in batch)
-        return cls(x, y, index, defense(x))
 
 
 class _Produced(NamedTuple):
@@ -179,7 +173,7 @@ class AttackEvaluation(Callback):
         starts = range(0, self._count(data), self.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
             stop = min(start + self.block, self._count(data))
-            block = _Block.of(defense, data.test_samples(start, stop))
+            block = _score(defense, data.test_samples(start, stop))
             for module, views in self._views(defense).items():
                 missing = [
                     name
@@ -249,6 +243,12 @@ def _rows(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]:
     values = {key: column.tolist() for key, column in columns.items()}
     for i in range(len(values["index"])):
         yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
+
+
+@torch.no_grad()
+def _score(defense: Defense, batch: Batch) -> _Block:
+    x, y, index = (part.to(defense.device) for part in batch)
+    return _Block(x, y, index, defense(x))
 
 
 def _show(trainer: Trainer, text: str) -> None:

@@ -100,7 +100,14 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
         table: Content of a file of ``configs/tables``.
         columns: Records by the table's columns; columns without records show what was published.
     """
-    rows = []
+    rows = [
+        [
+            "clean accuracy",
+            column,
+            *_clean_cells(table["clean_acc"].get(column), columns.get(column)),
+        ]
+        for column in table["columns"]
+    ]
     for name, row in table["rows"].items():
         for column in table["columns"]:
             number = row["published"].get(column)
@@ -111,15 +118,27 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
     return Grid(f"{table['title']} ({table['metric']}, %)", header, rows, _protocol_notes(columns))
 
 
-def _published_cells(number: float | None, attack: str, evaluation: Evaluation | None) -> list[str]:
-    cell = "lost" if number is None else f"{number:g}"
+def _clean_cells(number: float | None, evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
-        return [cell, "not run", "", ""]
+        return _compared(number, None)
+    view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
+    return _compared(number, clean_accuracy(evaluation.select(view, attack)))
+
+
+def _published_cells(number: float | None, attack: str, evaluation: Evaluation | None) -> list[str]:
+    if evaluation is None or attack not in evaluation.header.attacks:
+        return _compared(number, None)
     rates = {view: _rate(evaluation, view, attack) for view in ("deployed", "adaptive")}
-    seen = rates["deployed"]
-    known = number is not None and seen.n
-    difference = f"{100 * seen.value - number:+.2f}" if known and number is not None else ""
-    return [cell, _cell(seen), difference, _cell(rates["adaptive"])]
+    return [*_compared(number, rates["deployed"])[:-1], _cell(rates["adaptive"])]
+
+
+def _compared(number: float | None, rate: Rate | None) -> list[str]:
+    """Published, deployed, difference; the adaptive cell is empty."""
+    cell = "lost" if number is None else f"{number:g}"
+    if rate is None or not rate.n:
+        return [cell, "not run", "", ""]
+    difference = "" if number is None else f"{100 * rate.value - number:+.2f}"
+    return [cell, _cell(rate), difference, ""]
 
 
 def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:

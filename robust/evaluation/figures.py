@@ -1,0 +1,334 @@
+"""Pictures of one image: the loss around it and its scores, deployed and around the defense.
+
+The two figures of Tuna et al. 2022, https://arxiv.org/abs/2202.07342 (Fig. 6 and 7), for any
+defense, each with the adaptive view beside the deployed one.
+"""
+
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from torch import Tensor, nn
+
+from robust.attacks import isolated
+from robust.defenses.base import Defense
+from robust.errors import ConfigError
+from robust.types import Batch, Images, Scores
+
+_Image = Float[Tensor, "1 c h w"]
+_Label = Int64[Tensor, "1"]
+
+_CHUNK = 256
+_DPI = 100
+# Okabe and Ito's blue, orange and vermilion, told apart by every common kind of colour vision.
+_COLORS = ("#0072B2", "#E69F00")
+_DOT = "#D55E00"
+_SURFACES_NOTE = (
+    "Dot: the image itself. Each panel has its own range of losses. Pixels are clipped to [0, 1].\n"
+    "Where the gradient is exactly zero, both directions are random."
+)
+
+
+class Surface(NamedTuple):
+    """Cross-entropy on the plane ``x + a * g + b * r`` through an image."""
+
+    a: Float[Tensor, " p"]
+    """Steps along g, the sign of the gradient, in pixel units."""
+    b: Float[Tensor, " p"]
+    """Steps along r, a random sign direction, in pixel units."""
+    loss: Float[Tensor, "p p"]
+    """``loss[i, j]`` belongs to ``a[i]`` and ``b[j]``."""
+    zero_gradient: bool
+    """Whether the gradient at the image is exactly zero, so that g is random as well."""
+
+
+def loss_surface(
+    view: nn.Module,
+    x: _Image,
+    y: _Label,
+    target: int | None,
+    eps: float,
+    points: int = 41,
+    seed: int = 0,
+) -> Surface:
+    """Loss of a view around one image, along its own gradient and across it.
+
+    The first axis is the step of FGSM; an untargeted attack climbs along it, a targeted one
+    descends. The second is a random sign for every value, nearly orthogonal to the first in
+    thousands of dimensions. Pixels are clipped to [0, 1], as an attack clips them; within the plane
+    the axes are within ``eps`` of the image in Linf, the corners within twice that. The view is
+    left as it was (see `robust.attacks.isolated`).
+
+    Args:
+        view: Module from pixels to class scores.
+        x: The image, in [0, 1].
+        y: Its label, the class of the untargeted loss.
+        target: Class of the targeted loss; None for the untargeted one.
+        eps: Half the side of the plane, positive, in pixel units.
+        points: Steps along each axis; the image itself is among them if it is odd.
+        seed: Of the random direction, and of the view's draws if it is randomized.
+
+    Raises:
+        ConfigError: If ``eps`` or ``points`` is out of range, or the loss or its gradient is NaN or
+            infinite.
+    """
+    if not eps > 0:
+        raise ConfigError(f"Expected `eps` to be positive, but got {eps}. Give it in pixel units.")
+    if points < 2:
+        raise ConfigError(
+            f"Expected `points` to be at least 2, but got {points}. "
+            "With an odd number the image is one of them."
+        )
+    with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
+        x = x.detach().clone()
+        goal = y.detach().clone() if target is None else torch.full_like(y, target)
+        gradient = _loss_gradient(view, x, goal)
+        r, instead = _random_signs(x), _random_signs(x)
+        zero_gradient = not gradient.any()
+        g = instead if zero_gradient else gradient.sign()
+        steps = torch.linspace(-eps, eps, points, dtype=x.dtype, device=x.device)
+        plane = x + steps.view(-1, 1, 1, 1, 1) * g + steps.view(1, -1, 1, 1, 1) * r
+        scores = _scores(view, plane.flatten(0, 1).clamp(0, 1))
+        loss = F.cross_entropy(scores, goal.expand(len(scores)), reduction="none")
+    if not (gradient.isfinite().all() and loss.isfinite().all()):
+        raise ConfigError(
+            "Expected a finite loss around the image, but got NaN or infinity from "
+            f"{type(view).__name__}. Train again with a lower learning rate."
+        )
+    steps = steps.cpu()
+    return Surface(steps, steps, loss.view(points, points).cpu(), zero_gradient)
+
+
+def draw_loss_surfaces(
+    defense: Defense, x: _Image, y: _Label, target: int, eps: float, path: Path
+) -> Path:
+    """Draw the loss surfaces of an image: deployed above adaptive, untargeted beside targeted.
+
+    Each surface has its own range of losses, which its title gives; differences that are only
+    rounding are drawn flat.
+
+    Args:
+        defense: Trained defense.
+        x: The image, in [0, 1], on the defense's device.
+        y: Its label.
+        target: Class of the targeted attack.
+        eps: Half the side of each plane, positive, in pixel units.
+        path: PNG file to write; its folder is made if absent.
+
+    Raises:
+        ConfigError: As `loss_surface`, or if ``path`` cannot be written.
+    """
+    figure = Figure(figsize=(12, 11), dpi=_DPI)
+    title = f"{_title(defense)}: loss around an image of class {int(y)}, eps = {eps:.3g}"
+    figure.suptitle(title, fontsize=17)
+    figure.text(0.5, 0.012, _SURFACES_NOTE, ha="center", fontsize=11)
+    goals = ((None, "untargeted"), (target, f"targeted to class {target}"))
+    panels = product(_views(defense).items(), goals)
+    for place, ((name, view), (goal, attack)) in enumerate(panels, start=1):
+        axes = figure.add_subplot(2, 2, place, projection="3d")
+        _draw_surface(axes, loss_surface(view, x, y, goal, eps), f"{name}, {attack}")
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.09, top=0.88, wspace=0.02, hspace=0.24)
+    return _save(figure, path)
+
+
+def draw_scores(defense: Defense, x: _Image, y: _Label, path: Path) -> Path:
+    """Draw an image beside the softmax of its scores, deployed and through the adaptive view.
+
+    Args:
+        defense: Trained defense.
+        x: The image, in [0, 1], on the defense's device.
+        y: Its label, which is marked.
+        path: PNG file to write; its folder is made if absent.
+
+    Raises:
+        ConfigError: If ``path`` cannot be written.
+    """
+    softmax = {
+        name: _isolated_scores(v, x)[0].softmax(dim=0) for name, v in _views(defense).items()
+    }
+    figure = Figure(figsize=(12, 5), dpi=_DPI, layout="constrained")
+    figure.suptitle(f"{_title(defense)}: scores of an image of class {int(y)}\n", fontsize=17)
+    image, bars = figure.subplots(1, 2, width_ratios=(1, 3))
+    _draw_image(image, x[0])
+    _draw_bars(bars, softmax, int(y))
+    return _save(figure, path)
+
+
+def draw_figures(
+    defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
+) -> dict[str, Path]:
+    """Draw both figures for the first image of a batch that an attacker has something to gain from.
+
+    That is the first one which the defense classifies correctly and whose class is not ``target``.
+
+    Args:
+        defense: Trained defense.
+        batch: Images to choose from, on any device.
+        folder: Where ``loss_surfaces.png`` and ``scores.png`` go; made if absent.
+        target: Class of the targeted attack.
+        eps: How far around the image to look, positive, in pixel units.
+
+    Returns:
+        The files under the keys to log them by.
+
+    Raises:
+        ConfigError: If ``target`` is no class of the defense, there is no such image, or as
+            `draw_loss_surfaces`.
+    """
+    x, y = batch.x.to(defense.device), batch.y.cpu()
+    scores = _isolated_scores(defense, x)
+    if not 0 <= target < scores.shape[1]:
+        raise ConfigError(
+            f"Expected `target` to be a class, 0 to {scores.shape[1] - 1}, but got {target}. "
+            "Choose one of them."
+        )
+    chosen = (scores.argmax(dim=1) == y) & (y != target)
+    if not chosen.any():
+        raise ConfigError(
+            f"Expected a correctly classified image of another class than {target}, but got none "
+            f"among {len(y)} images. Give more images, another target, or a better trained defense."
+        )
+    i = int(chosen.int().argmax())
+    x, y = x[i : i + 1], y[i : i + 1].to(x.device)
+    surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
+    return {
+        "figures/loss_surfaces": draw_loss_surfaces(defense, x, y, target, eps, surfaces),
+        "figures/scores": draw_scores(defense, x, y, bars),
+    }
+
+
+def _views(defense: Defense) -> dict[str, nn.Module]:
+    adaptive = defense.adaptive_view()
+    same = " (the same)" if adaptive is defense else ""
+    return {"deployed view": defense, f"adaptive view{same}": adaptive}
+
+
+def _title(defense: Defense) -> str:
+    activation = getattr(defense, "activation", None)
+    temperature = getattr(defense, "temperature", None)
+    arguments = [activation] if isinstance(activation, str) else []
+    if isinstance(temperature, int | float):
+        arguments.append(f"T={temperature:g}")
+    return type(defense).__name__ + (f"({', '.join(arguments)})" if arguments else "")
+
+
+def _loss_gradient(view: nn.Module, x: _Image, goal: _Label) -> _Image:
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), goal), x)
+    return gradient
+
+
+def _random_signs(x: _Image) -> _Image:
+    # Drawn on the CPU: the same direction on every device.
+    return (2 * torch.randint(2, x.shape) - 1).to(x)
+
+
+@torch.no_grad()
+def _scores(view: nn.Module, x: Images) -> Scores:
+    return torch.cat([view(chunk) for chunk in torch.split(x, _CHUNK)])
+
+
+def _isolated_scores(view: nn.Module, x: Images) -> Scores:
+    with isolated(view, x.device, seed=0), torch.autocast(x.device.type, enabled=False):
+        return _scores(view, x.detach().clone()).cpu()
+
+
+def _draw_surface(axes: Any, surface: Surface, title: str) -> None:  # noqa: ANN401
+    """Draw on 3-D axes, for which matplotlib ships no annotations."""
+    low, high = _loss_limits(surface.loss)
+    a, b = torch.meshgrid(surface.a, surface.b, indexing="ij")
+    # Else the surface hides the dot.
+    axes.computed_zorder = False
+    axes.plot_surface(
+        *(grid.numpy() for grid in (a, b, surface.loss)),
+        cmap="viridis",
+        vmin=low,
+        vmax=high,
+        rcount=len(surface.a),
+        ccount=len(surface.b),
+    )
+    middle = len(surface.a) // 2
+    axes.scatter([0], [0], [surface.loss[middle, middle].item()], color=_DOT, s=50)
+    axes.set_zlim(low, high)
+    axes.set_title(f"{title}\n{_summary(surface)}", fontsize=14)
+    _label_axes(axes, surface)
+    # From the lower left, so that the slope along the gradient is not seen edge on.
+    axes.view_init(elev=25, azim=-125)
+    axes.set_box_aspect((1, 1, 0.7), zoom=1)
+
+
+def _label_axes(axes: Any, surface: Surface) -> None:  # noqa: ANN401
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(5 if axis is axes.zaxis else 4, steps=[1, 2, 5, 10]))
+    axes.zaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    axes.tick_params(labelsize=11)
+    axes.tick_params(axis="z", pad=6)
+    along = "random signs" if surface.zero_gradient else "sign of the gradient"
+    axes.set_xlabel(f"{along}\n(pixel units)", labelpad=14, fontsize=12)
+    axes.set_ylabel("random signs\n(pixel units)", labelpad=14, fontsize=12)
+    axes.set_zlabel("cross-entropy", labelpad=16, fontsize=12)
+
+
+def _summary(surface: Surface) -> str:
+    low, high = surface.loss.min().item(), surface.loss.max().item()
+    span = f"loss {low:.4g} to {high:.4g}"
+    if low == high:
+        span = f"loss {low:.4g} everywhere"
+    elif f"{low:.4g}" == f"{high:.4g}":
+        span = f"loss {low:.4g}, varying by {high - low:.1g}"
+    return span + (", gradient exactly zero" if surface.zero_gradient else "")
+
+
+def _loss_limits(loss: Tensor) -> tuple[float, float]:
+    """Limits of an axis on which differences that are only rounding look flat."""
+    low, high = loss.min().item(), loss.max().item()
+    size = max(1.0, abs(high))
+    if high - low > 100 * torch.finfo(loss.dtype).eps * size:
+        return low, high
+    return low - 0.05 * size, high + 0.05 * size
+
+
+def _draw_image(axes: Axes, image: Float[Tensor, "c h w"]) -> None:
+    image = image.detach().cpu()
+    pixels = image.permute(1, 2, 0) if len(image) == 3 else image.mean(dim=0)
+    axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+
+
+def _draw_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
+    classes = torch.arange(len(next(iter(softmax.values()))))
+    axes.axvspan(label - 0.5, label + 0.5, color="0.9", label=f"true class, {label}")
+    # The two numbers stand back to back, so that they fit over one class.
+    sides: tuple[tuple[float, Literal["left", "right"]], ...] = ((-0.2, "right"), (0.2, "left"))
+    for (name, p), color, (shift, side) in zip(softmax.items(), _COLORS, sides, strict=True):
+        axes.bar((classes + shift).numpy(), p.numpy(), 0.4, label=name, color=color)
+        top = int(p.argmax())
+        place = (top + 0.1 * shift, p[top].item())
+        axes.annotate(
+            f"{p[top]:.3f}", place, (0, 3), textcoords="offset points", ha=side, fontsize=12
+        )
+    axes.set(ylim=(0, 1), xlim=(-0.6, len(classes) - 0.4))
+    axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))
+    axes.set_xlabel("class", fontsize=13)
+    axes.set_ylabel("softmax of the scores", fontsize=13)
+    axes.tick_params(labelsize=12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=12)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write {path}, but got: {error.strerror or error}. "
+            "Choose a writable folder."
+        ) from None
+    return path

@@ -1,0 +1,74 @@
+"""Every attack against the linear oracle: nothing breaks below the exact budget, all above."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+import torchattacks
+from torch import nn
+from torchattacks.attack import Attack
+
+from robust.attacks import PGD, TGSM, TargetedBIM, craft
+from robust.threat import ThreatModel
+from tests.oracles import LinearOracle
+
+
+class Case(NamedTuple):
+    name: str
+    norm: str
+    build: Callable[[nn.Module, float], Attack]
+    targeted: bool = False
+
+
+CASES = [
+    Case("FGSM", "Linf", lambda m, eps: torchattacks.FGSM(m, eps=eps)),
+    Case("FGSM targeted", "Linf", lambda m, eps: torchattacks.FGSM(m, eps=eps), targeted=True),
+    Case("BIM", "Linf", lambda m, eps: torchattacks.BIM(m, eps=eps, alpha=eps / 10, steps=20)),
+    Case("TGSM", "Linf", lambda m, eps: TGSM(m, eps), targeted=True),
+    Case("TGSM Eq. 3", "Linf", lambda m, eps: TGSM(m, eps, equation=3), targeted=True),
+    Case("TargetedBIM", "Linf", lambda m, eps: TargetedBIM(m, eps), targeted=True),
+    Case(
+        "TargetedBIM Eq. 5",
+        "Linf",
+        lambda m, eps: TargetedBIM(m, eps, difference=True),
+        targeted=True,
+    ),
+    Case("PGD Linf", "Linf", lambda m, eps: PGD(m, eps, steps=20, restarts=2)),
+    Case("PGD Linf targeted", "Linf", lambda m, eps: PGD(m, eps, steps=20), targeted=True),
+    Case("PGD L2", "L2", lambda m, eps: PGD(m, eps, steps=20, norm="L2", restarts=2)),
+    Case("PGD L2 targeted", "L2", lambda m, eps: PGD(m, eps, steps=20, norm="L2"), targeted=True),
+    Case("APGD Linf", "Linf", lambda m, eps: torchattacks.APGD(m, eps=eps, steps=20)),
+    Case("APGD L2", "L2", lambda m, eps: torchattacks.APGD(m, eps=eps, steps=20, norm="L2")),
+    Case("Square Linf", "Linf", lambda m, eps: torchattacks.Square(m, eps=eps, n_queries=600)),
+]
+
+
+def attack(case: Case, factor: float, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    oracle = LinearOracle()
+    x, y = oracle.samples(n)
+    eps = factor * oracle.budget(case.norm)
+    target = 1 - y if case.targeted else None
+    crafted = craft(lambda model: case.build(model, eps), oracle, x, y, target=target, seed=3)
+    ThreatModel(case.norm, eps).check(x, crafted.x_adv, case.name)
+    return oracle(crafted.x_adv).argmax(dim=1), y
+
+
+@pytest.mark.parametrize("n", [1, 2, 64])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+class TestOracle:
+    def test_nothing_breaks_below_the_exact_budget(self, case, n):
+        predicted, y = attack(case, 0.9, n)
+        assert torch.equal(predicted, y)
+
+    def test_everything_breaks_above_the_exact_budget(self, case, n):
+        predicted, y = attack(case, 1.1, n)
+        assert torch.equal(predicted, 1 - y)
+
+
+def test_samples_lie_at_the_margin_on_their_side():
+    oracle = LinearOracle()
+    x, y = oracle.samples(64)
+    scores = oracle(x)
+    assert torch.equal(scores.argmax(dim=1), y)
+    torch.testing.assert_close((scores[:, 1] - scores[:, 0]).abs(), torch.full((64,), 0.8))
