@@ -67,11 +67,13 @@ class ThreatModel:
         if self.norm == "Linf":
             return torch.clamp(x_adv, x - self.eps, x + self.eps).clamp(0, 1)
         delta = x_adv - x
-        norms = delta.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-        scale = (self.eps / norms).clamp_max(1).view(-1, 1, 1, 1)
+        norms = torch.linalg.vector_norm(delta.flatten(1), dim=1).clamp_min(
+            torch.finfo(x.dtype).tiny
+        )
+        scale = (norms.reciprocal() * self.eps).clamp_max(1).view(-1, 1, 1, 1)
         return (x + delta * scale).clamp(0, 1)
 
-    def check(self, x: Images, x_adv: Images, attack: str, *, budget: bool = True) -> None:
+    def check(self, x: Images, x_adv: Tensor, attack: str, *, budget: bool = True) -> None:
         """Verify in float64 what an attack returned.
 
         Args:
@@ -117,6 +119,5 @@ def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:
     if norm == "L0":
         return delta.ne(0).any(dim=1).flatten(1).sum(dim=1).double()
     if norm == "L2":
-        return delta.flatten(1).norm(dim=1)
-    # amax has no identity: an image of no pixels cannot occur, a batch of no images can.
-    return delta.abs().flatten(1).amax(dim=1)
+        return torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    return torch.linalg.vector_norm(delta.flatten(1), ord=torch.inf, dim=1)

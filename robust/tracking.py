@@ -32,7 +32,7 @@ from wandb.sdk.lib import RunDisabled
 
 from robust.checkpoints import DESCRIPTION
 from robust.errors import ConfigError
-from robust.types import Images, Labels, View
+from robust.types import Images, Labels
 
 _RUN_ID = "ROBUST_RUN_ID"
 # Seconds; W&B's own 90 look like a hang to someone behind a firewall.
@@ -91,26 +91,25 @@ class Run:
     def settled(self, default_name: str) -> "Run":
         """This run with ``name`` and ``id`` filled in.
 
-        The id is the given one, else ``WANDB_RUN_ID``, else new. A new process group of Lightning
-        inherits it through ``ROBUST_RUN_ID``, which the first process only ever writes: two runs in
-        one process, or in a child that a test starts, never share a folder by accident.
+        The id is the given one, else ``WANDB_RUN_ID``, else new. Processes that Lightning starts
+        inherit it through ``ROBUST_RUN_ID``, which the first process never reads: two runs in one
+        process, or in a command that it starts, share no folder by accident.
 
         Raises:
             ConfigError: If this process is one of many and none told it their common id.
         """
         run_id = self.id or os.environ.get("WANDB_RUN_ID")
-        if _is_first_process():
-            run_id = run_id or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-            settled = replace(self, name=self.name or default_name, id=run_id)
-            os.environ[_RUN_ID] = run_id
-            return settled
+        if not run_id and _is_first_process():
+            run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         run_id = run_id or os.environ.get(_RUN_ID)
         if not run_id:
             raise ConfigError(
                 "Expected an id that all processes of this run share, but got none. Give one with "
                 "--run.id, or set WANDB_RUN_ID before torchrun or srun."
             )
-        return replace(self, name=self.name or default_name, id=run_id)
+        settled = replace(self, name=self.name or default_name, id=run_id)
+        os.environ[_RUN_ID] = run_id
+        return settled
 
     @property
     def folder(self) -> Path:
@@ -159,7 +158,7 @@ def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
 @rank_zero_only
 def log_adversarial_table(
     loggers: Iterable[Logger],
-    view: View,
+    view: str,
     attack: str,
     x: Images,
     x_adv: Images,

@@ -37,7 +37,7 @@ class Defense(LightningModule, ABC):
     ) -> None:
         super().__init__()
         # Convolutions run faster so: 0.7 of an attack step's time, 0.86 of a training step's.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.transform = transform if transform is not None else nn.Identity()
         self.optimizer = optimizer
         self.scheduler = scheduler

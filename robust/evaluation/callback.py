@@ -34,7 +34,7 @@ class _Block(NamedTuple):
 
     x: Images
     y: Labels
-    index: Labels
+    index: Labels  # type: ignore[assignment] # a column, not tuple's method
     scores: Scores
 
 
@@ -142,6 +142,7 @@ class AttackEvaluation(Callback):
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
     def _header(self, defense: Defense, data: ImageDataModule) -> Header:
+        source = self.source
         return Header(
             suite=self.suite,
             attacks=self.infos,
@@ -150,7 +151,7 @@ class AttackEvaluation(Callback):
             data=data.name,
             data_sha256=data.fingerprint(data.test_size),
             weights_sha256=weights_sha256(defense.state_dict()),
-            source_sha256=self.source and weights_sha256(self.source.state_dict()),
+            source_sha256=None if source is None else weights_sha256(source.state_dict()),
         )
 
     def _count(self, data: ImageDataModule) -> int:

@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     view: str
     attack: str
-    index: int
+    index: int  # type: ignore[assignment] # a column, not tuple's method
     """Position in the test set."""
     label: int
     target: int
@@ -127,7 +127,7 @@ class Evaluation:
 
     def __init__(self, header: Header, rows: Iterable[Row]) -> None:
         self.header = header
-        self.rows = sorted(rows, key=lambda row: (row.view, row.attack, row.index))
+        self.rows = _in_order(rows)
         self._groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             self._groups.setdefault((row.view, row.attack), []).append(row)
@@ -195,7 +195,7 @@ class RecordFile:
         with new.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(Row._fields)
-            writer.writerows(sorted(rows, key=lambda row: (row.view, row.attack, row.index)))
+            writer.writerows(_in_order(rows))
         header = json.dumps(asdict(self.header), indent=1)
         self.path.with_suffix(".json").write_text(header)
         new.replace(self.path)
@@ -228,6 +228,10 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.view, row.attack, row.index))
 
 
 def _read_rows(path: Path) -> Iterator[Row]:

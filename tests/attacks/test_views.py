@@ -1,0 +1,71 @@
+"""The pieces of views: exact forward, the gradient that an attacker wants backward."""
+
+import pytest
+import torch
+from torch import nn
+
+from robust.attacks import BPDA, EOT, HasObjective, Rescale
+from robust.errors import ConfigError
+
+
+class Binarize(nn.Module):
+    def forward(self, x):
+        return (x > 0.5).float()
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return (x + torch.randn_like(x)).flatten(1)
+
+
+def images(n=3):
+    return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_bpda_is_exact_forward_and_the_identity_backward():
+    x = images().requires_grad_()
+    weights = torch.randn(3, 1, 4, 4)
+    out = BPDA(Binarize())(x)
+    assert torch.equal(out, Binarize()(x))
+    (out * weights).sum().backward()
+    assert torch.equal(x.grad, weights)
+
+
+def test_bpda_takes_the_gradient_of_its_substitute():
+    class Steep(nn.Module):
+        def forward(self, x):
+            return torch.sigmoid(10 * (x - 0.5))
+
+    x = images().requires_grad_()
+    (through,) = torch.autograd.grad(BPDA(Binarize(), Steep())(x).sum(), x)
+    (own,) = torch.autograd.grad(Steep()(x).sum(), x)
+    assert torch.equal(through, own)
+
+
+def test_eot_is_the_mean_of_its_draws():
+    x = images()
+    torch.manual_seed(1)
+    expected = torch.stack([Noise()(x) for _ in range(5)]).mean(dim=0)
+    torch.manual_seed(1)
+    assert torch.equal(EOT(Noise(), 5)(x), expected)
+
+
+def test_rescale_divides_and_keeps_predictions():
+    scores = Rescale(nn.Flatten(), 20.0)(images())
+    torch.testing.assert_close(scores * 20, images().flatten(1))
+    assert torch.equal(scores.argmax(dim=1), images().flatten(1).argmax(dim=1))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_rescale_refuses_a_temperature_that_is_not_positive(temperature):
+    with pytest.raises(ConfigError, match="Expected `temperature` to be positive"):
+        Rescale(nn.Flatten(), temperature)
+
+
+def test_eot_refuses_no_samples():
+    with pytest.raises(ConfigError, match="Expected `samples` to be at least 1, but got 0"):
+        EOT(nn.Flatten(), 0)
+
+
+def test_a_plain_module_names_no_objective():
+    assert not isinstance(nn.Flatten(), HasObjective)

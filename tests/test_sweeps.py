@@ -1,0 +1,89 @@
+"""Every sweep is valid for W&B, and its keys reach the config that its command trains with."""
+
+import runpy
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import yaml
+
+with warnings.catch_warnings():
+    # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
+    warnings.simplefilter("ignore")
+    from sweeps import schema_violations_from_proposed_config
+
+pytestmark = [
+    # Lightning 2.6.6 calls `add_instantiator`, which jsonargparse 4.53 deprecates.
+    pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"),
+    # Lightning's OptimizerCallable is a typing.Callable.
+    pytest.mark.filterwarnings("ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning"),
+]
+ROOT = Path(__file__).parents[1]
+SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+
+
+def read(path):
+    return yaml.safe_load(path.read_text())
+
+
+def values(parameter):
+    """The values at the ends of a parameter's range, or all of them."""
+    if "values" in parameter:
+        return parameter["values"]
+    return [parameter[end] for end in ("value", "min", "max") if end in parameter]
+
+
+def printed_config(sweep, chosen, monkeypatch, capsys):
+    """What the sweep's command would run, from the program itself."""
+    flags = [f"--{key}={value}" for key, value in chosen.items()]
+    words = sweep["command"][sweep["command"].index("${program}") + 1 :]
+    arguments = [word for word in words if word != "${args}"] + flags + ["--print_config"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [sweep["program"], *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(sweep["program"], run_name="__main__")
+    output = capsys.readouterr()
+    assert not stopped.value.code, output.err
+    return yaml.safe_load(output.out)
+
+
+def test_there_are_sweeps():
+    assert SWEEPS
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_wandb_accepts_the_sweep(path):
+    assert schema_violations_from_proposed_config(read(path)) == []
+
+
+def test_the_schema_notices_mistakes():
+    sweep = read(ROOT / "sweeps" / "temperature.yaml")
+    assert schema_violations_from_proposed_config({**sweep, "method": "gird"})
+    assert schema_violations_from_proposed_config({**sweep, "parameters": {"a": {"vlaues": [1]}}})
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_keys_are_dotted(path):
+    """W&B locks the top of a nested key, and the rest of the config under it is lost."""
+    assert not [key for key, value in read(path)["parameters"].items() if "parameters" in value]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_value_reaches_the_program(path, monkeypatch, capsys):
+    sweep = read(path)
+    assert sweep["command"][:3] == ["${env}", "${interpreter}", "${program}"]
+    assert sweep["command"][-1] == "${args}"
+    for key, parameter in sweep["parameters"].items():
+        for value in values(parameter):
+            config = printed_config(sweep, {key: value}, monkeypatch, capsys)
+            for part in key.split("."):
+                config = config[part]
+            assert config == value
+
+
+@pytest.mark.parametrize("key", ["model.init_args.temprature", "model.temperature.x", "modle"])
+def test_a_misspelt_key_is_noticed(key, monkeypatch, capsys):
+    sweep = read(ROOT / "sweeps" / "temperature.yaml")
+    with pytest.raises(AssertionError, match=key.split(".")[-1]):
+        printed_config(sweep, {key: 1}, monkeypatch, capsys)

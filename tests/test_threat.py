@@ -1,0 +1,106 @@
+"""Threat models: distances, projections, and the check of what an attack returned."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robust.errors import ConfigError
+from robust.threat import ThreatModel, ThreatModelViolation, distance
+
+NORMS = ["Linf", "L2"]
+
+
+def pair(seed, spread=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(4, 3, 5, 5, generator=generator)
+    return x, x + spread * torch.randn(4, 3, 5, 5, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("norm", "expected"), [("Linf", 0.5), ("L2", (0.5**2 + 0.25**2) ** 0.5), ("L0", 1.0)]
+)
+def test_distance_of_one_pixel_changed_in_two_channels(norm, expected):
+    x = torch.full((1, 3, 4, 4), 0.25)
+    x_adv = x.clone()
+    x_adv[0, 0, 1, 2], x_adv[0, 2, 1, 2] = 0.75, 0.5
+    result = distance(x, x_adv, norm)
+    assert result.dtype == torch.float64
+    torch.testing.assert_close(result, torch.tensor([expected], dtype=torch.float64))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 99), eps=st.floats(0, 3), norm=st.sampled_from(NORMS))
+def test_projection_is_within_the_threat_model_and_idempotent(seed, eps, norm):
+    x, x_adv = pair(seed)
+    model = ThreatModel(norm, eps)
+    projected = model.project(x, x_adv)
+    model.check(x, projected, "projection")
+    torch.testing.assert_close(model.project(x, projected), projected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_projection_leaves_what_is_within(norm):
+    x, x_adv = pair(0, spread=1e-3)
+    x_adv = x_adv.clamp(0, 1)
+    torch.testing.assert_close(ThreatModel(norm, 1.0).project(x, x_adv), x_adv)
+
+
+def test_projection_reaches_the_boundary_of_the_ball():
+    x = torch.full((2, 1, 4, 4), 0.5)
+    for norm in NORMS:
+        reached = ThreatModel(norm, 0.1).project(x, torch.ones_like(x))
+        expected = torch.full((2,), 0.1, dtype=torch.float64)
+        torch.testing.assert_close(distance(x, reached, norm), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_l0_has_no_projection():
+    with pytest.raises(ConfigError, match="Expected `norm` Linf or L2"):
+        ThreatModel("L0", 3.0).project(*pair(0))
+
+
+def violated(x_adv):
+    x = torch.full((2, 1, 2, 2), 0.5)
+    ThreatModel("Linf", 0.1).check(x, x_adv(x), "pgd")
+
+
+@pytest.mark.parametrize(
+    ("x_adv", "message"),
+    [
+        (lambda x: x + 0.3, r"`pgd` left the threat model: Linf distance 0\.3 > eps=0\.1"),
+        (lambda x: x + 0.10001, "left the threat model"),
+        (lambda x: x * float("nan"), "`pgd` returned NaN"),
+        (lambda x: x + 1, r"`pgd` left the box \[0, 1\]"),
+        (lambda x: x - 0.51, r"`pgd` left the box \[0, 1\]"),
+        (lambda x: x[:, :, :1], "`pgd` returned images of shape"),
+    ],
+)
+def test_check_names_the_attack_and_the_violation(x_adv, message):
+    with pytest.raises(ThreatModelViolation, match=message):
+        violated(x_adv)
+
+
+def test_check_forgives_the_rounding_of_float32():
+    x = torch.rand(100, 1, 8, 8)
+    eps = 8 / 255
+    x_adv = (x + eps * torch.randn_like(x).sign()).clamp(0, 1)
+    ThreatModel("Linf", eps).check(x, x_adv, "fgsm")
+
+
+def test_a_minimal_norm_attack_may_leave_the_ball_but_not_the_box():
+    x = torch.full((1, 1, 2, 2), 0.5)
+    model = ThreatModel("L2", 0.1)
+    model.check(x, x + 0.4, "cw", budget=False)
+    with pytest.raises(ThreatModelViolation, match="box"):
+        model.check(x, x + 0.6, "cw", budget=False)
+
+
+def test_no_images_break_nothing():
+    empty = torch.zeros(0, 1, 2, 2)
+    ThreatModel("Linf", 0.1).check(empty, empty, "fgsm")
+
+
+@pytest.mark.parametrize("eps", [-0.1, float("nan")])
+def test_eps_is_not_negative(eps):
+    with pytest.raises(ConfigError, match="Expected `eps` to be non-negative"):
+        ThreatModel("Linf", eps)
