@@ -101,7 +101,7 @@ class GradientAttack(Attack):  # type: ignore[misc]
         # The scale first: squares of gradients below 1e-19 are zero in float32.
         largest = gradient.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
         gradient = gradient / largest.view(-1, 1, 1, 1)
-        norms = torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True)
+        norms = gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
         return gradient / norms.clamp_min(1e-12)
 
     def _noise(self, x: Images) -> Images:
@@ -109,7 +109,7 @@ class GradientAttack(Attack):  # type: ignore[misc]
             return (2 * torch.rand_like(x) - 1) * self.eps
         direction = self._direction(torch.randn_like(x))
         # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
-        radius = torch.rand(len(x), device=x.device, dtype=x.dtype) ** (1 / x[0].numel())
+        radius = torch.rand(len(x), device=x.device, dtype=x.dtype).pow(1 / x[0].numel())
         return direction * radius.view(-1, 1, 1, 1) * self.eps
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ from robust.evaluation.records import (
     Header,
     RecordFile,
     Row,
-    weights_sha256,
+    model_sha256,
 )
 from robust.evaluation.suite import plan
 from robust.threat import ThreatModel, distance
@@ -150,8 +150,8 @@ class AttackEvaluation(Callback):
             block=self.block,
             data=data.name,
             data_sha256=data.fingerprint(data.test_size),
-            weights_sha256=weights_sha256(defense.state_dict()),
-            source_sha256=None if source is None else weights_sha256(source.state_dict()),
+            model_sha256=model_sha256(defense),
+            source_sha256=None if source is None else model_sha256(source),
         )
 
     def _count(self, data: ImageDataModule) -> int:

@@ -9,13 +9,13 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -107,9 +107,9 @@ class Header:
     """Samples that are crafted together and share a seed."""
     data: str
     data_sha256: str
-    weights_sha256: str
+    model_sha256: str
     source_sha256: str | None = None
-    """Weights of the net that a transfer attack was crafted on."""
+    """The net that a transfer attack was crafted on."""
 
     @property
     def fingerprint(self) -> str:
@@ -169,7 +169,7 @@ class RecordFile:
         self._part = folder / f"{name}.part{rank}.csv"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            _mend(self._part)
         except OSError as error:
             raise ConfigError(
                 f"Expected to write records to {folder}, but cannot ({error.strerror}). Choose "
@@ -220,14 +220,34 @@ def read_evaluation(path: Path) -> Evaluation:
         ) from None
 
 
-def weights_sha256(state: Mapping[str, Tensor]) -> str:
-    """Short hash of a model's weights, the same on every device."""
+def model_sha256(model: nn.Module) -> str:
+    """Short hash of what a model computes: its weights, modules and their plain attributes.
+
+    The same on every device. Weights alone would not do: a squeezed net has those of its twin.
+    """
     digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        plain = {
+            key: value
+            for key, value in sorted(vars(module).items())
+            if isinstance(value, str | int | float) and key[0] != "_" and key != "training"
+        }
+        digest.update(f"{name}: {type(module).__qualname__} {plain}".encode())
+    state = model.state_dict()
     for name in sorted(state):
         values = state[name].detach().cpu().contiguous()
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _mend(part: Path) -> None:
+    """Make sure of a file, and cut off half a line that a killed process left at its end."""
+    part.touch()
+    content = part.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        part.write_bytes(whole)
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:
@@ -237,7 +257,7 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
 def _read_rows(path: Path) -> Iterator[Row]:
     with path.open(newline="") as file:
         for line in file:
-            # A process that was killed while writing leaves half a line at the end.
+            # Another process, killed while writing, may have left half a line at the end.
             if line.endswith("\n") and not line.startswith("view,"):
                 yield _parse(next(csv.reader([line])))
 

@@ -105,9 +105,9 @@ def test_distillation_checks_its_arguments(arguments, message):
 
 def distill(tmp_path, epochs, **arguments):
     """Fit on data made on the spot."""
-    data = ImageDataModule(str(write_npz(tmp_path / "tiny.npz", shape=(4, 4), classes=3)))
+    data = ImageDataModule(str(write_npz(tmp_path / "tiny.npz")), batch_size=8)
     torch.manual_seed(0)
-    model = Distillation(linear(), optimizer=lambda p: torch.optim.Adam(p, lr=0.01), **arguments)
+    model = Distillation(linear(), optimizer=lambda p: torch.optim.Adam(p, lr=0.05), **arguments)
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",

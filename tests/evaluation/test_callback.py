@@ -1,0 +1,307 @@
+"""AttackEvaluation inside `trainer.test`: protocol, isolation, resuming, violations."""
+
+import pytest
+import torch
+import torchattacks
+from lightning.pytorch import Trainer
+from torch import nn
+from torchattacks.attack import Attack
+
+from robust.attacks import PGD
+from robust.data import ImageDataModule
+from robust.defenses import Squeezed, Standard
+from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation
+from robust.evaluation.metrics import Rate, clean_accuracy
+from robust.evaluation.records import read_evaluation
+from robust.threat import ThreatModel, ThreatModelViolation
+from tests.data_files import write_npz
+
+EPS = 0.3
+
+
+def linear():
+    """A net for the made-up data: the brightest row wins."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with torch.no_grad():
+        net[1].bias.zero_()
+        net[1].weight.copy_(torch.eye(4)[:3].repeat_interleave(4, dim=1))
+    return net
+
+
+@pytest.fixture
+def data(tmp_path):
+    return ImageDataModule(str(write_npz(tmp_path / "tiny.npz")), eval_batch_size=10)
+
+
+def evaluate(data, tmp_path, defense=None, **arguments):
+    defaults = {
+        "suite": "test",
+        "attacks": {"pgd": lambda m: PGD(m, EPS, steps=2)},
+        "threat_model": ThreatModel("Linf", EPS),
+        "records": str(tmp_path / "records"),
+        "block": 7,
+    }
+    callback = AttackEvaluation(**{**defaults, **arguments})
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=[callback],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        inference_mode=False,
+        default_root_dir=tmp_path,
+    )
+    defense = Standard(linear()) if defense is None else defense
+    trainer.test(defense, datamodule=data, verbose=False)
+    return callback.result, trainer
+
+
+def test_every_sample_has_a_row_for_every_view_and_attack(data, tmp_path):
+    result, _ = evaluate(data, tmp_path)
+    assert result.views == ["deployed", "adaptive"]
+    for view in result.views:
+        assert [row.index for row in result.select(view, "pgd")] == list(range(24))
+    x, y, _ = data.test_samples(0, 24)
+    expected = (linear()(x).argmax(dim=1) == y).sum().item()
+    assert clean_accuracy(result.select("deployed", "pgd")) == Rate(expected, 24)
+    assert all(row.forwards == 2 for row in result.rows if row.attacked)
+
+
+def test_only_correct_samples_of_other_classes_are_attacked(data, tmp_path):
+    wrong = linear()
+    wrong[1].bias.data[0] = 1.5
+    arguments = {"targets": {"pgd": 2}, "limit": None}
+    result, _ = evaluate(data, tmp_path, Standard(wrong), **arguments)
+    rows = result.select("deployed", "pgd")
+    left_out = [row for row in rows if not row.attacked]
+    assert {row.clean_pred != row.label or row.label == 2 for row in left_out} == {True}
+    assert any(row.label == 2 for row in left_out)
+    assert any(row.clean_pred != row.label for row in left_out)
+    assert all(row.adv_pred == row.clean_pred and row.linf == 0 for row in left_out)
+    assert {row.target for row in rows} == {2}
+
+
+def test_no_targeted_success_without_a_budget(data, tmp_path):
+    arguments = {
+        "attacks": {"pgd": lambda m: PGD(m, 0.0, steps=2)},
+        "threat_model": ThreatModel("Linf", 0.0),
+        "targets": {"pgd": 1},
+    }
+    result, _ = evaluate(data, tmp_path, **arguments)
+    info = result.header.attacks["pgd"]
+    assert not any(info.broke(row) for row in result.rows)
+
+
+def test_the_limit_counts_samples_and_what_is_on_record_is_not_attacked_again(data, tmp_path):
+    calls = []
+
+    class Spy(torchattacks.FGSM):
+        def forward(self, images, labels):
+            calls.append(len(images))
+            return super().forward(images, labels)
+
+    arguments = {"attacks": {"fgsm": lambda m: Spy(m, eps=EPS)}, "views": ["deployed"]}
+    first, _ = evaluate(data, tmp_path, limit=14, **arguments)
+    assert (len(first.rows), sum(calls)) == (14, sum(row.attacked for row in first.rows))
+    calls.clear()
+    again, _ = evaluate(data, tmp_path, limit=14, **arguments)
+    assert (again.rows, calls) == (first.rows, [])
+    more, _ = evaluate(data, tmp_path, limit=24, **arguments)
+    assert more.rows[:14] == first.rows
+    assert sum(calls) == sum(row.attacked for row in more.rows[14:])
+    fewer, _ = evaluate(data, tmp_path, limit=5, **arguments)
+    assert fewer.rows == first.rows[:5]
+
+
+def test_an_interrupted_evaluation_goes_on(data, tmp_path):
+    broken = {"left": 2}
+
+    class Dies(torchattacks.FGSM):
+        def forward(self, images, labels):
+            broken["left"] -= 1
+            if broken["left"] < 0:
+                raise KeyboardInterrupt
+            return super().forward(images, labels)
+
+    arguments = {"attacks": {"fgsm": lambda m: Dies(m, eps=EPS)}, "views": ["deployed"]}
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        evaluate(data, tmp_path, **arguments)
+    broken["left"] = 2
+    result, _ = evaluate(data, tmp_path, **arguments)
+    # Two blocks of seven were on record, two more were left: all 24 samples are there.
+    assert [row.index for row in result.rows] == list(range(24))
+
+
+def test_results_do_not_depend_on_the_test_batches(data, tmp_path):
+    def outcome(eval_batch_size, folder):
+        module = ImageDataModule(str(tmp_path / "tiny.npz"), eval_batch_size=eval_batch_size)
+        attacks = {
+            "pgd": lambda m: PGD(m, EPS, alpha=0.01, steps=1),
+            "square": lambda m: torchattacks.Square(m, eps=EPS, n_queries=20),
+        }
+        result, _ = evaluate(module, tmp_path, attacks=attacks, records=str(tmp_path / folder))
+        return [row._replace(seconds=0.0) for row in result.rows]
+
+    assert outcome(3, "a") == outcome(24, "b")
+
+
+def test_views_that_are_one_module_are_attacked_once(data, tmp_path):
+    calls = []
+
+    class Spy(torchattacks.FGSM):
+        def forward(self, images, labels):
+            calls.append(len(images))
+            return super().forward(images, labels)
+
+    arguments = {"attacks": {"fgsm": lambda m: Spy(m, eps=EPS)}, "block": 24}
+    standard, _ = evaluate(data, tmp_path, **arguments)
+    assert len(calls) == 1
+    strip = [[r._replace(view="") for r in standard.select(v, "fgsm")] for v in standard.views]
+    assert strip[0] == strip[1]
+    calls.clear()
+    evaluate(data, tmp_path, Squeezed(linear()), **arguments)
+    assert len(calls) == 2
+
+
+def test_masking_shows_in_the_records(data, tmp_path):
+    net = linear()
+    net[1].weight.data *= 500
+    net[1].bias.data -= 1.7 * 500
+    result, trainer = evaluate(data, tmp_path, Squeezed(net, temperature=500.0))
+    assert all(row.zero_gradient for row in result.select("deployed", "pgd"))
+    assert not any(row.zero_gradient for row in result.select("adaptive", "pgd"))
+    info = result.header.attacks["pgd"]
+    broken = {v: sum(info.broke(row) for row in result.select(v, "pgd")) for v in result.views}
+    assert broken["adaptive"] > broken["deployed"]
+    metrics = trainer.callback_metrics
+    assert metrics["test/zero_gradient/deployed"] == 1
+    assert metrics["test/worst_robust_acc/adaptive"] == pytest.approx(
+        1 - broken["adaptive"] / 24, abs=1e-6
+    )
+
+
+def test_the_records_on_disk_are_the_result(data, tmp_path):
+    result, _ = evaluate(data, tmp_path)
+    (path,) = (tmp_path / "records").glob("*.csv")
+    back = read_evaluation(path)
+    assert (back.header, back.rows) == (result.header, result.rows)
+
+
+def test_transfer_crafts_on_another_net(data, tmp_path):
+    source = linear()
+    source[1].weight.data = -source[1].weight.data
+    callback = AttackEvaluation(
+        "test",
+        {"pgd": lambda m: PGD(m, EPS, steps=2)},
+        ThreatModel("Linf", EPS),
+        records=str(tmp_path / "records"),
+    )
+    callback.source = Standard(source)
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=[callback],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        inference_mode=False,
+    )
+    trainer.test(Standard(linear()), datamodule=data, verbose=False)
+    result = callback.result
+    assert result.views == ["transfer"]
+    # The source's gradient points the other way: it makes the deployed net surer.
+    assert not any(result.header.attacks["pgd"].broke(row) for row in result.rows)
+    own, _ = evaluate(data, tmp_path)
+    assert own.header.fingerprint != result.header.fingerprint
+    assert any(own.header.attacks["pgd"].broke(row) for row in own.rows)
+
+
+class Cheat(Attack):
+    """Returns what it is told to, whatever its eps says."""
+
+    def __init__(self, model, change):
+        super().__init__("Cheat", model)
+        self.eps = EPS
+        self.change = change
+
+    def forward(self, images, labels):
+        return self.change(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: (x + 0.5).clamp(0, 1), "Attack `cheat` left the threat model"),
+        (lambda x: x * float("nan"), "Attack `cheat` returned NaN"),
+        (lambda x: x + 1, r"Attack `cheat` left the box"),
+    ],
+)
+def test_a_violation_raises_and_names_the_attack(data, tmp_path, change, message):
+    with pytest.raises(ThreatModelViolation, match=message):
+        evaluate(data, tmp_path, attacks={"cheat": lambda m: Cheat(m, change)})
+
+
+def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
+    class Far(Attack):
+        def __init__(self, model):
+            super().__init__("Far", model)
+
+        def forward(self, images, labels):
+            return 1 - images
+
+    result, _ = evaluate(data, tmp_path, attacks={"far": lambda m: Far(m)})
+    info = result.header.attacks["far"]
+    assert info.minimal
+    assert any(row.adv_pred != row.label for row in result.rows if row.attacked)
+    assert not any(info.broke(row) for row in result.rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"attacks": {"a": lambda m: PGD(m, 0.1)}}, "`a` to have the eps of its threat model, 0.3"),
+        ({"attacks": {"a": lambda m: PGD(m, -0.1)}}, "Attack `a`: Expected `eps` to be non-neg"),
+        (
+            {"attacks": {"a": lambda m: torchattacks.FGSM(m, eps="abc")}},
+            "`eps` of attack `a` to be a number, but got 'abc'",
+        ),
+        (
+            {"attacks": {"a": lambda m: torchattacks.BIM(m, eps=EPS, alpha=-1)}},
+            "`alpha` of attack `a` to be non-negative",
+        ),
+        (
+            {"attacks": {"a": lambda m: PGD(m, EPS, norm="L2")}},
+            "`a` to bound Linf as its threat model does, but PGD bounds L2",
+        ),
+        (
+            {"attacks": {"a": lambda m: torchattacks.PGDL2(m, eps=EPS)}},
+            "`a` to bound Linf as its threat model does, but PGDL2 bounds L2",
+        ),
+        (
+            {"attacks": {"a": lambda m: torchattacks.APGD(m, eps=EPS)}, "targets": {"a": 1}},
+            "`a` to have a targeted mode",
+        ),
+        ({"targets": {"pgdd": 1}}, "keys of `targets` to be attacks of the suite"),
+        ({"threat_models": {"x": ThreatModel()}}, "keys of `threat_models`"),
+        ({"targets": {"pgd": 3}}, "target of attack `pgd` to be one of the 3 classes"),
+        ({"limit": 0}, "`limit` to be at least 1"),
+        ({"block": 0}, "`block` to be at least 1"),
+    ],
+)
+def test_a_suite_that_does_not_hold_together_is_refused(data, tmp_path, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        evaluate(data, tmp_path, **arguments)
+
+
+def test_attacks_may_have_threat_models_of_their_own(data, tmp_path):
+    attacks = {
+        "linf": lambda m: PGD(m, EPS, steps=2),
+        "l2": lambda m: PGD(m, 0.6, steps=2, norm="L2"),
+    }
+    models = {"l2": ThreatModel("L2", 0.6)}
+    result, _ = evaluate(data, tmp_path, attacks=attacks, threat_models=models)
+    l2 = result.select("deployed", "l2")
+    assert max(row.l2 for row in l2) == pytest.approx(0.6, abs=1e-5)
+    assert max(row.linf for row in result.select("deployed", "linf")) == pytest.approx(EPS)

@@ -1,0 +1,91 @@
+"""The verdict on hand-made records: each alarm, and silence."""
+
+import pytest
+import torch
+from torch import nn
+
+from robust.evaluation.checks import has_tie, has_zero_gradient, verdict
+from robust.evaluation.records import Evaluation
+from tests.evaluation.factories import evaluation, header, info, rows
+
+FGSM, BIM = info(), info("BIM", steps=20)
+SQUARE = info("Square", n_queries=100)
+
+
+def test_without_an_adaptive_view_nothing_is_verified():
+    result = verdict(evaluation({"fgsm": FGSM}, {("deployed", "fgsm"): 3}))
+    assert result.word == "unverified"
+
+
+def test_masked_where_the_adaptive_view_breaks_what_the_deployed_does_not():
+    successes = {("deployed", "fgsm"): 3, ("adaptive", "fgsm"): 100}
+    successes |= {("deployed", "bim"): 1, ("adaptive", "bim"): 190}
+    result = verdict(evaluation({"fgsm": FGSM, "bim": BIM}, successes))
+    assert str(result) == "masked: bim succeeds on 0.5 % deployed, 95.0 % adaptive"
+
+
+def test_a_difference_within_the_intervals_is_no_alarm():
+    successes = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}
+    assert str(verdict(evaluation({"fgsm": FGSM}, successes))) == "no alarm"
+
+
+def both_views(attacks, successes):
+    doubled = {(view, a): k for a, k in successes.items() for view in ("deployed", "adaptive")}
+    return verdict(evaluation(attacks, doubled))
+
+
+def test_suspect_where_one_step_beats_many():
+    result = both_views({"fgsm": FGSM, "bim": BIM}, {"fgsm": 150, "bim": 50})
+    assert result.word == "suspect"
+    assert "fgsm with one step succeeds more often than bim" in result.reason
+    assert both_views({"fgsm": FGSM, "bim": BIM}, {"fgsm": 50, "bim": 150}).word == "no alarm"
+
+
+def test_suspect_where_no_gradient_beats_gradients():
+    result = both_views({"square": SQUARE, "bim": BIM}, {"square": 150, "bim": 50})
+    assert result.word == "suspect"
+    assert "square, which sees no gradient" in result.reason
+
+
+@pytest.mark.parametrize(
+    "other", [info("BIM", steps=20, eps=0.01), info("BIM", steps=20, target=1)]
+)
+def test_attacks_with_other_goals_are_not_compared(other):
+    assert both_views({"fgsm": FGSM, "bim": other}, {"fgsm": 150, "bim": 50}).word == "no alarm"
+
+
+def test_suspect_where_the_adaptive_view_has_no_gradient():
+    flat = [
+        r for view in ("deployed", "adaptive") for r in rows(0, 100, view=view, zero_gradient=True)
+    ]
+    result = verdict(Evaluation(header(fgsm=FGSM), flat))
+    assert result.word == "suspect"
+    assert "no gradient at 100.0 %" in result.reason
+
+
+def test_ties_are_exact():
+    scores = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0 - 1e-7, 0.0], [0.0, 2.0, 1.0]])
+    assert has_tie(scores).tolist() == [True, False, False]
+
+
+def test_zero_gradients_are_exact_and_per_sample():
+    class Gated(nn.Module):
+        """The gradient of an image is zero exactly where its first pixel is zero."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            flat = x.flatten(1)
+            score = self.weight * flat[:, :1].square()
+            return torch.cat([score, -score], dim=1)
+
+    x = torch.rand(4, 1, 2, 2) + 0.1
+    x[1, 0, 0, 0] = 0
+    net = Gated().train()
+    with torch.inference_mode():
+        result = has_zero_gradient(net, x, torch.zeros(4, dtype=torch.int64))
+    assert result.tolist() == [False, True, False, False]
+    assert net.training
+    assert net.weight.grad is None

@@ -1,0 +1,117 @@
+"""Metrics against numbers worked out by hand and against scipy."""
+
+import math
+
+import pytest
+from scipy.stats import binomtest
+
+from robust.evaluation.metrics import (
+    Rate,
+    accuracy_curve,
+    clean_accuracy,
+    paired_p_value,
+    robust_accuracy,
+    success_rate,
+    summarize,
+    ties,
+    worst_robust_accuracy,
+)
+from robust.evaluation.records import Evaluation
+from tests.evaluation.factories import evaluation, header, info, row, rows
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 7), (981, 1000), (0, 2000)])
+def test_interval_is_wilsons(hits, n):
+    expected = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    low, high = Rate(hits, n).interval
+    assert low == pytest.approx(expected.low, abs=1e-9)
+    assert high == pytest.approx(expected.high, abs=1e-9)
+
+
+def test_no_samples_say_nothing():
+    assert math.isnan(Rate(0, 0).value)
+    assert Rate(0, 0).interval == (0.0, 1.0)
+
+
+# Six samples: correct and held, correct and broken, correct and broken outside eps, misclassified,
+# misclassified and "corrected" by the attack, correct and broken.
+SIX = [
+    row(0, adv=0),
+    row(1, adv=1),
+    row(2, adv=1, linf=0.2),
+    row(3, clean=1, adv=1),
+    row(4, clean=1, adv=0),
+    row(5, adv=2),
+]
+
+
+def test_success_is_counted_on_the_attacked_and_within_eps():
+    assert success_rate(SIX, info()) == Rate(2, 4)
+
+
+def test_accuracies_are_counted_on_all():
+    assert clean_accuracy(SIX) == Rate(4, 6)
+    assert robust_accuracy(SIX, info()) == Rate(2, 6)
+
+
+def test_a_targeted_attack_succeeds_on_its_target_alone_but_breaks_with_any_class():
+    targeted = [
+        row(0, target=2, adv=2),
+        row(1, target=2, adv=1),
+        row(2, target=2, adv=0),
+        row(3, target=2, label=2, clean=2, adv=2),
+    ]
+    assert success_rate(targeted, info(target=2)) == Rate(1, 3)
+    assert robust_accuracy(targeted, info(target=2)) == Rate(2, 4)
+
+
+def test_rounding_of_the_distance_is_forgiven():
+    assert success_rate([row(0, adv=1, linf=0.1 + 5e-8)], info()) == Rate(1, 1)
+    assert success_rate([row(0, adv=1, linf=0.1 + 1e-5)], info()) == Rate(0, 1)
+
+
+def test_the_distance_is_that_of_the_attacks_norm():
+    held = [row(0, adv=1, linf=0.9, l2=0.5, l0=3.0)]
+    assert success_rate(held, info(norm="L2", eps=0.5)) == Rate(1, 1)
+    assert success_rate(held, info(norm="L0", eps=2.0)) == Rate(0, 1)
+
+
+def test_the_worst_case_is_per_sample():
+    attacks = {"fgsm": info(), "bim": info("BIM")}
+    both = [row(i, attack="fgsm", adv=int(i == 0)) for i in range(4)]
+    both += [row(i, attack="bim", adv=int(i == 1)) for i in range(4)]
+    result = worst_robust_accuracy(Evaluation(header(**attacks), both), "deployed")
+    assert result == Rate(2, 4)
+
+
+def test_curve_of_a_minimal_attack_from_one_crafting():
+    minimal = info("CW", norm="L2", minimal=True)
+    found = [row(i, adv=1, l2=0.1 * (i + 1)) for i in range(4)] + [row(4, clean=1, adv=1)]
+    curve = accuracy_curve(found, minimal, [0.0, 0.15, 0.35, 1.0])
+    assert [rate.hits for rate in curve] == [4, 3, 1, 0]
+    assert {rate.n for rate in curve} == {5}
+
+
+def test_paired_test_is_mcnemars():
+    first, second = rows(10, 50), rows(2, 50)
+    assert paired_p_value(first, second, info()) == pytest.approx(binomtest(0, 8).pvalue)
+    assert paired_p_value(first, first, info()) == 1.0
+    with pytest.raises(ValueError, match="same samples"):
+        paired_p_value(first, second[1:], info())
+
+
+def test_ties_are_counted():
+    assert ties([row(0, clean_tie=True), row(1)]) == Rate(1, 2)
+
+
+def test_what_a_run_logs():
+    both = evaluation({"fgsm": info()}, {("deployed", "fgsm"): 2, ("adaptive", "fgsm"): 100})
+    numbers = summarize(both)
+    assert numbers["test/success/deployed/fgsm"] == pytest.approx(0.01)
+    assert numbers["test/robust_acc/adaptive/fgsm"] == pytest.approx(0.5)
+    assert numbers["test/worst_robust_acc/adaptive"] == pytest.approx(0.5)
+    low, high = Rate(100, 200).interval
+    assert numbers["test/robust_acc/adaptive/fgsm_low"] == pytest.approx(low)
+    assert numbers["test/robust_acc/adaptive/fgsm_high"] == pytest.approx(high)
+    assert numbers["test/ties"] == 0
+    assert not any(math.isnan(value) for value in numbers.values())

@@ -1,0 +1,117 @@
+"""Records on disk: round trips, interruptions, fingerprints."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from robust.defenses import Squeezed, Standard
+from robust.errors import ConfigError
+from robust.evaluation.records import Evaluation, RecordFile, model_sha256, read_evaluation
+from tests.evaluation.factories import header, info, row, rows
+
+HEADER = header(fgsm=info(alpha=0.1 + 0.2, loss="ce"))
+
+
+def test_rows_and_header_come_back_exactly(tmp_path):
+    written = [
+        row(i, linf=0.1 + i / 3, clean_tie=bool(i % 2), zero_gradient=True) for i in range(5)
+    ]
+    file = RecordFile(tmp_path, HEADER)
+    file.merge(written)
+    back = read_evaluation(file.path)
+    assert back.header == HEADER
+    assert back.rows == written
+    assert [type(value) for value in back.rows[0]] == [type(value) for value in written[0]]
+
+
+def test_parts_of_all_processes_are_read_and_merged(tmp_path):
+    for rank in range(3):
+        RecordFile(tmp_path, HEADER, rank).append(rows(0, 9)[rank::3])
+    file = RecordFile(tmp_path, HEADER)
+    assert sorted(r.index for r in file.read()) == list(range(9))
+    file.merge(file.read())
+    assert [p.suffix for p in sorted(tmp_path.iterdir())] == [".csv", ".json"]
+    assert len(read_evaluation(file.path).rows) == 9
+
+
+def test_a_torn_last_line_is_dropped(tmp_path):
+    file = RecordFile(tmp_path, HEADER)
+    file.append(rows(0, 3))
+    part = next(tmp_path.glob("*.part0.csv"))
+    part.write_text(part.read_text()[:-8])
+    assert [r.index for r in file.read()] == [0, 1]
+
+
+def test_a_line_after_a_torn_one_is_whole(tmp_path):
+    file = RecordFile(tmp_path, HEADER)
+    file.append(rows(0, 3))
+    part = next(tmp_path.glob("*.part0.csv"))
+    part.write_text(part.read_text()[:-8])
+    again = RecordFile(tmp_path, HEADER)
+    again.append(rows(0, 3))
+    assert [r.index for r in sorted(again.read())] == [0, 1, 2]
+
+
+def test_a_row_written_twice_counts_once(tmp_path):
+    file = RecordFile(tmp_path, HEADER)
+    file.append([row(0, adv=0)])
+    file.append([row(0, adv=1)])
+    assert [r.adv_pred for r in file.read()] == [1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"block": 100},
+        {"data_sha256": "other"},
+        {"model_sha256": "other"},
+        {"source_sha256": "other"},
+        {"attacks": {"fgsm": info(eps=0.2)}},
+        {"attacks": {"fgsm": info(target=1)}},
+    ],
+)
+def test_another_protocol_is_another_file(tmp_path, change):
+    other = dataclasses.replace(HEADER, **change)
+    RecordFile(tmp_path, HEADER).merge(rows(0, 3))
+    assert RecordFile(tmp_path, other).read() == []
+
+
+def test_views_are_in_order_and_limits_cut():
+    both = Evaluation(HEADER, rows(0, 5, view="adaptive") + rows(0, 5, view="deployed"))
+    assert both.views == ["deployed", "adaptive"]
+    assert [r.index for r in both.first(2).select("adaptive", "fgsm")] == [0, 1]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="Expected to write records to"):
+        RecordFile(tmp_path / "file" / "records", HEADER)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not json"])
+def test_damaged_headers_are_one_line(tmp_path, content):
+    (tmp_path / "x.csv").write_text("")
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ConfigError, match="Expected records in"):
+        read_evaluation(tmp_path / "x.csv")
+
+
+def test_a_model_is_known_by_weights_modules_and_arguments():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    hashes = {
+        model_sha256(net),
+        model_sha256(Standard(net)),
+        *(model_sha256(Squeezed(net, a, t)) for a in ("tanh", "sigmoid") for t in (1.0, 2.0)),
+    }
+    net[1].bias.data[0] += 1e-6
+    hashes.add(model_sha256(net))
+    assert len(hashes) == 7
+
+
+def test_memory_format_and_mode_do_not_change_the_hash():
+    net = nn.Conv2d(3, 4, 2)
+    before = model_sha256(net)
+    assert model_sha256(net.to(memory_format=torch.channels_last).eval()) == before
