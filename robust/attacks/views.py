@@ -84,23 +84,37 @@ class EOT(nn.Module):
 
 @final
 class Rescale(nn.Module):
-    """Scores divided by a temperature: the same predictions, and a cross-entropy that can move.
+    """Scores divided by a temperature, and then as far as float32's cross-entropy needs.
 
     Cross-entropy on logits of several hundred is as flat as on squeezed scores: its softmax is one
-    in float32 for nearly every image. Dividing by the training temperature brings the logits back
-    to the range that the network was trained in.
+    in float32 for nearly every image. Dividing by the training temperature helps a net that was
+    trained for few epochs; after twenty, the logits differ by a hundred even then. So the scores of
+    each image are also shrunk until they span at most ``span``. The factor is a constant to the
+    gradient, which keeps its direction, and to the order of the scores, which keeps the prediction.
+
+    Args:
+        module: Images to scores.
+        temperature: Divisor of all scores, positive.
+        span: Largest difference of two scores of an image, positive; e^-10 is still far above the
+            rounding of one.
 
     Raises:
-        ConfigError: If ``temperature`` is not positive.
+        ConfigError: If ``temperature`` or ``span`` is not positive.
     """
 
-    def __init__(self, module: nn.Module, temperature: float) -> None:
+    def __init__(self, module: nn.Module, temperature: float, span: float = 10.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError(f"Expected `temperature` to be positive, but got {temperature}.")
+        for name, value in (("temperature", temperature), ("span", span)):
+            if not value > 0:
+                raise ConfigError(f"Expected `{name}` to be positive, but got {value}.")
         self.module = module
         self.temperature = temperature
+        self.span = span
 
     def forward(self, x: Images) -> Scores:
         """Rescaled scores."""
-        return self.module(x) / self.temperature  # type: ignore[no-any-return]
+        scores = self.module(x) / self.temperature
+        spread = scores.amax(dim=1, keepdim=True) - scores.amin(dim=1, keepdim=True)
+        # A spread of zero gives an infinite factor, which the clamp makes one.
+        factor = (spread.detach().reciprocal() * self.span).clamp_max(1)
+        return scores * factor  # type: ignore[no-any-return]

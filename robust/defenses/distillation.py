@@ -115,7 +115,7 @@ class Distillation(Defense):
         return F.cross_entropy(logits, soft.softmax(dim=1))
 
     def adaptive_view(self) -> nn.Module:
-        """The logits divided by T."""
+        """The logits divided by T and kept from saturating cross-entropy."""
         return Rescale(self.outputs_view(), self.temperature)
 
     def _load_teacher(self, path: str) -> None:

@@ -20,9 +20,9 @@ class Squeezed(Defense):
 
     Training minimizes the cross-entropy of softmax(squeeze(z / T)); the deployed model scores with
     squeeze(z). Its logits grow to several hundred, where squeeze(z) is flat and the gradient of
-    every loss of the scores is exactly zero in float32. That is masking: z itself is monotone in
-    the scores, and attacks on z / T go through. In float32 several classes can reach the same
-    extreme score; the first of them is then the prediction (evaluation counts such ties).
+    every loss of the scores is exactly zero in float32. That is masking: the scores rise with z,
+    and attacks on z go through once it is scaled down. In float32 several classes can reach the
+    same extreme score; the first of them is then the prediction (evaluation counts such ties).
 
     Args:
         network: Images to logits z of shape (N, K).
@@ -58,5 +58,5 @@ class Squeezed(Defense):
         return F.cross_entropy(_SQUEEZE[self.activation](self.outputs(x) / self.temperature), y)
 
     def adaptive_view(self) -> nn.Module:
-        """The logits before the squeeze, divided by T."""
+        """The logits before the squeeze, divided by T and kept from saturating cross-entropy."""
         return Rescale(self.outputs_view(), self.temperature)

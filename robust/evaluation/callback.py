@@ -15,13 +15,13 @@ from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.checks import has_tie, has_zero_gradient
+from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.metrics import summarize
 from robust.evaluation.records import (
     Evaluation,
     Header,
     RecordFile,
     Row,
-    model_sha256,
 )
 from robust.evaluation.suite import plan
 from robust.threat import ThreatModel, distance
@@ -151,6 +151,7 @@ class AttackEvaluation(Callback):
             data=data.name,
             data_sha256=data.fingerprint(data.test_size),
             model_sha256=model_sha256(defense),
+            adaptive_sha256=model_sha256((source or defense).adaptive_view()),
             source_sha256=None if source is None else model_sha256(source),
         )
 

@@ -14,9 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import nn
-
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Norm
@@ -69,6 +66,7 @@ class AttackInfo:
         eps: Radius of its threat model.
         target: Class that samples shall become; None if untargeted.
         minimal: Whether it looks for the nearest adversarial image, and so may leave ``eps``.
+        code_sha256: Its code.
     """
 
     name: str
@@ -77,6 +75,7 @@ class AttackInfo:
     eps: float
     target: int | None
     minimal: bool
+    code_sha256: str = ""
 
     def distance(self, row: Row) -> float:
         """Distance of the adversarial image in the norm of the threat model."""
@@ -108,6 +107,8 @@ class Header:
     data: str
     data_sha256: str
     model_sha256: str
+    adaptive_sha256: str
+    """The adaptive view: the way around a defense may change while the defense does not."""
     source_sha256: str | None = None
     """The net that a transfer attack was crafted on."""
 
@@ -218,27 +219,6 @@ def read_evaluation(path: Path) -> Evaluation:
             f"Expected records in {path} and {path.with_suffix('.json').name}, but cannot read "
             f"them ({error}). Evaluate again."
         ) from None
-
-
-def model_sha256(model: nn.Module) -> str:
-    """Short hash of what a model computes: its weights, modules and their plain attributes.
-
-    The same on every device. Weights alone would not do: a squeezed net has those of its twin.
-    """
-    digest = hashlib.sha256()
-    for name, module in model.named_modules():
-        plain = {
-            key: value
-            for key, value in sorted(vars(module).items())
-            if isinstance(value, str | int | float) and key[0] != "_" and key != "training"
-        }
-        digest.update(f"{name}: {type(module).__qualname__} {plain}".encode())
-    state = model.state_dict()
-    for name in sorted(state):
-        values = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _mend(part: Path) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 from torchattacks.attack import Attack
 
 from robust.errors import ConfigError
+from robust.evaluation.fingerprints import code_sha256
 from robust.evaluation.records import AttackInfo
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Norm
@@ -69,6 +70,7 @@ def _describe(
         eps=threat_model.eps,
         target=target,
         minimal="eps" not in arguments,
+        code_sha256=code_sha256([type(built)]),
     )
 
 

@@ -50,10 +50,45 @@ def test_eot_is_the_mean_of_its_draws():
     assert torch.equal(EOT(Noise(), 5)(x), expected)
 
 
-def test_rescale_divides_and_keeps_predictions():
+class Scale(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x.flatten(1) * self.factor
+
+
+def test_rescale_divides_what_does_not_saturate():
     scores = Rescale(nn.Flatten(), 20.0)(images())
     torch.testing.assert_close(scores * 20, images().flatten(1))
-    assert torch.equal(scores.argmax(dim=1), images().flatten(1).argmax(dim=1))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e3, 1e6])
+def test_rescale_bounds_the_spread_and_keeps_the_order(factor):
+    scores = Rescale(Scale(factor), 2.0, span=5.0)(images())
+    spread = scores.amax(dim=1) - scores.amin(dim=1)
+    assert (spread <= 5.0 + 1e-5).all()
+    assert torch.equal(scores.argsort(dim=1), images().flatten(1).argsort(dim=1))
+
+
+def test_rescale_gives_large_scores_the_gradient_of_small_ones():
+    x, y = images(), torch.tensor([0, 1, 2])
+    gradients = []
+    for factor in (100.0, 1e6):
+        x = images().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(Rescale(Scale(factor), 1.0)(x), y)
+        gradients.append(torch.autograd.grad(loss, x)[0].sign())
+    assert gradients[0].abs().sum() > 0
+    assert torch.equal(*gradients)
+
+
+def test_rescale_of_equal_scores_is_finite():
+    x = torch.full((2, 1, 4, 4), 0.5, requires_grad=True)
+    scores = Rescale(nn.Flatten(), 1.0)(x)
+    assert torch.equal(scores, x.flatten(1))
+    scores.sum().backward()
+    assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])

@@ -57,9 +57,10 @@ class TestSaturated:
         defense = squeezed(activation, scale=300.0)
         assert has_zero_gradient(defense, x, y).all()
         assert not has_zero_gradient(defense.adaptive_view(), x, y).any()
-        # The same logits without the temperature saturate the cross-entropy too.
-        hot = Squeezed(Logits(2000.0), activation, 1.0).eval().adaptive_view()
-        assert has_zero_gradient(hot, x, y).any()
+        # Not the temperature alone: the logits themselves saturate the cross-entropy too.
+        hot = Squeezed(Logits(2000.0), activation, 1.0).eval()
+        assert has_zero_gradient(hot.network, x, y).any()
+        assert not has_zero_gradient(hot.adaptive_view(), x, y).any()
 
 
 @pytest.mark.parametrize(

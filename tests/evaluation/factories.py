@@ -16,6 +16,7 @@ def header(**attacks):
         data="digits",
         data_sha256="d",
         model_sha256="m",
+        adaptive_sha256="a",
     )
 
 

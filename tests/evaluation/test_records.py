@@ -3,12 +3,9 @@
 import dataclasses
 
 import pytest
-import torch
-from torch import nn
 
-from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation, RecordFile, model_sha256, read_evaluation
+from robust.evaluation.records import Evaluation, RecordFile, read_evaluation
 from tests.evaluation.factories import header, info, row, rows
 
 HEADER = header(fgsm=info(alpha=0.1 + 0.2, loss="ce"))
@@ -68,9 +65,11 @@ def test_a_row_written_twice_counts_once(tmp_path):
         {"block": 100},
         {"data_sha256": "other"},
         {"model_sha256": "other"},
+        {"adaptive_sha256": "other"},
         {"source_sha256": "other"},
         {"attacks": {"fgsm": info(eps=0.2)}},
         {"attacks": {"fgsm": info(target=1)}},
+        {"attacks": {"fgsm": dataclasses.replace(info(), code_sha256="other")}},
     ],
 )
 def test_another_protocol_is_another_file(tmp_path, change):
@@ -97,21 +96,3 @@ def test_damaged_headers_are_one_line(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ConfigError, match="Expected records in"):
         read_evaluation(tmp_path / "x.csv")
-
-
-def test_a_model_is_known_by_weights_modules_and_arguments():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    hashes = {
-        model_sha256(net),
-        model_sha256(Standard(net)),
-        *(model_sha256(Squeezed(net, a, t)) for a in ("tanh", "sigmoid") for t in (1.0, 2.0)),
-    }
-    net[1].bias.data[0] += 1e-6
-    hashes.add(model_sha256(net))
-    assert len(hashes) == 7
-
-
-def test_memory_format_and_mode_do_not_change_the_hash():
-    net = nn.Conv2d(3, 4, 2)
-    before = model_sha256(net)
-    assert model_sha256(net.to(memory_format=torch.channels_last).eval()) == before

@@ -1,0 +1,51 @@
+"""What changes a fingerprint, and what does not."""
+
+import importlib.util
+
+import torch
+from torch import nn
+
+from robust.attacks import PGD, Rescale
+from robust.defenses import Squeezed, Standard
+from robust.evaluation.fingerprints import code_sha256, model_sha256
+
+
+def test_a_model_is_known_by_weights_modules_and_arguments():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    hashes = {
+        model_sha256(net),
+        model_sha256(Standard(net)),
+        *(model_sha256(Squeezed(net, a, t)) for a in ("tanh", "sigmoid") for t in (1.0, 2.0)),
+    }
+    net[1].bias.data[0] += 1e-6
+    hashes.add(model_sha256(net))
+    assert len(hashes) == 7
+
+
+def test_memory_format_and_mode_do_not_change_the_hash():
+    net = nn.Conv2d(3, 4, 2)
+    before = model_sha256(net)
+    assert model_sha256(net.to(memory_format=torch.channels_last).eval()) == before
+
+
+def test_views_are_known_by_their_arguments():
+    net = nn.Linear(2, 2)
+    assert len({model_sha256(Rescale(net, t, s)) for t in (1.0, 2.0) for s in (5.0, 10.0)}) == 4
+
+
+def load(path, body):
+    path.write_text(f"class Attack:\n    def forward(self):\n        return {body}\n")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module.Attack
+
+
+def test_code_is_known_by_its_files(tmp_path):
+    hashes = [code_sha256([load(tmp_path / f"v{i}.py", body)]) for i, body in enumerate("112")]
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+    assert code_sha256([]) == code_sha256([PGD, int, nn.Linear])
