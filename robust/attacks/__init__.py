@@ -1,5 +1,6 @@
 """Attacks that torchattacks lacks, the views they go through, and the one place where they run."""
 
+from robust.attacks.base import Draws, OwnAttack, sample_seeds
 from robust.attacks.craft import Crafted, craft, isolated
 from robust.attacks.gradient import PGD, TGSM, TargetedBIM
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
@@ -10,9 +11,12 @@ __all__ = [
     "PGD",
     "TGSM",
     "Crafted",
+    "Draws",
     "HasObjective",
+    "OwnAttack",
     "Rescale",
     "TargetedBIM",
     "craft",
     "isolated",
+    "sample_seeds",
 ]

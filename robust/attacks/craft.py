@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from robust.attacks.base import OwnAttack
 from robust.types import AttackCallable, Images, Labels
 
 
@@ -32,6 +33,7 @@ def craft(
     *,
     target: Labels | None = None,
     seed: int = 0,
+    sample_seeds: Int64[Tensor, " n"] | None = None,
 ) -> Crafted:
     """Run an attack on a view and leave everything else as it was.
 
@@ -47,6 +49,8 @@ def craft(
         y: Labels, or what the attacker takes for them.
         target: Class that each image shall become; None for an untargeted attack.
         seed: Seeds every random state that an attack may draw from.
+        sample_seeds: One seed a sample, from which our own attacks draw instead, so that a result
+            does not depend on who shares the batch.
 
     Raises:
         ValueError: If ``target`` is given and the attack has no targeted mode.
@@ -56,6 +60,8 @@ def craft(
         x, y = x.detach().clone(), y.detach().clone()
         built = attack(view)
         built.set_device(x.device)
+        if isinstance(built, OwnAttack):
+            built.sample_seeds = sample_seeds
         if target is not None:
             goal = target.detach().clone()
             built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)

@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchattacks.attack import Attack
 
+from robust.attacks.base import Draws, OwnAttack
 from robust.attacks.views import HasObjective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
 
-class GradientAttack(Attack):  # type: ignore[misc]
+class GradientAttack(OwnAttack):
     """Steps along the gradient of the view's objective, projected to the threat model.
 
     The objective is the view's own if it names one, else cross-entropy. Untargeted, the label's is
@@ -41,13 +41,12 @@ class GradientAttack(Attack):  # type: ignore[misc]
         restarts: int = 1,
         difference: bool = False,
     ) -> None:
-        super().__init__(type(self).__name__, model)
+        super().__init__(model)
         for name, count in (("steps", steps), ("restarts", restarts)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
         if not alpha >= 0:
             raise ConfigError(f"Expected `alpha` to be non-negative, but got {alpha}.")
-        self.supported_mode = ["default", "targeted"]
         self.threat_model = threat_model
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start
@@ -60,21 +59,22 @@ class GradientAttack(Attack):  # type: ignore[misc]
                 f"Expected a target class for {self.attack} with a difference of losses, but got "
                 "none. Name one in the suite's `targets`."
             )
-        target = self.get_target_label(images, labels) if self.targeted else None
+        target, draws = self.target(images, labels), self.draws(images)
         x_adv = images.clone()
         remaining = torch.arange(len(images), device=images.device)
         for _ in range(self.restarts):
+            x, y = images[remaining], labels[remaining]
             goal = None if target is None else target[remaining]
-            x_adv[remaining] = self._one_start(images[remaining], labels[remaining], goal)
+            start = self._start(x, draws) if self.random_start else x
+            x_adv[remaining] = self._climb(x, start, y, goal)
             if self.restarts > 1:
-                survived = ~self._broken(x_adv[remaining], labels[remaining], goal)
-                remaining = remaining[survived]
+                survived = ~self._broken(x_adv[remaining], y, goal)
+                remaining, draws = remaining[survived], draws[survived]
                 if not len(remaining):
                     break
         return x_adv
 
-    def _one_start(self, x: Images, y: Labels, target: Labels | None) -> Images:
-        x_adv = self.threat_model.project(x, x + self._noise(x)) if self.random_start else x
+    def _climb(self, x: Images, x_adv: Images, y: Labels, target: Labels | None) -> Images:
         for _ in range(self.steps):
             x_adv = x_adv.detach().requires_grad_()
             loss = self._loss(self.get_logits(x_adv), y, target).sum()
@@ -104,17 +104,19 @@ class GradientAttack(Attack):  # type: ignore[misc]
         norms = gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
         return gradient / norms.clamp_min(1e-12)
 
-    def _noise(self, x: Images) -> Images:
+    def _start(self, x: Images, draws: Draws) -> Images:
         if self.norm == "Linf":
-            return (2 * torch.rand_like(x) - 1) * self.eps
-        direction = self._direction(torch.randn_like(x))
-        # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
-        radius = torch.rand(len(x), device=x.device, dtype=x.dtype).pow(1 / x[0].numel())
-        return direction * radius.view(-1, 1, 1, 1) * self.eps
+            noise = 2 * draws.uniform(*x.shape[1:]) - 1
+        else:
+            # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
+            radius = draws.uniform(1, 1, 1).pow(1 / x[0].numel())
+            noise = self._direction(draws.normal(*x.shape[1:])) * radius
+        # Drawn in float32 whatever the images are.
+        return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
 
     @torch.no_grad()
     def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Tensor:
-        predicted = self.get_logits(x_adv).argmax(dim=1)
+        predicted: Tensor = self.get_logits(x_adv).argmax(dim=1)
         return predicted != y if target is None else predicted == target
 
 

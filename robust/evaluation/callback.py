@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor, nn
 
-from robust.attacks import craft
+from robust.attacks import craft, sample_seeds
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
@@ -204,6 +204,7 @@ class AttackEvaluation(Callback):
             y[attacked],
             target=None if info.target is None else target[attacked],
             seed=_seed(self.seed, name, int(block.index[0])),
+            sample_seeds=sample_seeds(_seed(self.seed, name), block.index[attacked]),
         )
         threat_model = ThreatModel(info.norm, info.eps)
         threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
@@ -262,8 +263,8 @@ def _show(trainer: Trainer, text: str) -> None:
         bar.refresh()
 
 
-def _seed(seed: int, attack: str, start: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{attack}/{start}".encode()).digest()
+def _seed(*parts: int | str) -> int:
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
