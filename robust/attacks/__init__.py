@@ -2,18 +2,34 @@
 
 from robust.attacks.base import Draws, OwnAttack, sample_seeds
 from robust.attacks.craft import Crafted, craft, isolated
-from robust.attacks.gradient import PGD, TGSM, TargetedBIM
+from robust.attacks.gradient import (
+    BIM,
+    FGSM,
+    IFGSM,
+    MIFGSM,
+    PGD,
+    TGSM,
+    MinimalFGSM,
+    RandomFGSM,
+    TargetedBIM,
+)
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
 
 __all__ = [
+    "BIM",
     "BPDA",
     "EOT",
+    "FGSM",
+    "IFGSM",
+    "MIFGSM",
     "PGD",
     "TGSM",
     "Crafted",
     "Draws",
     "HasObjective",
+    "MinimalFGSM",
     "OwnAttack",
+    "RandomFGSM",
     "Rescale",
     "TargetedBIM",
     "craft",

@@ -9,7 +9,17 @@ import torchattacks
 from torch import nn
 from torchattacks.attack import Attack
 
-from robust.attacks import PGD, TGSM, TargetedBIM, craft
+from robust.attacks import (
+    BIM,
+    FGSM,
+    IFGSM,
+    MIFGSM,
+    PGD,
+    TGSM,
+    RandomFGSM,
+    TargetedBIM,
+    craft,
+)
 from robust.threat import ThreatModel
 from tests.oracles import LinearOracle
 
@@ -22,6 +32,18 @@ class Case(NamedTuple):
 
 
 CASES = [
+    Case("our FGSM", "Linf", FGSM),
+    Case("our FGSM targeted", "Linf", FGSM, targeted=True),
+    Case("our BIM", "Linf", BIM),
+    Case("our BIM, DLR", "Linf", lambda m, eps: BIM(m, eps, loss="dlr")),
+    Case("our BIM, bfloat16", "Linf", lambda m, eps: BIM(m, eps, precision="bfloat16")),
+    Case("MIFGSM", "Linf", MIFGSM),
+    Case("MIFGSM targeted", "Linf", MIFGSM, targeted=True),
+    Case("IFGSM", "Linf", IFGSM),
+    Case("IFGSM unprojected", "Linf", lambda m, eps: IFGSM(m, eps / 10, project=False)),
+    # Half of the random step points the wrong way and must be made good: no exact budget above.
+    Case("RandomFGSM without its step", "Linf", lambda m, eps: RandomFGSM(m, eps, alpha=0.0)),
+    Case("PGD, margin", "Linf", lambda m, eps: PGD(m, eps, loss="margin")),
     Case("FGSM", "Linf", lambda m, eps: torchattacks.FGSM(m, eps=eps)),
     Case("FGSM targeted", "Linf", lambda m, eps: torchattacks.FGSM(m, eps=eps), targeted=True),
     Case("BIM", "Linf", lambda m, eps: torchattacks.BIM(m, eps=eps, alpha=eps / 10, steps=20)),

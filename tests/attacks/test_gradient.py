@@ -1,0 +1,155 @@
+"""The gradient engine's presets where the oracle does not tell them apart."""
+
+import pytest
+import torch
+import torchattacks
+from torch import nn
+
+from robust.attacks import BIM, FGSM, IFGSM, MIFGSM, PGD, MinimalFGSM, RandomFGSM, craft
+from robust.errors import ConfigError
+from tests.oracles import LinearOracle
+
+EPS = 0.08
+
+
+@pytest.fixture(scope="module")
+def curved():
+    """A small net with curved losses, and images that it classifies as it says."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.Tanh(), nn.Linear(16, 4)).eval()
+    x = torch.rand(40, 3, 4, 4)
+    return net, x, net(x).argmax(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda m: FGSM(m, EPS), lambda m: torchattacks.FGSM(m, eps=EPS)),
+        (
+            lambda m: BIM(m, EPS, steps=7, early_stop=False),
+            lambda m: torchattacks.BIM(m, eps=EPS, alpha=EPS / 10, steps=7),
+        ),
+        (
+            lambda m: MIFGSM(m, EPS, steps=5, early_stop=False),
+            lambda m: torchattacks.MIFGSM(m, eps=EPS, alpha=EPS / 5, steps=5, decay=1.0),
+        ),
+        (
+            lambda m: PGD(m, EPS, alpha=0.01, steps=6, random_start=False, early_stop=False),
+            lambda m: torchattacks.PGD(m, eps=EPS, alpha=0.01, steps=6, random_start=False),
+        ),
+        (
+            lambda m: PGD(m, 0.5, 0.1, 6, "L2", random_start=False, early_stop=False),
+            lambda m: torchattacks.PGDL2(m, eps=0.5, alpha=0.1, steps=6, random_start=False),
+        ),
+    ],
+    ids=["FGSM", "BIM", "MIFGSM", "PGD", "PGDL2"],
+)
+@pytest.mark.parametrize("targeted", [False, True])
+def test_equal_to_torchattacks(curved, ours, theirs, targeted):
+    net, x, y = curved
+    target = (y + 1) % 4 if targeted else None
+    results = [craft(attack, net, x, y, target=target).x_adv for attack in (ours, theirs)]
+    torch.testing.assert_close(*results, atol=2e-6, rtol=1e-5)
+
+
+def test_an_early_stop_breaks_no_fewer_and_costs_less(curved):
+    net, x, y = curved
+    early, whole = (
+        craft(lambda m, e=e: BIM(m, EPS, steps=20, early_stop=e), net, x, y) for e in (True, False)
+    )
+    broken = [net(c.x_adv).argmax(dim=1) != y for c in (early, whole)]
+    assert (broken[0] | ~broken[1]).all()
+    assert broken[1].any()
+    assert early.forwards < whole.forwards
+    distances = [(c.x_adv - x).abs().amax(dim=(1, 2, 3)) for c in (early, whole)]
+    assert (distances[0] <= distances[1] + 1e-6).all()
+
+
+def test_broken_is_decided_in_full_precision():
+    """Scores that bfloat16 cannot tell apart: it alone would call every image broken."""
+
+    class Close(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(25, 2)
+            with torch.no_grad():
+                self.linear.weight.zero_()
+                self.linear.weight[1] = 1e-3
+                self.linear.bias.copy_(torch.tensor([100.0, 100.1]))
+
+        def forward(self, x):
+            return self.linear(x.flatten(1))
+
+    net, x, y = Close(), torch.full((6, 1, 5, 5), 0.5), torch.ones(6, dtype=torch.int64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (net(x).argmax(dim=1) != y).all()
+    crafted = craft(lambda m: BIM(m, 0.01, steps=3, precision="bfloat16"), net, x, y)
+    # All steps were taken, and each but the first asked again in float32.
+    assert crafted.forwards == 5
+    torch.testing.assert_close((crafted.x_adv - x).abs().amax(), torch.tensor(0.003))
+
+
+def test_bfloat16_breaks_as_many(curved):
+    net, x, y = curved
+    rates = [
+        (net(craft(lambda m, p=p: PGD(m, EPS, precision=p), net, x, y).x_adv).argmax(1) != y)
+        .float()
+        .mean()
+        for p in ("float32", "bfloat16")
+    ]
+    assert abs(rates[0] - rates[1]) <= 0.05
+
+
+def test_random_fgsm_is_noise_when_nothing_is_left(curved):
+    net, x, y = curved
+    inner = x * 0.8 + 0.1
+    crafted = craft(lambda m: RandomFGSM(m, 0.03, alpha=0.05), net, inner, y)
+    change = (crafted.x_adv - inner).abs()
+    torch.testing.assert_close(change, torch.full_like(change, 0.03), atol=1e-6, rtol=0)
+    aligned = craft(lambda m: FGSM(m, 0.03), net, inner, y).x_adv
+    assert 0.3 < torch.isclose(aligned, crafted.x_adv).float().mean() < 0.7
+
+
+def test_unprojected_steps_need_a_threat_model_of_their_reach():
+    oracle = LinearOracle()
+    x, y = oracle.samples(4)
+    attack = IFGSM(oracle, 0.01, steps=5, project=False)
+    assert attack.eps == pytest.approx(0.05)
+    reached = (craft(lambda m: attack, oracle, x, y).x_adv - x).abs().max()
+    torch.testing.assert_close(reached, torch.tensor(0.05))
+    projected = craft(lambda m: IFGSM(m, 0.01, steps=5), oracle, x, y).x_adv
+    torch.testing.assert_close((projected - x).abs().max(), torch.tensor(0.01))
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_minimal_fgsm_stops_at_the_first_length(targeted):
+    oracle = LinearOracle()
+    x, y = oracle.samples(6)
+    target = 1 - y if targeted else None
+    # The exact budget is 0.05: 0.02 and 0.04 fall short of it.
+    crafted = craft(lambda m: MinimalFGSM(m, 0.02), oracle, x, y, target=target)
+    distance = (crafted.x_adv - x).abs().amax(dim=(1, 2, 3))
+    torch.testing.assert_close(distance, torch.full((6,), 0.06))
+    short = craft(lambda m: MinimalFGSM(m, 0.02, largest=0.04), oracle, x, y, target=target)
+    assert torch.equal(short.x_adv, x)
+
+
+def test_minimal_fgsm_leaves_what_is_broken_already():
+    oracle = LinearOracle()
+    x, y = oracle.samples(4)
+    assert torch.equal(craft(MinimalFGSM, oracle, x, 1 - y).x_adv, x)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda m: FGSM(m, -0.1), "`eps` to be non-negative"),
+        (lambda m: MIFGSM(m, decay=-1.0), "`decay` to be non-negative"),
+        (lambda m: RandomFGSM(m, alpha=-0.1), "`alpha` to be non-negative"),
+        (lambda m: MinimalFGSM(m, step=0.0), "0 < `step` <= `largest`"),
+        (lambda m: MinimalFGSM(m, step=0.5, largest=0.1), "0 < `step` <= `largest`"),
+    ],
+)
+def test_arguments_are_checked(build, message, curved):
+    with pytest.raises(ConfigError, match=message):
+        build(curved[0])
