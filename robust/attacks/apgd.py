@@ -1,0 +1,192 @@
+"""Auto-PGD: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
+
+from typing import Literal, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from robust import losses
+from robust.attacks.base import Draws, OwnAttack
+from robust.attacks.views import HasObjective
+from robust.errors import ConfigError
+from robust.threat import ThreatModel
+from robust.types import Images, Labels, Scores
+
+_MOMENTUM = 0.75
+_RHO = 0.75
+"""More than this share of the steps of a window must raise the loss, or the step is halved."""
+
+
+class _Climb:
+    """State of the images that still resist, one step size each (section 3, Algorithm 1)."""
+
+    def __init__(self, x: Images, start: Images, eps: float) -> None:
+        n = len(x)
+        self.index = torch.arange(n, device=x.device)
+        self.x, self.now, self.before, self.best = x, start, start, start
+        self.gradient = self.best_gradient = torch.zeros_like(x)
+        lowest = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
+        self.best_loss = self.loss = self.best_at_checkpoint = lowest
+        self.step = torch.full((n,), 2 * eps, dtype=x.dtype, device=x.device)
+        self.rises = torch.zeros(n, device=x.device)
+        self.halved = torch.ones(n, dtype=torch.bool, device=x.device)
+
+    def keep(self, chosen: Bool[Tensor, " n"]) -> None:
+        if not chosen.all():
+            for name, value in vars(self).items():
+                setattr(self, name, value[chosen])
+
+    def see(self, loss: Float[Tensor, " n"], gradient: Images) -> None:
+        """Take note of the loss and gradient at the present images."""
+        self.rises = self.rises + ((loss > self.loss) & self.loss.isfinite())
+        self.loss, self.gradient = loss, gradient
+        better = loss > self.best_loss
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.best = _choose(better, self.now, self.best)
+        self.best_gradient = _choose(better, gradient, self.best_gradient)
+
+    def checkpoint(self, window: int) -> None:
+        """Halve the steps that no longer pay, and go back to the best images from there."""
+        stuck = self.rises <= _RHO * window
+        stuck |= ~self.halved & (self.best_at_checkpoint >= self.best_loss)
+        self.halved, self.best_at_checkpoint = stuck, self.best_loss
+        self.rises = torch.zeros_like(self.rises)
+        self.step = torch.where(stuck, self.step / 2, self.step)
+        self.now = _choose(stuck, self.best, self.now)
+        self.gradient = _choose(stuck, self.best_gradient, self.gradient)
+
+
+@final
+class APGD(OwnAttack):
+    """PGD that chooses its step sizes by how the loss of each image goes.
+
+    An image that is broken keeps that result and leaves the batch. A targeted attack uses the
+    targeted ratio (Eq. 7) where the loss is ``dlr``. Losses that need more classes than there are
+    fall back to differences of scores (see `robust.losses`).
+
+    Args:
+        model: View to attack.
+        eps: Radius in pixel units, not negative.
+        steps: Gradient steps of each start; 100 in AutoAttack.
+        norm: Linf or L2.
+        loss: What to climb where the view names no objective.
+        restarts: Random starts; an image that one of them breaks is left alone by the later ones.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        steps: int = 100,
+        norm: Literal["Linf", "L2"] = "Linf",
+        loss: Literal["cross_entropy", "margin", "dlr"] = "cross_entropy",
+        restarts: int = 1,
+    ) -> None:
+        super().__init__(model)
+        for name, count in (("steps", steps), ("restarts", restarts)):
+            if count < 1:
+                raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        self.threat_model = ThreatModel(norm, eps)
+        self.norm, self.eps, self.steps = norm, eps, steps
+        self.loss, self.restarts = loss, restarts
+
+    def forward(self, images: Images, labels: Labels) -> Images:
+        """Adversarial images of the same shape; of the highest loss where none was found."""
+        target, draws = self.target(images, labels), self.draws(images)
+        x_adv = images.clone()
+        left = torch.arange(len(images), device=images.device)
+        for _ in range(self.restarts):
+            goal = None if target is None else target[left]
+            result, broken = self._one_start(images[left], labels[left], goal, draws)
+            x_adv[left] = result
+            left, draws = left[~broken], draws[~broken]
+            if not len(left):
+                break
+        return x_adv
+
+    def _one_start(
+        self, x: Images, y: Labels, target: Labels | None, draws: Draws
+    ) -> tuple[Images, Bool[Tensor, " n"]]:
+        climb = _Climb(x, self._start(x, draws), self.eps)
+        result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        checkpoints = _checkpoints(self.steps)
+        for step in range(self.steps + 1):
+            goal = None if target is None else target[climb.index]
+            loss, gradient, reached = self._look(climb.now, y[climb.index], goal)
+            result[climb.index[reached]] = climb.now[reached]
+            broken[climb.index[reached]] = True
+            climb.see(loss, gradient)
+            climb.keep(~reached)
+            if not len(climb.index):
+                return result, broken
+            if step in checkpoints:
+                climb.checkpoint(checkpoints[step])
+            if step < self.steps:
+                self._move(climb, first=step == 0)
+        result[climb.index] = climb.best
+        return result, broken
+
+    def _move(self, climb: _Climb, *, first: bool) -> None:
+        """Eq. 1 and 2: a projected step, with momentum after the first."""
+        step = climb.step.view(-1, 1, 1, 1) * self._direction(climb.gradient)
+        moved = self.threat_model.project(climb.x, climb.now + step)
+        if not first:
+            momentum = _MOMENTUM * (moved - climb.now)
+            drift = (1 - _MOMENTUM) * (climb.now - climb.before)
+            moved = self.threat_model.project(climb.x, climb.now + momentum + drift)
+        climb.before, climb.now = climb.now, moved
+
+    def _look(
+        self, x: Images, y: Labels, target: Labels | None
+    ) -> tuple[Float[Tensor, " n"], Images, Bool[Tensor, " n"]]:
+        x = x.detach().requires_grad_()
+        scores: Scores = self.get_logits(x)
+        loss = self._loss(scores, y, target)
+        (gradient,) = torch.autograd.grad(loss.sum(), x)
+        predicted = scores.detach().argmax(dim=1)
+        reached = predicted != y if target is None else predicted == target
+        return loss.detach(), gradient, reached
+
+    def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
+        if isinstance(self.model, HasObjective):
+            climbed = self.model.objective
+        elif self.loss == "dlr" and target is not None:
+            return losses.targeted_dlr(scores, y, target)
+        else:
+            climbed = getattr(losses, self.loss)
+        return climbed(scores, y) if target is None else -climbed(scores, target)
+
+    def _direction(self, gradient: Images) -> Images:
+        if self.norm == "Linf":
+            return gradient.sign()
+        largest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
+        gradient = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
+        return gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+
+    def _start(self, x: Images, draws: Draws) -> Images:
+        """A random point of the sphere, as in the authors' code, clipped to [0, 1]."""
+        if self.norm == "Linf":
+            noise = 2 * draws.uniform(*x.shape[1:]) - 1
+            noise = noise / noise.abs().amax(dim=(1, 2, 3), keepdim=True)
+        else:
+            noise = self._direction(draws.normal(*x.shape[1:]))
+        return self.threat_model.project(x, x + self.eps * noise.to(x.dtype))
+
+
+def _choose(chosen: Bool[Tensor, " n"], yes: Images, no: Images) -> Images:
+    return torch.where(chosen.view(-1, 1, 1, 1), yes, no)
+
+
+def _checkpoints(steps: int) -> dict[int, int]:
+    """Steps at which to look back, and how far: 22 % at first, each 3 % less, 6 % at least."""
+    window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
+    checkpoints, step = {}, window
+    while step <= steps:
+        checkpoints[step] = window
+        window = max(window - shrink, shortest)
+        step += window
+    return checkpoints

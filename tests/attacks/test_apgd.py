@@ -1,0 +1,131 @@
+"""Auto-PGD: schedule, strength beside torchattacks', any scores."""
+
+import pytest
+import torch
+import torchattacks
+from torch import nn
+
+from robust.attacks import craft, sample_seeds
+from robust.attacks.apgd import APGD, _checkpoints
+from robust.errors import ConfigError
+from robust.losses import cross_entropy
+from tests.oracles import LinearOracle
+
+EPS = 0.05
+
+
+@pytest.fixture(scope="module")
+def curved():
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    with torch.no_grad():
+        net[1].weight.normal_()
+        net[1].bias.copy_(-net[1].weight.sum(dim=1) / 2)
+    x = torch.rand(60, 3, 4, 4)
+    y = net(x).argmax(dim=1)
+    assert len(y.unique()) == 5
+    return net, x, y
+
+
+def test_checkpoints_of_the_paper():
+    # Section 3: p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06).
+    expected = [22, 41, 57, 70, 80, 87, 93, 99]
+    assert list(_checkpoints(100)) == expected
+    assert list(_checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
+    assert list(_checkpoints(1)) == [1]
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr"])
+def test_at_least_as_strong_as_torchattacks(curved, norm, loss):
+    net, x, y = curved
+    eps = {"Linf": EPS, "L2": 0.25}[norm]
+    name = {"cross_entropy": "ce", "dlr": "dlr"}[loss]
+    ours = craft(lambda m: APGD(m, eps, 30, norm, loss), net, x, y).x_adv
+    theirs = craft(
+        lambda m: torchattacks.APGD(m, eps=eps, steps=30, norm=norm, loss=name), net, x, y
+    ).x_adv
+    broken = [(net(x_adv).argmax(dim=1) != y).float().mean() for x_adv in (ours, theirs)]
+    assert 0.1 < broken[1] < 0.95
+    assert broken[0] >= broken[1] - 0.02
+
+
+def test_the_loss_of_what_resists_is_as_high(curved):
+    net, x, y = curved
+    small = 0.01
+    ours = craft(lambda m: APGD(m, small, 50), net, x, y).x_adv
+    plain = craft(
+        lambda m: torchattacks.PGD(m, eps=small, alpha=small / 5, steps=50), net, x, y
+    ).x_adv
+    held = (net(ours).argmax(dim=1) == y) & (net(plain).argmax(dim=1) == y)
+    assert held.sum() > 10
+    with torch.no_grad():
+        losses = [cross_entropy(net(x_adv), y)[held].mean() for x_adv in (ours, plain)]
+    assert losses[0] >= losses[1] - 1e-4
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("n", [1, 64])
+def test_oracle(classes, targeted, norm, n):
+    oracle = LinearOracle(classes)
+    x, y = oracle.samples(n)
+    for factor, expected in ((0.9, y), (1.1, 1 - y)):
+        eps = factor * oracle.budget(norm)
+        target = 1 - y if targeted else None
+        attack = lambda m, eps=eps: APGD(m, eps, 20, norm, "dlr")  # noqa: E731
+        x_adv = craft(attack, oracle, x, y, target=target).x_adv
+        assert torch.equal(oracle(x_adv).argmax(dim=1), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_ratio_does_not_mind_the_scale(scale):
+    oracle = LinearOracle(4, scale)
+    x, y = oracle.samples(20)
+    eps = 1.1 * oracle.budget("Linf")
+    x_adv = craft(lambda m: APGD(m, eps, 20, loss="dlr"), oracle, x, y).x_adv
+    assert torch.equal(oracle(x_adv).argmax(dim=1), 1 - y)
+
+
+def test_results_do_not_depend_on_the_batch(curved):
+    net, x, y = curved
+    seeds = sample_seeds(0, torch.arange(60))
+    attack = lambda m: APGD(m, EPS, 10, restarts=2)  # noqa: E731
+    whole = craft(attack, net, x, y, sample_seeds=seeds).x_adv
+    parts = [
+        craft(attack, net, x[p], y[p], seed=5, sample_seeds=seeds[p]).x_adv
+        for p in (slice(0, 7), slice(7, 60))
+    ]
+    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
+
+
+def test_a_constant_net_stays_unbroken_and_makes_no_nan():
+    class Constant(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :3] * 0 + torch.tensor([1.0, 0.0, 0.0])
+
+    x, y = torch.rand(3, 1, 4, 4), torch.zeros(3, dtype=torch.int64)
+    for norm in ("Linf", "L2"):
+        for loss in ("cross_entropy", "dlr", "margin"):
+            attack = lambda m, norm=norm, loss=loss: APGD(m, 0.1, 8, norm, loss)  # noqa: E731
+            x_adv = craft(attack, Constant(), x, y).x_adv
+            assert torch.isfinite(x_adv).all()
+
+
+def test_an_empty_batch_stays_empty(curved):
+    net, x, y = curved
+    assert craft(APGD, net, x[:0], y[:0]).x_adv.shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"eps": -0.1}, "`eps` to be non-negative"),
+        ({"steps": 0}, "`steps` to be at least 1"),
+        ({"restarts": 0}, "`restarts` to be at least 1"),
+    ],
+)
+def test_arguments_are_checked(curved, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        APGD(curved[0], **arguments)
