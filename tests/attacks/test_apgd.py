@@ -5,8 +5,8 @@ import torch
 import torchattacks
 from torch import nn
 
-from robust.attacks import craft, sample_seeds
-from robust.attacks.apgd import APGD, _checkpoints
+from robust.attacks import APGD, craft, sample_seeds
+from robust.attacks.apgd import _checkpoints
 from robust.errors import ConfigError
 from robust.losses import cross_entropy
 from tests.oracles import LinearOracle

@@ -1,0 +1,149 @@
+"""Iterated gradient signs from the image itself: the basic iterative method and its variants.
+
+Kurakin et al. 2017 (https://arxiv.org/abs/1607.02533); equations of Tuna et al. 2022
+(https://arxiv.org/abs/2202.07342).
+"""
+
+from typing import final
+
+from torch import nn
+
+from robust.attacks.gradient import GradientAttack, Loss, Precision
+from robust.threat import ThreatModel
+
+
+@final
+class BIM(GradientAttack):
+    """Basic iterative method, no random start. Tuna et al. 2022, Eq. 4 and Table VII.
+
+    Args:
+        model: View to attack.
+        eps: Linf radius in pixel units, not negative.
+        alpha: Length of a step; a tenth of ``eps`` if None, as in Table VII.
+        steps: Gradient steps.
+        loss: What to climb where the view names no objective.
+        early_stop: Whether an image is left alone once it is broken.
+        precision: Of the gradients; whether an image is broken is decided in its own.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        alpha: float | None = None,
+        steps: int = 20,
+        loss: Loss = "cross_entropy",
+        early_stop: bool = True,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(
+            model,
+            threat_model=ThreatModel("Linf", eps),
+            alpha=eps / 10 if alpha is None else alpha,
+            steps=steps,
+            loss=loss,
+            early_stop=early_stop,
+            precision=precision,
+        )
+
+
+@final
+class TargetedBIM(GradientAttack):
+    """Targeted basic iterative method, no random start. Tuna et al. 2022, Eq. 5 and Table VII.
+
+    Args:
+        model: View to attack.
+        eps: Linf radius in pixel units, not negative.
+        alpha: Length of a step; a tenth of ``eps`` if None, as in Table VII.
+        steps: Gradient steps.
+        difference: False descends the target's loss, as foolbox does; True is Eq. 5, which climbs
+            the label's loss minus the target's.
+
+    Raises:
+        ConfigError: If an argument is out of range, or no target class is given for Eq. 5.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        alpha: float | None = None,
+        steps: int = 20,
+        difference: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            threat_model=ThreatModel("Linf", eps),
+            alpha=eps / 10 if alpha is None else alpha,
+            steps=steps,
+            difference=difference,
+        )
+
+
+@final
+class MIFGSM(GradientAttack):
+    """Momentum iterative FGSM. Dong et al. 2018, Eq. 6 and 7, https://arxiv.org/abs/1710.06081.
+
+    Args:
+        model: View to attack.
+        eps: Linf radius in pixel units, not negative.
+        alpha: Length of a step; ``eps / steps`` if None, as in the paper.
+        steps: Gradient steps.
+        decay: What remains of the momentum, not negative; 1 in the paper.
+        early_stop: Whether an image is left alone once it is broken.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        alpha: float | None = None,
+        steps: int = 10,
+        decay: float = 1.0,
+        early_stop: bool = True,
+    ) -> None:
+        super().__init__(
+            model,
+            threat_model=ThreatModel("Linf", eps),
+            alpha=eps / max(steps, 1) if alpha is None else alpha,
+            steps=steps,
+            decay=decay,
+            early_stop=early_stop,
+        )
+
+
+@final
+class IFGSM(GradientAttack):
+    """Iterated FGSM whose every step is as long as its budget. Wang et al. 2018, Eq. 5.
+
+    https://arxiv.org/abs/1809.08516. The paper's formula does not project, so ten steps of 0.02 may
+    reach 0.2; its code does.
+
+    Args:
+        model: View to attack.
+        step: Length of a step in pixel units, not negative: the paper's eps.
+        steps: Gradient steps.
+        project: Whether to stay within ``step`` of the image. If not, the attack's ``eps`` is
+            ``steps * step``, which its threat model must allow.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self, model: nn.Module, step: float = 8 / 255, steps: int = 10, project: bool = True
+    ) -> None:
+        reach = step if project else step * steps
+        super().__init__(
+            model,
+            threat_model=ThreatModel("Linf", reach),
+            alpha=step,
+            steps=steps,
+            early_stop=False,
+        )

@@ -1,0 +1,54 @@
+"""Projected gradient descent: Madry et al. 2018, https://arxiv.org/abs/1706.06083."""
+
+from typing import Literal, final
+
+from torch import nn
+
+from robust.attacks.gradient import GradientAttack, Loss, Precision
+from robust.threat import ThreatModel
+
+
+@final
+class PGD(GradientAttack):
+    """Projected gradient descent from random starts, with restarts. Madry et al. 2018.
+
+    Args:
+        model: View to attack.
+        eps: Radius in pixel units, not negative.
+        alpha: Length of a step in pixel units; ``2.5 * eps / steps`` if None.
+        steps: Gradient steps from each start; Madry et al. take 40 of 0.01 on MNIST.
+        norm: Linf (sign of the gradient) or L2 (its direction).
+        random_start: Start uniformly in the ball, or at the image.
+        restarts: Starts; an image that one of them breaks is left alone by the later ones.
+        loss: What to climb where the view names no objective.
+        early_stop: Whether an image is left alone once it is broken.
+        precision: Of the gradients; whether an image is broken is decided in its own.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        alpha: float | None = None,
+        steps: int = 20,
+        norm: Literal["Linf", "L2"] = "Linf",
+        random_start: bool = True,
+        restarts: int = 1,
+        loss: Loss = "cross_entropy",
+        early_stop: bool = True,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(
+            model,
+            threat_model=ThreatModel(norm, eps),
+            alpha=2.5 * eps / max(steps, 1) if alpha is None else alpha,
+            steps=steps,
+            random_start=random_start,
+            restarts=restarts,
+            loss=loss,
+            early_stop=early_stop,
+            precision=precision,
+        )
