@@ -1,23 +1,27 @@
 """The command line: `python train.py {fit,validate,test} --config configs/squeezed.yaml`."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from robust.checkpoints import read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
+from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
 from robust.parsing import (
-    PARSER_MODE,
     Parser,
+    check_fits,
     fractions_to_decimals,
-    keep_freed_memory,
+    mendable_trainer,
     run_command,
 )
 from robust.tracking import Run, SaveRunConfig, loggers
@@ -27,7 +31,6 @@ class RobustCLI(LightningCLI):
     """Lightning's command line with a run folder, tracking, and a test after `fit`."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        mode = {"parser_mode": PARSER_MODE}
         super().__init__(
             Defense,
             ImageDataModule,
@@ -36,7 +39,6 @@ class RobustCLI(LightningCLI):
             save_config_callback=SaveRunConfig,
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={**mode, **{name: dict(mode) for name in self.subcommands()}},
             # Attacks need gradients in the test loop; our loaders know their own share of the data.
             trainer_defaults={
                 "inference_mode": False,
@@ -50,13 +52,25 @@ class RobustCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """`fit`, `validate` and `test`."""
-        return {k: v for k, v in LightningCLI.subcommands().items() if k != "predict"}
+        """`fit`, `validate` and `test`; nobody can turn off the safe reading of checkpoints."""
+        commands = LightningCLI.subcommands()
+        return {name: commands[name] | {"weights_only"} for name in ("fit", "validate", "test")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the suite of attacks and the run's name."""
         parser.add_lightning_class_args(AttackEvaluation, "evaluation")
         parser.add_class_arguments(Run, "run")
+
+    def _parse_ckpt_path(self) -> None:
+        """Read the checkpoint to go on from, where Lightning would look for hyperparameters."""
+        command = self.config.subcommand
+        config = self.config[command]
+        if command != "fit" and not config.get("ckpt_path"):
+            raise ConfigError(
+                f"Expected `--ckpt_path` with the weights to {command}, but got none, which would "
+                f"{command} an untrained net. Name runs/<name>/<id>/checkpoints/last.ckpt."
+            )
+        self.checkpoint = read_checkpoint(config.ckpt_path) if config.get("ckpt_path") else None
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder: a new one, or that of the checkpoint to go on from."""
@@ -65,23 +79,36 @@ class RobustCLI(LightningCLI):
         ckpt_path = config.get("ckpt_path")
         earlier = Run.from_checkpoint(ckpt_path) if ckpt_path and run.id is None else None
         if earlier is not None:
-            run = earlier
+            run = replace(run, name=earlier.name, id=earlier.id, root=earlier.root)
         paths = [Path(str(path)) for path in config.get("config") or []]
         self.run = run.settled(paths[-1].stem if paths else "run")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Give the trainer the run's folder and loggers, unless it was told its own."""
+        # Before there is a run folder, and before other processes would say the same.
+        self.model.check_fit(
+            self.datamodule.shape, self.datamodule.num_classes, self.datamodule.name
+        )
+        if self.checkpoint is not None:
+            path = self._get(self.config, "ckpt_path")
+            check_fits(self.checkpoint, path, self.model, training=self.subcommand == "fit")
+            self.checkpoint = None  # Lightning reads it again, and memory for one is enough
         trainer = self._get(self.config_init, "trainer")
-        if trainer.get("logger") in (None, True) and not trainer.get("fast_dev_run"):
-            kwargs["logger"] = loggers(self.run)
+        if trainer.get("logger") in (None, True):
+            kwargs["logger"] = False if trainer.get("fast_dev_run") else loggers(self.run)
         if trainer.get("default_root_dir") is None:
             kwargs["default_root_dir"] = str(self.run.folder)
         self.trainer_defaults["callbacks"] = _callbacks(trainer)
-        return super().instantiate_trainer(**kwargs)
+        with mendable_trainer():
+            return super().instantiate_trainer(**kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Arguments of `Trainer.fit` and its like; no checkpoint is unpickled as code."""
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
 
     def after_fit(self) -> None:
         """Test at once: one command gives one answer, clean accuracy and that under the suite."""
-        if not self.trainer.fast_dev_run:
+        if not self._get(self.config_init, "trainer").fast_dev_run:
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             self.after_test()
 
@@ -95,7 +122,6 @@ class RobustCLI(LightningCLI):
 
 def train(args: Sequence[str] | None = None) -> int:
     """`train.py`: returns its exit code."""
-    keep_freed_memory()
     arguments = fractions_to_decimals(sys.argv[1:] if args is None else args)
     if args is None:
         sys.argv[1:] = arguments
@@ -103,7 +129,7 @@ def train(args: Sequence[str] | None = None) -> int:
     return run_command(lambda: RobustCLI(arguments))
 
 
-def _callbacks(trainer: Mapping[str, Any]) -> list[Callback]:
+def _callbacks(trainer: Namespace) -> list[Callback]:
     """A progress bar and a checkpoint, unless the trainer was told to have none or its own."""
     callbacks: list[Callback] = []
     own = [type(callback) for callback in trainer.get("callbacks") or []]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
@@ -18,7 +18,8 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.figures import draw_figures
 from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import Grid, comparison, published
-from robust.parsing import keep_freed_memory, read_suite, read_yaml, restore, run_command
+from robust.explain import imported
+from robust.parsing import mendable_trainer, read_suite, read_yaml, restore, run_command
 from robust.tracking import Run, Tracker, log_figures
 from robust.types import View
 
@@ -35,20 +36,20 @@ class Subject(NamedTuple):
     defense: Defense
     data: ImageDataModule
 
-    @classmethod
-    def of(cls, path: Path) -> Self:
+    @staticmethod
+    def of(path: Path) -> "Subject":
         """Read a run folder or a checkpoint.
 
         Raises:
             ConfigError: If it is neither.
         """
         checkpoint = find_checkpoint(path)
-        return cls(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint))
+        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint))
 
     @property
     def name(self) -> str:
         """``name/id`` of the run; the file without one."""
-        return f"{self.run.name}/{self.run.id}" if self.run is not None else self.path.name
+        return f"{self.run.name}/{self.run.id}" if self.run is not None else str(self.path)
 
     @property
     def folder(self) -> Path:
@@ -81,14 +82,14 @@ def find_checkpoint(path: Path) -> Path:
 
 def evaluate(args: Sequence[str] | None = None) -> int:
     """`evaluate.py`: returns its exit code."""
-    keep_freed_memory()
     return run_command(lambda: _evaluate(_parse(args)))
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         description="Attack trained runs and print how they compare. Records are kept beside each "
-        "checkpoint; what is on record is not attacked again."
+        "checkpoint; what is on record is not attacked again.",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="run folders or checkpoints")
     parser.add_argument("--suite", type=Path, help="a file of configs/suites")
@@ -114,41 +115,45 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    table = read_yaml(options.table) if options.table else None
-    suite = options.suite or options.table.parent / str(table and table.get("suite"))
+    table = read_table(options.table) if options.table else None
+    suite = options.suite or options.table.parent / str(table and table["suite"])
     settings = {"limit": options.limit, "views": options.view}
     settings = {key: value for key, value in settings.items() if value is not None}
-    subjects = [Subject.of(path) for path in options.runs]
+    subjects = {s.name: s for s in map(Subject.of, options.runs)}
     source = Subject.of(options.transfer_from).defense if options.transfer_from else None
     results: dict[str, Evaluation] = {}
-    for subject in subjects:
+    for name, subject in subjects.items():
         evaluation = read_suite(suite, records=str(subject.folder / "records"), **settings)
-        evaluation.source = source
+        if source is not None:
+            source.check_fit(subject.data.shape, subject.data.num_classes, subject.data.name)
+            evaluation.source = source
         trainer = _test(subject, evaluation, options.devices)
-        if evaluation.result is None:
-            raise ConfigError(f"Expected attacks in {suite}, but there are none.")
-        results[subject.name] = evaluation.result
+        assert evaluation.result is not None
+        results[name] = evaluation.result
         if options.figures and trainer.is_global_zero:
             _draw(subject, evaluation, trainer.loggers)
     grids = [comparison(results)]
     if table is not None:
-        grids.append(published(table, match_columns(table, subjects, results)))
+        defenses = {name: subject.defense for name, subject in subjects.items()}
+        columns = match_columns(table, defenses)
+        grids.append(published(table, {column: results[name] for column, name in columns.items()}))
     if trainer.is_global_zero:
         _report(grids, options.output)
 
 
 def _test(subject: Subject, evaluation: AttackEvaluation, devices: int) -> Trainer:
-    trainer = Trainer(
-        accelerator="auto",
-        devices=devices,
-        logger=subject.logger(evaluation.suite),
-        callbacks=[evaluation, RichProgressBar()],
-        default_root_dir=subject.folder,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        inference_mode=False,
-        use_distributed_sampler=False,
-    )
+    with mendable_trainer():
+        trainer = Trainer(
+            accelerator="auto",
+            devices=devices,
+            logger=subject.logger(evaluation.suite),
+            callbacks=[evaluation, RichProgressBar()],
+            default_root_dir=subject.folder,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            inference_mode=False,
+            use_distributed_sampler=False,
+        )
     trainer.test(subject.defense, datamodule=subject.data, verbose=False)
     return trainer
 
@@ -169,35 +174,61 @@ def _draw(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[Logg
         print(f"Figure: {path}")
 
 
-def match_columns(
-    table: Mapping[str, Any], subjects: Sequence[Subject], results: Mapping[str, Evaluation]
-) -> dict[str, Evaluation]:
-    """Records by the columns of a table: the run whose defense is what a column describes.
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a file of ``configs/tables``.
 
     Raises:
-        ConfigError: If two runs are the same column.
+        ConfigError: If the file cannot be read, or lacks what a table needs.
     """
-    columns: dict[str, Evaluation] = {}
-    for subject in subjects:
-        for column, wanted in table["columns"].items():
-            if not _is(subject.defense, wanted):
-                continue
-            if column in columns:
-                raise ConfigError(
-                    f"Expected one run for column {column!r} of {table['title']}, but got two. "
-                    "Name one of each defense."
-                )
-            columns[column] = results[subject.name]
+    table = read_yaml(path)
+    missing = {"title", "metric", "suite", "columns", "clean_acc", "rows"} - set(table)
+    if missing:
+        raise ConfigError(
+            f"Expected a table in {path}, but it lacks {', '.join(sorted(missing))}. See "
+            "configs/tables."
+        )
+    return table
+
+
+def match_columns(table: Mapping[str, Any], defenses: Mapping[str, Defense]) -> dict[str, str]:
+    """The run of each column of a table: the one whose defense is what the column describes.
+
+    Args:
+        table: Its ``columns`` have a ``class_path``, and ``init_args`` that tell them apart.
+        defenses: By the names of their runs.
+
+    Raises:
+        ConfigError: If two runs are the same column, or a column names no defense.
+    """
+    columns: dict[str, str] = {}
+    for column, wanted in table["columns"].items():
+        kind = _defense_class(wanted["class_path"])
+        arguments = wanted.get("init_args", {})
+        runs = [
+            name
+            for name, defense in defenses.items()
+            if isinstance(defense, kind)
+            and all(getattr(defense, key, None) == value for key, value in arguments.items())
+        ]
+        if len(runs) > 1:
+            raise ConfigError(
+                f"Expected one run for column {column!r} of {table['title']}, but got "
+                f"{' and '.join(runs)}. Name one of each defense."
+            )
+        if runs:
+            columns[column] = runs[0]
     return columns
 
 
-def _is(defense: Defense, wanted: Mapping[str, Any]) -> bool:
-    kind = type(defense)
-    same_class = f"{kind.__module__}.{kind.__name__}".startswith("robust.defenses.") and (
-        wanted["class_path"].rpartition(".")[2] == kind.__name__
-    )
-    arguments = wanted.get("init_args", {})
-    return same_class and all(getattr(defense, k, None) == v for k, v in arguments.items())
+def _defense_class(path: str) -> type[Defense]:
+    try:
+        kind = imported(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"Expected the class of a defense in the table, but got {path!r} ({error}). See "
+            "robust.defenses."
+        ) from None
+    return cast(type[Defense], kind)
 
 
 def _report(grids: Sequence[Grid], output: Path | None) -> None:

@@ -2,19 +2,18 @@
 
 import contextlib
 import ctypes
-import difflib
-import importlib
-import inspect
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-import torchattacks
 import yaml
 from jsonargparse import ArgumentError, get_loader, set_loader
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
 from robust.checkpoints import DESCRIPTION, read_checkpoint
@@ -22,6 +21,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.explain import explain, one_line
 
 PARSER_MODE = "yaml_with_fractions"
 """jsonargparse's YAML, in which ``8/255`` is a number; a string of that form takes quotes and ./"""
@@ -35,15 +35,71 @@ def run_command(command: Callable[[], Any]) -> int:
     Returns:
         The exit code: 0, or 2 after such an error.
     """
+    _keep_freed_memory()
+    _silence()
     try:
         command()
-    except ConfigError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+    except Exception as error:
+        message = _mendable(error)
+        if message is None:
+            raise
+        print(f"error: {one_line(message)}", file=sys.stderr)
         return 2
     return 0
 
 
-def keep_freed_memory() -> None:
+def _mendable(error: BaseException | None) -> str | None:
+    """What the user can mend; None if that is nothing, so that the traceback is kept."""
+    if isinstance(error, MisconfigurationException):
+        return str(error)
+    # jsonargparse raises its own error from the one of the class that it was building.
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__
+    return None if error is None else str(error)
+
+
+@contextlib.contextmanager
+def mendable_trainer() -> Iterator[None]:
+    """While a `Trainer` is built: what it refuses is the user's to mend.
+
+    Raises:
+        ConfigError: With Lightning's own words, such as on an accelerator that is not there.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"Expected a trainer that can be had, but: {error}") from error
+
+
+def _silence() -> None:
+    """Drop what third parties say that nobody who runs this can act upon."""
+    for message in _IDLE_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
+
+
+_IDLE_WARNINGS = (
+    # Lightning 2.6.6 uses a class that torch 2.15 deprecates, in its own _pytree.py.
+    r".*LeafSpec",
+    # With few batches an epoch; metrics are logged at the end of each epoch anyway.
+    r"The number of training batches .* is smaller than the logging interval",
+    # A resumed run goes on in its own folder.
+    r"Checkpoint directory .* exists and is not empty",
+    # A checkpoint tested in another run; which of several is best is nothing that we keep.
+    r"The dirpath has changed from",
+    # Our loaders give every sample to one process exactly (robust.data.datamodule).
+    r"Using `DistributedSampler` with the dataloaders",
+)
+
+
+def _is_worth_reading(record: logging.LogRecord) -> bool:
+    # An advertisement, and hardware that none of our dependencies drives.
+    return not any(word in record.getMessage() for word in ("litlogger", "TPU available"))
+
+
+def _keep_freed_memory() -> None:
     """Have glibc keep the memory that torch frees, instead of mapping it anew at every step.
 
     Worth 1.2x to 2.2x in wall time on Linux CPUs, for memory that the process does not give back.
@@ -64,9 +120,8 @@ _MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}
 def fractions_to_decimals(arguments: Sequence[str]) -> list[str]:
     """Replace values such as ``8/255`` among command-line arguments; other arguments stay."""
     return [
-        f"{key}{_decimal(value)}"
+        re.sub(r"^(--[\w.+-]+=|)(.*)$", lambda m: m[1] + _decimal(m[2]), argument, flags=re.DOTALL)
         for argument in arguments
-        for key, value in [re.fullmatch(r"(--[\w.+-]+=|)(.*)", argument, re.DOTALL).groups()]
     ]
 
 
@@ -90,6 +145,10 @@ def _load(text: str) -> Any:  # noqa: ANN401
 
 class Parser(LightningArgumentParser):
     """Parser that says in one line what is wrong, and the nearest name where a name is unknown."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        # An abbreviation that is right today may mean another flag tomorrow.
+        super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
@@ -130,11 +189,11 @@ def restore(path: Path) -> Restored:
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
         parts["model"]["init_args"].pop(key, None)
-    parser = Parser(parser_mode=PARSER_MODE, exit_on_error=False)
+    parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(Defense, "model")
     parser.add_subclass_arguments(ImageDataModule, "data")
     try:
-        built = parser.instantiate_classes(parser.parse_object(parts))
+        built = parser.instantiate(parser.parse_object(parts))
         built.model.load_state_dict(checkpoint["state_dict"])
     except (ArgumentError, RuntimeError) as error:
         raise ConfigError(
@@ -144,19 +203,58 @@ def restore(path: Path) -> Restored:
     return Restored(built.model.eval(), built.data)
 
 
+def check_fits(
+    checkpoint: Mapping[str, Any], path: str | Path, model: Defense, *, training: bool
+) -> None:
+    """Raise if a checkpoint cannot be restored into ``model``.
+
+    Args:
+        checkpoint: Its content.
+        path: Where it lies, for the message.
+        model: What a config describes.
+        training: Whether a training is to go on from it, not only its weights be used.
+
+    Raises:
+        ConfigError: If it is of another class, has other weights, or lacks what a training needs.
+    """
+    described = checkpoint.get(DESCRIPTION, {}).get("model", {}).get("class_path")
+    if described and described.rpartition(".")[2] != type(model).__name__:
+        raise ConfigError(
+            f"Expected a checkpoint of {type(model).__name__} at {path}, but it is of "
+            f"{described}. Give the config that it was trained with."
+        )
+    shapes, stored = (
+        {name: tuple(value.shape) for name, value in state.items()}
+        for state in (model.state_dict(), checkpoint["state_dict"])
+    )
+    for name in {**shapes, **stored}:
+        if shapes.get(name) != stored.get(name):
+            raise ConfigError(
+                f"Expected {name} of shape {shapes.get(name)} in the checkpoint {path}, but got "
+                f"{stored.get(name)}. Give the config that it was trained with."
+            )
+    missing = {"pytorch-lightning_version"} | ({"loops", "optimizer_states"} if training else set())
+    missing -= set(checkpoint)
+    if missing:
+        raise ConfigError(
+            f"Expected a checkpoint that a training wrote at {path}, but it has no "
+            f"{' and no '.join(sorted(missing))}. Use its last.ckpt."
+        )
+
+
 def read_suite(path: Path, **settings: Any) -> AttackEvaluation:  # noqa: ANN401
     """The evaluation of a suite file, with some of its settings replaced.
 
     Raises:
-        ConfigError: If the file is missing or not a suite.
+        ConfigError: If the file is missing or not a suite, or has no attacks.
     """
-    parser = Parser(parser_mode=PARSER_MODE, exit_on_error=False)
+    parser = Parser(exit_on_error=False)
     parser.add_class_arguments(AttackEvaluation, "evaluation")
     try:
         config = parser.parse_object({"evaluation": {**read_yaml(path), **settings}})
     except ArgumentError as error:
         raise ConfigError(f"{path}: {explain(str(error), parser._names())}") from None
-    return cast(AttackEvaluation, parser.instantiate_classes(config).evaluation)
+    return cast(AttackEvaluation, parser.instantiate(config).evaluation)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -169,111 +267,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = _load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"Expected a YAML file at {path}, but cannot read it ({_one_line(str(error))})."
+            f"Expected a YAML file at {path}, but cannot read it ({one_line(str(error))})."
         ) from None
     if not isinstance(content, dict):
         raise ConfigError(f"Expected a mapping in {path}, but it holds {type(content).__name__}.")
     return content
-
-
-def explain(message: str, names: Sequence[str] = ()) -> str:
-    """One line for an error of jsonargparse, whose own text lists every type that was tried.
-
-    Args:
-        message: Its text.
-        names: Keys and flags to choose the nearest from.
-    """
-    for pattern, say in _EXPLANATIONS:
-        match = re.search(pattern, message)
-        if match:
-            return say(match, message, names)
-    return _one_line(message)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
-    close = difflib.get_close_matches(name, [n for n in names if n != name], n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def _unknown_option(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    option = match[1]
-    owner = re.findall(r"class_path ?'?=?'([\w.]+)'", message[: match.start()])
-    owner = owner[-1:] or re.findall(r"class_path='([\w.]+)'", message)[:1]
-    if not owner:
-        return f"Unknown option {option!r}.{nearest(option, names)}"
-    parameters = inspect.signature(_import(owner[0])).parameters
-    accepted = ", ".join(parameters)
-    hint = nearest(option, parameters) or f" It accepts: {accepted}."
-    return f"Unknown option {option!r} of {owner[0]}.{hint}"
-
-
-def _unknown_class(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    module, name = match[1], match[2]
-    near = nearest(name, dir(importlib.import_module(module)))
-    return f"There is no {name!r} in {module}.{near}"
-
-
-def _not_a_path(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    name = match[1].strip()
-    known = [c.__name__ for c in Defense.__subclasses__()] + dir(torchattacks)
-    return f"Expected a class such as robust.defenses.Squeezed, but got {name!r}." + nearest(
-        name, known
-    )
-
-
-def _wrong_type(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    key, kind, value = match[1], match[2], match[3]
-    return f"Expected `{key}` to be of type {kind}, but got {value.strip()!r}."
-
-
-def _wrong_types(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    key, value = match[1], match[3]
-    kinds = re.findall(r"- Expected an? <class '(\w+)'>", match[2])
-    return f"Expected `{key}` to be {' or '.join(kinds)}, but got {value.strip()!r}."
-
-
-def _unknown_key(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    key = match[1].split("=")[0]
-    group, groups = key.split(".")[0], {name.split(".")[0] for name in names}
-    hint = nearest(key, names) or (nearest(group, groups) if group not in groups else "")
-    return f"Unknown key or flag {key!r}.{hint}"
-
-
-def _unreadable(match: re.Match[str], message: str, names: Sequence[str]) -> str:
-    return f"Expected a YAML file at {match[1]}, but there is none that can be read."
-
-
-_Explain = Callable[[re.Match[str], str, Sequence[str]], str]
-# In this order: the first that matches is the most specific.
-_EXPLANATIONS: list[tuple[str, _Explain]] = [
-    (r"Option '([^']+)' is not accepted", _unknown_option),
-    (r"module '([\w.]+)' has no attribute '(\w+)'", _unknown_class),
-    (r"Expected a dot import path string: (\S+)", _not_a_path),
-    (
-        r"Parser key \"([\w.]+)\":\s+Expected an? <class '(\w+)'>\. "
-        r"Got value: (.+?)(?:\. Got value|\n|$)",
-        _wrong_type,
-    ),
-    (
-        r"Parser key \"([\w.]+)\":\s+Does not validate[^\n]*\s+Subtypes: [^\n]*\s+Errors:"
-        r"((?:\s+- Expected an? <class '\w+'>)+)\s+Given value type: [^\n]*\s+Given value: (.+)",
-        _wrong_types,
-    ),
-    (r"Unable to load config ['\"]([^'\"]+)['\"]", _unreadable),
-    (r"File does not exist: '([^']+)'", _unreadable),
-    (r"unrecognized arguments: (\S+)", _unknown_key),
-    (r"does not accept option '([^']+)'", _unknown_key),
-]
-
-
-def _import(path: str) -> Any:  # noqa: ANN401
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 set_loader(PARSER_MODE, _load, exceptions=(yaml.YAMLError,))

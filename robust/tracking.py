@@ -230,7 +230,8 @@ class Tracker(WandbLogger):
         super().__init__(
             name=run.name,
             save_dir=run.folder,
-            version=run.id,
+            # An evaluation is a run of its own beside the training, which keeps its numbers.
+            version=run.id if job_type is None else f"{run.id}-{job_type}",
             project=run.project,
             group=run.group,
             tags=run.tags,

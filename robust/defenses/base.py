@@ -130,12 +130,22 @@ class Defense(LightningModule, ABC):
         self.log_dict(metrics, prog_bar=True, batch_size=len(batch.y), sync_dist=True)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401
-        """Optimizer over the trainable parameters, with its scheduler if there is one."""
+        """Optimizer over the trainable parameters, with its scheduler if there is one.
+
+        Raises:
+            ConfigError: If one of them refuses its arguments.
+        """
         trainable = [p for p in self.parameters() if p.requires_grad]
-        optimizer = self.optimizer(trainable)
-        if self.scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+        try:
+            optimizer = self.optimizer(trainable)
+            if self.scheduler is None:
+                return optimizer
+            return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
+        except ValueError as error:
+            raise ConfigError(
+                f"Expected an optimizer and scheduler whose arguments are in range, but: {error}. "
+                "Mend `model.init_args.optimizer` or `scheduler`."
+            ) from None
 
 
 def check_temperature(temperature: float) -> float:

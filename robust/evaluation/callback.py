@@ -229,6 +229,8 @@ class AttackEvaluation(Callback):
     def _log_examples(self, trainer: Trainer, block: _Block, produced: _Produced) -> None:
         rows = produced.rows[: len(block.y)]
         chosen = [i for i, row in enumerate(rows) if row.attacked][: self.examples]
+        if not chosen:
+            return
         for view in produced.views:
             log_adversarial_table(
                 trainer.loggers,

@@ -90,6 +90,12 @@ def test_a_scheduler_is_stepped():
     assert configured["lr_scheduler"].optimizer is configured["optimizer"]
 
 
+def test_an_optimizer_out_of_range_is_one_line():
+    model = Standard(linear(), optimizer=lambda p: torch.optim.Adam(p, lr=-1.0))
+    with pytest.raises(ConfigError, match="Invalid learning rate"):
+        model.configure_optimizers()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,0 +1,184 @@
+"""One line for an error of jsonargparse, whose own text lists every type that was tried."""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torchattacks
+
+from robust.defenses import Defense
+
+
+class _Message(NamedTuple):
+    text: str
+    key: str
+    """Innermost key that the message is about; empty if about none."""
+    inner: str
+    """What it says of that key."""
+    names: Sequence[str]
+
+    @property
+    def value(self) -> str:
+        """What was given for the key."""
+        found = re.search(r"G(?:ot|iven) value: (.+?)(?:\. Got value:|$)", self.inner, re.M)
+        return repr(found[1].strip()) if found else "another value"
+
+
+def explain(text: str, names: Sequence[str] = ()) -> str:
+    """What is wrong and, where a name is unknown, the nearest right one.
+
+    Args:
+        text: The error's message.
+        names: Keys and flags to choose the nearest from.
+    """
+    message = _Message(text, *_innermost(text), names)
+    for pattern, say in _EXPLANATIONS:
+        match = re.search(pattern, message.inner or text)
+        if match:
+            return say(match, message)
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """The text without its line breaks and indentation."""
+    return " ".join(text.split())
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
+    close = difflib.get_close_matches(name, [n for n in names if n != name], n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def imported(path: str) -> Any:  # noqa: ANN401
+    """What a class path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _innermost(text: str) -> tuple[str, str]:
+    """The last key that a nested message names, and the lines indented below it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    starts = [i for i, line in enumerate(lines) if re.search(r'Parser key "([^"]+)":', line)]
+    if not starts:
+        return "", ""
+    first = lines[starts[-1]]
+    _, key, rest = re.split(r'Parser key "([^"]+)":', first)[-3:]
+    inner = [rest]
+    for line in lines[starts[-1] + 1 :]:
+        if _indentation(line) <= _indentation(first):
+            break
+        inner.append(line)
+    return key, "\n".join(inner)
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _unknown_option(match: re.Match[str], message: _Message) -> str:
+    option, owner = match[1].split("=")[0], _owner(message.text)
+    if option == "class_path":
+        return f"Expected {owner} to have `class_path` and `init_args` only, but got another key."
+    if not owner:
+        return f"Unknown option {option!r}.{nearest(option, message.names)}"
+    parameters = inspect.signature(imported(owner)).parameters
+    hint = nearest(option, parameters) or f" It accepts: {', '.join(parameters)}."
+    return f"Unknown option {option!r} of {owner}.{hint}"
+
+
+def _owner(text: str) -> str:
+    """The class that a message is about."""
+    owners = re.findall(r"given class_path '([\w.]+)'|class_path='([\w.]+)'", text)
+    given = [problem for problem, _ in owners if problem]
+    return given[-1] if given else next((value for _, value in owners), "")
+
+
+def _unknown_class(match: re.Match[str], message: _Message) -> str:
+    module, name = match[1], match[2]
+    near = nearest(name, dir(importlib.import_module(module)))
+    return f"There is no {name!r} in {module}.{near}"
+
+
+def _unknown_module(match: re.Match[str], message: _Message) -> str:
+    return f"There is no module {match[1]!r}. Is it misspelt, or not on PYTHONPATH?"
+
+
+def _not_a_path(match: re.Match[str], message: _Message) -> str:
+    name = match[1].strip()
+    known = [c.__name__ for c in Defense.__subclasses__()] + dir(torchattacks)
+    hint = nearest(name, known)
+    return f"Expected a class such as robust.defenses.Squeezed, but got {name!r}.{hint}"
+
+
+def _not_a_subclass(match: re.Match[str], message: _Message) -> str:
+    given = re.search(r"(?:Import path|Expected) '?([\w.]+\.\w+)'?", match[0])
+    value = repr(given[1]) if given else message.value
+    return f"Expected `{message.key}` to be a subclass of {match[1]}, but got {value}."
+
+
+def _wrong_value(match: re.Match[str], message: _Message) -> str:
+    kinds = re.findall(_KIND, message.inner)
+    words = [f"one of {values}" if values else _WORDS.get(kind, kind) for kind, values in kinds]
+    literals = re.findall(r"'([^']+)'", " ".join(words))
+    hint = nearest(message.value.strip("'"), literals)
+    expected = " or ".join(dict.fromkeys(words))
+    return f"Expected `{message.key}` to be {expected}, but got {message.value}.{hint}"
+
+
+def _missing(match: re.Match[str], message: _Message) -> str:
+    owner = _owner(message.text)
+    where = f" of {owner}" if owner else ""
+    return f"Expected a value for {match[1]}{where}, but got none. See the files of configs/."
+
+
+def _invalid_choice(match: re.Match[str], message: _Message) -> str:
+    choices = re.findall(r"'([^']+)'", match[2])
+    expected = ", ".join(choices)
+    return f"Expected one of {expected}, but got {match[1]!r}.{nearest(match[1], choices)}"
+
+
+def _unknown_key(match: re.Match[str], message: _Message) -> str:
+    key = match[1].split("=")[0]
+    groups = {name.split(".")[0] for name in message.names}
+    group = key.split(".")[0]
+    hint = nearest(key, message.names) or (nearest(group, groups) if group not in groups else "")
+    return f"Unknown key or flag {key!r}.{hint}"
+
+
+def _unreadable(match: re.Match[str], message: _Message) -> str:
+    return f"Expected a YAML file at {match[1]}, but there is none that can be read."
+
+
+def _not_yaml(match: re.Match[str], message: _Message) -> str:
+    return f"Expected a YAML file, but it cannot be parsed: {one_line(match[1])}."
+
+
+_WORDS = {"NoneType": "null", "str": "a string", "int": "an integer", "float": "a number"}
+_KIND = r"Expected an? (?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]+)\])"
+_YAML = r"[^\s'\"]+\.ya?ml"
+_Explanation = Callable[[re.Match[str], _Message], str]
+# In this order: the first that matches is the most specific.
+_EXPLANATIONS: list[tuple[str, _Explanation]] = [
+    (r"Option '([^']+)' is not accepted", _unknown_option),
+    (r"module '([\w.]+)' has no attribute '(\w+)'", _unknown_class),
+    (rf"Expected a path but ({_YAML}) either", _unreadable),
+    (rf"Unexpected import path format: ({_YAML})", _unreadable),
+    (r"Unable to load config ['\"]([^'\"]+)['\"]", _unreadable),
+    (r"File does not exist: '([^']+)'", _unreadable),
+    (r"Problems parsing config:\s+(.*)", _not_yaml),
+    (r"(?s:Import path.*?does not correspond to a subclass of )(\w+)", _not_a_subclass),
+    (r"Expected '[\w.]+' to be a subclass of <class '(\w+)'>", _not_a_subclass),
+    (r"No module named '([\w.]+)'", _unknown_module),
+    (r"following arguments are required: ([^\s,]+)", _missing),
+    (r"invalid choice: '([^']+)' \(choose from (.*)\)", _invalid_choice),
+    (r"unrecognized arguments: (\S+)", _unknown_key),
+    (r"does not accept option '([^']+)'", _unknown_key),
+    (r"Unexpected import path format: (\S+)", _not_a_path),
+    # A number or an object, such as a learning rate, is rarely meant to be an object.
+    (r"(?s)\A(?!.*<class '(?:int|float)'>).*Expected a dot import path string: (\S+)", _not_a_path),
+    (_KIND, _wrong_value),
+]

@@ -1,0 +1,73 @@
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from robust.cli import train
+from tests.tiny import SUITE, arguments
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory):
+    """Ten classes that differ in where a bright bar is; 64 training and 30 test images."""
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    write_npz(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture
+def quiet():
+    """Neither W&B nor a variable of another run, as if `train.py` had just been started."""
+    with _quiet():
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, npz, suite):
+    """Folders of a trained Squeezed and Standard net, in ``runs/squeezed/a`` and so on.
+
+    To be read only: copy a folder to write into it.
+    """
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    with _quiet():
+        for defense in ("Squeezed", "Standard"):
+            assert train([*arguments(npz, runs, suite, defense, epochs=6), "--run.id=a"]) == 0
+    return {name: runs / name / "a" for name in ("squeezed", "standard")}
+
+
+def write_npz(path, *, shape=(28, 28), dtype=np.uint8, classes=10, **arrays):
+    random = np.random.RandomState(0)
+
+    def images(y):
+        x = random.randint(0, 60, (len(y), *shape))
+        for image, label in zip(x, y, strict=True):
+            image[2 * label : 2 * label + 3] += 150
+        return x.astype(dtype)
+
+    y_train, y_test = np.arange(64) % classes, np.arange(30) % classes
+    content = {"x_train": images(y_train), "y_train": y_train}
+    content |= {"x_test": images(y_test), "y_test": y_test}
+    np.savez(path, **content | arrays)
+
+
+@contextmanager
+def _quiet():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # to wake a second one takes longer than anything on images so few
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sys, "argv", ["train.py"])
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+        for name in ("ROBUST_RUN_ID", "WANDB_RUN_ID"):
+            monkeypatch.setenv(name, "")  # so that what the code sets is undone
+            monkeypatch.delenv(name)
+        yield
+    torch.set_num_threads(threads)

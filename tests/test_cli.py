@@ -1,0 +1,183 @@
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+
+import pytest
+import torch
+import yaml
+
+import robust.cli
+from robust.cli import train
+from robust.evaluation.records import read_evaluation
+from tests.tiny import ROOT, arguments
+
+pytestmark = pytest.mark.usefixtures("quiet")
+CONFIGS = ROOT / "configs"
+
+
+def parsed(*args):
+    """The config that `fit` would run with."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit) as stop:
+        train(["fit", f"--config={CONFIGS / 'squeezed.yaml'}", *args, "--print_config"])
+    assert stop.value.code == 0
+    return yaml.safe_load(printed.getvalue())
+
+
+def at(config, path):
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "value"),
+    [
+        (["--model.temperature=50"], "model.init_args.temperature", 50),
+        (["--model.init_args.temperature=50"], "model.init_args.temperature", 50),
+        (["--model={'init_args': {'temperature': 20.5}}"], "model.init_args.temperature", 20.5),
+        (["--model.temperature=1/3"], "model.init_args.temperature", 1 / 3),
+        (["--model.temperature", "1/4"], "model.init_args.temperature", 1 / 4),
+        (["--model.optimizer=torch.optim.SGD"], "model.init_args.optimizer.init_args.lr", 0.001),
+        (["--data", f"{CONFIGS}/data/cifar10.yaml"], "data.init_args.dataset", "cifar10"),
+        (["--data.dataset=./1/2"], "data.init_args.dataset", "./1/2"),
+        (["--data.root=/1/2"], "data.init_args.root", "/1/2"),
+        (["--data.root=a-1/2"], "data.init_args.root", "a-1/2"),
+        (["--evaluation.limit=7"], "evaluation.limit", 7),
+        (["--evaluation.limit=null"], "evaluation.limit", None),
+        (
+            [
+                "--evaluation.attacks.pgd.init_args.eps=16/255",
+                "--evaluation.threat_model.eps=16/255",
+            ],
+            "evaluation.attacks.pgd.init_args.eps",
+            16 / 255,
+        ),
+        (["--evaluation.threat_model.eps=16/255"], "evaluation.threat_model.eps", 16 / 255),
+        (["--evaluation.targets={'pgd': 3}"], "evaluation.targets.pgd", 3),
+    ],
+)
+def test_flags_reach_the_config(args, path, value):
+    assert at(parsed(*args), path) == value
+
+
+def test_fractions_in_files_are_numbers(tmp_path):
+    file = tmp_path / "suite.yaml"
+    file.write_text(
+        "suite: s\nthreat_model: {eps: 8/255}\n"
+        "attacks: {a: {class_path: torchattacks.FGSM, init_args: {eps: 8/255}}}"
+    )
+    evaluation = parsed(f"--evaluation={file}")["evaluation"]
+    assert evaluation["threat_model"]["eps"] == 8 / 255
+    assert evaluation["attacks"]["a"]["init_args"]["eps"] == 8 / 255
+
+
+def test_a_suite_is_replaced_as_a_whole():
+    file = CONFIGS / "suites" / "strong_mnist.yaml"
+    evaluation = parsed("--evaluation.limit=7", f"--evaluation={file}")["evaluation"]
+    assert set(evaluation["attacks"]) == set(yaml.safe_load(file.read_text())["attacks"])
+    assert evaluation["suite"] == "strong_mnist"
+
+
+def test_fit_tests_prints_and_keeps_everything(npz, suite, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    assert train([*arguments(npz, runs, suite, epochs=3), "--run.id=a"]) == 0
+    printed = capsys.readouterr().out
+    folder = runs / "squeezed" / "a"
+    assert printed.count("Attack success") == 1
+    assert f"Files of this run: {folder}" in printed
+    with (folder / "metrics.csv").open() as file:
+        keys = set(next(csv.reader(file)))
+    assert {"train/loss", "val/clean_acc", "test/clean_acc", "test/robust_acc/adaptive/pgd"} <= keys
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 3 * 4
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["init_args"]["dataset"] == str(npz)
+    (records,) = (folder / "records").glob("*.csv")
+    assert len(read_evaluation(records).rows) == 30 * 3 * 2
+
+
+def test_the_config_of_a_run_runs_again(npz, suite, tmp_path):
+    runs = tmp_path / "runs"
+    assert train([*arguments(npz, runs, suite, epochs=1), "--run.id=a"]) == 0
+    config = runs / "squeezed" / "a" / "config.yaml"
+    assert train(["fit", f"--config={config}", "--run.id=b"]) == 0
+    first, again = (
+        torch.load(runs / "squeezed" / name / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in "ab"
+    )
+    torch.testing.assert_close(first["state_dict"], again["state_dict"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("flag", ["--trainer.logger=false", "--trainer.fast_dev_run=1"])
+def test_fit_without_loggers(npz, suite, tmp_path, flag, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train([*arguments(npz, tmp_path / "runs", suite), flag]) == 0
+    assert not list(tmp_path.glob("**/metrics*.csv"))
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_commands_take_a_checkpoint(trained, npz, suite, tmp_path, command, capsys):
+    args = arguments(npz, tmp_path / "runs", suite, command=command)
+    checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
+    args += [f"--ckpt_path={checkpoint}", "--run.id=b"]
+    assert train(args) == 0
+    assert (tmp_path / "runs" / "squeezed" / "b" / "metrics.csv").is_file()
+    assert capsys.readouterr().out.count("Attack success") == (command == "test")
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_no_checkpoint_is_unpickled_as_code(trained, npz, suite, tmp_path, command, monkeypatch):
+    load, told = torch.load, []
+
+    def spy(*args, **kwargs):
+        told.append(kwargs.get("weights_only"))
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "load", spy)
+    checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
+    args = arguments(npz, tmp_path / "runs", suite, command=command, epochs=7)
+    assert train([*args, f"--ckpt_path={checkpoint}", "--run.id=b"]) == 0
+    assert len(told) >= 2  # by us and by Lightning
+    assert set(told) == {True}
+
+
+def test_a_resumed_run_keeps_its_folder_and_takes_its_other_flags(
+    trained, npz, suite, tmp_path, monkeypatch
+):
+    runs = tmp_path / "runs"
+    shutil.copytree(trained["squeezed"], runs / "squeezed" / "a")
+    begun = []
+    monkeypatch.setattr(robust.cli, "loggers", lambda run: begun.append(run) or False)
+    checkpoint = runs / "squeezed" / "a" / "checkpoints" / "last.ckpt"
+    args = arguments(npz, tmp_path / "elsewhere", suite, command="validate")
+    assert train([*args, f"--ckpt_path={checkpoint}", "--run.group=g"]) == 0
+    (run,) = begun
+    assert (run.folder.resolve(), run.group) == (runs / "squeezed" / "a", "g")
+
+
+def test_only_noise_that_one_can_act_upon(npz, suite, tmp_path):
+    args = [*arguments(npz, tmp_path / "runs", suite), "--trainer.max_steps=2"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *args],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [line for line in done.stderr.splitlines() if line]
+    known = ("Seed set to", "GPU available", "W&B records this run", "`Trainer.fit` stopped")
+    assert [line for line in told if not line.startswith(known)] == []
+
+
+@pytest.mark.parametrize("args", [["--help"], ["fit", "--help"], ["test", "--help"]])
+def test_help(args, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train(args)
+    assert stop.value.code == 0
+    assert "--config" in capsys.readouterr().out

@@ -1,0 +1,236 @@
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+import robust.evaluation.callback
+from robust.attacks import craft
+from robust.compare import evaluate, find_checkpoint, match_columns, read_table
+from robust.defenses import Distillation, Squeezed, Standard
+from robust.errors import ConfigError
+from robust.evaluation.metrics import success_rate, worst_robust_accuracy
+from robust.evaluation.records import read_evaluation
+from tests.tiny import ROOT, TinyNet
+
+pytestmark = pytest.mark.usefixtures("quiet")
+TIMINGS = ("forwards", "seconds")
+
+
+@pytest.fixture
+def runs(trained, tmp_path):
+    """Copies of the trained runs without records, to write into."""
+    copies = {}
+    for name, folder in trained.items():
+        copies[name] = tmp_path / "runs" / name / "a"
+        shutil.copytree(folder, copies[name], ignore=shutil.ignore_patterns("records"))
+    return copies
+
+
+@pytest.fixture
+def crafted(monkeypatch):
+    """A list that grows by the name of the attack whenever one is run."""
+    calls = []
+
+    def counted(attack, *args, **kwargs):
+        calls.append(attack)
+        return craft(attack, *args, **kwargs)
+
+    monkeypatch.setattr(robust.evaluation.callback, "craft", counted)
+    return calls
+
+
+def run(*args):
+    assert evaluate([str(arg) for arg in args]) == 0
+
+
+def table_of(capsys):
+    """What was printed on standard output, without the progress bar."""
+    printed = capsys.readouterr().out
+    return printed[printed.index("Attack success") :]
+
+
+def records(folder):
+    (path,) = (folder / "records").glob("*.csv")
+    return path
+
+
+def rows(path):
+    drop = dict.fromkeys(TIMINGS, 0.0)
+    return [row._replace(**drop) for row in read_evaluation(path).rows]
+
+
+def test_what_is_on_record_is_not_attacked_again(runs, suite, crafted, capsys):
+    run(runs["squeezed"], "--suite", suite)
+    attacks, first = len(crafted), table_of(capsys)
+    assert attacks == 3 * 2 * 4  # attacks, views, blocks
+    written = records(runs["squeezed"]).read_text()
+    run(runs["squeezed"], "--suite", suite)
+    assert len(crafted) == attacks
+    assert table_of(capsys) == first
+    assert records(runs["squeezed"]).read_text() == written
+
+
+def test_a_larger_limit_only_adds(runs, suite, crafted):
+    run(runs["squeezed"], "--suite", suite, "--limit", 8)
+    small = rows(records(runs["squeezed"]))
+    assert len(crafted) == 3 * 2
+    run(runs["squeezed"], "--suite", suite)
+    assert len(crafted) == 3 * 2 * 4
+    large = rows(records(runs["squeezed"]))
+    assert [row for row in large if row.index < 8] == small
+    run(runs["squeezed"], "--suite", suite, "--limit", 8)
+    assert len(crafted) == 3 * 2 * 4
+    assert rows(records(runs["squeezed"])) == large
+
+
+def test_a_torn_part_is_completed(runs, suite, crafted):
+    folder = runs["squeezed"]
+    run(folder, "--suite", suite)
+    whole, done = rows(records(folder)), len(crafted)
+    path = records(folder)
+    header, *lines = path.read_text().splitlines(keepends=True)
+    # The first two attacks through one view, and half a row of the third.
+    kept = [line for line in lines if re.match(r"adaptive,(fgsm|pgd),", line)]
+    torn = next(line for line in lines if line.startswith("adaptive,square,"))
+    path.with_name(f"{path.stem}.part0.csv").write_text("".join(kept) + torn[: len(torn) // 2])
+    path.unlink()
+    assert header.startswith("view,")
+    run(folder, "--suite", suite)
+    assert len(crafted) - done == done - 2 * 4
+    assert rows(records(folder)) == whole
+    assert not list(folder.glob("records/*.part*"))
+
+
+def test_printed_numbers_are_those_of_the_records(runs, suite, tmp_path, capsys):
+    output = tmp_path / "table.md"
+    run(*runs.values(), "--suite", suite, "--output", output)
+    assert table_of(capsys).count("clean acc") == 1
+    text = output.read_text()
+    cells = {
+        line.split(" | ")[0].removeprefix("| "): [c.strip(" |") for c in line.split(" | ")[1:]]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    }
+    assert set(cells) == {"run", "---", "squeezed/a", "standard/a"}
+    for name, folder in runs.items():
+        evaluation = read_evaluation(records(folder))
+        row = dict(zip(cells["run"], cells[f"{name}/a"], strict=True))
+        views = [view for view in row["view"].split("<br>") if view]
+        assert views == ["deployed", "adaptive"]
+        for attack, info in evaluation.header.attacks.items():
+            expected = [success_rate(evaluation.select(view, attack), info) for view in views]
+            assert row[attack].split("<br>")[::2] == [f"{100 * r.value:.1f}" for r in expected]
+        worst = [worst_robust_accuracy(evaluation, view) for view in views]
+        assert row["robust acc"].split("<br>")[::2] == [f"{100 * r.value:.1f}" for r in worst]
+
+
+def test_one_view_and_devices(runs, suite):
+    run(runs["squeezed"], "--suite", suite, "--view", "deployed")
+    assert {row.view for row in rows(records(runs["squeezed"]))} == {"deployed"}
+
+
+def test_transfer(runs, suite, crafted):
+    run(runs["squeezed"], "--suite", suite, "--transfer-from", runs["standard"])
+    path = records(runs["squeezed"])
+    assert {row.view for row in rows(path)} == {"transfer"}
+    assert json.loads(path.with_suffix(".json").read_text())["source_sha256"]
+    assert len(crafted) == 3 * 4
+    run(runs["squeezed"], "--suite", suite)
+    assert len(list(path.parent.glob("*.csv"))) == 2
+
+
+def test_a_checkpoint_outside_a_run(runs, suite, tmp_path, capsys):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(find_checkpoint(runs["squeezed"]), tmp_path / folder / "net.ckpt")
+    run(tmp_path / "x" / "net.ckpt", tmp_path / "y" / "net.ckpt", "--suite", suite)
+    printed = table_of(capsys)
+    assert "x/net.ckpt" in printed
+    assert "y/net.ckpt" in printed
+    assert records(tmp_path / "x").is_file()
+
+
+def test_figures(runs, suite, capsys):
+    run(runs["squeezed"], "--suite", suite, "--limit", 8, "--figures")
+    shown = re.findall(r"Figure: (\S+\.png)", capsys.readouterr().out.replace("\n", ""))
+    assert shown
+    assert list((runs["squeezed"] / "figures").glob("*.png"))
+
+
+def write_table(path, suite):
+    table = {
+        "title": "A paper, Table I",
+        "metric": "attack success",
+        "suite": str(suite),
+        "clean_acc": {"normal": 99.4, "sigmoid": 99.0, "tanh": 99.2},
+        "columns": {
+            "normal": {"class_path": "robust.defenses.Standard"},
+            "sigmoid": {
+                "class_path": "robust.defenses.Squeezed",
+                "init_args": {"activation": "sigmoid"},
+            },
+            "tanh": {"class_path": "robust.defenses.Squeezed", "init_args": {"activation": "tanh"}},
+        },
+        "rows": {
+            "FGSM": {"attack": "fgsm", "published": {"normal": 9.75, "sigmoid": 0.1, "tanh": 0.4}}
+        },
+    }
+    path.write_text(yaml.safe_dump(table))
+    return path
+
+
+def test_a_table_of_a_paper(runs, suite, tmp_path, capsys):
+    table = write_table(tmp_path / "table.yaml", suite)
+    run(*runs.values(), "--table", table)
+    printed = table_of(capsys)
+    printed = printed[printed.index("A paper, Table I") :]
+    cells = {
+        line.split()[1]: line.split()[2:]
+        for line in printed.splitlines()
+        if line.split()[:1] == ["FGSM"]
+    }
+    assert cells["sigmoid"] == ["0.1", "not", "run"]
+    for column, name, number in (("normal", "standard", 9.75), ("tanh", "squeezed", 0.4)):
+        evaluation = read_evaluation(records(runs[name]))
+        rates = {
+            view: 100
+            * success_rate(evaluation.select(view, "fgsm"), evaluation.header.attacks["fgsm"]).value
+            for view in ("deployed", "adaptive")
+        }
+        measured = [f"{rates['deployed']:.1f}", f"{rates['deployed'] - number:+.2f}"]
+        assert cells[column] == [f"{number:g}", *measured, f"{rates['adaptive']:.1f}"]
+
+
+class LaterSqueezed(Squeezed):
+    """A subclass, as a user may write one."""
+
+
+@pytest.mark.parametrize(
+    ("defense", "column"),
+    [
+        (Standard(TinyNet()), "normal"),
+        (Distillation(TinyNet()), "distilled"),
+        (Squeezed(TinyNet(), activation="tanh"), "tanh"),
+        (Squeezed(TinyNet(), activation="sigmoid"), "sigmoid"),
+        (LaterSqueezed(TinyNet(), activation="sigmoid"), "sigmoid"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_match_columns(defense, column):
+    table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
+    assert match_columns(table, {"name/id": defense}) == {column: "name/id"}
+
+
+def test_match_columns_refuses_two_of_one_kind():
+    table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
+    with pytest.raises(ConfigError, match=r"one run for column 'normal' .* a and b"):
+        match_columns(table, {"a": Standard(TinyNet()), "b": Standard(TinyNet())})
+
+
+@pytest.mark.parametrize("path", ["robust.defenses.Sqeezed", "nowhere.Net", "Net"])
+def test_match_columns_refuses_unknown_classes(path):
+    table = {"title": "t", "columns": {"a": {"class_path": path}}}
+    with pytest.raises(ConfigError, match=f"got '{path}'"):
+        match_columns(table, {"a": Standard(TinyNet())})

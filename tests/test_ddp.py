@@ -1,0 +1,73 @@
+"""Two processes give what one gives, and say it once."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from robust.cli import train
+from robust.evaluation.records import read_evaluation
+from tests.tiny import ROOT, arguments
+
+pytestmark = pytest.mark.usefixtures("quiet")
+TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+
+
+def launch(args):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    done = subprocess.run(
+        [sys.executable, "train.py", *args, *TWO],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def metrics(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def rows(folder):
+    (path,) = folder.glob("*.csv")
+    return [row._replace(forwards=0.0, seconds=0.0) for row in read_evaluation(path).rows]
+
+
+def test_fit_of_two_phases(npz, suite, tmp_path):
+    runs = tmp_path / "runs"
+    args = [*arguments(npz, runs, suite, "Distillation"), "--trainer.log_every_n_steps=1"]
+    done = launch(args)
+    assert done.stdout.count("Attack success") == 1
+    assert done.stderr.count("W&B records this run offline") == 1
+    assert "unused" not in done.stderr
+    (folder,) = (runs / "distillation").iterdir()
+    assert len(list(folder.glob("wandb/offline-run-*"))) == 1
+    assert [path.name for path in folder.glob("metrics*.csv")] == ["metrics.csv"]
+    assert len(list(folder.glob("records/*"))) == 2  # rows and header, no parts
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2 * 2  # half of the four batches each
+    assert checkpoint["state_dict"]["has_teacher"]
+    losses = [row["step"] for row in metrics(folder) if row["train/loss"]]
+    assert losses == ["0", "1", "2", "3"]
+
+
+def test_records_do_not_depend_on_the_number_of_processes(trained, npz, suite, tmp_path):
+    checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
+    args = [*arguments(npz, tmp_path / "runs", suite, command="test"), f"--ckpt_path={checkpoint}"]
+    args += ["--run.id=two"]
+    done = launch([*args, f"--evaluation.records={tmp_path / 'two'}"])
+    assert done.stdout.count("Attack success") == 1
+    assert len(list((tmp_path / "runs" / "squeezed").iterdir())) == 1
+    assert train([*args, "--run.id=one", f"--evaluation.records={tmp_path / 'one'}"]) == 0
+    assert len(rows(tmp_path / "one")) == 30 * 3 * 2
+    assert rows(tmp_path / "two") == rows(tmp_path / "one")
+    one, two = (metrics(tmp_path / "runs" / "squeezed" / name)[0] for name in ("one", "two"))
+    assert float(two["test/clean_acc"]) == pytest.approx(float(one["test/clean_acc"]))

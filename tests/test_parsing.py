@@ -1,0 +1,127 @@
+import pytest
+
+from robust.defenses import Squeezed, Standard
+from robust.errors import ConfigError
+from robust.explain import explain, nearest
+from robust.parsing import (
+    check_fits,
+    fractions_to_decimals,
+    read_suite,
+    read_yaml,
+    restore,
+    run_command,
+)
+from tests.tiny import TinyNet
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--a.b=8/255", f"--a.b={8 / 255!r}"),
+        ("8/255", repr(8 / 255)),
+        ("-1/4", "-0.25"),
+        ("0.3/255", repr(0.3 / 255)),
+        *[(text, text) for text in ("./1/2", "--x=./1/2", "1/2/3", "a/2", "1/0", "--1/2", "1e-3")],
+        ("--x={'eps': '1/2'}", "--x={'eps': '1/2'}"),
+        ("--x=two\nlines", "--x=two\nlines"),
+    ],
+)
+def test_fractions_to_decimals(given, expected):
+    assert fractions_to_decimals([given]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("eps: 8/255", {"eps": 8 / 255}),
+        ("a: {b: [1/2, x/2]}", {"a": {"b": [0.5, "x/2"]}}),
+        ("path: ./1/2", {"path": "./1/2"}),
+        ("day: 1/0", {"day": "1/0"}),
+    ],
+)
+def test_read_yaml(tmp_path, text, expected):
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "No such file"), (b"a: [1", "while parsing"), (b"- 1", "holds list"), (b"\xff", "utf")],
+)
+def test_read_yaml_refuses(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_read_suite_replaces_settings(suite):
+    evaluation = read_suite(suite, limit=3, views=["adaptive"])
+    assert (evaluation.limit, evaluation.views, evaluation.block) == (3, ["adaptive"], 8)
+
+
+def test_restore(trained):
+    defense, data = restore(trained["squeezed"] / "checkpoints" / "last.ckpt")
+    assert isinstance(defense, Squeezed)
+    assert not defense.training
+    assert (data.shape, data.num_classes) == ((1, 28, 28), 10)
+    x, y, _ = data.test_samples(0, 30)
+    assert (defense(x).argmax(dim=1) == y).float().mean() > 0.5
+
+
+def checkpoint_of(model, **changes):
+    kind = f"robust.defenses.{type(model).__name__}"
+    content = {
+        "state_dict": model.state_dict(),
+        "robust": {"model": {"class_path": kind}},
+        "loops": {},
+        "optimizer_states": [],
+        "pytorch-lightning_version": "2.6.6",
+    }
+    return {key: value for key, value in {**content, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (checkpoint_of(Standard(TinyNet())), "checkpoint of Squeezed at p, but it is of robust"),
+        (checkpoint_of(Squeezed(TinyNet(7))), r"of shape \(10, 784\) in the .* got \(7, 784\)"),
+        (checkpoint_of(Squeezed(TinyNet()), state_dict={}), "but got None"),
+        (checkpoint_of(Squeezed(TinyNet()), loops=None), "has no loops"),
+    ],
+)
+def test_check_fits_refuses(checkpoint, message):
+    with pytest.raises(ConfigError, match=message):
+        check_fits(checkpoint, "p", Squeezed(TinyNet()), training=True)
+
+
+def test_check_fits_asks_for_weights_only_unless_training():
+    checkpoint = checkpoint_of(Squeezed(TinyNet()), loops=None, optimizer_states=None, robust=None)
+    check_fits(checkpoint, "p", Squeezed(TinyNet()), training=False)
+
+
+def test_run_command_keeps_the_traceback_of_a_defect():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
+
+
+def test_run_command_finds_the_cause(capsys):
+    def command():
+        try:
+            raise ConfigError("Expected a,\n  but got b.")
+        except ConfigError as error:
+            raise ValueError("wrapped") from error
+
+    assert run_command(command) == 2
+    assert capsys.readouterr().err == "error: Expected a, but got b.\n"
+
+
+def test_nearest():
+    assert nearest("temperatur", ["temperature", "transform"]) == " Did you mean temperature?"
+    assert nearest("xyz", ["temperature"]) == ""
+
+
+def test_explain_of_what_it_does_not_know():
+    assert explain("something\n  else") == "something else"

@@ -1,0 +1,49 @@
+"""A net and settings so small that a whole training with its evaluation takes a second."""
+
+import time
+from pathlib import Path
+
+from torch import nn
+
+ROOT = Path(__file__).parents[1]
+SUITE = """
+suite: tiny
+threat_model: {norm: Linf, eps: 0.3}
+attacks:
+  fgsm: {class_path: torchattacks.FGSM, init_args: {eps: 0.3}}
+  pgd: {class_path: robust.attacks.PGD, init_args: {eps: 0.3, steps: 3}}
+  square: {class_path: torchattacks.Square, init_args: {eps: 0.3, n_queries: 5}}
+block: 8
+"""
+
+
+class TinyNet(nn.Module):
+    """One dense layer for 1x28x28 images; waits before each batch, to be killed in time."""
+
+    def __init__(self, num_classes: int = 10, seconds: float = 0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))
+        self.seconds = seconds
+
+    def forward(self, x):
+        if self.training:
+            time.sleep(self.seconds)
+        return self.layers(x)
+
+
+def arguments(data, runs, suite, defense="Squeezed", command="fit", epochs=2):
+    """What follows `train.py`: a tiny training."""
+    return [
+        command,
+        f"--model=robust.defenses.{defense}",
+        "--model.network=tests.tiny.TinyNet",
+        "--data=robust.data.ImageDataModule",
+        f"--data.dataset={data}",
+        "--data.batch_size=16",
+        f"--evaluation={suite}",
+        f"--run.root={runs}",
+        f"--run.name={defense.lower()}",
+        f"--trainer.max_epochs={epochs}",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.accelerator=cpu",
+    ]
