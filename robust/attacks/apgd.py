@@ -147,9 +147,20 @@ class APGD(OwnAttack):
         scores: Scores = self.get_logits(x)
         loss = self._loss(scores, y, target)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
-        predicted = scores.detach().argmax(dim=1)
+        return loss.detach(), gradient, self._reached(x.detach(), scores.detach(), y, target)
+
+    def _reached(
+        self, x: Images, scores: Scores, y: Labels, target: Labels | None
+    ) -> Bool[Tensor, " n"]:
+        predicted = scores.argmax(dim=1)
         reached = predicted != y if target is None else predicted == target
-        return loss.detach(), gradient, reached
+        if self.transferred:
+            return torch.zeros_like(reached)
+        if self.judge is not None and reached.any():
+            predicted = self.predict(x[reached])
+            goal = y[reached] if target is None else target[reached]
+            reached[reached.clone()] = (predicted != goal) if target is None else predicted == goal
+        return reached
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         if isinstance(self.model, HasObjective):

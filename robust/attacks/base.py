@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
-from robust.types import Images, Labels
+from robust.types import Images, Labels, Scores
 
 
 @final
@@ -57,13 +57,18 @@ class OwnAttack(Attack):  # type: ignore[misc]
     """Base of our attacks. Abstract: a subclass defines ``forward(images, labels)``.
 
     Input is checked before the attack runs. ``craft`` sets `sample_seeds`, from which `draws` makes
-    random numbers; without it they come from torch's global random state.
+    random numbers; without it they come from torch's global random state. It also sets `judge`, the
+    defense whose predictions count: where its scores are exactly equal, it may still predict the
+    label of an image that the view has lost. With `transferred`, a net out of reach judges, and an
+    attack that has a budget should use it up.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(type(self).__name__, model)
         self.supported_mode = ["default", "targeted"]
         self.sample_seeds: Int64[Tensor, " n"] | None = None
+        self.judge: nn.Module | None = None
+        self.transferred = False
 
     def __call__(self, inputs: Tensor, labels: Labels) -> Images:
         """Adversarial images of the shape of ``inputs``.
@@ -88,6 +93,12 @@ class OwnAttack(Attack):  # type: ignore[misc]
         if seeds is None:
             seeds = torch.randint(2**62, (len(images),), device=images.device)
         return Draws(seeds)
+
+    @torch.no_grad()
+    def predict(self, x: Images) -> Labels:
+        """Classes that the judge predicts; the view's where there is no other judge."""
+        scores: Scores = self.get_logits(x) if self.judge is None else self.judge(x)
+        return scores.argmax(dim=1)
 
     def target(self, images: Images, labels: Labels) -> Labels | None:
         """The class that each image shall become; None if the attack is untargeted."""

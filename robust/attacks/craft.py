@@ -34,6 +34,8 @@ def craft(
     target: Labels | None = None,
     seed: int = 0,
     sample_seeds: Int64[Tensor, " n"] | None = None,
+    judge: nn.Module | None = None,
+    transferred: bool = False,
 ) -> Crafted:
     """Run an attack on a view and leave everything else as it was.
 
@@ -51,6 +53,10 @@ def craft(
         seed: Seeds every random state that an attack may draw from.
         sample_seeds: One seed a sample, from which our own attacks draw instead, so that a result
             does not depend on who shares the batch.
+        judge: The net whose predictions say whether an image is broken, where our own attacks stop
+            early; ``view`` if None.
+        transferred: Whether the images are meant for another net, so that our own attacks should
+            not stop at the first that breaks this one.
 
     Raises:
         ValueError: If ``target`` is given and the attack has no targeted mode.
@@ -62,16 +68,18 @@ def craft(
         built.set_device(x.device)
         if isinstance(built, OwnAttack):
             built.sample_seeds = sample_seeds
+            built.judge, built.transferred = judge, transferred
         if target is not None:
             goal = target.detach().clone()
             built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)
         if not len(x):
             return Crafted(x, 0.0, 0.0)
-        with _counted(view) as images_seen:
+        with _counted(view) as images_seen, _counted(judge) as images_judged:
             start = time.perf_counter()
             x_adv = built(x, y)
             seconds = time.perf_counter() - start
-        return Crafted(x_adv.detach(), sum(images_seen) / len(x), seconds / len(x))
+        forwards = sum(images_seen) + sum(images_judged)
+        return Crafted(x_adv.detach(), forwards / len(x), seconds / len(x))
 
 
 @contextmanager
@@ -100,9 +108,12 @@ def isolated(view: nn.Module, device: torch.device, seed: int) -> Iterator[None]
 
 
 @contextmanager
-def _counted(view: nn.Module) -> Iterator[list[int]]:
+def _counted(module: nn.Module | None) -> Iterator[list[int]]:
     seen: list[int] = []
-    handle = view.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    if module is None:
+        yield seen
+        return
+    handle = module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     try:
         yield seen
     finally:

@@ -115,7 +115,7 @@ class GradientAttack(OwnAttack):
         """Move the active images step by step; write each into ``result`` when it is done."""
         for step in range(self.steps):
             gradient, scores = self._gradient(active)
-            if self.early_stop and step:
+            if self.early_stop and step and not self.transferred:
                 broken = self._decide(active, scores)
                 result[active.index[broken]] = active.x_adv[broken]
                 active.keep(~broken)
@@ -177,17 +177,18 @@ class GradientAttack(OwnAttack):
         return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
 
     def _decide(self, active: _Active, scores: Scores) -> Bool[Tensor, " n"]:
-        """Which active images are broken; bfloat16 scores only name candidates."""
+        """Which active images are broken; scores of the view or in bfloat16 name candidates."""
         broken = reached(scores, active.y, active.target)
-        if self.precision == "bfloat16" and broken.any():
+        sure = self.judge is None and self.precision == "float32"
+        if not sure and broken.any():
             target = None if active.target is None else active.target[broken]
-            sure = self._broken(active.x_adv[broken], active.y[broken], target)
-            broken[broken.clone()] = sure
+            confirmed = self._broken(active.x_adv[broken], active.y[broken], target)
+            broken[broken.clone()] = confirmed
         return broken
 
-    @torch.no_grad()
     def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
-        return reached(self.get_logits(x_adv), y, target)
+        predicted = self.predict(x_adv)
+        return predicted != y if target is None else predicted == target
 
 
 def reached(scores: Scores, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:

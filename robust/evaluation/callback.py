@@ -205,6 +205,8 @@ class AttackEvaluation(Callback):
             target=None if info.target is None else target[attacked],
             seed=_seed(self.seed, name, int(block.index[0])),
             sample_seeds=sample_seeds(_seed(self.seed, name), block.index[attacked]),
+            judge=None if self.source is not None or module is defense else defense,
+            transferred=self.source is not None,
         )
         threat_model = ThreatModel(info.norm, info.eps)
         threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)

@@ -5,7 +5,7 @@ import torch
 import torchattacks
 from torch import nn
 
-from robust.attacks import BIM, FGSM, IFGSM, MIFGSM, PGD, MinimalFGSM, RandomFGSM, craft
+from robust.attacks import APGD, BIM, FGSM, IFGSM, MIFGSM, PGD, MinimalFGSM, RandomFGSM, craft
 from robust.errors import ConfigError
 from tests.oracles import LinearOracle
 
@@ -153,3 +153,54 @@ def test_minimal_fgsm_leaves_what_is_broken_already():
 def test_arguments_are_checked(build, message, curved):
     with pytest.raises(ConfigError, match=message):
         build(curved[0])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda m: BIM(m, 0.09, steps=20),
+        lambda m: PGD(m, 0.09, steps=20, restarts=2),
+    ],
+    ids=["BIM", "PGD"],
+)
+def test_the_judge_decides_what_is_broken(attack):
+    oracle = LinearOracle()
+    x, y = oracle.samples(20)
+    x, y = x[y == 0], y[y == 0]
+    # Scores are (0, s): the view loses class 0 where s > 0, the judge only where s > 0.3.
+    judge = nn.Sequential(oracle, nn.Linear(2, 2))
+    with torch.no_grad():
+        judge[1].weight.copy_(torch.eye(2))
+        judge[1].bias.copy_(torch.tensor([0.3, 0.0]))
+    alone = craft(attack, oracle, x, y)
+    judged = craft(attack, oracle, x, y, judge=judge)
+    assert (judge(alone.x_adv).argmax(dim=1) != y).float().mean() < 0.5
+    assert (judge(judged.x_adv).argmax(dim=1) != y).all()
+    assert judged.forwards > alone.forwards
+
+
+def test_a_transferred_attack_uses_its_budget_up():
+    oracle = LinearOracle()
+    x, y = oracle.samples(10)
+    attack = lambda m: BIM(m, 0.09, steps=20)  # noqa: E731
+    distances = [
+        (craft(attack, oracle, x, y, transferred=t).x_adv - x).abs().amax(dim=(1, 2, 3)).min()
+        for t in (False, True)
+    ]
+    assert distances[0] < 0.085
+    assert distances[1] == pytest.approx(0.09, abs=1e-6)
+
+
+def test_apgd_goes_on_while_the_judge_is_not_convinced():
+    oracle = LinearOracle()
+    x, y = oracle.samples(10)
+    x, y = x[y == 0], y[y == 0]
+    firm = nn.Sequential(oracle, nn.Linear(2, 2))
+    with torch.no_grad():
+        firm[1].weight.zero_()
+        firm[1].bias.copy_(torch.tensor([1.0, 0.0]))
+    attack = lambda m: APGD(m, 0.09, steps=20)  # noqa: E731
+    assert craft(attack, oracle, x, y).forwards < 5
+    assert craft(attack, oracle, x, y, transferred=True).forwards == 21
+    # Each of 21 looks is of the view, and of the judge from where the view is lost.
+    assert craft(attack, oracle, x, y, judge=firm).forwards > 35
