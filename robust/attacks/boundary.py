@@ -1,0 +1,242 @@
+"""The boundary attack: a random walk along the decision boundary, ever closer to the image.
+
+Brendel et al. 2018, https://arxiv.org/abs/1712.04248.
+"""
+
+from dataclasses import dataclass, fields
+from itertools import count
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from robust.attacks.base import Draws
+from robust.attacks.query import QueryAttack, check_at_least, normal
+from robust.errors import ConfigError
+from robust.threat import distance
+from robust.types import Images, Labels
+
+# Shares of broken images below and above which steps shrink and grow: foolbox 3's.
+_SPHERE_RATES, _CANDIDATE_RATES = (0.2, 0.5), (0.1, 0.25)
+# foolbox looks at every tenth candidate, and at 100 and 30 of those: many queries too late.
+_CHECK_EVERY = 5
+_WINDOW = 20
+
+
+@final
+class BoundaryAttack(QueryAttack):
+    """Starts at a blend with a random image and walks towards the clean one. Section 2 and Fig. 2.
+
+    One iteration draws up to ``directions`` candidates and moves to the first that is broken. A
+    candidate is a step orthogonal to the way to the clean image, of ``spherical_step`` times the
+    distance, back onto the sphere, then one of ``source_step`` times the distance inwards. Every
+    image has steps of its own. Both grow (shrink) by ``step_adaptation`` when more than a half
+    (fewer than a fifth) of the last 20 points on the sphere were broken, of which every fifth is
+    asked about; the source step alone when more than a quarter (fewer than a tenth) of the last 20
+    candidates were. An image ends when its source step falls below ``converged``.
+
+    The distance never grows. Only the result is moved outwards again, by a ten-thousandth, so that
+    its class does not hang on rounding.
+
+    Args:
+        model: View to attack.
+        iterations: Most iterations of an image.
+        directions: Most candidates of an iteration.
+        spherical_step: First orthogonal step, relative to the distance.
+        source_step: First step towards the clean image, relative to the distance.
+        step_adaptation: Factor by which steps grow and shrink, above 1.
+        converged: Source step at which an image is finished.
+        starts: Random images to try; twice as many in the worst case.
+        blend_levels: Blends of the clean and the random image to try, from the clean one on.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        iterations: int = 5000,
+        directions: int = 25,
+        spherical_step: float = 0.01,
+        source_step: float = 0.01,
+        step_adaptation: float = 1.5,
+        converged: float = 1e-7,
+        starts: int = 100,
+        blend_levels: int = 1000,
+    ) -> None:
+        super().__init__(model)
+        counts = {"iterations": iterations, "directions": directions}
+        for name, number in (counts | {"starts": starts, "blend_levels": blend_levels}).items():
+            check_at_least(name, number, 1)
+        for name, step in (("spherical_step", spherical_step), ("source_step", source_step)):
+            if not 0 < step < 1:
+                raise ConfigError(f"Expected `{name}` to be between 0 and 1, but got {step}.")
+        if not step_adaptation > 1:
+            raise ConfigError(
+                f"Expected `step_adaptation` to be above 1, but got {step_adaptation}."
+            )
+        check_at_least("converged", converged, 0)
+        self.iterations, self.directions = iterations, directions
+        self.spherical_step, self.source_step = spherical_step, source_step
+        self.step_adaptation, self.converged = step_adaptation, converged
+        self.starts, self.blend_levels = starts, blend_levels
+
+    def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
+        """The closest broken images that the walk met; clean ones where it found no start."""
+        best = x.clone()
+        random, started_at = self.start(x, goals, draws, self.starts)
+        place = (started_at >= 0).nonzero().flatten()
+        blends, blended_at = self._blend(x[place], random[place], goals[place], draws[place])
+        # Rounding may keep even the last blend, the random image itself, from being broken again.
+        blended = blended_at >= 0
+        place = place[blended]
+        best[place] = blends[blended]
+        if not len(place):
+            return best
+        walk = self._begin(place, x[place], best[place], goals[place], draws[place])
+        for candidate in count(1):
+            self._step(walk, checked=candidate % _CHECK_EVERY == 0)
+            going = (walk.iteration < self.iterations) & (walk.source_step >= self.converged)
+            if not going.all():
+                best[walk.place] = walk.best
+                walk = _chosen(walk, going)
+            if not len(walk.place):
+                break
+        best[place] = self.settle(x[place], best[place], goals[place])
+        return best
+
+    def _blend(
+        self, x: Images, random: Images, goals: Labels, draws: Draws
+    ) -> tuple[Images, Int64[Tensor, " n"]]:
+        def blend(place: Int64[Tensor, " m"], draws: Draws, k: int) -> Images:
+            return torch.lerp(x[place], random[place], (k + 1) / self.blend_levels)
+
+        return self.first_success(x, goals, draws, self.blend_levels, blend)
+
+    def _begin(
+        self, place: Int64[Tensor, " n"], x: Images, best: Images, goals: Labels, draws: Draws
+    ) -> "_Walk":
+        return _Walk(
+            place,
+            x,
+            best,
+            goals,
+            draws,
+            distance(x, best, "L2"),
+            torch.zeros_like(place),
+            torch.zeros_like(place),
+            torch.full_like(place, self.spherical_step, dtype=torch.float64),
+            torch.full_like(place, self.source_step, dtype=torch.float64),
+            _Outcomes.none(len(place), x.device),
+            _Outcomes.none(len(place), x.device),
+        )
+
+    def _step(self, walk: "_Walk", checked: bool) -> None:
+        """One candidate of each image."""
+        on_sphere, candidates = _propose(walk)
+        broken = self.broken(candidates, walk.goals)
+        walk.candidate_outcomes.add(broken)
+        # The candidate was computed to be closer; rounding may differ.
+        lengths = distance(walk.x, candidates, "L2")
+        moved = broken & (lengths < walk.distance)
+        walk.best = torch.where(moved.view(-1, 1, 1, 1), candidates, walk.best)
+        walk.distance = torch.where(moved, lengths, walk.distance)
+        if checked:
+            walk.sphere_outcomes.add(self.broken(on_sphere, walk.goals))
+            factor = self._factor(walk.sphere_outcomes, _SPHERE_RATES)
+            walk.spherical_step = walk.spherical_step * factor
+            walk.source_step = walk.source_step * factor
+        factor = self._factor(walk.candidate_outcomes, _CANDIDATE_RATES)
+        walk.source_step = walk.source_step * factor
+        walk.trial = walk.trial + 1
+        ended = broken | (walk.trial >= self.directions)
+        walk.iteration = walk.iteration + ended.long()
+        walk.trial = torch.where(ended, 0, walk.trial)
+
+    def _factor(self, outcomes: "_Outcomes", rates: tuple[float, float]) -> Float[Tensor, " n"]:
+        """What a step changes by; outcomes that changed one are forgotten."""
+        least, most = rates
+        rate = outcomes.rate()
+        factor = torch.ones_like(rate)
+        factor[rate > most], factor[rate < least] = self.step_adaptation, 1 / self.step_adaptation
+        outcomes.clear(factor != 1)
+        return factor
+
+
+@dataclass
+class _Outcomes:
+    """The last successes and failures of each image."""
+
+    ring: Bool[Tensor, "n window"]
+    count: Int64[Tensor, " n"]
+
+    @classmethod
+    def none(cls, images: int, device: torch.device) -> "_Outcomes":
+        """No outcomes yet."""
+        ring = torch.zeros(images, _WINDOW, dtype=torch.bool, device=device)
+        return cls(ring, torch.zeros(images, dtype=torch.int64, device=device))
+
+    def add(self, outcome: Bool[Tensor, " n"]) -> None:
+        """Note an outcome of each image."""
+        rows = torch.arange(len(outcome), device=outcome.device)
+        self.ring[rows, self.count % _WINDOW] = outcome
+        self.count = self.count + 1
+
+    def rate(self) -> Float[Tensor, " n"]:
+        """Share of successes; NaN, which no comparison holds for, where there are too few."""
+        full = self.count >= _WINDOW
+        return torch.where(full, self.ring.double().mean(dim=1), torch.nan)
+
+    def clear(self, chosen: Bool[Tensor, " n"]) -> None:
+        """Forget the outcomes of the chosen images."""
+        self.count = torch.where(chosen, 0, self.count)
+
+    def __getitem__(self, chosen: Tensor) -> "_Outcomes":
+        return _Outcomes(self.ring[chosen], self.count[chosen])
+
+
+@dataclass
+class _Walk:
+    """The images still walking and all that belongs to each."""
+
+    place: Int64[Tensor, " n"]
+    x: Images
+    best: Images
+    goals: Labels
+    draws: Draws
+    distance: Float[Tensor, " n"]
+    iteration: Int64[Tensor, " n"]
+    trial: Int64[Tensor, " n"]
+    spherical_step: Float[Tensor, " n"]
+    source_step: Float[Tensor, " n"]
+    sphere_outcomes: _Outcomes
+    candidate_outcomes: _Outcomes
+
+
+def _chosen(walk: _Walk, chosen: Bool[Tensor, " n"]) -> _Walk:
+    return _Walk(*(getattr(walk, field.name)[chosen] for field in fields(walk)))
+
+
+def _propose(walk: _Walk) -> tuple[Images, Images]:
+    """Each image's next point on the sphere around the clean one, and that moved inwards."""
+    outward = walk.best - walk.x
+    length = walk.distance.to(outward.dtype).view(-1, 1, 1, 1)
+    spherical_step = walk.spherical_step.to(outward.dtype).view(-1, 1, 1, 1)
+    source_step = walk.source_step.to(outward.dtype).view(-1, 1, 1, 1)
+    random = normal(walk.draws, 1, outward[0].numel()).view(outward.shape).to(outward.dtype)
+    along = (random * outward).sum(dim=(1, 2, 3), keepdim=True) / length.square()
+    orthogonal = random - along * outward
+    orthogonal = orthogonal * (spherical_step * length / _norm(orthogonal))
+    back = (1 + spherical_step.square()).rsqrt()
+    on_sphere = (walk.x + back * (outward + orthogonal)).clamp(0, 1)
+    # Clipping has changed the distance, which the step inwards makes up for.
+    reached = _norm(on_sphere - walk.x)
+    inwards = ((source_step * length + reached - length) / reached).clamp_min(0)
+    return on_sphere, torch.lerp(on_sphere, walk.x, inwards).clamp(0, 1)
+
+
+def _norm(x: Images) -> Float[Tensor, "n 1 1 1"]:
+    norms = x.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+    return norms.clamp_min(torch.finfo(x.dtype).tiny)

@@ -1,0 +1,184 @@
+"""DeepFool, the way to the nearest face of a linearized classifier, for a whole batch at once.
+
+Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599.
+"""
+
+from collections.abc import Callable
+from typing import Literal, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from robust.attacks.base import OwnAttack
+from robust.errors import ConfigError
+from robust.types import Images, Labels, Scores
+
+# Added to every step, as the original implementation does (it adds 1e-4 in L2): at the boundary
+# the exact step is smaller than the spacing of the pixels' floating-point numbers, so that an image
+# would stay an ulp short of it for ever. Spread over an image, both are a few millionths a pixel.
+_NUDGE = {"L2": 1e-4, "Linf": 1e-5}
+
+
+@final
+class DeepFool(OwnAttack):
+    r"""Steps to the nearest boundary of the linearized scores, until the prediction changes.
+
+    With differences of scores :math:`f_k = s_k - s_y` and their gradients :math:`w_k`, the boundary
+    of class k is :math:`|f_k| / \|w_k\|_q` away, q the dual norm. The step to the nearest goes
+    along :math:`w_k` (L2) or its sign (Linf) and is ``1 + overshoot`` times as long. Images are
+    clipped to [0, 1] after each step. Untargeted only.
+
+    An image that is misclassified stays as it is, and so does one that no step breaks.
+
+    Args:
+        model: View to attack.
+        norm: What is kept small, L2 or Linf.
+        steps: Largest number of steps; each costs a forward and ``candidates`` - 1 backward passes
+            of the images that are not broken yet.
+        candidates: The classes looked at, best scores of the clean image first, its own included.
+        overshoot: Excess of a step over the distance to the boundary; the paper's is 0.02.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        norm: Literal["L2", "Linf"] = "L2",
+        steps: int = 50,
+        candidates: int = 10,
+        overshoot: float = 0.02,
+    ) -> None:
+        super().__init__(model)
+        if norm not in _NUDGE:
+            raise ConfigError(f"Expected `norm` to be one of L2, Linf, but got {norm!r}.")
+        if steps < 1:
+            raise ConfigError(f"Expected `steps` to be at least 1, but got {steps}.")
+        if candidates < 2:
+            raise ConfigError(
+                f"Expected `candidates` to be at least 2, but got {candidates}. "
+                "The image's own class is one of them."
+            )
+        if not overshoot >= 0:
+            raise ConfigError(f"Expected `overshoot` to be non-negative, but got {overshoot}.")
+        self.supported_mode = ["default"]
+        self.norm, self.steps = norm, steps
+        self.candidates, self.overshoot = candidates, overshoot
+
+    def forward(self, images: Images, labels: Labels) -> Images:
+        """Adversarial images of the same shape."""
+        result = images.clone()
+        rows = torch.arange(len(images), device=images.device)
+        x, y, others = images, labels, torch.empty(0)
+        for step in range(self.steps + 1):
+            x, scores = self._scored(x)
+            standing = scores.argmax(dim=1) == y
+            if step == 0:
+                others = self._others(scores, y)
+            if not standing.all():
+                result[rows[~standing]] = x.detach()[~standing]
+                rows, x, y, others = rows[standing], x[standing], y[standing], others[standing]
+                # The broken ones would go through every backward pass.
+                x, scores = self._scored(x) if len(rows) and step < self.steps else (x, scores)
+            if not len(rows) or step == self.steps:
+                break
+            x = (x.detach() + self._step(scores, x, y, others)).clamp(0, 1)
+        return confirmed(self.get_logits, images, result, labels)
+
+    def _scored(self, x: Images) -> tuple[Images, Scores]:
+        x = x.detach().requires_grad_()
+        return x, self.get_logits(x)
+
+    def _others(self, scores: Scores, y: Labels) -> Tensor:
+        """The candidate classes of each image, (n, candidates - 1), without its own."""
+        count = min(self.candidates, scores.shape[1]) - 1
+        return mask_class(scores.detach(), y).topk(count, dim=1).indices
+
+    def _step(self, scores: Scores, x: Images, y: Labels, others: Tensor) -> Images:
+        own = scores.gather(1, y.view(-1, 1))
+        gaps = scores.gather(1, others) - own
+        nearest = x.new_full((len(x),), torch.inf)
+        best = torch.zeros_like(x)
+        for k, gap in enumerate(gaps.unbind(dim=1)):
+            last = k == gaps.shape[1] - 1
+            (gradient,) = torch.autograd.grad(gap.sum(), x, retain_graph=not last)
+            distance, direction = self._face(gap.detach(), gradient)
+            closer = distance < nearest
+            nearest = torch.where(closer, distance, nearest)
+            best = torch.where(closer.view(-1, 1, 1, 1), direction, best)
+        # No image is farther than the box's diagonal or side: a flat score asks for more.
+        limit = 1.0 if self.norm == "Linf" else x[0].numel() ** 0.5
+        length = (nearest.clamp_max(limit) + _NUDGE[self.norm]) * (1 + self.overshoot)
+        return best * length.view(-1, 1, 1, 1)
+
+    def _face(self, gap: Tensor, gradient: Images) -> tuple[Float[Tensor, " n"], Images]:
+        """Distance of the boundary where ``gap`` is zero, and the direction there of norm one.
+
+        Where the gradient is zero the distance is infinite and the direction is zero.
+        """
+        unit, size = normalized(gradient)
+        if self.norm == "Linf":
+            size = size * unit.flatten(1).abs().sum(dim=1)
+            unit = unit.sign()
+        distance = gap.abs() / size
+        return distance.where(size > 0, torch.inf), unit
+
+
+def normalized(gradient: Images) -> tuple[Images, Float[Tensor, " n"]]:
+    """Each gradient divided by its L2 norm, and that norm; zero where it is zero or not finite."""
+    # The scale first: squares of gradients below 1e-19 are zero in float32, above 1e19 infinite.
+    largest = gradient.flatten(1).abs().amax(dim=1)
+    largest = largest.where(largest.isfinite(), 0.0)
+    usable = (largest >= torch.finfo(gradient.dtype).tiny).view(-1, 1, 1, 1)
+    scaled = torch.where(usable, gradient / largest.view(-1, 1, 1, 1), 0.0)
+    norms = scaled.flatten(1).square().sum(dim=1).sqrt()
+    return scaled / norms.clamp_min(1).view(-1, 1, 1, 1), norms * largest
+
+
+def mask_class(scores: Scores, y: Labels) -> Scores:
+    """The scores with that of class ``y`` at minus infinity.
+
+    Scores may all be negative, so that a zero in its place could be the largest of all.
+    """
+    return scores.scatter(1, y.view(-1, 1), -torch.inf)
+
+
+def is_adversarial(scores: Scores, y: Labels, target: Labels | None = None) -> Bool[Tensor, " n"]:
+    """Whether an image is no longer of class ``y``; of class ``target`` if there is one."""
+    predicted = scores.argmax(dim=1)
+    return predicted != y if target is None else predicted == target
+
+
+@torch.no_grad()
+def confirmed(
+    scores: Callable[[Images], Scores],
+    x: Images,
+    x_adv: Images,
+    y: Labels,
+    target: Labels | None = None,
+    tries: int = 5,
+) -> Images:
+    """The images of ``x_adv`` that are adversarial, in the whole batch, and ``x`` for the others.
+
+    The scores of an image differ in the last bits with the size of its batch, so one at the
+    boundary that was adversarial among few may not be so among many. Such an image is moved on, a
+    thousandth of its distance to ``x`` first and twice as much at each try.
+    """
+    result = x_adv.clone()
+    rows = torch.arange(len(x), device=x.device)
+    for attempt in range(tries + 1):
+        if not len(rows):
+            break
+        failed = ~is_adversarial(
+            scores(result[rows]), y[rows], None if target is None else target[rows]
+        )
+        # A clean image cannot be moved on.
+        moved = (x_adv[rows] != x[rows]).flatten(1).any(dim=1)
+        rows = rows[failed & moved]
+        if attempt < tries:
+            excess = 1 + 1e-3 * 2**attempt
+            result[rows] = (x[rows] + (x_adv[rows] - x[rows]) * excess).clamp(0, 1)
+    result[rows] = x[rows]
+    return result

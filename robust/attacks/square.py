@@ -1,0 +1,239 @@
+"""Square attack: random search with squares, from scores alone.
+
+Andriushchenko et al. 2020, https://arxiv.org/abs/1912.00049.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, final
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from robust.attacks.base import Draws
+from robust.attacks.query import QueryAttack, check_at_least
+from robust.errors import ConfigError
+from robust.threat import ThreatModel
+from robust.types import Images, Labels
+
+# Section 3.2: the share of pixels in a square halves after these ten-thousandths of the queries.
+_HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+# A bump with two peaks needs as much (Section 3.4).
+_LEAST_SIDE_L2 = 3
+
+
+@final
+class Square(QueryAttack):
+    """Changes one random square after the other, and keeps what lowers the margin. Algorithm 1.
+
+    The margin is the label's score less the largest other (targeted: the largest other less the
+    target's), so it needs no logits. An image leaves at its first success; one that is never broken
+    ends with the lowest margin found, or as it was if no change lowered it.
+
+    Where the schedule asks for L2 windows smaller than a bump, every other proposal just adds a
+    little one: the paper's moves alone end at three quarters of what a linear model allows.
+
+    Every image has squares of its own. Places include those that touch the last row and column,
+    which the authors' code and torchattacks' leave out.
+
+    Args:
+        model: View to attack.
+        norm: Linf (squares of +-eps on vertical stripes, Algorithm 2) or L2 (bumps that take over
+            the length of another window, Algorithm 3).
+        eps: Radius in pixel units.
+        queries: Most forward passes for an image, that of the clean one included.
+        p_init: Share of an image's pixels in the first squares, in (0, 1].
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        norm: Literal["Linf", "L2"] = "Linf",
+        eps: float = 8 / 255,
+        queries: int = 5000,
+        p_init: float = 0.8,
+    ) -> None:
+        super().__init__(model)
+        if norm not in ("Linf", "L2"):
+            raise ConfigError(f"Expected `norm` to be Linf or L2, but got {norm!r}.")
+        check_at_least("queries", queries, 2)
+        if not 0 < p_init <= 1:
+            raise ConfigError(f"Expected `p_init` to be in (0, 1], but got {p_init}.")
+        self.threat_model = ThreatModel(norm, eps)
+        self.norm, self.eps, self.queries, self.p_init = norm, eps, queries, p_init
+
+    def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
+        """Images of the lowest margin found."""
+        clean_margin, _ = self._ask(x, goals)
+        result = x.clone()
+        place = torch.arange(len(x), device=x.device)
+        hunt = _Hunt(place, x, x, goals, draws, torch.full_like(clean_margin, torch.inf))
+        # The clean image has been asked about twice: for its class and for its margin.
+        for query in range(self.queries - 2):
+            proposals = self._propose(hunt, query)
+            margin, broken = self._ask(proposals, hunt.goals)
+            accepted = broken | (margin < hunt.margin)
+            hunt.current = torch.where(accepted.view(-1, 1, 1, 1), proposals, hunt.current)
+            hunt.margin = torch.where(accepted, margin, hunt.margin)
+            if broken.any():
+                result[hunt.place[broken]] = hunt.current[broken]
+                hunt = _chosen(hunt, ~broken)
+                if not len(hunt.place):
+                    break
+        lowered = hunt.margin < clean_margin[hunt.place]
+        result[hunt.place[lowered]] = hunt.current[lowered]
+        return result
+
+    def _ask(self, x: Images, goals: Labels) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+        """The margin of each image, and whether it is broken."""
+        scores = self.get_logits(x)
+        goal = goals.view(-1, 1)
+        other = scores.scatter(1, goal, -torch.inf).amax(dim=1)
+        margin = scores.gather(1, goal).squeeze(1) - other
+        broken = (scores.argmax(dim=1) == goals) == self.targeted
+        if self.judge is not None and broken.any():
+            broken[broken.clone()] = self.broken(x[broken], goals[broken])
+        return (-margin if self.targeted else margin), broken
+
+    def _propose(self, hunt: "_Hunt", query: int) -> Images:
+        side = self._side(query, hunt.x)
+        if self.norm == "L2":
+            delta = self._delta_l2(hunt, query, side)
+            delta = delta * (self.eps / _norms(delta, (1, 2, 3)))
+            return self.threat_model.project(hunt.x, hunt.x + delta)
+        channels, _, width = hunt.x.shape[1:]
+        if query == 0:
+            stripes = hunt.draws.sign(channels, 1, width).to(hunt.x.dtype)
+            return self.threat_model.project(hunt.x, hunt.x + self.eps * stripes)
+        inside = _window(hunt, side)[0]
+        square = self.eps * hunt.draws.sign(channels, 1, 1).to(hunt.x.dtype)
+        proposals = self._recolour(hunt, inside, square)
+        # A square of the colour that is there already would waste a query.
+        same = (proposals == hunt.current).flatten(1).all(dim=1).view(-1, 1, 1, 1)
+        return torch.where(same, self._recolour(hunt, inside, -square), proposals)
+
+    def _recolour(
+        self, hunt: "_Hunt", inside: Bool[Tensor, "n 1 h w"], square: Float[Tensor, "n c 1 1"]
+    ) -> Images:
+        x = torch.where(inside, hunt.x + square, hunt.current)
+        return self.threat_model.project(hunt.x, x)
+
+    def _side(self, query: int, x: Images) -> int:
+        """Side of the window of a query, in pixels."""
+        height, width = x.shape[2:]
+        progress = 10_000 * query / self.queries
+        halvings = sum(progress > after for after in _HALVED_AFTER)
+        side = math.sqrt(self.p_init / 2**halvings * height * width)
+        return min(max(round(side), 1), height, width)
+
+    def _delta_l2(self, hunt: "_Hunt", query: int, side: int) -> Images:
+        if query == 0:
+            return self._start_l2(hunt)
+        if side < _LEAST_SIDE_L2 and query % 2:
+            return self._add_l2(hunt, side)
+        return self._move_l2(hunt, min(max(side, _LEAST_SIDE_L2), *hunt.x.shape[2:]))
+
+    def _start_l2(self, hunt: "_Hunt") -> Images:
+        """A grid of bumps, five to the shorter side."""
+        channels, height, width = hunt.x.shape[1:]
+        side = max(1, min(height, width) // 5)
+        rows, columns = -(-height // side), -(-width // side)
+        bump = _bump(side, hunt.x)
+        grid = torch.where(
+            _tiles(hunt.draws.uniform(1, rows, columns), side) < 0.5,
+            bump.repeat(rows, columns),
+            bump.T.repeat(rows, columns),
+        )
+        signs = _tiles(hunt.draws.sign(channels, rows, columns), side).to(hunt.x.dtype)
+        return (signs * grid)[..., :height, :width]
+
+    def _move_l2(self, hunt: "_Hunt", side: int) -> Images:
+        """A bump more in one window, of the length that both windows had and what eps leaves."""
+        delta = hunt.current - hunt.x
+        channels = delta.shape[1]
+        bump, to = self._signed_bump(hunt, side)
+        source = _window(hunt, side)[0]
+        old = delta * to
+        new = bump + old / _norms(old, (2, 3))
+        left = (self.eps**2 - delta.square().sum(dim=(1, 2, 3), keepdim=True)).clamp_min(0)
+        taken = (delta * (to | source)).square().sum(dim=(2, 3), keepdim=True)
+        new = new * ((left / channels + taken).sqrt() / _norms(new, (2, 3)))
+        return torch.where(to, new, torch.where(source, 0, delta))
+
+    def _add_l2(self, hunt: "_Hunt", side: int) -> Images:
+        """A small bump more, of up to twice the length that falls to its pixels in the mean."""
+        share = side / math.sqrt(hunt.x[0].numel())
+        length = 2 * self.eps * share * hunt.draws.uniform(1, 1, 1).to(hunt.x.dtype)
+        return hunt.current - hunt.x + length * self._signed_bump(hunt, side)[0]
+
+    def _signed_bump(self, hunt: "_Hunt", side: int) -> tuple[Images, Bool[Tensor, "n 1 h w"]]:
+        """A bump in a random window, of a random orientation and signs, and where that is."""
+        channels, height, width = hunt.x.shape[1:]
+        inside, row, column = _window(hunt, side)
+        bump = _bump(side, hunt.x)
+        bumps = torch.where(hunt.draws.uniform(1, 1) < 0.5, bump, bump.T)
+        rows = (torch.arange(height, device=row.device) - row.view(-1, 1)).clamp(0, side - 1)
+        columns = (torch.arange(width, device=row.device) - column.view(-1, 1)).clamp(0, side - 1)
+        images = torch.arange(len(bumps), device=row.device).view(-1, 1, 1)
+        placed = bumps[images, rows.unsqueeze(2), columns.unsqueeze(1)].unsqueeze(1) * inside
+        return placed * hunt.draws.sign(channels, 1, 1).to(hunt.x.dtype), inside
+
+
+@dataclass
+class _Hunt:
+    """The images not broken yet and all that belongs to each."""
+
+    place: Int64[Tensor, " n"]
+    x: Images
+    current: Images
+    goals: Labels
+    draws: Draws
+    margin: Float[Tensor, " n"]
+
+
+def _chosen(hunt: _Hunt, chosen: Bool[Tensor, " n"]) -> _Hunt:
+    return _Hunt(*(getattr(hunt, field.name)[chosen] for field in fields(hunt)))
+
+
+def _window(
+    hunt: _Hunt, side: int
+) -> tuple[Bool[Tensor, "n 1 h w"], Int64[Tensor, " n"], Int64[Tensor, " n"]]:
+    """Each image's random window, as a mask and as its first row and column."""
+    height, width = hunt.x.shape[2:]
+    row, column = hunt.draws.uniform(2).unbind(dim=1)
+    row, column = (row * (height - side + 1)).long(), (column * (width - side + 1)).long()
+    rows = torch.arange(height, device=row.device).view(1, 1, -1, 1) - row.view(-1, 1, 1, 1)
+    columns = torch.arange(width, device=row.device).view(1, 1, 1, -1) - column.view(-1, 1, 1, 1)
+    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+    return inside, row, column
+
+
+def _bump(side: int, like: Tensor) -> Float[Tensor, "side side"]:
+    """Two peaks side by side, one up and one down, of length one together (Eq. 2 and Fig. 3)."""
+    if side == 1:
+        return like.new_ones(1, 1)
+    upper, lower = _peak(side // 2, side, like), _peak(side - side // 2, side, like)
+    bump = torch.cat([upper, -lower])
+    return bump / bump.square().sum().sqrt()
+
+
+def _peak(height: int, width: int, like: Tensor) -> Float[Tensor, "height width"]:
+    """Values that fall from the middle in rings: ring m has the sum of 1/(k+1)^2 over k >= m."""
+    rings = max(height, width) // 2 + 1
+    weights = torch.arange(1, rings + 1, device=like.device, dtype=like.dtype).pow(-2)
+    values = weights.flip(0).cumsum(0).flip(0)
+    rows = (torch.arange(height, device=like.device) - height // 2).abs()
+    columns = (torch.arange(width, device=like.device) - width // 2).abs()
+    return values[torch.maximum(rows.view(-1, 1), columns.view(1, -1))]
+
+
+def _tiles(values: Float[Tensor, "n c rows columns"], side: int) -> Float[Tensor, "n c h w"]:
+    return values.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
+
+
+def _norms(x: Images, dims: tuple[int, ...]) -> Float[Tensor, "n _ 1 1"]:
+    return x.square().sum(dim=dims, keepdim=True).sqrt().clamp_min(torch.finfo(x.dtype).tiny)

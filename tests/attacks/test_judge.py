@@ -1,0 +1,49 @@
+"""Minimal-norm attacks go on to where the judge, not only the view, has lost an image."""
+
+import pytest
+import torch
+from torch import nn
+
+from robust.attacks import DDN, LBFGS, CarliniWagner, DeepFool, craft
+from tests.oracles import MARGIN, LinearOracle
+
+
+def judged(oracle, bias):
+    """The oracle, of which class 0 is ahead by ``bias``: its boundary is further out."""
+    judge = nn.Sequential(oracle, nn.Linear(2, 2))
+    with torch.no_grad():
+        judge[1].weight.copy_(torch.eye(2))
+        judge[1].bias.copy_(torch.tensor([bias, 0.0]))
+    return judge
+
+
+@pytest.mark.parametrize("attack", [DeepFool, DDN, CarliniWagner, LBFGS])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_minimal_attacks_convince_the_judge(attack, targeted):
+    if targeted and attack is DeepFool:
+        with pytest.raises(ValueError, match="Targeted mode is not supported"):
+            attack(LinearOracle()).set_mode_targeted_by_label()
+        return
+    oracle = LinearOracle()
+    x, y = oracle.samples(12)
+    x, y = x[y == 0], y[y == 0]
+    target = 1 - y if targeted else None
+    # The judge's boundary is 30 % further than the view's.
+    judge = judged(oracle, 0.3 * MARGIN)
+    alone, convinced = (
+        craft(attack, oracle, x, y, target=target, judge=j).x_adv for j in (None, judge)
+    )
+    assert (oracle(alone).argmax(dim=1) != y).all()
+    assert (judge(alone).argmax(dim=1) == y).all()
+    assert (judge(convinced).argmax(dim=1) != y).all()
+    lengths = [(images - x).flatten(1).norm(dim=1) for images in (alone, convinced)]
+    assert ((lengths[1] / lengths[0]) <= 1.5 + 1e-3).all()
+
+
+def test_an_image_that_no_push_helps_is_as_the_attack_left_it():
+    oracle = LinearOracle()
+    x, y = oracle.samples(12)
+    x, y = x[y == 0], y[y == 0]
+    firm = judged(oracle, 100.0)
+    results = [craft(DeepFool, oracle, x, y, judge=j).x_adv for j in (None, firm)]
+    assert torch.equal(*results)

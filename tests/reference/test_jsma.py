@@ -1,0 +1,75 @@
+"""JSMA beside those of the Adversarial Robustness Toolbox and torchattacks, where installed."""
+
+import pytest
+import torch
+import torchattacks
+from torch import nn
+
+from robust.attacks.craft import craft
+from robust.attacks.jsma import JSMA
+
+SIDE = 8
+
+
+def small_net():
+    """A small net that tells three patches of light apart, and images of them."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(48) % 3
+    x = 0.3 * torch.rand(48, 1, SIDE, SIDE, generator=generator)
+    for label in range(3):
+        x[y == label, :, 2 * label : 2 * label + 3, 2 * label : 2 * label + 3] += 0.5
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 24), nn.Tanh(), nn.Linear(24, 3))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        for _ in range(60):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+    return net.eval(), x, y
+
+
+def success(net, x_adv, target):
+    return (net(x_adv).argmax(dim=1) == target).float().mean().item()
+
+
+def test_on_probabilities_it_is_arts_saliency_map_method():
+    evasion = pytest.importorskip("art.attacks.evasion")
+    classification = pytest.importorskip("art.estimators.classification")
+    net, x, y = small_net()
+    target = (y + 1) % 3
+    classifier = classification.PyTorchClassifier(
+        nn.Sequential(net, nn.Softmax(dim=1)),
+        nn.CrossEntropyLoss(),
+        x.shape[1:],
+        3,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
+    peer = evasion.SaliencyMapMethod(classifier, theta=1.0, gamma=0.5, verbose=False)
+    theirs = torch.from_numpy(peer.generate(x.numpy(), torch.eye(3)[target].numpy()))
+    ours = craft(lambda m: JSMA(m, theta=1.0, gamma=0.5), net, x, y, target=target).x_adv
+    assert success(net, ours, target) == success(net, theirs, target) == 1
+    # The others' sum is minus the target's derivative, so the best pair is the two largest, which
+    # is ART's rule for every kind of output. Ties in rounding aside, the images are the same.
+    same = (ours == theirs).flatten(1).all(dim=1).float().mean()
+    assert same > 0.9
+
+
+def test_on_scores_it_is_that_of_torchattacks():
+    net, x, y = small_net()
+    x, y = x[:12], y[:12]
+    target = (y + 1) % 3
+    gamma = 0.5
+    theirs = craft(
+        lambda m: torchattacks.JSMA(m, theta=1.0, gamma=gamma), net, x, y, target=target
+    ).x_adv
+    ours = craft(
+        lambda m: JSMA(m, theta=1.0, gamma=gamma, outputs="scores"), net, x, y, target=target
+    ).x_adv
+    ours_broke = net(ours).argmax(dim=1) == target
+    theirs_broke = net(theirs).argmax(dim=1) == target
+    assert ours_broke.float().mean() >= theirs_broke.float().mean()
+    both = ours_broke & theirs_broke
+    assert both.any()
+    assert torch.equal(ours[both], theirs[both])

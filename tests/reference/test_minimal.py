@@ -1,0 +1,161 @@
+"""DeepFool, Carlini-Wagner and DDN beside those of torchattacks, foolbox and adversarial-library.
+
+Never a lower success of any image and no larger median distance (2 % for rounding and noise) than
+a peer. Peers that are not installed are skipped.
+"""
+
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchattacks
+
+from robust.attacks import craft
+from robust.attacks.carlini_wagner import CarliniWagner
+from robust.attacks.ddn import DDN
+from robust.attacks.deepfool import DeepFool
+from robust.data.datasets import DATASETS
+from robust.networks import TunaMnistCNN
+from robust.threat import distance
+
+NOISE = 1.02
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A net of four epochs on digits, and 24 test images that it gets right; on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    data = DATASETS["digits"].load(Path())
+    x, y = data.train.x.float() / 255, data.train.y
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = TunaMnistCNN(dropout=0.0)
+        optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+        for _ in range(4):
+            for rows in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                F.cross_entropy(net(x[rows]), y[rows]).backward()
+                optimizer.step()
+    optimizer.zero_grad()
+    net.eval()
+    x, y = data.test.x.float() / 255, data.test.y
+    right = (net(x).argmax(dim=1) == y).nonzero().squeeze(1)[:24]
+    assert len(right) == 24
+    yield net, x[right], y[right]
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def advlib():
+    """adversarial-library, which imports a plot server for one logger."""
+    visdom = types.ModuleType("visdom")
+    visdom.Visdom = object
+    with pytest.MonkeyPatch.context() as monkeypatch, warnings.catch_warnings():
+        monkeypatch.setitem(sys.modules, "visdom", visdom)
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("adv_lib.attacks")
+
+
+@pytest.fixture(scope="module")
+def foolbox():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("foolbox")
+
+
+def compare(trained, norm, ours, theirs):
+    net, x, y = trained
+
+    def distances(x_adv):
+        broken = net(x_adv).argmax(dim=1) != y
+        return distance(x, x_adv, norm).where(broken, torch.inf)
+
+    mine = distances(craft(ours, net, x, y).x_adv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer = distances(theirs(net, x.clone(), y.clone()).detach())
+    net.zero_grad()
+    assert (mine.isfinite() | peer.isinf()).all()
+    assert mine.median() <= NOISE * peer.median()
+    return mine, peer
+
+
+def of_foolbox(foolbox, attack):
+    def run(net, x, y):
+        model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+        return attack(model, x, foolbox.criteria.Misclassification(y), epsilons=None)[1]
+
+    return run
+
+
+@pytest.mark.parametrize("norm", ["L2", "Linf"])
+class TestDeepFool:
+    def test_adversarial_library(self, advlib, trained, norm):
+        order = {"L2": 2, "Linf": float("inf")}[norm]
+        mine, peer = compare(
+            trained,
+            norm,
+            lambda m: DeepFool(m, norm=norm),
+            lambda m, x, y: advlib.df(m, x, y, steps=50, norm=order),
+        )
+        # The same algorithm: the same image of nearly every sample.
+        assert ((mine / peer - 1).abs() < 1e-2).float().mean() >= 0.9
+
+    def test_foolbox(self, foolbox, trained, norm):
+        attack = getattr(foolbox.attacks, f"{norm}DeepFoolAttack")(steps=50, loss="logits")
+        compare(trained, norm, lambda m: DeepFool(m, norm=norm), of_foolbox(foolbox, attack))
+
+
+@pytest.mark.slow
+def test_deepfool_of_torchattacks(trained):
+    peer = lambda m, x, y: torchattacks.DeepFool(m, steps=50)(x, y)  # noqa: E731
+    mine, _ = compare(trained, "L2", lambda m: DeepFool(m), peer)
+    assert mine.isfinite().all()
+
+
+class TestDDN:
+    def test_adversarial_library(self, advlib, trained):
+        mine, peer = compare(
+            trained,
+            "L2",
+            lambda m: DDN(m, steps=100),
+            lambda m, x, y: advlib.ddn(m, x, y, steps=100, levels=None),
+        )
+        assert ((mine / peer - 1).abs() < 1e-2).float().mean() >= 0.9
+
+    def test_foolbox(self, foolbox, trained):
+        attack = foolbox.attacks.DDNAttack(steps=100)
+        compare(trained, "L2", lambda m: DDN(m, steps=100), of_foolbox(foolbox, attack))
+
+
+class TestCarliniWagner:
+    def test_adversarial_library(self, advlib, trained):
+        def peer(m, x, y):
+            return advlib.carlini_wagner_l2(
+                m,
+                x,
+                y,
+                learning_rate=0.1,
+                initial_const=1.0,
+                binary_search_steps=1,
+                max_iterations=100,
+            )
+
+        compare(trained, "L2", lambda m: CarliniWagner(m), peer)
+
+    def test_foolbox(self, foolbox, trained):
+        attack = foolbox.attacks.L2CarliniWagnerAttack(
+            binary_search_steps=1, steps=100, stepsize=0.1, initial_const=1.0
+        )
+        compare(trained, "L2", lambda m: CarliniWagner(m), of_foolbox(foolbox, attack))
+
+    @pytest.mark.slow
+    def test_torchattacks(self, trained):
+        peer = lambda m, x, y: torchattacks.CW(m, c=1, steps=100, lr=0.1)(x, y)  # noqa: E731
+        mine, _ = compare(trained, "L2", lambda m: CarliniWagner(m), peer)
+        assert mine.isfinite().all()
