@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
-	--trainer.max_epochs 10 --trainer.devices 1 --evaluation.limit 200
+	--trainer.max_epochs 20 --trainer.devices 1 --evaluation.limit 200
 demo: export WANDB_MODE = offline
 demo: .venv/ready
 	rm -rf runs/demo
