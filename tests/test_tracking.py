@@ -255,8 +255,10 @@ def test_tracker_passes_the_run_on():
     run = run_of(id="7", project="p", group="g", tags=["t"])
     run.prepare()
     begun = Tracker(run, job_type="evaluation").experiment
-    assert (begun.id, begun.name, begun.project, begun.group) == ("7", "toy", "p", "g")
+    assert (begun.name, begun.project, begun.group) == ("toy", "p", "g")
     assert (begun.tags, begun.job_type) == (("t",), "evaluation")
+    # Beside the training, whose run keeps its own numbers.
+    assert begun.id == "7-evaluation"
     assert begun.settings.x_transaction_log_flush_interval == 5
 
 

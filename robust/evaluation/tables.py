@@ -118,21 +118,23 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
     return Grid(f"{table['title']} ({table['metric']}, %)", header, rows, _protocol_notes(columns))
 
 
-def _clean_cells(number: float | None, evaluation: Evaluation | None) -> list[str]:
+def _clean_cells(number: float | int | None, evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return _compared(number, None)
     view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
     return _compared(number, clean_accuracy(evaluation.select(view, attack)))
 
 
-def _published_cells(number: float | None, attack: str, evaluation: Evaluation | None) -> list[str]:
+def _published_cells(
+    number: float | int | None, attack: str, evaluation: Evaluation | None
+) -> list[str]:
     if evaluation is None or attack not in evaluation.header.attacks:
         return _compared(number, None)
     rates = {view: _rate(evaluation, view, attack) for view in ("deployed", "adaptive")}
     return [*_compared(number, rates["deployed"])[:-1], _cell(rates["adaptive"])]
 
 
-def _compared(number: float | None, rate: Rate | None) -> list[str]:
+def _compared(number: float | int | None, rate: Rate | None) -> list[str]:
     """Published, deployed, difference; the adaptive cell is empty."""
     cell = "lost" if number is None else f"{number:g}"
     if rate is None or not rate.n:

@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     foolbox = pytest.importorskip("foolbox")
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 # With 8 the medians differ by 5 % from noise alone.
 SAMPLES = 24
 

@@ -8,6 +8,8 @@ from torch import nn
 from robust.attacks.craft import craft
 from robust.attacks.jsma import JSMA
 
+pytestmark = pytest.mark.reference
+
 SIDE = 8
 
 

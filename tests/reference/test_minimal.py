@@ -22,6 +22,8 @@ from robust.data.datasets import DATASETS
 from robust.networks import TunaMnistCNN
 from robust.threat import distance
 
+pytestmark = pytest.mark.reference
+
 NOISE = 1.02
 
 
