@@ -46,6 +46,7 @@ mnist-tables: mnist
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/training.py
+	-$(BIN)/python benchmarks/attacks.py
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

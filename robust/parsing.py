@@ -35,7 +35,7 @@ def run_command(command: Callable[[], Any]) -> int:
     Returns:
         The exit code: 0, or 2 after such an error.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     _silence()
     try:
         command()
@@ -99,7 +99,7 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
     return not any(word in record.getMessage() for word in ("litlogger", "TPU available"))
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep the memory that torch frees, instead of mapping it anew at every step.
 
     Worth 1.2x to 2.2x in wall time on Linux CPUs, for memory that the process does not give back.
