@@ -141,6 +141,16 @@ def test_transfer(runs, suite, crafted):
     assert len(list(path.parent.glob("*.csv"))) == 2
 
 
+def test_a_transfer_net_of_another_shape_is_one_line(runs, suite, monkeypatch, capsys):
+    def refuse(self, shape, num_classes, name):
+        raise ConfigError(f"Expected a network for {shape}")
+
+    monkeypatch.setattr(Standard, "check_fit", refuse)
+    args = [str(runs["squeezed"]), f"--suite={suite}", f"--transfer-from={runs['standard']}"]
+    assert evaluate(args) == 2
+    assert capsys.readouterr().err.count("error: Expected a network for") == 1
+
+
 def test_a_checkpoint_outside_a_run(runs, suite, tmp_path, capsys):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()

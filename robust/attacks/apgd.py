@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack
+from robust.attacks.base import Draws, OwnAttack, direction
 from robust.attacks.views import HasObjective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -132,7 +132,7 @@ class APGD(OwnAttack):
 
     def _move(self, climb: _Climb, *, first: bool) -> None:
         """Eq. 1 and 2: a projected step, with momentum after the first."""
-        step = climb.step.view(-1, 1, 1, 1) * self._direction(climb.gradient)
+        step = climb.step.view(-1, 1, 1, 1) * direction(climb.gradient, self.norm)
         moved = self.threat_model.project(climb.x, climb.now + step)
         if not first:
             momentum = _MOMENTUM * (moved - climb.now)
@@ -171,20 +171,13 @@ class APGD(OwnAttack):
             climbed = getattr(losses, self.loss)
         return climbed(scores, y) if target is None else -climbed(scores, target)
 
-    def _direction(self, gradient: Images) -> Images:
-        if self.norm == "Linf":
-            return gradient.sign()
-        largest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
-        gradient = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
-        return gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-
     def _start(self, x: Images, draws: Draws) -> Images:
         """A random point of the sphere, as in the authors' code, clipped to [0, 1]."""
         if self.norm == "Linf":
             noise = 2 * draws.uniform(*x.shape[1:]) - 1
             noise = noise / noise.abs().amax(dim=(1, 2, 3), keepdim=True)
         else:
-            noise = self._direction(draws.normal(*x.shape[1:]))
+            noise = direction(draws.normal(*x.shape[1:]), self.norm)
         return self.threat_model.project(x, x + self.eps * noise.to(x.dtype))
 
 

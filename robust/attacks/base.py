@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
-from robust.types import Images, Labels, Scores
+from robust.types import Images, Labels, Norm, Scores
 
 
 @final
@@ -132,6 +132,16 @@ class OwnAttack(Attack):  # type: ignore[misc]
 
 _FURTHER = (1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
 """How much further than the view's boundary a judge may have its own."""
+
+
+def direction(gradient: Images, norm: Norm) -> Images:
+    """The step of length 1 in ``norm`` that climbs fastest; zero where the gradient is zero."""
+    if norm == "Linf":
+        return gradient.sign()
+    # The scale first: squares of gradients below 1e-19 are zero in float32.
+    largest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
+    gradient = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
+    return gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
 
 
 def sample_seeds(seed: int, index: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack
+from robust.attacks.base import Draws, OwnAttack, direction
 from robust.attacks.views import HasObjective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -122,8 +122,8 @@ class GradientAttack(OwnAttack):
                 gradient = gradient[~broken]
                 if not len(active.index):
                     return
-            direction = self._direction(self._with_momentum(active, gradient))
-            moved = active.x_adv + self.alpha * direction
+            step_direction = direction(self._with_momentum(active, gradient), self.norm)
+            moved = active.x_adv + self.alpha * step_direction
             active.x_adv = self.threat_model.project(active.x, moved)
         result[active.index] = active.x_adv
 
@@ -157,22 +157,13 @@ class GradientAttack(OwnAttack):
         active.momentum = self.decay * active.momentum + scaled
         return active.momentum
 
-    def _direction(self, gradient: Images) -> Images:
-        if self.norm == "Linf":
-            return gradient.sign()
-        # The scale first: squares of gradients below 1e-19 are zero in float32.
-        largest = gradient.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
-        gradient = gradient / largest.view(-1, 1, 1, 1)
-        norms = gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
-        return gradient / norms.clamp_min(1e-12)
-
     def _start(self, x: Images, draws: Draws) -> Images:
         if self.norm == "Linf":
             noise = 2 * draws.uniform(*x.shape[1:]) - 1
         else:
             # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
             radius = draws.uniform(1, 1, 1).pow(1 / x[0].numel())
-            noise = self._direction(draws.normal(*x.shape[1:])) * radius
+            noise = direction(draws.normal(*x.shape[1:]), self.norm) * radius
         # Drawn in float32 whatever the images are.
         return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
 

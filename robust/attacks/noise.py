@@ -4,6 +4,7 @@ What they try in which order is foolbox's of version 1 (Rauber et al. 2017,
 https://arxiv.org/abs/1707.04131), which the papers of 2018 to 2020 ran.
 """
 
+from abc import abstractmethod
 from typing import final
 
 import torch
@@ -66,9 +67,9 @@ class AdditiveNoise(QueryAttack):
         check_at_least("levels", levels, 1)
         self.levels = levels
 
+    @abstractmethod
     def noise(self, draws: Draws, shape: torch.Size) -> Images:
         """Noise at ``e = 1``."""
-        raise NotImplementedError
 
     def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
         """The first broken image, or the clean one."""

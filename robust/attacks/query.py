@@ -1,5 +1,6 @@
 """The base of the attacks that only run a model forward."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -20,7 +21,7 @@ _MARGIN = 1e-4
 _BLOCK = 4
 
 
-class QueryAttack(OwnAttack):
+class QueryAttack(OwnAttack, ABC):
     """Base of the attacks that run a model forward and need no gradients.
 
     Abstract: a subclass defines ``search``. An image that is not of its label to begin with comes
@@ -40,6 +41,7 @@ class QueryAttack(OwnAttack):
             x_adv[alive] = self.search(images[alive], goals[alive], draws)
         return x_adv
 
+    @abstractmethod
     def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
         """Adversarial images of those that are not broken yet.
 
@@ -48,7 +50,6 @@ class QueryAttack(OwnAttack):
             goals: The class that each shall cease to be, or shall become in targeted mode.
             draws: Random numbers of each.
         """
-        raise NotImplementedError
 
     def broken(self, x: Images, goals: Labels) -> Bool[Tensor, " n"]:
         """Whether the class of each image is what the attacker wants."""
