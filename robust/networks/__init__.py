@@ -1,5 +1,26 @@
-"""Networks: pixels in [0, 1] to outputs, one architecture a file."""
+"""Networks: pixels in [0, 1] to outputs, one architecture a file; and layers to put into them."""
 
+from robust.networks.activations import BReLU
+from robust.networks.densenet import DenseNet
+from robust.networks.mlp import MLP
+from robust.networks.normalize import Normalize
+from robust.networks.resnet import ResNet
 from robust.networks.tuna_cnn import TunaCifarCNN, TunaMnistCNN
+from robust.networks.zantedeschi_cnn import (
+    ZantedeschiCifarCNN,
+    ZantedeschiCNN,
+    ZantedeschiResNet,
+)
 
-__all__ = ["TunaCifarCNN", "TunaMnistCNN"]
+__all__ = [
+    "MLP",
+    "BReLU",
+    "DenseNet",
+    "Normalize",
+    "ResNet",
+    "TunaCifarCNN",
+    "TunaMnistCNN",
+    "ZantedeschiCNN",
+    "ZantedeschiCifarCNN",
+    "ZantedeschiResNet",
+]

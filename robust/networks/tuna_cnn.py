@@ -3,16 +3,11 @@
 Both are Table V of the paper. Weights start as PyTorch starts them: the paper names no scheme.
 """
 
-from collections.abc import Callable
 from typing import final
 
 from torch import nn
 
-from robust.errors import ConfigError
-from robust.types import Images, Scores
-
-Activation = Callable[[], nn.Module]
-"""Builds a fresh activation layer; in YAML a class path such as ``torch.nn.ReLU``."""
+from robust.networks.base import Activation, SequentialNetwork, check_at_least, check_dropout
 
 
 def _conv(inputs: int, outputs: int, activation: Activation) -> list[nn.Module]:
@@ -23,15 +18,8 @@ def _dense(inputs: int, outputs: int, activation: Activation, dropout: float) ->
     return [nn.Linear(inputs, outputs), activation(), nn.Dropout(dropout)]
 
 
-def _check(num_classes: int, dropout: float) -> None:
-    if num_classes < 2:
-        raise ConfigError(f"Expected `num_classes` to be at least 2, but got {num_classes}.")
-    if not 0 <= dropout < 1:
-        raise ConfigError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
-
-
 @final
-class TunaMnistCNN(nn.Module):
+class TunaMnistCNN(SequentialNetwork):
     """Four convolutions of 32, 32, 64 and 64 channels and two dense layers of 200; 1x28x28 images.
 
     Args:
@@ -46,9 +34,9 @@ class TunaMnistCNN(nn.Module):
     def __init__(
         self, num_classes: int = 10, dropout: float = 0.5, activation: Activation = nn.ReLU
     ) -> None:
-        super().__init__()
-        _check(num_classes, dropout)
-        self.layers = nn.Sequential(
+        check_at_least("num_classes", num_classes, 2)
+        check_dropout(dropout)
+        super().__init__(
             *_conv(1, 32, activation),
             *_conv(32, 32, activation),
             nn.MaxPool2d(2),
@@ -61,13 +49,9 @@ class TunaMnistCNN(nn.Module):
             nn.Linear(200, num_classes),
         )
 
-    def forward(self, x: Images) -> Scores:
-        """Logits of 1x28x28 images."""
-        return self.layers(x)  # type: ignore[no-any-return]
-
 
 @final
-class TunaCifarCNN(nn.Module):
+class TunaCifarCNN(SequentialNetwork):
     """Six convolutions of 32 to 256 channels and dense layers of 1024 and 256; 3x32x32 images.
 
     Args:
@@ -83,9 +67,9 @@ class TunaCifarCNN(nn.Module):
     def __init__(
         self, num_classes: int = 10, dropout: float = 0.5, activation: Activation = nn.ReLU
     ) -> None:
-        super().__init__()
-        _check(num_classes, dropout)
-        self.layers = nn.Sequential(
+        check_at_least("num_classes", num_classes, 2)
+        check_dropout(dropout)
+        super().__init__(
             *_conv(3, 32, activation),
             *_conv(32, 64, activation),
             nn.MaxPool2d(2),
@@ -101,7 +85,3 @@ class TunaCifarCNN(nn.Module):
             *_dense(1024, 256, activation, dropout),
             nn.Linear(256, num_classes),
         )
-
-    def forward(self, x: Images) -> Scores:
-        """Logits of 3x32x32 images."""
-        return self.layers(x)  # type: ignore[no-any-return]

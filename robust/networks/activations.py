@@ -1,0 +1,40 @@
+"""Activations that PyTorch lacks."""
+
+from typing import final
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robust.errors import ConfigError
+
+
+@final
+class BReLU(nn.Module):
+    """Bounded ReLU: ``min(max(x, 0), t)``; its derivative is 1 inside (0, t) and 0 elsewhere.
+
+    At the ends 0 and t themselves the derivative is 0, as PyTorch's ReLU has it at 0. Liew et al.
+    2016 (https://doi.org/10.1016/j.neucom.2016.08.037); a defense in Zantedeschi et al. 2017,
+    section 3.1 (https://arxiv.org/abs/1707.06728), with t = 1.
+
+    Args:
+        t: Upper bound, positive.
+
+    Raises:
+        ConfigError: If ``t`` is not positive.
+    """
+
+    def __init__(self, t: float = 1.0) -> None:
+        super().__init__()
+        if not t > 0:
+            raise ConfigError(f"Expected `t` to be positive, but got {t}.")
+        self.t = t
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Values in [0, t], of the same shape."""
+        # Not `clamp`, whose backward pass takes several times as long on a CPU.
+        return F.hardtanh(x, 0.0, self.t)
+
+    def extra_repr(self) -> str:
+        """The bound, for the printed network."""
+        return f"t={self.t}"

@@ -1,0 +1,46 @@
+"""What the networks share: activations to choose, checked arguments, a chain of layers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import nn
+
+from robust.errors import ConfigError
+from robust.types import Images, Scores
+
+Activation = Callable[[], nn.Module]
+"""Builds a fresh activation layer; in YAML a class path such as ``torch.nn.ReLU``, or
+``{class_path: robust.networks.BReLU, init_args: {t: 1.0}}``."""
+
+
+class SequentialNetwork(nn.Module, ABC):
+    """A network that is one chain of layers. Abstract: a subclass is final and lists its layers."""
+
+    @abstractmethod
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Images) -> Scores:
+        """Outputs of shape (N, num_classes), nothing applied to them."""
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Check an argument that has a smallest value.
+
+    Raises:
+        ConfigError: If ``value`` is below ``least``.
+    """
+    if value < least:
+        raise ConfigError(f"Expected `{name}` to be at least {least}, but got {value}.")
+
+
+def check_dropout(dropout: float) -> None:
+    """Check a dropout rate.
+
+    Raises:
+        ConfigError: If it is outside [0, 1).
+    """
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")

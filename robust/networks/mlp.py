@@ -1,0 +1,44 @@
+"""A fully connected network, such as Paranjape, Dubey and Gopalan 2020 used.
+
+The paper (https://arxiv.org/abs/2006.01408) names two hidden layers with ReLU and no more; widths
+and weights (PyTorch's own start) are our choice.
+"""
+
+from typing import final
+
+from torch import nn
+
+from robust.networks.base import Activation, SequentialNetwork, check_at_least
+
+
+@final
+class MLP(SequentialNetwork):
+    """Flattened images, hidden layers of one width, and a linear layer; images of any shape.
+
+    Args:
+        num_classes: Number of outputs; 784 to recall an MNIST image.
+        in_features: Pixels times channels of an image.
+        hidden: Width of the hidden layers.
+        layers: Number of hidden layers.
+        activation: Builds the activation after every hidden layer.
+
+    Raises:
+        ConfigError: If ``num_classes`` is below 2 or another number below 1.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_features: int = 784,
+        hidden: int = 512,
+        layers: int = 2,
+        activation: Activation = nn.ReLU,
+    ) -> None:
+        check_at_least("num_classes", num_classes, 2)
+        check_at_least("in_features", in_features, 1)
+        check_at_least("hidden", hidden, 1)
+        check_at_least("layers", layers, 1)
+        chain: list[nn.Module] = [nn.Flatten()]
+        for width in [in_features] + [hidden] * (layers - 1):
+            chain += [nn.Linear(width, hidden), activation()]
+        super().__init__(*chain, nn.Linear(hidden, num_classes))
