@@ -75,7 +75,7 @@ class AutoAttack(OwnAttack):
                 break
             target = None if rank is None else ranked[left, rank]
             self._prepare(attack, images.device, seeds[left] + number, target)
-            found = attack(images[left], labels[left])
+            found = _in_parts(attack, images[left], labels[left])
             broken = self._breaks(images[left], found, labels[left])
             x_adv[left[broken]] = found[broken]
             left = left[~broken]
@@ -119,3 +119,14 @@ class AutoAttack(OwnAttack):
             attack.judge, attack.transferred = self.judge, self.transferred
         if target is not None:
             attack.set_mode_targeted_by_function(lambda x, y: target, quiet=True)
+
+
+def _in_parts(attack: Attack, images: Images, labels: Labels) -> Images:
+    """What an attack finds; torchattacks' holds several gradients of its whole batch at once."""
+    if isinstance(attack, OwnAttack):
+        return attack(images, labels)
+    parts = zip(images.split(_PART), labels.split(_PART), strict=True)
+    return torch.cat([attack(x, y) for x, y in parts])
+
+
+_PART = 128
