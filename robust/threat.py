@@ -1,5 +1,6 @@
 """What an attacker may do to an image, and the check that an attack did no more."""
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -25,7 +26,8 @@ class ThreatModel:
     Args:
         norm: ``Linf`` (largest change of a value), ``L2`` (Euclidean, over all values of an image)
             or ``L0`` (number of pixels changed in any channel).
-        eps: Radius, not negative; pixel units for ``Linf`` and ``L2``, pixels for ``L0``.
+        eps: Radius, not negative; pixel units for ``Linf`` and ``L2``, pixels for ``L0``. Infinite
+            for all images of [0, 1], whatever their distance.
 
     Raises:
         ConfigError: If ``norm`` is unknown or ``eps`` is negative or no number.
@@ -44,6 +46,9 @@ class ThreatModel:
                 f"Expected `eps` to be non-negative, but got {self.eps}. "
                 "Give it in pixel units, such as 8/255."
             )
+
+    def __str__(self) -> str:
+        return f"{self.norm} {'unbounded' if math.isinf(self.eps) else format(self.eps, '.4g')}"
 
     @property
     def limit(self) -> float:

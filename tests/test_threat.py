@@ -54,6 +54,21 @@ def test_projection_reaches_the_boundary_of_the_ball():
         torch.testing.assert_close(distance(x, reached, norm), expected, atol=1e-6, rtol=1e-6)
 
 
+def test_an_infinite_eps_is_the_whole_box():
+    x, x_adv = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 2.0)
+    for norm in NORMS:
+        model = ThreatModel(norm, float("inf"))
+        assert torch.equal(model.project(x, x_adv), torch.ones_like(x))
+        model.check(x, torch.ones_like(x), "cw")
+        with pytest.raises(ThreatModelViolation, match="box"):
+            model.check(x, x_adv, "cw")
+
+
+def test_threat_models_have_names():
+    assert str(ThreatModel("Linf", 3 / 255)) == "Linf 0.01176"
+    assert str(ThreatModel("L2", float("inf"))) == "L2 unbounded"
+
+
 def test_l0_has_no_projection():
     with pytest.raises(ConfigError, match="Expected `norm` Linf or L2"):
         ThreatModel("L0", 3.0).project(*pair(0))

@@ -17,13 +17,8 @@ from robust.errors import ConfigError
 from robust.evaluation.checks import has_tie, has_zero_gradient
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.metrics import summarize
-from robust.evaluation.records import (
-    Evaluation,
-    Header,
-    RecordFile,
-    Row,
-)
-from robust.evaluation.suite import plan
+from robust.evaluation.records import AttackInfo, Evaluation, Header, RecordFile, Row, Target
+from robust.evaluation.suite import plan, random_targets
 from robust.threat import ThreatModel, distance
 from robust.tracking import log_adversarial_table
 from robust.types import AttackCallable, Batch, Images, Labels, Norm, Scores, View
@@ -61,7 +56,8 @@ class AttackEvaluation(Callback):
         attacks: Attacks by name.
         threat_model: What the attacks may do, unless `threat_models` says otherwise.
         threat_models: Threat models of single attacks, by their names.
-        targets: Target classes of the targeted attacks, by their names.
+        targets: Target classes of the targeted attacks, by their names; ``random`` draws for each
+            image one of the others, the same in all attacks that have it.
         views: What the attacks differentiate.
         limit: Number of test samples, from the first; all if None.
         block: Samples crafted together; a bound on memory, and part of the protocol.
@@ -79,7 +75,7 @@ class AttackEvaluation(Callback):
         attacks: dict[str, AttackCallable] | None = None,
         threat_model: ThreatModel = ThreatModel(),  # noqa: B008 (frozen)
         threat_models: dict[str, ThreatModel] | None = None,
-        targets: dict[str, int] | None = None,
+        targets: dict[str, Target] | None = None,
         views: Sequence[View] = ("deployed", "adaptive"),
         limit: int | None = 1000,
         block: int = 250,
@@ -107,7 +103,7 @@ class AttackEvaluation(Callback):
             return
         data = _datamodule(trainer)
         for name, info in self.infos.items():
-            if info.target is not None and not 0 <= info.target < data.num_classes:
+            if isinstance(info.target, int) and not 0 <= info.target < data.num_classes:
                 raise ConfigError(
                     f"Expected the target of attack `{name}` to be one of the "
                     f"{data.num_classes} classes of {data.name}, but got {info.target}."
@@ -158,13 +154,16 @@ class AttackEvaluation(Callback):
     def _count(self, data: ImageDataModule) -> int:
         return data.test_size if self.limit is None else min(self.limit, data.test_size)
 
-    def _views(self, defense: Defense) -> dict[nn.Module, list[str]]:
-        """The modules to attack, each with the names of the views that it is."""
+    def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
+        """The modules to attack and their judges, each with the names of the views that it is."""
         if self.source is not None:
-            return {self.source.to(defense.device).adaptive_view(): ["transfer"]}
-        views: dict[nn.Module, list[str]] = {}
+            return {(self.source.to(defense.device).adaptive_view(), None): ["transfer"]}
+        views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
         for name in self.views:
-            views.setdefault(defense.view(name), []).append(name)
+            module = defense.view(name)
+            # A paper's attacker judged by what they saw.
+            judge = None if module is defense or name == "published" else defense
+            views.setdefault((module, judge), []).append(name)
         return views
 
     def _blocks(
@@ -176,7 +175,7 @@ class AttackEvaluation(Callback):
         for start in starts[trainer.global_rank :: trainer.world_size]:
             stop = min(start + self.block, self._count(data))
             block = _score(defense, data.test_samples(start, stop))
-            for module, views in self._views(defense).items():
+            for (module, judge), views in self._views(defense).items():
                 missing = [
                     name
                     for name in self.attacks
@@ -184,18 +183,23 @@ class AttackEvaluation(Callback):
                 ]
                 zero = has_zero_gradient(module, block.x, block.y) if missing else None
                 for name in missing:
-                    columns, x_adv = self._attack(defense, module, name, block)
+                    columns, x_adv = self._attack(defense, module, judge, name, block)
                     columns["zero_gradient"] = zero
                     rows = [row for view in views for row in _rows(view, name, columns)]
                     yield block, _Produced(views, name, rows, x_adv)
 
     @torch.no_grad()
     def _attack(
-        self, defense: Defense, module: nn.Module, name: str, block: _Block
+        self,
+        defense: Defense,
+        module: nn.Module,
+        judge: Defense | None,
+        name: str,
+        block: _Block,
     ) -> tuple[dict[str, Any], Images]:
         info = self.infos[name]
         x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
-        target = torch.full_like(y, -1 if info.target is None else info.target)
+        target = self._targets(info, block)
         attacked = (clean == y) & (y != target)
         crafted = craft(
             self.attacks[name],
@@ -205,11 +209,10 @@ class AttackEvaluation(Callback):
             target=None if info.target is None else target[attacked],
             seed=_seed(self.seed, name, int(block.index[0])),
             sample_seeds=sample_seeds(_seed(self.seed, name), block.index[attacked]),
-            judge=None if self.source is not None or module is defense else defense,
+            judge=judge,
             transferred=self.source is not None,
         )
-        threat_model = ThreatModel(info.norm, info.eps)
-        threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
+        info.threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
         x_adv, scores = x.clone(), block.scores.clone()
         x_adv[attacked] = crafted.x_adv.to(x.dtype)
         scores[attacked] = defense(x_adv[attacked])
@@ -227,6 +230,14 @@ class AttackEvaluation(Callback):
             "seconds": attacked * crafted.seconds,
         }
         return columns, x_adv
+
+    def _targets(self, info: AttackInfo, block: _Block) -> Labels:
+        """The class that each image shall become; -1 if untargeted."""
+        if info.target == "random":
+            # Not of the attack's name: one target an image.
+            seeds = sample_seeds(_seed(self.seed), block.index)
+            return random_targets(seeds, block.y, block.scores.shape[1])
+        return torch.full_like(block.y, -1 if info.target is None else info.target)
 
     def _log_examples(self, trainer: Trainer, block: _Block, produced: _Produced) -> None:
         rows = produced.rows[: len(block.y)]

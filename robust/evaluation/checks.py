@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.evaluation.metrics import Rate, success_rate, zero_gradients
-from robust.evaluation.records import AttackInfo, Evaluation
+from robust.evaluation.records import AttackInfo, Evaluation, Target
 from robust.types import Images, Labels
 
 _BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump"}
@@ -126,5 +126,5 @@ def _steps(info: AttackInfo) -> int:
     return int(info.arguments.get("steps", 0))
 
 
-def _goal(info: AttackInfo) -> tuple[str, float, int | None]:
+def _goal(info: AttackInfo) -> tuple[str, float, Target | None]:
     return info.norm, info.eps, info.target

@@ -8,15 +8,19 @@ rows again, a larger ``limit`` adds to them, and rows of different protocols nev
 import csv
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Norm
+
+Target = int | Literal["random"]
+"""A class, or for each image one drawn from those that are not its own."""
 
 
 class Row(NamedTuple):
@@ -63,8 +67,8 @@ class AttackInfo:
         name: Class of the attack.
         arguments: Its plain attributes, defaults included.
         norm: Norm of its threat model.
-        eps: Radius of its threat model.
-        target: Class that samples shall become; None if untargeted.
+        eps: Radius of its threat model; infinite where any adversarial image counts.
+        target: Class that samples shall become, or ``random``; None if untargeted.
         minimal: Whether it looks for the nearest adversarial image, and so may leave ``eps``.
         code_sha256: Its code.
     """
@@ -73,9 +77,14 @@ class AttackInfo:
     arguments: dict[str, Any]
     norm: Norm
     eps: float
-    target: int | None
+    target: Target | None
     minimal: bool
     code_sha256: str = ""
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """Which adversarial images count."""
+        return ThreatModel(self.norm, self.eps)
 
     def distance(self, row: Row) -> float:
         """Distance of the adversarial image in the norm of the threat model."""
@@ -83,7 +92,7 @@ class AttackInfo:
 
     def within(self, row: Row) -> bool:
         """Whether the adversarial image lies within ``eps``."""
-        return self.distance(row) <= ThreatModel(self.norm, self.eps).limit
+        return self.distance(row) <= self.threat_model.limit
 
     def broke(self, row: Row) -> bool:
         """Whether a correctly classified image became another class, the target or not."""
@@ -115,7 +124,14 @@ class Header:
     @property
     def fingerprint(self) -> str:
         """Short hash of the whole header."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:8]
+
+    def plain(self) -> dict[str, Any]:
+        """The header in JSON's types; it has no infinity, so an infinite ``eps`` is null."""
+        content = asdict(self)
+        for info in content["attacks"].values():
+            info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
+        return content
 
 
 class Evaluation:
@@ -197,7 +213,7 @@ class RecordFile:
             writer = csv.writer(file)
             writer.writerow(Row._fields)
             writer.writerows(_in_order(rows))
-        header = json.dumps(asdict(self.header), indent=1)
+        header = json.dumps(self.header.plain(), indent=1, allow_nan=False)
         self.path.with_suffix(".json").write_text(header)
         new.replace(self.path)
         for part in self.path.parent.glob(self._pattern):
@@ -212,13 +228,17 @@ def read_evaluation(path: Path) -> Evaluation:
     """
     try:
         content = json.loads(path.with_suffix(".json").read_text())
-        attacks = {k: AttackInfo(**info) for k, info in content.pop("attacks").items()}
+        attacks = {name: _info(**info) for name, info in content.pop("attacks").items()}
         return Evaluation(Header(attacks=attacks, **content), _read_rows(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"Expected records in {path} and {path.with_suffix('.json').name}, but cannot read "
             f"them ({error}). Evaluate again."
         ) from None
+
+
+def _info(*, eps: float | None, **rest: Any) -> AttackInfo:  # noqa: ANN401
+    return AttackInfo(eps=math.inf if eps is None else eps, **rest)
 
 
 def _mend(part: Path) -> None:

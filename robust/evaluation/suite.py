@@ -1,16 +1,18 @@
-"""Checks of a suite before any work is done: every attack is built and held to its threat model."""
+"""Checks of a suite before any work is done, and the target classes that it draws."""
 
 import math
 from collections.abc import Mapping
 
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 from torchattacks.attack import Attack
 
+from robust.attacks import Draws
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
-from robust.evaluation.records import AttackInfo
+from robust.evaluation.records import AttackInfo, Target
 from robust.threat import ThreatModel
-from robust.types import AttackCallable, Norm
+from robust.types import AttackCallable, Labels, Norm
 
 # torchattacks does not say which norm these bound; the others have a `norm`, or are checked by the
 # distance of what they return.
@@ -24,7 +26,7 @@ def plan(
     attacks: Mapping[str, AttackCallable],
     threat_model: ThreatModel,
     threat_models: Mapping[str, ThreatModel],
-    targets: Mapping[str, int],
+    targets: Mapping[str, Target],
 ) -> dict[str, AttackInfo]:
     """Describe every attack of a suite as it will be run.
 
@@ -33,7 +35,8 @@ def plan(
 
     Raises:
         ConfigError: If an attack cannot be built, has an argument out of range, bounds another norm
-            or eps than its threat model, cannot be targeted, or is named without being there.
+            or eps than its threat model, has an infinite budget, cannot be targeted, or is named
+            without being there.
     """
     for key, names in (("threat_models", threat_models), ("targets", targets)):
         for name in set(names) - set(attacks):
@@ -47,8 +50,21 @@ def plan(
     }
 
 
+def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> Labels:
+    """A class for each image, uniform over those that are not its label.
+
+    Args:
+        seeds: One seed a sample, so that a target belongs to an image and not to its batch.
+        labels: Classes of the images.
+        classes: Number of classes, at least 2.
+    """
+    # In float64 the product stays below its bound.
+    place = (Draws(seeds).uniform().double() * (classes - 1)).long()
+    return place + (place >= labels)
+
+
 def _describe(
-    name: str, attack: AttackCallable, threat_model: ThreatModel, target: int | None
+    name: str, attack: AttackCallable, threat_model: ThreatModel, target: Target | None
 ) -> AttackInfo:
     built = _build(name, attack)
     arguments = {
@@ -104,6 +120,12 @@ def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
         if not value >= 0:
             raise ConfigError(
                 f"Expected `{key}` of attack `{name}` to be non-negative, but got {value}."
+            )
+    for key, value in arguments.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(
+                f"Expected `{key}` of attack `{name}` to be finite, but got {value}. Only attacks "
+                "without an `eps`, which look for the nearest image, can be unbounded."
             )
 
 

@@ -16,7 +16,7 @@ from robust.evaluation.metrics import (
     ties,
     worst_robust_accuracy,
 )
-from robust.evaluation.records import Evaluation
+from robust.evaluation.records import AttackInfo, Evaluation
 
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
@@ -170,9 +170,7 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     first = next(iter(evaluations.values()))
     counts = sorted({len({row.index for row in e.rows}) for e in evaluations.values()})
     budgets = ", ".join(
-        f"{name} {info.norm} {info.eps:.4g}"
-        + ("" if info.target is None else f" to class {info.target}")
-        for name, info in first.header.attacks.items()
+        f"{name} {info.threat_model}{_goal(info)}" for name, info in first.header.attacks.items()
     )
     return [
         f"n = {' to '.join(map(str, counts))} test images, seed {first.header.seed}. Success: "
@@ -180,6 +178,12 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
+
+
+def _goal(info: AttackInfo) -> str:
+    if info.target is None:
+        return ""
+    return " to a random class" if info.target == "random" else f" to class {info.target}"
 
 
 def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:

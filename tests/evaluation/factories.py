@@ -1,6 +1,16 @@
-"""Records made by hand."""
+"""Records made by hand, and by an evaluation of a net of one layer."""
 
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from robust.attacks import PGD
+from robust.defenses import Standard
+from robust.evaluation import AttackEvaluation
 from robust.evaluation.records import AttackInfo, Evaluation, Header, Row
+from robust.threat import ThreatModel
+
+EPS = 0.3
 
 
 def info(name="FGSM", *, eps=0.1, norm="Linf", target=None, minimal=False, **arguments):
@@ -47,3 +57,36 @@ def evaluation(attacks, successes, n=200):
         header(**attacks),
         [r for (v, a), k in successes.items() for r in rows(k, n, view=v, attack=a)],
     )
+
+
+def linear():
+    """A net for the made-up data: the brightest row wins."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with torch.no_grad():
+        net[1].bias.zero_()
+        net[1].weight.copy_(torch.eye(4)[:3].repeat_interleave(4, dim=1))
+    return net
+
+
+def evaluate(data, tmp_path, defense=None, **arguments):
+    defaults = {
+        "suite": "test",
+        "attacks": {"pgd": lambda m: PGD(m, EPS, steps=2)},
+        "threat_model": ThreatModel("Linf", EPS),
+        "records": str(tmp_path / "records"),
+        "block": 7,
+    }
+    callback = AttackEvaluation(**{**defaults, **arguments})
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=[callback],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        inference_mode=False,
+        default_root_dir=tmp_path,
+    )
+    defense = Standard(linear()) if defense is None else defense
+    trainer.test(defense, datamodule=data, verbose=False)
+    return callback.result, trainer

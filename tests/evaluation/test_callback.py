@@ -1,10 +1,8 @@
 """AttackEvaluation inside `trainer.test`: protocol, isolation, resuming, violations."""
 
 import pytest
-import torch
 import torchattacks
 from lightning.pytorch import Trainer
-from torch import nn
 from torchattacks.attack import Attack
 
 from robust.attacks import PGD
@@ -15,47 +13,7 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.metrics import Rate, clean_accuracy
 from robust.evaluation.records import read_evaluation
 from robust.threat import ThreatModel, ThreatModelViolation
-from tests.data_files import write_npz
-
-EPS = 0.3
-
-
-def linear():
-    """A net for the made-up data: the brightest row wins."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    with torch.no_grad():
-        net[1].bias.zero_()
-        net[1].weight.copy_(torch.eye(4)[:3].repeat_interleave(4, dim=1))
-    return net
-
-
-@pytest.fixture
-def data(tmp_path):
-    return ImageDataModule(str(write_npz(tmp_path / "tiny.npz")), eval_batch_size=10)
-
-
-def evaluate(data, tmp_path, defense=None, **arguments):
-    defaults = {
-        "suite": "test",
-        "attacks": {"pgd": lambda m: PGD(m, EPS, steps=2)},
-        "threat_model": ThreatModel("Linf", EPS),
-        "records": str(tmp_path / "records"),
-        "block": 7,
-    }
-    callback = AttackEvaluation(**{**defaults, **arguments})
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        callbacks=[callback],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        inference_mode=False,
-        default_root_dir=tmp_path,
-    )
-    defense = Standard(linear()) if defense is None else defense
-    trainer.test(defense, datamodule=data, verbose=False)
-    return callback.result, trainer
+from tests.evaluation.factories import EPS, evaluate, linear
 
 
 def test_every_sample_has_a_row_for_every_view_and_attack(data, tmp_path):
@@ -285,6 +243,17 @@ def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
         ),
         ({"targets": {"pgdd": 1}}, "keys of `targets` to be attacks of the suite"),
         ({"threat_models": {"x": ThreatModel()}}, "keys of `threat_models`"),
+        (
+            {
+                "attacks": {"a": lambda m: PGD(m, float("inf"))},
+                "threat_model": ThreatModel("Linf", float("inf")),
+            },
+            "`eps` of attack `a` to be finite, but got inf. Only attacks without an `eps`",
+        ),
+        (
+            {"threat_model": ThreatModel("Linf", float("inf"))},
+            "`pgd` to have the eps of its threat model, inf, but got 0.3",
+        ),
         ({"targets": {"pgd": 3}}, "target of attack `pgd` to be one of the 3 classes"),
         ({"limit": 0}, "`limit` to be at least 1"),
         ({"block": 0}, "`block` to be at least 1"),

@@ -48,7 +48,12 @@ def test_suspect_where_no_gradient_beats_gradients():
 
 
 @pytest.mark.parametrize(
-    "other", [info("BIM", steps=20, eps=0.01), info("BIM", steps=20, target=1)]
+    "other",
+    [
+        info("BIM", steps=20, eps=0.01),
+        info("BIM", steps=20, target=1),
+        info("BIM", steps=20, target="random"),
+    ],
 )
 def test_attacks_with_other_goals_are_not_compared(other):
     assert both_views({"fgsm": FGSM, "bim": other}, {"fgsm": 150, "bim": 50}).word == "no alarm"

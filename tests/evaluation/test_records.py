@@ -1,6 +1,8 @@
 """Records on disk: round trips, interruptions, fingerprints."""
 
 import dataclasses
+import json
+import math
 
 import pytest
 
@@ -21,6 +23,24 @@ def test_rows_and_header_come_back_exactly(tmp_path):
     assert back.header == HEADER
     assert back.rows == written
     assert [type(value) for value in back.rows[0]] == [type(value) for value in written[0]]
+
+
+def test_an_unbounded_attack_with_random_targets_comes_back_from_strict_json(tmp_path):
+    unbounded = dataclasses.replace(info("CW", minimal=True, target="random"), eps=math.inf)
+    written = header(cw=unbounded, fgsm=info())
+    file = RecordFile(tmp_path, written)
+    file.merge([row(attack="cw", target=3, adv=3, l2=40.0)])
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = file.path.with_suffix(".json").read_text()
+    content = json.loads(text, parse_constant=refuse)
+    assert content["attacks"]["cw"]["eps"] is None
+    back = read_evaluation(file.path)
+    assert back.header == written
+    assert back.header.fingerprint == written.fingerprint
+    assert unbounded.succeeded(back.rows[0])
 
 
 def test_parts_of_all_processes_are_read_and_merged(tmp_path):
@@ -69,6 +89,8 @@ def test_a_row_written_twice_counts_once(tmp_path):
         {"source_sha256": "other"},
         {"attacks": {"fgsm": info(eps=0.2)}},
         {"attacks": {"fgsm": info(target=1)}},
+        {"attacks": {"fgsm": info(target="random")}},
+        {"attacks": {"fgsm": info(eps=math.inf)}},
         {"attacks": {"fgsm": dataclasses.replace(info(), code_sha256="other")}},
     ],
 )
