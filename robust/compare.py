@@ -1,83 +1,40 @@
 """The second command: `python evaluate.py RUN... --suite FILE` attacks runs and compares them."""
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, cast, get_args
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import Logger
 
-from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.adversarials import draw_grid, members
+from robust.evaluation.curves import draw_accuracy_curves
 from robust.evaluation.figures import draw_figures
+from robust.evaluation.lipschitz import (
+    draw_operator_norms,
+    log_lipschitz,
+    norm_table,
+    operator_norms,
+)
 from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import Grid, comparison, published
 from robust.explain import imported
-from robust.parsing import mendable_trainer, read_suite, read_yaml, restore, run_command
-from robust.tracking import Run, Tracker, log_figures
+from robust.parsing import mendable_trainer, read_suite, read_yaml, run_command
+from robust.subjects import Subject
+from robust.threat import ThreatModel
+from robust.tracking import log_figures
 from robust.types import View
 
 _FIGURE_SAMPLES = 100
-"""Test samples among which the figures find one that is classified correctly."""
-
-
-class Subject(NamedTuple):
-    """A trained run to evaluate."""
-
-    run: Run | None
-    """None for a checkpoint outside a run's folder."""
-    path: Path
-    defense: Defense
-    data: ImageDataModule
-
-    @staticmethod
-    def of(path: Path) -> "Subject":
-        """Read a run folder or a checkpoint.
-
-        Raises:
-            ConfigError: If it is neither.
-        """
-        checkpoint = find_checkpoint(path)
-        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint))
-
-    @property
-    def name(self) -> str:
-        """``name/id`` of the run; the file without one."""
-        return f"{self.run.name}/{self.run.id}" if self.run is not None else str(self.path)
-
-    @property
-    def folder(self) -> Path:
-        """Where records and figures go: the run's folder, or the checkpoint's."""
-        return self.run.folder if self.run is not None else self.path.parent
-
-    def logger(self, suite: str) -> Logger | bool:
-        """A W&B run of this evaluation in the group of the training; none without a run."""
-        if self.run is None:
-            return False
-        run = replace(self.run, group=self.run.group or self.run.name)
-        return Tracker(run, job_type=f"evaluate-{suite}")
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint of a run folder, or the checkpoint itself.
-
-    Raises:
-        ConfigError: If there is none, with the runs that a folder of runs holds.
-    """
-    if not path.is_dir():
-        return path
-    last = path / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        return last
-    found = sorted(str(p.parent.parent) for p in path.glob("**/checkpoints/last.ckpt"))
-    hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
-    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/last.ckpt. {hint}")
+"""Test samples among which the figures find some that are classified correctly."""
 
 
 def evaluate(args: Sequence[str] | None = None) -> int:
@@ -106,24 +63,58 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--transfer-from", type=Path, metavar="RUN", help="craft on this run's net instead"
     )
-    parser.add_argument("--figures", action="store_true", help="draw loss surfaces and scores")
+    parser.add_argument(
+        "--figures", action="store_true", help="draw loss surfaces, scores and accuracy against eps"
+    )
+    parser.add_argument(
+        "--grid",
+        metavar="ATTACK",
+        help="draw what an attack of the suite makes of a few images, in all runs; of some that "
+        "differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the smallest that is enough",
+    )
+    parser.add_argument(
+        "--lipschitz",
+        action="store_true",
+        help="print operator norms of the layers; needs no suite",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write Markdown here")
     options = parser.parse_args(args)
     if options.suite is None and options.table is None:
-        parser.error("expected --suite or --table, but got neither; see configs/suites")
+        needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
+        if needing or not options.lipschitz:
+            parser.error("expected --suite or --table, but got neither; see configs/suites")
     return options
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    subjects = {s.name: s for s in map(Subject.of, options.runs)}
+    grids: list[Grid] = []
+    if options.suite or options.table:
+        grids += _attack(options, subjects)
+    _finish(options, subjects, grids)
+
+
+@rank_zero_only
+def _finish(
+    options: argparse.Namespace, subjects: Mapping[str, Subject], grids: list[Grid]
+) -> None:
+    if options.lipschitz:
+        grids.append(_measure(subjects))
+    _report(grids, options.output)
+
+
+def _attack(options: argparse.Namespace, subjects: Mapping[str, Subject]) -> list[Grid]:
     table = read_table(options.table) if options.table else None
     suite = options.suite or options.table.parent / str(table and table["suite"])
     settings = {"limit": options.limit, "views": options.view}
     settings = {key: value for key, value in settings.items() if value is not None}
-    subjects = {s.name: s for s in map(Subject.of, options.runs)}
     source = Subject.of(options.transfer_from).defense if options.transfer_from else None
     results: dict[str, Evaluation] = {}
     for name, subject in subjects.items():
         evaluation = read_suite(suite, records=str(subject.folder / "records"), **settings)
+        if options.grid:  # checked before hours of attacks
+            members(evaluation, options.grid)
+            _check_one_data_set(subjects)
         if source is not None:
             source.check_fit(subject.data.shape, subject.data.num_classes, subject.data.name)
             evaluation.source = source
@@ -132,13 +123,14 @@ def _evaluate(options: argparse.Namespace) -> None:
         results[name] = evaluation.result
         if options.figures and trainer.is_global_zero:
             _draw(subject, evaluation, trainer.loggers)
+    if trainer.is_global_zero:
+        _draw_compared(options, evaluation, subjects, results)
     grids = [comparison(results)]
     if table is not None:
         defenses = {name: subject.defense for name, subject in subjects.items()}
         columns = match_columns(table, defenses)
         grids.append(published(table, {column: results[name] for column, name in columns.items()}))
-    if trainer.is_global_zero:
-        _report(grids, options.output)
+    return grids
 
 
 def _test(subject: Subject, evaluation: AttackEvaluation, devices: int) -> Trainer:
@@ -146,7 +138,7 @@ def _test(subject: Subject, evaluation: AttackEvaluation, devices: int) -> Train
         trainer = Trainer(
             accelerator="auto",
             devices=devices,
-            logger=subject.logger(evaluation.suite),
+            logger=subject.loggers(evaluation.suite),
             callbacks=[evaluation, RichProgressBar()],
             default_root_dir=subject.folder,
             enable_checkpointing=False,
@@ -159,16 +151,75 @@ def _test(subject: Subject, evaluation: AttackEvaluation, devices: int) -> Train
 
 
 def _draw(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[Logger]) -> None:
-    info = next(iter(evaluation.infos.values()))
-    targets = [i.target for i in evaluation.infos.values() if i.target is not None]
+    infos = evaluation.infos.values()
+    radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
+    targets = [i.target for i in infos if isinstance(i.target, int)]
     batch = subject.data.test_samples(0, min(_FIGURE_SAMPLES, subject.data.test_size))
     figures = draw_figures(
         subject.defense.cpu(),
         batch,
         subject.folder / "figures",
         target=targets[0] if targets else 0,
-        eps=info.eps,
+        eps=radii[0] if radii else ThreatModel().eps,
     )
+    assert evaluation.result is not None
+    curves = subject.folder / "figures" / f"accuracy_{evaluation.suite}.png"
+    if draw_accuracy_curves({subject.name: evaluation.result}, curves):
+        figures["figures/accuracy"] = curves
+    _show(figures, loggers)
+
+
+def _draw_compared(
+    options: argparse.Namespace,
+    evaluation: AttackEvaluation,
+    subjects: Mapping[str, Subject],
+    results: Mapping[str, Evaluation],
+) -> None:
+    """Figures of several runs: they lie with the first, and in a W&B run of their own."""
+    first, suite = next(iter(subjects.values())), evaluation.suite
+    folder = first.folder / "figures"
+    figures: dict[str, Path] = {}
+    curves = folder / f"accuracy_{suite}_compared.png"
+    if options.figures and len(results) > 1 and draw_accuracy_curves(results, curves):
+        figures["figures/accuracy_compared"] = curves
+    if options.grid:
+        figures[f"figures/{options.grid}"] = draw_grid(
+            evaluation,
+            {name: subject.defense for name, subject in subjects.items()},
+            first.data.test_samples(0, min(_FIGURE_SAMPLES, first.data.test_size)),
+            options.grid,
+            folder / f"adversarials_{suite}_{options.grid}.png",
+        )
+    if figures:
+        _show(figures, first.loggers(f"{suite}-compared"))
+
+
+def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
+    names = {name: subject.data.name for name, subject in subjects.items()}
+    if len(set(names.values())) > 1:
+        raise ConfigError(
+            "Expected runs on one data set for --grid, but got "
+            f"{', '.join(f'{name} on {data}' for name, data in names.items())}. Leave some out."
+        )
+
+
+def _measure(subjects: Mapping[str, Subject]) -> Grid:
+    """Operator norms of every run, drawn and logged; the figure of all lies with the first."""
+    runs = {}
+    for name, subject in subjects.items():
+        norms = operator_norms(subject.defense.cpu(), subject.data.shape)
+        runs[name] = [n._replace(layer=n.layer.removeprefix("network.")) for n in norms]
+        path = subject.folder / "figures" / "operator_norms.png"
+        draw_operator_norms({name: runs[name]}, path)
+        log_lipschitz(subject.loggers("lipschitz"), runs[name], path)
+        print(f"Figure: {path}")
+    if len(runs) > 1:
+        folder = next(iter(subjects.values())).folder / "figures"
+        print(f"Figure: {draw_operator_norms(runs, folder / 'operator_norms_compared.png')}")
+    return norm_table(runs)
+
+
+def _show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
     log_figures(loggers, figures)
     for path in figures.values():
         print(f"Figure: {path}")

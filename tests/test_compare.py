@@ -1,17 +1,21 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import robust.evaluation.callback
 from robust.attacks import craft
-from robust.compare import evaluate, find_checkpoint, match_columns, read_table
+from robust.compare import evaluate, match_columns, read_table
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.metrics import success_rate, worst_robust_accuracy
 from robust.evaluation.records import read_evaluation
+from robust.parsing import restore
+from robust.subjects import Subject, find_checkpoint
 from tests.tiny import ROOT, TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -167,6 +171,102 @@ def test_figures(runs, suite, capsys):
     shown = re.findall(r"Figure: (\S+\.png)", capsys.readouterr().out.replace("\n", ""))
     assert shown
     assert list((runs["squeezed"] / "figures").glob("*.png"))
+
+
+def shown(capsys):
+    """Names of the files that were said to be drawn, which are there."""
+    printed = capsys.readouterr().out.replace("\n", " ")
+    paths = [Path(path) for path in re.findall(r"Figure: (\S+\.png)", printed)]
+    assert all(path.is_file() for path in paths)
+    return [str(path.relative_to(path.parents[3])) for path in paths]
+
+
+@pytest.fixture
+def eps_suite(tmp_path):
+    path = tmp_path / "eps.yaml"
+    path.write_text(
+        "suite: eps\n"
+        "threat_model: {norm: Linf, eps: 0.3}\n"
+        "threat_models: {pgd_0.1: {norm: Linf, eps: 0.1}}\n"
+        "attacks:\n"
+        "  pgd_0.1: {class_path: robust.attacks.PGD, init_args: {eps: 0.1, steps: 2}}\n"
+        "  pgd_0.3: {class_path: robust.attacks.PGD, init_args: {eps: 0.3, steps: 2}}\n"
+        "limit: 8\n"
+    )
+    return path
+
+
+def test_accuracy_against_eps_and_grids_of_images(runs, eps_suite, capsys):
+    run(*runs.values(), "--suite", eps_suite, "--figures", "--grid", "pgd")
+    drawn = shown(capsys)
+    for name in runs:
+        assert f"{name}/a/figures/accuracy_eps.png" in drawn
+    first = next(iter(runs))
+    assert drawn[-2:] == [
+        f"{first}/a/figures/accuracy_eps_compared.png",
+        f"{first}/a/figures/adversarials_eps_pgd.png",
+    ]
+
+
+def test_a_suite_of_one_eps_has_no_curve(runs, suite, capsys):
+    run(runs["standard"], "--suite", suite, "--limit", 8, "--figures")
+    assert shown(capsys) == [
+        "standard/a/figures/loss_surfaces.png",
+        "standard/a/figures/scores.png",
+    ]
+
+
+def test_the_grid_is_of_an_attack_of_the_suite(runs, eps_suite, crafted, capsys):
+    args = [str(runs["standard"]), f"--suite={eps_suite}", "--grid=fgsm"]
+    assert evaluate(args) == 2
+    assert "an attack of suite eps, but got 'fgsm'" in capsys.readouterr().err
+    assert not crafted
+
+
+def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypatch, capsys):
+    of = Subject.of
+
+    def renamed(path):
+        subject = of(path)
+        subject.data.name = f"data of {subject.name}"
+        return subject
+
+    monkeypatch.setattr(Subject, "of", staticmethod(renamed))
+    assert evaluate([*map(str, runs.values()), f"--suite={eps_suite}", "--grid=pgd"]) == 2
+    assert "runs on one data set for --grid, but got" in capsys.readouterr().err
+    assert not crafted
+
+
+def test_operator_norms_need_no_suite(runs, crafted, tmp_path, capsys):
+    output = tmp_path / "norms.md"
+    run(*runs.values(), "--lipschitz", "--output", output)
+    first = next(iter(runs))
+    assert shown(capsys) == [
+        *(f"{name}/a/figures/operator_norms.png" for name in runs),
+        f"{first}/a/figures/operator_norms_compared.png",
+    ]
+    assert not crafted
+    norms = []
+    for folder in runs.values():
+        weight = restore(find_checkpoint(folder)).defense.network.layers[1].weight
+        norms.append(f"{torch.linalg.svdvals(weight.detach())[0]:.4g}")
+    lines = [line.strip("| ").split(" | ") for line in output.read_text().splitlines()]
+    assert ["layers.1", "linear", "", *norms] in lines
+    assert ["product", "", "", *norms] in lines
+
+
+def test_operator_norms_beside_a_suite(runs, suite, tmp_path, capsys):
+    output = tmp_path / "both.md"
+    run(runs["standard"], "--suite", suite, "--limit", 8, "--lipschitz", "--output", output)
+    text = output.read_text()
+    assert text.index("Attack success in %") < text.index("Operator norms of the layers")
+
+
+@pytest.mark.parametrize("flags", [[], ["--figures", "--lipschitz"], ["--grid=pgd", "--lipschitz"]])
+def test_what_attacks_needs_a_suite(flags, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        evaluate(["runs/a", *flags])
+    assert "expected --suite or --table" in capsys.readouterr().err
 
 
 def write_table(path, suite):

@@ -30,6 +30,7 @@ from robust.tracking import (
     Tracker,
     log_adversarial_table,
     log_figures,
+    log_table,
     loggers,
 )
 
@@ -320,7 +321,7 @@ def test_malformed_key_goes_on_offline(monkeypatch, capfd):
 def test_server_out_of_reach_goes_on_offline(monkeypatch, capfd):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(robust.tracking, "_INIT_TIMEOUT", 1.0)
+    monkeypatch.setattr(robust.tracking.tracker, "_INIT_TIMEOUT", 1.0)
     run = run_of()
     trainer = fit(run)
     assert trainer.global_step == 2
@@ -410,11 +411,22 @@ def test_figures_are_shown_in_wandb(tmp_path):
     assert picture.name.startswith("pgd")
 
 
+def test_tables_are_shown_in_wandb():
+    run = run_of()
+    log_table(loggers(run), "norms", ["layer", "norm"], [("a", 2.0), ("b", 0.5)])
+    wandb.finish()
+    (file,) = run.folder.glob("wandb/offline-run-*/files/media/table/norms_*.json")
+    table = json.loads(file.read_text())
+    assert table["columns"] == ["layer", "norm"]
+    assert table["data"] == [["a", 2.0], ["b", 0.5]]
+
+
 def test_other_loggers_are_left_alone(tmp_path):
     csv = CSVLogger(tmp_path, name="a", version="b")
     x, y = torch.zeros(1, 1, 2, 2), torch.tensor([0])
     log_adversarial_table([csv], "deployed", "pgd", x, x, y, y, y)
     log_figures([csv], {"a": "missing.png"})
+    log_table([csv], "norms", ["layer"], [["a"]])
     assert not (tmp_path / "a").exists()
 
 

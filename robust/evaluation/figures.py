@@ -6,11 +6,9 @@ defense, each with the adaptive view beside the deployed one.
 
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -19,94 +17,19 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.plots import COLORS, draw_image, save_figure
+from robust.evaluation.surfaces import Image, Label, Surface, loss_surface
 from robust.types import Batch, Images, Scores
 
-_Image = Float[Tensor, "1 c h w"]
-_Label = Int64[Tensor, "1"]
-
-_CHUNK = 256
 _DPI = 100
-# Okabe and Ito's blue, orange and vermilion, told apart by every common kind of colour vision.
-_COLORS = ("#0072B2", "#E69F00")
-_DOT = "#D55E00"
 _SURFACES_NOTE = (
     "Dot: the image itself. Each panel has its own range of losses. Pixels are clipped to [0, 1].\n"
     "Where the gradient is exactly zero, both directions are random."
 )
 
 
-class Surface(NamedTuple):
-    """Cross-entropy on the plane ``x + a * g + b * r`` through an image."""
-
-    a: Float[Tensor, " p"]
-    """Steps along g, the sign of the gradient, in pixel units."""
-    b: Float[Tensor, " p"]
-    """Steps along r, a random sign direction, in pixel units."""
-    loss: Float[Tensor, "p p"]
-    """``loss[i, j]`` belongs to ``a[i]`` and ``b[j]``."""
-    zero_gradient: bool
-    """Whether the gradient at the image is exactly zero, so that g is random as well."""
-
-
-def loss_surface(
-    view: nn.Module,
-    x: _Image,
-    y: _Label,
-    target: int | None,
-    eps: float,
-    points: int = 41,
-    seed: int = 0,
-) -> Surface:
-    """Loss of a view around one image, along its own gradient and across it.
-
-    The first axis is the step of FGSM; an untargeted attack climbs along it, a targeted one
-    descends. The second is a random sign for every value, nearly orthogonal to the first in
-    thousands of dimensions. Pixels are clipped to [0, 1], as an attack clips them; within the plane
-    the axes are within ``eps`` of the image in Linf, the corners within twice that. The view is
-    left as it was (see `robust.attacks.isolated`).
-
-    Args:
-        view: Module from pixels to class scores.
-        x: The image, in [0, 1].
-        y: Its label, the class of the untargeted loss.
-        target: Class of the targeted loss; None for the untargeted one.
-        eps: Half the side of the plane, positive, in pixel units.
-        points: Steps along each axis; the image itself is among them if it is odd.
-        seed: Of the random direction, and of the view's draws if it is randomized.
-
-    Raises:
-        ConfigError: If ``eps`` or ``points`` is out of range, or the loss or its gradient is NaN or
-            infinite.
-    """
-    if not eps > 0:
-        raise ConfigError(f"Expected `eps` to be positive, but got {eps}. Give it in pixel units.")
-    if points < 2:
-        raise ConfigError(
-            f"Expected `points` to be at least 2, but got {points}. "
-            "With an odd number the image is one of them."
-        )
-    with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
-        x = x.detach().clone()
-        goal = y.detach().clone() if target is None else torch.full_like(y, target)
-        gradient = _loss_gradient(view, x, goal)
-        r, instead = _random_signs(x), _random_signs(x)
-        zero_gradient = not gradient.any()
-        g = instead if zero_gradient else gradient.sign()
-        steps = torch.linspace(-eps, eps, points, dtype=x.dtype, device=x.device)
-        plane = x + steps.view(-1, 1, 1, 1, 1) * g + steps.view(1, -1, 1, 1, 1) * r
-        scores = _scores(view, plane.flatten(0, 1).clamp(0, 1))
-        loss = F.cross_entropy(scores, goal.expand(len(scores)), reduction="none")
-    if not (gradient.isfinite().all() and loss.isfinite().all()):
-        raise ConfigError(
-            "Expected a finite loss around the image, but got NaN or infinity from "
-            f"{type(view).__name__}. Train again with a lower learning rate."
-        )
-    steps = steps.cpu()
-    return Surface(steps, steps, loss.view(points, points).cpu(), zero_gradient)
-
-
 def draw_loss_surfaces(
-    defense: Defense, x: _Image, y: _Label, target: int, eps: float, path: Path
+    defense: Defense, x: Image, y: Label, target: int, eps: float, path: Path
 ) -> Path:
     """Draw the loss surfaces of an image: deployed above adaptive, untargeted beside targeted.
 
@@ -134,10 +57,10 @@ def draw_loss_surfaces(
         axes = figure.add_subplot(2, 2, place, projection="3d")
         _draw_surface(axes, loss_surface(view, x, y, goal, eps), f"{name}, {attack}")
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.09, top=0.88, wspace=0.02, hspace=0.24)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def draw_scores(defense: Defense, x: _Image, y: _Label, path: Path) -> Path:
+def draw_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
     """Draw an image beside the softmax of its scores, deployed and through the adaptive view.
 
     Args:
@@ -155,9 +78,9 @@ def draw_scores(defense: Defense, x: _Image, y: _Label, path: Path) -> Path:
     figure = Figure(figsize=(12, 5), dpi=_DPI, layout="constrained")
     figure.suptitle(f"{_title(defense)}: scores of an image of class {int(y)}\n", fontsize=17)
     image, bars = figure.subplots(1, 2, width_ratios=(1, 3))
-    _draw_image(image, x[0])
+    draw_image(image, x[0])
     _draw_bars(bars, softmax, int(y))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_figures(
@@ -218,25 +141,9 @@ def _title(defense: Defense) -> str:
     return type(defense).__name__ + (f"({', '.join(arguments)})" if arguments else "")
 
 
-def _loss_gradient(view: nn.Module, x: _Image, goal: _Label) -> _Image:
-    x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), goal), x)
-    return gradient
-
-
-def _random_signs(x: _Image) -> _Image:
-    # Drawn on the CPU: the same direction on every device.
-    return (2 * torch.randint(2, x.shape) - 1).to(x)
-
-
-@torch.no_grad()
-def _scores(view: nn.Module, x: Images) -> Scores:
-    return torch.cat([view(chunk) for chunk in torch.split(x, _CHUNK)])
-
-
 def _isolated_scores(view: nn.Module, x: Images) -> Scores:
     with isolated(view, x.device, seed=0), torch.autocast(x.device.type, enabled=False):
-        return _scores(view, x.detach().clone()).cpu()
+        return view(x.detach().clone()).detach().cpu()  # type: ignore[no-any-return]
 
 
 def _draw_surface(axes: Any, surface: Surface, title: str) -> None:  # noqa: ANN401
@@ -254,7 +161,7 @@ def _draw_surface(axes: Any, surface: Surface, title: str) -> None:  # noqa: ANN
         ccount=len(surface.b),
     )
     middle = len(surface.a) // 2
-    axes.scatter([0], [0], [surface.loss[middle, middle].item()], color=_DOT, s=50)
+    axes.scatter([0], [0], [surface.loss[middle, middle].item()], color=COLORS[3], s=50)
     axes.set_zlim(low, high)
     axes.set_title(f"{title}\n{_summary(surface)}", fontsize=14)
     _label_axes(axes, surface)
@@ -294,19 +201,12 @@ def _loss_limits(loss: Tensor) -> tuple[float, float]:
     return low - 0.05 * size, high + 0.05 * size
 
 
-def _draw_image(axes: Axes, image: Float[Tensor, "c h w"]) -> None:
-    image = image.detach().cpu()
-    pixels = image.permute(1, 2, 0) if len(image) == 3 else image.mean(dim=0)
-    axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-
-
 def _draw_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
     classes = torch.arange(len(next(iter(softmax.values()))))
     axes.axvspan(label - 0.5, label + 0.5, color="0.9", label=f"true class, {label}")
     # The two numbers stand back to back, so that they fit over one class.
     sides: tuple[tuple[float, Literal["left", "right"]], ...] = ((-0.2, "right"), (0.2, "left"))
-    for (name, p), color, (shift, side) in zip(softmax.items(), _COLORS, sides, strict=True):
+    for (name, p), color, (shift, side) in zip(softmax.items(), COLORS[:2], sides, strict=True):
         axes.bar((classes + shift).numpy(), p.numpy(), 0.4, label=name, color=color)
         top = int(p.argmax())
         place = (top + 0.1 * shift, p[top].item())
@@ -320,15 +220,3 @@ def _draw_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
     axes.tick_params(labelsize=12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=12)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise ConfigError(
-            f"Expected to write {path}, but got: {error.strerror or error}. "
-            "Choose a writable folder."
-        ) from None
-    return path

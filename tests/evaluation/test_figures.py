@@ -10,8 +10,9 @@ from torch import nn
 
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation import figures
-from robust.evaluation.figures import draw_figures, draw_loss_surfaces, draw_scores, loss_surface
+from robust.evaluation import figures, surfaces
+from robust.evaluation.figures import draw_figures, draw_loss_surfaces, draw_scores
+from robust.evaluation.surfaces import Surface, loss_surface
 from robust.types import Batch
 
 EPS = 0.1
@@ -78,7 +79,7 @@ def test_points_are_those_of_direct_evaluation_with_clipped_pixels(target):
 
 def test_chunks_of_the_plane_are_put_together_in_order(monkeypatch):
     whole = loss_surface(linear(), X, Y, None, EPS, points=9)
-    monkeypatch.setattr(figures, "_CHUNK", 7)
+    monkeypatch.setattr(surfaces, "_CHUNK", 7)
     torch.testing.assert_close(loss_surface(linear(), X, Y, None, EPS, points=9).loss, whole.loss)
 
 
@@ -174,7 +175,9 @@ def test_files_are_pictures_1200_pixels_wide(classes, channels, tmp_path):
 def drawn(monkeypatch):
     """The figures that are drawn, instead of files."""
     figures_drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: figures_drawn.append(figure) or path)
+    monkeypatch.setattr(
+        figures, "save_figure", lambda figure, path: figures_drawn.append(figure) or path
+    )
     return figures_drawn
 
 
@@ -204,9 +207,7 @@ def test_surfaces_say_what_they_show(drawn, tmp_path):
 def test_only_rounding_is_drawn_flat(difference, summary, limits, drawn, monkeypatch, tmp_path):
     steps = torch.tensor([-EPS, EPS])
     loss = 1 + difference * torch.eye(2)
-    monkeypatch.setattr(
-        figures, "loss_surface", lambda *_: figures.Surface(steps, steps, loss, False)
-    )
+    monkeypatch.setattr(figures, "loss_surface", lambda *_: Surface(steps, steps, loss, False))
     draw_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
     assert f"deployed view, untargeted\n{summary}" in texts(drawn[0])
     margin = (limits[1] - limits[0]) / 20

@@ -1,44 +1,26 @@
-"""Where a run lives on disk and in Weights & Biases: ``runs/<name>/<id>`` holds everything of it.
-
-A run needs no account: without a key, or with the server out of reach, W&B records it in its folder
-and ``wandb sync`` uploads it later.
-"""
+"""The folder of a run, and the config that it keeps."""
 
 import itertools
 import os
 import secrets
-import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import wandb
 import yaml
-from jaxtyping import Float
 from jsonargparse import Namespace
-from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from torch import Tensor
-from wandb.sdk.lib import RunDisabled
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from robust.checkpoints import DESCRIPTION
 from robust.errors import ConfigError
-from robust.types import Images, Labels
 
 _RUN_ID = "ROBUST_RUN_ID"
-# Seconds; W&B's own 90 look like a hang to someone behind a firewall.
-_INIT_TIMEOUT = 20.0
-# Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
-_FLUSH_INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
@@ -140,164 +122,6 @@ class Run:
             ) from None
 
 
-def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
-    """``metrics.csv`` and W&B, both inside the folder of ``run``, which this prepares.
-
-    The order matters: Lightning derives the folder of checkpoints from the first.
-
-    Raises:
-        ConfigError: If the folder cannot be written.
-    """
-    run.prepare()
-    # CSVLogger warns of deleting what the folder holds; it deletes metrics.csv, set aside above.
-    warnings.filterwarnings("ignore", "Experiment logs directory")
-    root = run.folder.parent.parent
-    return [CSVLogger(root, name=run.name, version=run.id), Tracker(run, job_type)]
-
-
-@rank_zero_only
-def log_adversarial_table(
-    loggers: Iterable[Logger],
-    view: str,
-    attack: str,
-    x: Images,
-    x_adv: Images,
-    y: Labels,
-    clean_pred: Labels,
-    adv_pred: Labels,
-    *,
-    limit: int = 16,
-) -> None:
-    """Show some images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
-
-    The third picture is the difference on grey, amplified until its largest change is black or
-    white; the column ``amplified`` says how much.
-
-    Args:
-        loggers: Those that are not W&B's are left alone.
-        view: What the attacker differentiated.
-        attack: Its name in the suite.
-        x: Clean images.
-        x_adv: What the attack made of them.
-        y: True labels.
-        clean_pred: Predictions on ``x``.
-        adv_pred: Predictions on ``x_adv``.
-        limit: The first so many are shown.
-    """
-    targets = [logger for logger in loggers if isinstance(logger, WandbLogger)]
-    if not targets:
-        return
-    columns = ["label", "clean prediction", "adversarial prediction"]
-    columns += ["clean", "adversarial", "difference", "amplified"]
-    rows = []
-    for i in range(min(limit, len(x))):
-        delta = x_adv[i] - x[i]
-        largest = delta.abs().max().item()
-        gain = 0.5 / largest if largest > 0 else 1.0
-        pictures = [_picture(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
-        numbers = [int(labels[i]) for labels in (y, clean_pred, adv_pred)]
-        rows.append([*numbers, *pictures, round(gain, 1)])
-    for logger in targets:
-        logger.log_table(f"test/{view}/{attack}/examples", columns, rows)
-
-
-@rank_zero_only
-def log_figures(loggers: Iterable[Logger], figures: Mapping[str, str | Path]) -> None:
-    """Show PNG files in W&B.
-
-    Args:
-        loggers: Those that are not W&B's are left alone.
-        figures: The file to show under each key.
-    """
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            for key, path in figures.items():
-                logger.log_image(key, [str(path)])
-
-
-class Tracker(WandbLogger):
-    """W&B's logger, which needs no account, asks nothing and never stops a training.
-
-    ``WANDB_MODE`` wins. Otherwise it records online where W&B has a key, and offline where it has
-    none or the server does not answer or accept it; then one line says how to upload the run later.
-
-    Args:
-        run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
-        job_type: Tells trainings from evaluations in W&B.
-    """
-
-    def __init__(self, run: Run, job_type: str | None = None) -> None:
-        super().__init__(
-            name=run.name,
-            save_dir=run.folder,
-            # An evaluation is a run of its own beside the training, which keeps its numbers.
-            version=run.id if job_type is None else f"{run.id}-{job_type}",
-            project=run.project,
-            group=run.group,
-            tags=run.tags,
-            job_type=job_type,
-        )
-        # WandbLogger always passes it, and W&B warns that it has no effect any more.
-        del self._wandb_init["anonymous"]
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> wandb.Run | RunDisabled:
-        """W&B's run, begun on first use and by the first process only.
-
-        Raises:
-            ConfigError: If W&B takes this run in no mode, such as for a tag that it forbids.
-        """
-        if self._experiment is not None:
-            return self._experiment
-        # Otherwise WandbLogger goes on in the run of an earlier training in this process.
-        wandb.finish()
-        # W&B keeps the pictures of tables here, by default in the home directory: outside the run,
-        # and where that cannot be written, the end of the training.
-        os.environ["WANDB_DATA_DIR"] = str(Path(self._wandb_init["dir"], "wandb").absolute())
-        mode = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
-        trouble = self._connect() if mode == "online" else f"its mode is {mode}"
-        if trouble is not None:
-            self._begin_locally("offline" if mode == "online" else mode, trouble)
-        return cast(wandb.Run | RunDisabled, self._experiment)
-
-    def _connect(self) -> str | None:
-        """Begin online, or say why that cannot be."""
-        try:
-            if not wandb.login(prompt=False, verify=False):
-                return "it has no key, which `wandb login` would set"
-            self._begin("online", silent=False)
-        except wandb.Error as error:
-            wandb.teardown()
-            return f"no answer, or not with this key: {_first_line(error)}"
-        return None
-
-    def _begin_locally(self, mode: str, trouble: str) -> None:
-        try:
-            run = self._begin(mode, silent=True)
-        except (wandb.Error, ValueError) as error:
-            raise ConfigError(
-                f"Expected a run that W&B accepts, but got: {_first_line(error)} "
-                "Mend --run or WANDB_MODE."
-            ) from None
-        if mode == "offline":
-            folder = Path(run.dir).parent
-            print(
-                f"W&B records this run offline ({trouble}). Upload it with: wandb sync {folder}",
-                file=sys.stderr,
-            )
-
-    def _begin(self, mode: str, *, silent: bool) -> wandb.Run | RunDisabled:
-        self._wandb_init["mode"] = mode
-        self._wandb_init["settings"] = wandb.Settings(
-            init_timeout=_INIT_TIMEOUT,
-            x_transaction_log_flush_interval=_FLUSH_INTERVAL,
-            silent=silent,
-            quiet=True,
-        )
-        return cast(wandb.Run | RunDisabled, super().experiment)
-
-
 class SaveRunConfig(SaveConfigCallback):
     """Keeps the whole config with a run: as a file, in W&B, and in its checkpoints.
 
@@ -372,16 +196,3 @@ def _set_aside(path: Path) -> None:
     if path.exists():
         numbered = (path.with_suffix(f".{n}{path.suffix}") for n in itertools.count(1))
         path.rename(next(other for other in numbered if not other.exists()))
-
-
-def _picture(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
-    """Grey or RGB; other numbers of channels as their mean."""
-    if len(pixels) not in (1, 3):
-        pixels = pixels.mean(0, keepdim=True)
-    # As bytes, because W&B stretches the contrast of tensors.
-    values = (pixels.detach().clamp(0, 1) * 255).round().byte()
-    return wandb.Image(values.permute(1, 2, 0).cpu().numpy())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

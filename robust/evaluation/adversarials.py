@@ -1,0 +1,298 @@
+"""Pictures of adversarial images, run beside run: what an attack needs, and what it finds.
+
+Saito and Roy 2018, https://arxiv.org/abs/1805.07816 (Fig. 1 to 3), and Zantedeschi et al. 2017,
+https://arxiv.org/abs/1707.06728 (Fig. 1), show defenses so.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from robust.attacks import craft, sample_seeds
+from robust.defenses.base import Defense
+from robust.errors import ConfigError
+from robust.evaluation.callback import AttackEvaluation
+from robust.evaluation.curves import families
+from robust.evaluation.plots import draw_image, save_figure
+from robust.evaluation.records import Target
+from robust.evaluation.suite import random_targets
+from robust.types import AttackCallable, Batch, Images, Labels
+
+
+class Adversarials(NamedTuple):
+    """What an attack made of some images, and what a defense says of them."""
+
+    label: str
+    """Such as the run, the view and the eps; drawn on a new line after each comma and slash."""
+    x_adv: Images
+    predictions: Labels
+
+
+class Smallest(NamedTuple):
+    """Outcome of a search for the smallest eps."""
+
+    eps: float | None
+    """None if the attack reached the share at none."""
+    x_adv: Images
+    """At that eps; at the largest, if there is none."""
+
+
+def smallest_eps(
+    defense: nn.Module,
+    view: nn.Module,
+    attacks: Mapping[float, AttackCallable],
+    x: Images,
+    y: Labels,
+    *,
+    target: Labels | None = None,
+    share: float = 1.0,
+    **crafting: Any,  # noqa: ANN401
+) -> Smallest:
+    """The smallest eps at which a budget attack succeeds on a share of the images.
+
+    Each eps is tried in ascending order, since success need not grow with eps.
+
+    Args:
+        defense: Whose predictions count.
+        view: What the attack differentiates.
+        attacks: The attack at each eps, in pixel units.
+        x: Images in [0, 1].
+        y: Their labels.
+        target: Class that each image shall become; None for another class than its own.
+        share: Of the images, above 0 and at most 1.
+        crafting: What else `robust.attacks.craft` takes.
+
+    Raises:
+        ConfigError: If there is no attack or no image, or ``share`` is out of range.
+    """
+    if not attacks or not len(x) or not 0 < share <= 1:
+        raise ConfigError(
+            "Expected at least one eps, one image and a `share` above 0 and at most 1, but got "
+            f"{len(attacks)}, {len(x)} and {share}."
+        )
+    x_adv = x
+    for eps in sorted(attacks):
+        x_adv = craft(attacks[eps], view, x, y, target=target, **crafting).x_adv
+        predictions = predict(defense, x_adv)
+        reached = predictions != y if target is None else predictions == target
+        if reached.double().mean() >= share:
+            return Smallest(eps, x_adv)
+    return Smallest(None, x_adv)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: Images) -> Labels:
+    """Classes that ``model`` predicts, in the mode that it is in."""
+    return model(x).argmax(dim=1)  # type: ignore[no-any-return]
+
+
+def members(evaluation: AttackEvaluation, attack: str) -> list[str]:
+    """The attack of that name, or those of the family of that name by eps.
+
+    Raises:
+        ConfigError: If the suite has neither.
+    """
+    if attack in evaluation.infos:
+        return [attack]
+    named = families(evaluation.infos)
+    if attack not in named:
+        names = dict.fromkeys([*named, *evaluation.infos])
+        raise ConfigError(
+            f"Expected an attack of suite {evaluation.suite}, but got {attack!r}. Choose one of "
+            f"{', '.join(names)}."
+        )
+    return named[attack]
+
+
+def draw_grid(
+    evaluation: AttackEvaluation,
+    defenses: Mapping[str, Defense],
+    batch: Batch,
+    attack: str,
+    path: Path,
+    *,
+    count: int = 5,
+) -> Path:
+    """Craft one attack of a suite on the same images for every defense and view, and draw them.
+
+    The images are the first that all defenses classify correctly (and that are of another class
+    than the target). They are crafted anew, so a randomized attack may find others than those on
+    record. ``attack`` may also name a family of attacks that differ in ``eps`` (see
+    `curves.families`): then each row shows the smallest eps that breaks all of its images.
+
+    Args:
+        evaluation: The suite.
+        defenses: By the names of their runs.
+        batch: Images to choose from.
+        attack: A name of the suite, or of a family in it.
+        path: PNG file to write; its folder is made if absent.
+        count: How many images to show at most.
+
+    Raises:
+        ConfigError: If the suite has no such attack, the defenses have no correct image in common,
+            or ``path`` cannot be written.
+    """
+    names = members(evaluation, attack)
+    info = evaluation.infos[names[0]]
+    models = {run: defense.cpu() for run, defense in defenses.items()}
+    chosen = _choose(list(models.values()), batch, info.target, evaluation.seed, count)
+    attacks = {evaluation.infos[name].eps: evaluation.attacks[name] for name in names}
+    rows = []
+    for seen in _views(evaluation, models):
+        found = smallest_eps(
+            seen.defense,
+            seen.view,
+            attacks,
+            chosen.x,
+            chosen.y,
+            target=chosen.target,
+            sample_seeds=chosen.seeds,
+            judge=seen.judge,
+            transferred=evaluation.source is not None,
+        )
+        label = seen.label
+        if len(names) > 1:
+            label += f", eps = {found.eps:.3g}" if found.eps else f", none up to {max(attacks):.3g}"
+        rows.append(Adversarials(label, found.x_adv, predict(seen.defense, found.x_adv)))
+    budget = f"smallest {info.norm} eps for all" if len(names) > 1 else str(info.threat_model)
+    title = f"{attack}, {budget}"
+    return draw_adversarials(chosen.x, chosen.y, rows, path, title=title, target=chosen.target)
+
+
+def draw_adversarials(
+    x: Images,
+    y: Labels,
+    rows: Sequence[Adversarials],
+    path: Path,
+    *,
+    title: str = "",
+    target: Labels | None = None,
+) -> Path:
+    """Draw clean images above, for each row, the adversarial ones and what changed.
+
+    Above each image stands what the row's defense predicts. Changes have one symmetric colour scale
+    a row; of several channels, the one that changes most is shown.
+
+    Args:
+        x: Clean images in [0, 1].
+        y: Their labels.
+        rows: One for each defense, or view of it.
+        path: PNG file to write; its folder is made if absent.
+        title: Above all.
+        target: Classes that the images should become, if any.
+
+    Raises:
+        ConfigError: If ``path`` cannot be written.
+    """
+    count = len(x)
+    widest = max((len(line) for row in rows for line in _lines(row.label)), default=0)
+    size = (1.3 + 0.08 * widest + 1.45 * count, 1.0 + 1.7 * (1 + 2 * len(rows)))
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=13)
+    grid = figure.subplots(1 + 2 * len(rows), count, squeeze=False)
+    goals = [""] * count if target is None else [f", target {t}" for t in target.tolist()]
+    for axes, image, label, goal in zip(grid[0], x, y.tolist(), goals, strict=True):
+        draw_image(axes, image)
+        axes.set_title(f"class {label}{goal}", fontsize=10)
+    _name(grid[0, 0], "clean")
+    for i, row in enumerate(rows):
+        adversarial, difference = grid[1 + 2 * i], grid[2 + 2 * i]
+        for axes, image, predicted, label in zip(
+            adversarial, row.x_adv, row.predictions.tolist(), y.tolist(), strict=True
+        ):
+            draw_image(axes, image)
+            turned = predicted != label
+            axes.set_title(f"says {predicted}", fontsize=10, weight="bold" if turned else "normal")
+        _name(adversarial[0], row.label)
+        _draw_differences(figure, list(difference), row.x_adv.cpu() - x.cpu())
+        _name(difference[0], "change")
+    return save_figure(figure, path)
+
+
+class _Chosen(NamedTuple):
+    x: Images
+    y: Labels
+    target: Labels | None
+    seeds: Labels
+
+
+def _choose(
+    models: Sequence[Defense], batch: Batch, target: Target | None, seed: int, count: int
+) -> _Chosen:
+    """The first images that all models classify correctly and whose class is not the target."""
+    x, y, index = (part.cpu() for part in batch)
+    seeds = sample_seeds(seed, index)
+    targets = None if target is None else _targets(models[0], x, y, target, seeds)
+    usable = torch.ones_like(y, dtype=torch.bool)
+    for model in models:
+        usable &= predict(model, x) == y
+    if targets is not None:
+        usable &= targets != y
+    chosen = usable.nonzero().flatten()[:count]
+    if not len(chosen):
+        raise ConfigError(
+            "Expected an image that all runs classify correctly, of another class than the target, "
+            f"but got none among {len(y)}. Train longer, or compare fewer runs."
+        )
+    goal = None if targets is None else targets[chosen]
+    return _Chosen(x[chosen], y[chosen], goal, seeds[chosen])
+
+
+@torch.no_grad()
+def _targets(model: Defense, x: Images, y: Labels, target: Target, seeds: Labels) -> Labels:
+    if target == "random":
+        return random_targets(seeds, y, model(x[:1]).shape[1])
+    return torch.full_like(y, target)
+
+
+class _Seen(NamedTuple):
+    label: str
+    defense: Defense
+    view: nn.Module
+    judge: Defense | None
+
+
+def _views(evaluation: AttackEvaluation, models: Mapping[str, Defense]) -> Iterator[_Seen]:
+    """Every view of every run, once each; judged as in the records."""
+    for run, defense in models.items():
+        if evaluation.source is not None:
+            view = evaluation.source.cpu().adaptive_view()
+            yield _Seen(f"{run}, transfer", defense, view, None)
+            continue
+        views: dict[nn.Module, list[str]] = {}
+        for name in evaluation.views:
+            views.setdefault(defense.view(name), []).append(name)
+        for module, names in views.items():
+            judge = None if module is defense or names == ["published"] else defense
+            yield _Seen(f"{run}, {' = '.join(names)}", defense, module, judge)
+
+
+def _draw_differences(figure: Figure, places: list[Axes], delta: Images) -> None:
+    largest = delta.abs().max().item()
+    limit = largest or 1.0
+    for axes, change in zip(places, delta, strict=True):
+        drawn = axes.imshow(_strongest(change).numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set(xticks=[], yticks=[])
+    bar = figure.colorbar(drawn, ax=places, ticks=[-limit, 0, limit], pad=0.01, aspect=8)
+    bar.ax.set_yticklabels([f"{t:.2g}" for t in (-limit, 0, limit)], fontsize=9)
+    bar.set_label("pixel units", fontsize=9)
+
+
+def _strongest(change: Tensor) -> Tensor:
+    """Of each pixel, the channel that changes most, with its sign."""
+    place = change.abs().argmax(dim=0, keepdim=True)
+    return change.gather(0, place)[0]
+
+
+def _name(axes: Axes, text: str) -> None:
+    label = "\n".join(_lines(text))
+    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+
+
+def _lines(label: str) -> list[str]:
+    return label.replace("/", "/, ").split(", ")

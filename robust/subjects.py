@@ -1,0 +1,66 @@
+"""A trained run as `evaluate.py` finds it: its folder, its defense and its data."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning.pytorch.loggers import Logger
+
+from robust.data import ImageDataModule
+from robust.defenses import Defense
+from robust.errors import ConfigError
+from robust.parsing import restore
+from robust.tracking import Run, Tracker
+
+
+class Subject(NamedTuple):
+    """A trained run to evaluate."""
+
+    run: Run | None
+    """None for a checkpoint outside a run's folder."""
+    path: Path
+    defense: Defense
+    data: ImageDataModule
+
+    @staticmethod
+    def of(path: Path) -> "Subject":
+        """Read a run folder or a checkpoint.
+
+        Raises:
+            ConfigError: If it is neither.
+        """
+        checkpoint = find_checkpoint(path)
+        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint))
+
+    @property
+    def name(self) -> str:
+        """``name/id`` of the run; the file without one."""
+        return f"{self.run.name}/{self.run.id}" if self.run is not None else str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """Where records and figures go: the run's folder, or the checkpoint's."""
+        return self.run.folder if self.run is not None else self.path.parent
+
+    def loggers(self, what: str) -> list[Logger]:
+        """A W&B run of this evaluation in the group of the training; none without a run."""
+        if self.run is None:
+            return []
+        run = replace(self.run, group=self.run.group or self.run.name)
+        return [Tracker(run, job_type=f"evaluate-{what}")]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint of a run folder, or the checkpoint itself.
+
+    Raises:
+        ConfigError: If there is none, with the runs that a folder of runs holds.
+    """
+    if not path.is_dir():
+        return path
+    last = path / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return last
+    found = sorted(str(p.parent.parent) for p in path.glob("**/checkpoints/last.ckpt"))
+    hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
+    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/last.ckpt. {hint}")

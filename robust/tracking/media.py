@@ -1,0 +1,101 @@
+"""Tables and pictures that go to W&B."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import wandb
+from jaxtyping import Float
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger, WandbLogger
+from torch import Tensor
+
+from robust.types import Images, Labels
+
+
+@rank_zero_only
+def log_adversarial_table(
+    loggers: Iterable[Logger],
+    view: str,
+    attack: str,
+    x: Images,
+    x_adv: Images,
+    y: Labels,
+    clean_pred: Labels,
+    adv_pred: Labels,
+    *,
+    limit: int = 16,
+) -> None:
+    """Show some images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
+
+    The third picture is the difference on grey, amplified until its largest change is black or
+    white; the column ``amplified`` says how much.
+
+    Args:
+        loggers: Those that are not W&B's are left alone.
+        view: What the attacker differentiated.
+        attack: Its name in the suite.
+        x: Clean images.
+        x_adv: What the attack made of them.
+        y: True labels.
+        clean_pred: Predictions on ``x``.
+        adv_pred: Predictions on ``x_adv``.
+        limit: The first so many are shown.
+    """
+    targets = [logger for logger in loggers if isinstance(logger, WandbLogger)]
+    if not targets:
+        return
+    columns = ["label", "clean prediction", "adversarial prediction"]
+    columns += ["clean", "adversarial", "difference", "amplified"]
+    rows = []
+    for i in range(min(limit, len(x))):
+        delta = x_adv[i] - x[i]
+        largest = delta.abs().max().item()
+        gain = 0.5 / largest if largest > 0 else 1.0
+        pictures = [_picture(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
+        numbers = [int(labels[i]) for labels in (y, clean_pred, adv_pred)]
+        rows.append([*numbers, *pictures, round(gain, 1)])
+    for logger in targets:
+        logger.log_table(f"test/{view}/{attack}/examples", columns, rows)
+
+
+@rank_zero_only
+def log_figures(loggers: Iterable[Logger], figures: Mapping[str, str | Path]) -> None:
+    """Show PNG files in W&B.
+
+    Args:
+        loggers: Those that are not W&B's are left alone.
+        figures: The file to show under each key.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            for key, path in figures.items():
+                logger.log_image(key, [str(path)])
+
+
+@rank_zero_only
+def log_table(
+    loggers: Iterable[Logger],
+    key: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | int | float]],
+) -> None:
+    """Show a table in W&B.
+
+    Args:
+        loggers: Those that are not W&B's are left alone.
+        key: What to show it as.
+        columns: Their names.
+        rows: One value a column.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table(key, list(columns), [list(row) for row in rows])
+
+
+def _picture(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
+    """Grey or RGB; other numbers of channels as their mean."""
+    if len(pixels) not in (1, 3):
+        pixels = pixels.mean(0, keepdim=True)
+    # As bytes, because W&B stretches the contrast of tensors.
+    values = (pixels.detach().clamp(0, 1) * 255).round().byte()
+    return wandb.Image(values.permute(1, 2, 0).cpu().numpy())

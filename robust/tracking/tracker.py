@@ -1,0 +1,122 @@
+"""The loggers of a run: ``metrics.csv``, and W&B with or without an account."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import cast
+
+import wandb
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from wandb.sdk.lib import RunDisabled
+
+from robust.errors import ConfigError
+from robust.tracking.run import Run
+
+# Seconds; W&B's own 90 look like a hang to someone behind a firewall.
+_INIT_TIMEOUT = 20.0
+# Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
+_FLUSH_INTERVAL = 5.0
+
+
+def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
+    """``metrics.csv`` and W&B, both inside the folder of ``run``, which this prepares.
+
+    The order matters: Lightning derives the folder of checkpoints from the first.
+
+    Raises:
+        ConfigError: If the folder cannot be written.
+    """
+    run.prepare()
+    # CSVLogger warns of deleting what the folder holds; it deletes metrics.csv, set aside above.
+    warnings.filterwarnings("ignore", "Experiment logs directory")
+    root = run.folder.parent.parent
+    return [CSVLogger(root, name=run.name, version=run.id), Tracker(run, job_type)]
+
+
+class Tracker(WandbLogger):
+    """W&B's logger, which needs no account, asks nothing and never stops a training.
+
+    ``WANDB_MODE`` wins. Otherwise it records online where W&B has a key, and offline where it has
+    none or the server does not answer or accept it; then one line says how to upload the run later.
+
+    Args:
+        run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
+        job_type: Tells trainings from evaluations in W&B.
+    """
+
+    def __init__(self, run: Run, job_type: str | None = None) -> None:
+        super().__init__(
+            name=run.name,
+            save_dir=run.folder,
+            # An evaluation is a run of its own beside the training, which keeps its numbers.
+            version=run.id if job_type is None else f"{run.id}-{job_type}",
+            project=run.project,
+            group=run.group,
+            tags=run.tags,
+            job_type=job_type,
+        )
+        # WandbLogger always passes it, and W&B warns that it has no effect any more.
+        del self._wandb_init["anonymous"]
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> wandb.Run | RunDisabled:
+        """W&B's run, begun on first use and by the first process only.
+
+        Raises:
+            ConfigError: If W&B takes this run in no mode, such as for a tag that it forbids.
+        """
+        if self._experiment is not None:
+            return self._experiment
+        # Otherwise WandbLogger goes on in the run of an earlier training in this process.
+        wandb.finish()
+        # W&B keeps the pictures of tables here, by default in the home directory: outside the run,
+        # and where that cannot be written, the end of the training.
+        os.environ["WANDB_DATA_DIR"] = str(Path(self._wandb_init["dir"], "wandb").absolute())
+        mode = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
+        trouble = self._connect() if mode == "online" else f"its mode is {mode}"
+        if trouble is not None:
+            self._begin_locally("offline" if mode == "online" else mode, trouble)
+        return cast(wandb.Run | RunDisabled, self._experiment)
+
+    def _connect(self) -> str | None:
+        """Begin online, or say why that cannot be."""
+        try:
+            if not wandb.login(prompt=False, verify=False):
+                return "it has no key, which `wandb login` would set"
+            self._begin("online", silent=False)
+        except wandb.Error as error:
+            wandb.teardown()
+            return f"no answer, or not with this key: {_first_line(error)}"
+        return None
+
+    def _begin_locally(self, mode: str, trouble: str) -> None:
+        try:
+            run = self._begin(mode, silent=True)
+        except (wandb.Error, ValueError) as error:
+            raise ConfigError(
+                f"Expected a run that W&B accepts, but got: {_first_line(error)} "
+                "Mend --run or WANDB_MODE."
+            ) from None
+        if mode == "offline":
+            folder = Path(run.dir).parent
+            print(
+                f"W&B records this run offline ({trouble}). Upload it with: wandb sync {folder}",
+                file=sys.stderr,
+            )
+
+    def _begin(self, mode: str, *, silent: bool) -> wandb.Run | RunDisabled:
+        self._wandb_init["mode"] = mode
+        self._wandb_init["settings"] = wandb.Settings(
+            init_timeout=_INIT_TIMEOUT,
+            x_transaction_log_flush_interval=_FLUSH_INTERVAL,
+            silent=silent,
+            quiet=True,
+        )
+        return cast(wandb.Run | RunDisabled, super().experiment)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

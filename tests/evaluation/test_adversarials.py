@@ -1,0 +1,205 @@
+"""Grids of adversarial images, and the search for the smallest eps."""
+
+from functools import partial
+
+import pytest
+import torch
+from matplotlib.image import imread
+from torch import nn
+
+from robust.attacks import PGD
+from robust.defenses import Squeezed, Standard
+from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation, adversarials
+from robust.evaluation.adversarials import (
+    Adversarials,
+    draw_adversarials,
+    draw_grid,
+    smallest_eps,
+)
+from robust.threat import ThreatModel
+from robust.types import Batch
+
+EPS = (0.05, 0.1, 0.2)
+ATTACKS = {eps: partial(PGD, eps=eps, steps=2, random_start=False) for eps in EPS}
+
+
+class Mean(nn.Module):
+    """Class 1 for images whose mean is above 0.5, else class 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, x):
+        score = self.scale * (x.mean(dim=(1, 2, 3)) - 0.5)
+        return torch.stack([-score, score], dim=1)
+
+
+def images(*means):
+    return torch.tensor(means).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).clone()
+
+
+# At distances 0.03, 0.08 and 0.15 of the boundary.
+X, Y = images(0.47, 0.42, 0.65), torch.tensor([0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("share", "chosen", "eps"),
+    [(1.0, 3, 0.2), (0.6, 3, 0.1), (0.3, 3, 0.05), (1.0, 2, 0.1), (1.0, 1, 0.05)],
+)
+def test_smallest_eps_is_the_first_that_reaches_the_share(share, chosen, eps):
+    net = Mean()
+    found = smallest_eps(net, net, ATTACKS, X[:chosen], Y[:chosen], share=share)
+    assert found.eps == eps
+    assert (found.x_adv - X[:chosen]).abs().max() == pytest.approx(eps, abs=1e-6)
+
+
+def test_where_none_is_enough_the_images_are_those_of_the_largest():
+    net = Mean()
+    found = smallest_eps(net, net, ATTACKS, images(0.1), torch.tensor([0]))
+    assert found.eps is None
+    torch.testing.assert_close(found.x_adv, images(0.3))
+
+
+def test_targeted_success_is_the_target():
+    net = Mean()
+    goal = torch.tensor([1, 1])
+    assert smallest_eps(net, net, ATTACKS, X[:2], Y[:2], target=goal).eps == 0.1
+    own = smallest_eps(net, net, ATTACKS, X[:2], Y[:2], target=Y[:2])
+    assert own.eps == 0.05
+
+
+def test_the_defense_judges_not_the_view():
+    class Deaf(nn.Module):
+        def forward(self, x):
+            return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+    assert smallest_eps(Deaf(), Mean(), ATTACKS, X[:1], Y[:1]).eps is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"attacks": {}}, "but got 0, 3 and 1.0"),
+        ({"x": X[:0], "y": Y[:0]}, "but got 3, 0 and 1.0"),
+        ({"share": 0.0}, "but got 3, 3 and 0.0"),
+        ({"share": 1.5}, "but got 3, 3 and 1.5"),
+    ],
+)
+def test_search_refuses(arguments, message):
+    net = Mean()
+    usual = {"defense": net, "view": net, "attacks": ATTACKS, "x": X, "y": Y}
+    with pytest.raises(ConfigError, match=message):
+        smallest_eps(**usual | arguments)
+
+
+def suite(**rest):
+    models = {f"pgd_{eps}": ThreatModel("Linf", eps) for eps in EPS}
+    attacks = {f"pgd_{eps}": attack for eps, attack in ATTACKS.items()}
+    return AttackEvaluation("test", attacks, threat_models=models, **rest)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, beside the files."""
+    figures = []
+    save = adversarials.save_figure
+    monkeypatch.setattr(
+        adversarials,
+        "save_figure",
+        lambda figure, path: figures.append(figure) or save(figure, path),
+    )
+    return figures
+
+
+def titles(figure):
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def names(figure):
+    return [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+
+
+def batch(x=X, y=Y):
+    return Batch(x, y, torch.arange(len(y)))
+
+
+def test_one_attack_on_images_that_all_runs_classify_correctly(drawn, tmp_path):
+    given = batch(images(0.9, 0.45, 0.1, 0.65), torch.tensor([0, 0, 0, 1]))
+    defenses = {"a/1": Standard(Mean()), "b/2": Squeezed(Mean(), temperature=2.0)}
+    path = draw_grid(suite(), defenses, given, "pgd_0.1", tmp_path / "new" / "grid.png", count=2)
+    assert imread(path)[..., :3].std() > 0.05
+    # The first image is misclassified, the fourth one too many.
+    assert titles(drawn[0]) == ["class 0", "class 0", *["says 1", "says 0"] * 3]
+    assert names(drawn[0]) == [
+        "clean",
+        *["a/\n1\ndeployed = adaptive", "change"],
+        *["b/\n2\ndeployed", "change"],
+        *["b/\n2\nadaptive", "change"],
+        *["pixel units"] * 3,
+    ]
+    assert drawn[0].get_suptitle() == "pgd_0.1, Linf 0.1"
+
+
+def test_a_family_shows_its_smallest_eps(drawn, tmp_path):
+    given = {"near": Standard(Mean())}
+    draw_grid(suite(), given, batch(), "pgd", tmp_path / "grid.png")
+    draw_grid(suite(), given, batch(images(0.1), Y[:1]), "pgd", tmp_path / "grid.png")
+    assert names(drawn[0])[1] == "near\ndeployed = adaptive\neps = 0.2"
+    assert names(drawn[1])[1] == "near\ndeployed = adaptive\nnone up to 0.2"
+    assert drawn[0].get_suptitle() == "pgd, smallest Linf eps for all"
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (1, ["class 0, target 1", "class 0, target 1"]),
+        ("random", ["class 0, target 1", "class 0, target 1", "class 1, target 0"]),
+    ],
+)
+def test_targets_are_named_and_images_of_that_class_left_out(target, shown, drawn, tmp_path):
+    evaluation = suite(targets={"pgd_0.1": target})
+    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.1", tmp_path / "grid.png")
+    assert [title for title in titles(drawn[0]) if "class" in title] == shown
+
+
+def test_a_transfer_attack_is_crafted_on_its_source(drawn, tmp_path):
+    evaluation = suite()
+    evaluation.source = Standard(Mean())
+    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.2", tmp_path / "grid.png")
+    assert names(drawn[0])[1] == "a\ntransfer"
+    assert titles(drawn[0])[3:] == ["says 1", "says 1", "says 0"]
+
+
+def test_grid_refuses(tmp_path):
+    defenses = {"a": Standard(Mean())}
+    with pytest.raises(ConfigError, match=r"attack of suite test, but got 'cw'\. .* pgd, pgd_0"):
+        draw_grid(suite(), defenses, batch(), "cw", tmp_path / "grid.png")
+    with pytest.raises(ConfigError, match=r"all runs classify correctly.* none among 3"):
+        draw_grid(suite(), defenses, batch(y=1 - Y), "pgd", tmp_path / "grid.png")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_changes_have_a_symmetric_scale_and_show_the_channel_that_changes_most(
+    channels, drawn, tmp_path
+):
+    x = torch.full((1, channels, 4, 4), 0.5)
+    x_adv = x.clone()
+    x_adv[0, -1, 0, 0] = 0.2
+    x_adv[0, 0, 1, 1] = 0.6
+    row = Adversarials("a", x_adv, torch.tensor([2]))
+    draw_adversarials(x, torch.tensor([0]), [row], tmp_path / "grid.png")
+    (picture,) = drawn[0].axes[2].images
+    assert picture.get_clim() == pytest.approx((-0.3, 0.3))
+    shown = torch.as_tensor(picture.get_array().data)
+    assert shown[0, 0].item() == pytest.approx(-0.3)
+    assert shown[1, 1].item() == pytest.approx(0.1)
+    assert shown.count_nonzero() == 2
+
+
+def test_images_without_a_change_are_drawn(drawn, tmp_path):
+    row = Adversarials("a", X, Y)
+    draw_adversarials(X, Y, [row], tmp_path / "grid.png")
+    assert drawn[0].axes[-2].images[0].get_clim() == (-1.0, 1.0)
+    assert [axes.title.get_weight() for axes in drawn[0].axes[3:6]] == ["normal"] * 3
