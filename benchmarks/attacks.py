@@ -59,6 +59,8 @@ class Case(NamedTuple):
     peers: Mapping[str, Run]
     per_query: bool = False
     """Whether CPU time is compared per forward pass, as suits attacks that only ask."""
+    nearest: bool = False
+    """Whether ours must also come as near as the peer that succeeds most."""
     most_rounds: int = 9
     targeted: bool = False
     """To the next class."""
@@ -75,12 +77,14 @@ class Result(NamedTuple):
 
 
 def cases(eps: float) -> list[Case]:
-    """What is compared; ``eps`` is where half of the images of a net break."""
+    """What is compared; at ``eps`` most images of a net break."""
     alpha, attacks = eps / 10, torchattacks
     pgd = {
         "torchattacks": crafted(lambda m: attacks.PGD(m, eps, alpha, 20, random_start=False)),
         **peers.adv_lib("pgd_linf", ε=eps, steps=20, random_init=False, absolute_step_size=alpha),
     }
+    boundary = peers.foolbox("BoundaryAttack", steps=1000)
+    hop_skip_jump = peers.foolbox("HopSkipJumpAttack", steps=6)
     return [
         Case(
             "FGSM",
@@ -109,6 +113,7 @@ def cases(eps: float) -> list[Case]:
             1.0,
             crafted(DeepFool),
             peers.adv_lib("df", steps=50, norm=2) | peers.foolbox("L2DeepFoolAttack"),
+            nearest=True,
         ),
         Case(
             "CW L2, 5 searches",
@@ -122,6 +127,7 @@ def cases(eps: float) -> list[Case]:
                 learning_rate=0.1,
                 initial_const=1.0,
             ),
+            nearest=True,
         ),
         Case("JSMA", 8, 0.2, _jsma, peers.art_jsma(1.0, 0.1), targeted=True),
         Case(
@@ -129,23 +135,41 @@ def cases(eps: float) -> list[Case]:
             32,
             0.5,
             crafted(lambda m: BoundaryAttack(m, 910, directions=1, blend_levels=50)),
-            peers.foolbox("BoundaryAttack", steps=1000),
+            boundary,
             per_query=True,
+            nearest=True,
+        ),
+        Case(
+            "Boundary, as near",
+            32,
+            0.5,
+            crafted(lambda m: BoundaryAttack(m, 300, directions=1, blend_levels=50)),
+            boundary,
+            nearest=True,
         ),
         Case(
             "HopSkipJump",
             32,
             0.5,
             crafted(lambda m: HopSkipJump(m, iterations=6)),
-            peers.foolbox("HopSkipJumpAttack", steps=6),
+            hop_skip_jump,
             per_query=True,
+            nearest=True,
+        ),
+        Case(
+            "HopSkipJump, as near",
+            32,
+            0.5,
+            crafted(lambda m: HopSkipJump(m, iterations=2)),
+            hop_skip_jump,
+            nearest=True,
         ),
         Case(
             "AutoAttack",
             16,
             0.7,
-            crafted(lambda m: AutoAttack(m, eps)),
-            peers.auto_attack(eps),
+            crafted(lambda m: AutoAttack(m, eps / 2)),
+            peers.auto_attack(eps / 2),
             most_rounds=1,
         ),
     ]
@@ -235,20 +259,28 @@ def cost(case: Case, result: Result) -> float:
     return result.cpu_ms / result.forwards if case.per_query else result.cpu_ms
 
 
-def report(case: Case, results: Mapping[str, Result]) -> bool:
-    """Print a case as rows of Markdown; whether the target is met."""
+def report(case: Case, images: int, results: Mapping[str, Result]) -> bool:
+    """Print a case as rows of Markdown; whether the target is met, and nothing paid for it."""
     best = min((cost(case, r) for lib, r in results.items() if lib != "ours"), default=float("nan"))
     for library, r in results.items():
         ratio = cost(case, r) / best
         target = f"{case.ratio:g}" if library == "ours" else ""
         unit = " a query" if case.per_query else ""
         print(
-            f"| {case.name} | {library} | {case.images} | {cost(case, r):.3g}"
-            f"{unit} | {r.wall_ms:.3g} | {r.forwards:.0f} | {r.success:.3f} | {r.median_l2:.3f} | "
+            f"| {case.name} | {library} | {images} | {cost(case, r):.3g}{unit} | "
+            f"{r.wall_ms:.3g} | {r.forwards:.0f} | {r.success:.3f} | {r.median_l2:.3f} | "
             f"{ratio:.2f} | {target} |",
             flush=True,
         )
-    return not cost(case, results["ours"]) > case.ratio * best
+    ours = results["ours"]
+    return not cost(case, ours) > case.ratio * best and _as_good(case, ours, results)
+
+
+def _as_good(case: Case, ours: Result, results: Mapping[str, Result]) -> bool:
+    most = max(r.success for r in results.values())
+    nearest = min(r.median_l2 for r in results.values() if r.success == most)
+    near = ours.median_l2 <= 1.02 * nearest or not case.nearest
+    return ours.success >= most - 0.005 and near
 
 
 def main() -> int:
@@ -270,9 +302,9 @@ def main() -> int:
     missed = []
     for case in cases(eps=0.15 if options.data == "mnist" else 2 / 255):
         if case.name.startswith(options.only):
-            count = case.images
+            count = case.images if options.data == "mnist" else max(4, case.images // 4)
             results = measure(case, nets, x[:count], y[:count], options.rounds)
-            missed += [] if report(case, results) else [case.name]
+            missed += [] if report(case, count, results) else [case.name]
     print("\nmissed:", ", ".join(missed) if missed else "none")
     return int(bool(missed))
 

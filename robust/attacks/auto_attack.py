@@ -124,7 +124,8 @@ class AutoAttack(OwnAttack):
 def _in_parts(attack: Attack, images: Images, labels: Labels) -> Images:
     """What an attack finds; torchattacks' holds several gradients of its whole batch at once."""
     if isinstance(attack, OwnAttack):
-        return attack(images, labels)
+        whole: Images = attack(images, labels)
+        return whole
     parts = zip(images.split(_PART), labels.split(_PART), strict=True)
     return torch.cat([attack(x, y) for x, y in parts])
 
