@@ -233,6 +233,8 @@ def check_fits(
                 f"Expected {name} of shape {shapes.get(name)} in the checkpoint {path}, but got "
                 f"{stored.get(name)}. Give the config that it was trained with."
             )
+    # What a defense has to say itself, before the run's folder is touched.
+    model.on_load_checkpoint(dict(checkpoint))
     missing = {"pytorch-lightning_version"} | ({"loops", "optimizer_states"} if training else set())
     missing -= set(checkpoint)
     if missing:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, direction
-from robust.attacks.views import HasObjective
+from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
@@ -163,13 +163,13 @@ class APGD(OwnAttack):
         return reached
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
-        if isinstance(self.model, HasObjective):
-            climbed = self.model.objective
-        elif self.loss == "dlr" and target is not None:
-            return losses.targeted_dlr(scores, y, target)
-        else:
-            climbed = getattr(losses, self.loss)
-        return climbed(scores, y) if target is None else -climbed(scores, target)
+        label = y if target is None else target
+        climbed = named_objective(self.model, scores, label, targeted=target is not None)
+        if climbed is None:
+            if self.loss == "dlr" and target is not None:
+                return losses.targeted_dlr(scores, y, target)
+            climbed = getattr(losses, self.loss)(scores, label)
+        return climbed if target is None else -climbed
 
     def _start(self, x: Images, draws: Draws) -> Images:
         """A random point of the sphere, as in the authors' code, clipped to [0, 1]."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, direction
-from robust.attacks.views import HasObjective
+from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
@@ -139,14 +139,14 @@ class GradientAttack(OwnAttack):
     def _loss(self, outputs: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         if target is None:
             return self._objective(outputs, y)
-        if self.difference:
-            return self._objective(outputs, y) - self._objective(outputs, target)
-        return -self._objective(outputs, target)
+        own = -self._objective(outputs, target, targeted=True)
+        return own + self._objective(outputs, y) if self.difference else own
 
-    def _objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
-        if isinstance(self.model, HasObjective):
-            return self.model.objective(outputs, y)
-        return _LOSSES[self.loss](outputs, y)
+    def _objective(
+        self, outputs: Scores, y: Labels, *, targeted: bool = False
+    ) -> Float[Tensor, " n"]:
+        named = named_objective(self.model, outputs, y, targeted=targeted)
+        return _LOSSES[self.loss](outputs, y) if named is None else named
 
     def _with_momentum(self, active: _Active, gradient: Images) -> Images:
         if not self.decay:

@@ -23,6 +23,31 @@ class HasObjective(Protocol):
         ...
 
 
+@runtime_checkable
+class HasTargetedObjective(Protocol):
+    """A view whose objective is another one where the attacker has a target class."""
+
+    def targeted_objective(self, outputs: Scores, target: Labels) -> Float[Tensor, " n"]:
+        """Loss of each sample at its target class; the attacker wants it small."""
+        ...
+
+
+def named_objective(
+    view: nn.Module, outputs: Scores, y: Labels, *, targeted: bool
+) -> Float[Tensor, " n"] | None:
+    """The loss of each sample that ``view`` names; None if it names none.
+
+    Args:
+        view: What is attacked.
+        outputs: What it says of the images.
+        y: Labels, whose loss is to rise; or if ``targeted`` target classes, whose loss is to fall.
+        targeted: Whether ``y`` is what the images shall become.
+    """
+    if targeted and isinstance(view, HasTargetedObjective):
+        return view.targeted_objective(outputs, y)
+    return view.objective(outputs, y) if isinstance(view, HasObjective) else None
+
+
 class _StraightThrough(torch.autograd.Function):
     """The exact value forward, the substitute's gradient backward."""
 
@@ -37,13 +62,13 @@ class _StraightThrough(torch.autograd.Function):
 
 @final
 class BPDA(nn.Module):
-    """Backward pass differentiable approximation of an input transform.
+    """Backward pass differentiable approximation, of an input transform or of a later layer.
 
     Forward is exactly ``transform``; the gradient is that of ``substitute``. Athalye et al. 2018,
     section 4.1.
 
     Args:
-        transform: Images to images of the same shape; need not be differentiable.
+        transform: Tensors to tensors of the same shape; need not be differentiable.
         substitute: A differentiable stand-in; the identity by default.
     """
 
@@ -52,8 +77,8 @@ class BPDA(nn.Module):
         self.transform = transform
         self.substitute = substitute if substitute is not None else nn.Identity()
 
-    def forward(self, x: Images) -> Images:
-        """The transformed images."""
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """What ``transform`` makes of ``x``."""
         with torch.no_grad():
             exact = self.transform(x)
         return _StraightThrough.apply(exact, self.substitute(x))  # type: ignore[no-any-return]
@@ -113,8 +138,11 @@ class Rescale(nn.Module):
 
     def forward(self, x: Images) -> Scores:
         """Rescaled scores."""
-        scores = self.module(x) / self.temperature
-        spread = scores.amax(dim=1, keepdim=True) - scores.amin(dim=1, keepdim=True)
-        # A spread of zero gives an infinite factor, which the clamp makes one.
-        factor = (spread.detach().reciprocal() * self.span).clamp_max(1)
-        return scores * factor  # type: ignore[no-any-return]
+        return shrunk(self.module(x) / self.temperature, self.span)
+
+
+def shrunk(scores: Scores, span: float = 10.0) -> Scores:
+    """Scores of which those of an image differ by ``span`` at most; see `Rescale`."""
+    spread = scores.amax(dim=1, keepdim=True) - scores.amin(dim=1, keepdim=True)
+    # A spread of zero gives an infinite factor, which the clamp makes one.
+    return scores * (spread.detach().reciprocal() * span).clamp_max(1)

@@ -1,22 +1,98 @@
-"""No defense: the twin that every defended net is compared with."""
+"""No defense: the twin that every defended net is compared with.
 
-from typing import final
+With the squared error for a loss it is a defense after all, the softmax net of Saito and Roy 2018
+(https://arxiv.org/abs/1812.00181, section 3.1).
+"""
 
+from typing import Literal, final
+
+import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
 
+from robust.attacks.views import Rescale
 from robust.defenses.base import Defense
-from robust.types import Images, Labels, Scalar
+from robust.types import Images, Labels, Scalar, Scores
 
 
 @final
 class Standard(Defense):
-    """Cross-entropy training. Its outputs are logits, so it is its own adaptive view."""
+    """A net trained without more ado.
+
+    With cross-entropy its scores are the logits, so it is its own adaptive view. With the squared
+    error its scores are their softmax, which is flat where the net is sure; the logits order the
+    classes alike.
+
+    Args:
+        network: Images to logits of shape (N, K).
+        loss: ``cross_entropy``, or ``mse``, the squared error of the softmax to the one-hot label.
+        transform: Input transform; the identity if None.
+        optimizer: Builds the optimizer.
+        scheduler: Builds a learning-rate scheduler.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        transform: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(network, transform, optimizer, scheduler)
+        self.loss = loss
+
+    def forward(self, x: Images) -> Scores:
+        """Logits, or with ``mse`` their softmax."""
+        logits = self.outputs(x)
+        return logits if self.loss == "cross_entropy" else logits.softmax(dim=1)
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of the outputs."""
-        return F.cross_entropy(self.outputs(x), y)
+        """Cross-entropy of the logits; or squared error of their softmax, mean over all outputs."""
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(self.outputs(x), y)
+        probabilities = self(x)
+        return F.mse_loss(probabilities, one_hot(y, probabilities))
 
     def adaptive_view(self) -> nn.Module:
-        """Itself, with the gradient let through an input transform if it has one."""
+        """The logits, with the gradient let through an input transform; kept from saturating."""
+        if self.loss == "mse":
+            return Rescale(self.outputs_view(), 1.0)
         return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
+
+    def published_view(self) -> nn.Module:
+        """Itself; with ``mse`` what the authors' attacker climbed, `SquaredErrorOfLogits`."""
+        if self.loss == "cross_entropy":
+            return self
+        return SquaredErrorOfLogits(nn.Sequential(self.transform, self.network))
+
+
+@final
+class SquaredErrorOfLogits(nn.Module):
+    """The logits; the attacker climbs their squared error, not that of their softmax.
+
+    So the authors' code had it: cleverhans 2.1.0 takes the input of a last softmax for the outputs
+    of a net (https://github.com/seansaito/code-book-defenses).
+
+    Args:
+        net: Images to logits.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Images) -> Scores:
+        """Logits."""
+        return self.net(x)  # type: ignore[no-any-return]
+
+    def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
+        """Mean squared error of the logits to the one-hot vector of ``y``."""
+        return (outputs - one_hot(y, outputs)).square().mean(dim=1)
+
+
+def one_hot(y: Labels, like: Scores) -> Scores:
+    """One-hot vectors of the classes, of the shape and type of ``like``."""
+    return torch.zeros_like(like).scatter_(1, y.view(-1, 1), 1.0)

@@ -5,7 +5,7 @@ import torch
 import torchattacks
 from torch import nn
 
-from robust.attacks import APGD, craft, sample_seeds
+from robust.attacks import APGD, craft
 from robust.attacks.apgd import _checkpoints
 from robust.errors import ConfigError
 from robust.losses import cross_entropy
@@ -86,36 +86,6 @@ def test_the_ratio_does_not_mind_the_scale(scale):
     eps = 1.1 * oracle.budget("Linf")
     x_adv = craft(lambda m: APGD(m, eps, 20, loss="dlr"), oracle, x, y).x_adv
     assert torch.equal(oracle(x_adv).argmax(dim=1), 1 - y)
-
-
-def test_results_do_not_depend_on_the_batch(curved):
-    net, x, y = curved
-    seeds = sample_seeds(0, torch.arange(60))
-    attack = lambda m: APGD(m, EPS, 10, restarts=2)  # noqa: E731
-    whole = craft(attack, net, x, y, sample_seeds=seeds).x_adv
-    parts = [
-        craft(attack, net, x[p], y[p], seed=5, sample_seeds=seeds[p]).x_adv
-        for p in (slice(0, 7), slice(7, 60))
-    ]
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
-
-
-def test_a_constant_net_stays_unbroken_and_makes_no_nan():
-    class Constant(nn.Module):
-        def forward(self, x):
-            return x.flatten(1)[:, :3] * 0 + torch.tensor([1.0, 0.0, 0.0])
-
-    x, y = torch.rand(3, 1, 4, 4), torch.zeros(3, dtype=torch.int64)
-    for norm in ("Linf", "L2"):
-        for loss in ("cross_entropy", "dlr", "margin"):
-            attack = lambda m, norm=norm, loss=loss: APGD(m, 0.1, 8, norm, loss)  # noqa: E731
-            x_adv = craft(attack, Constant(), x, y).x_adv
-            assert torch.isfinite(x_adv).all()
-
-
-def test_an_empty_batch_stays_empty(curved):
-    net, x, y = curved
-    assert craft(APGD, net, x[:0], y[:0]).x_adv.shape == (0, 3, 4, 4)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from robust.attacks import BPDA, EOT, HasObjective, Rescale
+from robust.attacks.views import named_objective, shrunk
 from robust.errors import ConfigError
 
 
@@ -104,3 +105,43 @@ def test_eot_refuses_no_samples():
 
 def test_a_plain_module_names_no_objective():
     assert not isinstance(nn.Flatten(), HasObjective)
+
+
+class Named(nn.Module):
+    """Scores with an objective for labels and, if asked for, another for targets."""
+
+    def forward(self, x):
+        return x.flatten(1)
+
+    def objective(self, outputs, y):
+        return outputs[:, 0]
+
+
+class NamedTargeted(Named):
+    def targeted_objective(self, outputs, target):
+        return 5 * outputs[:, 1] + target
+
+
+def test_a_view_names_what_an_attacker_climbs():
+    x, y = images(), torch.tensor([0, 1, 2])
+    outputs = x.flatten(1)
+    assert named_objective(nn.Flatten(), outputs, y, targeted=False) is None
+    assert named_objective(nn.Flatten(), outputs, y, targeted=True) is None
+    for view, targeted in ((Named(), False), (Named(), True), (NamedTargeted(), False)):
+        named = named_objective(view, outputs, y, targeted=targeted)
+        assert torch.equal(named, outputs[:, 0])
+    named = named_objective(NamedTargeted(), outputs, y, targeted=True)
+    assert torch.equal(named, 5 * outputs[:, 1] + y)
+
+
+def test_bpda_takes_the_place_of_a_later_layer():
+    z = torch.tensor([[-20.0, 0.5]], requires_grad=True)
+    out = BPDA(nn.Tanh())(z)
+    assert torch.equal(out, z.tanh())
+    assert torch.equal(torch.autograd.grad(out.sum(), z)[0], torch.ones(1, 2))
+
+
+def test_shrunk_scores_span_what_was_asked_for():
+    scores = torch.tensor([[0.0, 30.0, -70.0], [0.0, 1.0, 2.0]])
+    expected = torch.tensor([[0.0, 1.5, -3.5], [0.0, 1.0, 2.0]])
+    torch.testing.assert_close(shrunk(scores, 5.0), expected)
