@@ -16,10 +16,11 @@ MARGIN = 0.8
 class LinearOracle(nn.Module):
     """Scores (0, w . (x - 0.5)), times ``scale``; class 1 where the product is positive."""
 
-    def __init__(self, classes: int = 2, scale: float = 1.0) -> None:
+    def __init__(self, classes: int = 2, scale: float = 1.0, channels: int = 1) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
-        signs = torch.randint(0, 2, SHAPE, generator=generator) * 2 - 1
+        self.shape = (channels, *SHAPE[1:])
+        signs = torch.randint(0, 2, self.shape, generator=generator) * 2 - 1
         signs[:, -1], signs[:, :, -1] = 0, 0
         self.w = nn.Parameter(signs.flatten().float())
         self.classes, self.scale = classes, scale
@@ -34,12 +35,12 @@ class LinearOracle(nn.Module):
     def samples(self, n: int) -> tuple[Tensor, Tensor]:
         """Images whose score is exactly +-MARGIN, and their labels."""
         generator = torch.Generator().manual_seed(n)
-        x = 0.5 + 0.02 * torch.randn(n, *SHAPE, generator=generator)
+        x = 0.5 + 0.02 * torch.randn(n, *self.shape, generator=generator)
         y = torch.arange(n) % 2
         wanted = (2 * y - 1) * MARGIN
         w = self.w.detach().float()
         score = (x.flatten(1) - 0.5) @ w
-        x = x + ((wanted - score) / w.abs().sum()).view(-1, 1, 1, 1) * w.view(1, *SHAPE)
+        x = x + ((wanted - score) / w.abs().sum()).view(-1, 1, 1, 1) * w.view(1, *self.shape)
         return x, y
 
     def budget(self, norm: str) -> float:

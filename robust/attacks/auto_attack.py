@@ -126,7 +126,7 @@ def _in_parts(attack: Attack, images: Images, labels: Labels) -> Images:
     if isinstance(attack, OwnAttack):
         whole: Images = attack(images, labels)
         return whole
-    parts = zip(images.split(_PART), labels.split(_PART), strict=True)
+    parts = zip(torch.split(images, _PART), torch.split(labels, _PART), strict=True)
     return torch.cat([attack(x, y) for x, y in parts])
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
-from robust.attacks.deepfool import confirmed, is_adversarial, mask_class, normalized
-from robust.attacks.views import HasObjective
+from robust.attacks.minimal import confirmed, is_adversarial, mask_class, normalized
+from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
@@ -103,7 +103,8 @@ class DDN(OwnAttack):
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         """What the attacker climbs."""
         label, sign = (y, 1) if target is None else (target, -1)
-        if isinstance(self.model, HasObjective):
-            return sign * self.model.objective(scores, label)
+        named = named_objective(self.model, scores, label, targeted=target is not None)
+        if named is not None:
+            return sign * named
         own = scores.gather(1, label.view(-1, 1)).squeeze(1)
         return sign * (mask_class(scores, label).logsumexp(dim=1) - own)

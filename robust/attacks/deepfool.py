@@ -3,14 +3,14 @@
 Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599.
 """
 
-from collections.abc import Callable
 from typing import Literal, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
+from robust.attacks.minimal import confirmed, mask_class, normalized
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
@@ -124,61 +124,3 @@ class DeepFool(OwnAttack):
             unit = unit.sign()
         distance = gap.abs() / size
         return distance.where(size > 0, torch.inf), unit
-
-
-def normalized(gradient: Images) -> tuple[Images, Float[Tensor, " n"]]:
-    """Each gradient divided by its L2 norm, and that norm; zero where it is zero or not finite."""
-    # The scale first: squares of gradients below 1e-19 are zero in float32, above 1e19 infinite.
-    largest = gradient.flatten(1).abs().amax(dim=1)
-    largest = largest.where(largest.isfinite(), 0.0)
-    usable = (largest >= torch.finfo(gradient.dtype).tiny).view(-1, 1, 1, 1)
-    scaled = torch.where(usable, gradient / largest.view(-1, 1, 1, 1), 0.0)
-    norms = scaled.flatten(1).square().sum(dim=1).sqrt()
-    return scaled / norms.clamp_min(1).view(-1, 1, 1, 1), norms * largest
-
-
-def mask_class(scores: Scores, y: Labels) -> Scores:
-    """The scores with that of class ``y`` at minus infinity.
-
-    Scores may all be negative, so that a zero in its place could be the largest of all.
-    """
-    return scores.scatter(1, y.view(-1, 1), -torch.inf)
-
-
-def is_adversarial(scores: Scores, y: Labels, target: Labels | None = None) -> Bool[Tensor, " n"]:
-    """Whether an image is no longer of class ``y``; of class ``target`` if there is one."""
-    predicted = scores.argmax(dim=1)
-    return predicted != y if target is None else predicted == target
-
-
-@torch.no_grad()
-def confirmed(
-    scores: Callable[[Images], Scores],
-    x: Images,
-    x_adv: Images,
-    y: Labels,
-    target: Labels | None = None,
-    tries: int = 5,
-) -> Images:
-    """The images of ``x_adv`` that are adversarial, in the whole batch, and ``x`` for the others.
-
-    The scores of an image differ in the last bits with the size of its batch, so one at the
-    boundary that was adversarial among few may not be so among many. Such an image is moved on, a
-    thousandth of its distance to ``x`` first and twice as much at each try.
-    """
-    result = x_adv.clone()
-    rows = torch.arange(len(x), device=x.device)
-    for attempt in range(tries + 1):
-        if not len(rows):
-            break
-        failed = ~is_adversarial(
-            scores(result[rows]), y[rows], None if target is None else target[rows]
-        )
-        # A clean image cannot be moved on.
-        moved = (x_adv[rows] != x[rows]).flatten(1).any(dim=1)
-        rows = rows[failed & moved]
-        if attempt < tries:
-            excess = 1 + 1e-3 * 2**attempt
-            result[rows] = (x[rows] + (x_adv[rows] - x[rows]) * excess).clamp(0, 1)
-    result[rows] = x[rows]
-    return result

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, direction
+from robust.attacks.minimal import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -162,14 +163,14 @@ class GradientAttack(OwnAttack):
             noise = 2 * draws.uniform(*x.shape[1:]) - 1
         else:
             # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
-            radius = draws.uniform(1, 1, 1).pow(1 / x[0].numel())
+            radius = draws.uniform(1, 1, 1).pow(1 / x.shape[1:].numel())
             noise = direction(draws.normal(*x.shape[1:]), self.norm) * radius
         # Drawn in float32 whatever the images are.
         return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
 
     def _decide(self, active: _Active, scores: Scores) -> Bool[Tensor, " n"]:
         """Which active images are broken; scores of the view or in bfloat16 name candidates."""
-        broken = reached(scores, active.y, active.target)
+        broken = is_adversarial(scores, active.y, active.target)
         sure = self.judge is None and self.precision == "float32"
         if not sure and broken.any():
             target = None if active.target is None else active.target[broken]
@@ -180,9 +181,3 @@ class GradientAttack(OwnAttack):
     def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
         predicted = self.predict(x_adv)
         return predicted != y if target is None else predicted == target
-
-
-def reached(scores: Scores, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
-    """Whether each sample is of its target, or without one no longer of its label."""
-    predicted = scores.argmax(dim=1)
-    return predicted != y if target is None else predicted == target

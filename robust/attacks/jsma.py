@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
+from robust.attacks.minimal import is_adversarial, mask_class
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
@@ -42,6 +43,10 @@ class JSMA(OwnAttack):
     out; it comes back as it was if it was broken from the start. The attack bounds the number of
     changed features and has no ``eps``.
 
+    Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728) run it on pairs, probabilities and a
+    random target with ``theta=0.1, gamma=1``: since each feature is changed once, no pixel moves by
+    more than 0.1 however many do.
+
     A step takes one backward pass for probabilities, two for scores. The best pair is found
     exactly, without looking at all pairs, in bounded memory: see `best_pair`.
 
@@ -50,9 +55,8 @@ class JSMA(OwnAttack):
         theta: Change of a feature in pixel units, in [-1, 1], not 0.
         gamma: Share of the image's features (values, not pixels) that may change, in (0, 1].
         pixels: Features that a step changes, 1 or 2.
-        target_rule: Class to aim at if untargeted, never the label: ``random`` (Zantedeschi et al.
-            2017, https://arxiv.org/abs/1707.06728), ``nearest`` (the largest other score) or
-            ``least_likely``.
+        target_rule: Class to aim at if untargeted, never the label: ``random``, ``nearest``
+            (the largest other score) or ``least_likely``.
         outputs: What is differentiated: the ``probabilities`` that softmax makes of the view's
             scores, or the ``scores`` themselves. Probabilities do not care about what is added to
             all scores alike; scores do, and give up sooner: where one of two scores is constant,
@@ -107,9 +111,8 @@ class JSMA(OwnAttack):
             x = x_adv[active].view(-1, *images.shape[1:])
             scores, alpha, beta = self._jacobian(x, goal[active])
             chosen = self._choose(alpha, beta, unused[active])
-            predicted = scores.argmax(dim=1)
-            broken = predicted != labels[active] if target is None else predicted == goal[active]
-            proceeds = chosen.found & ~broken
+            aimed = None if target is None else goal[active]
+            proceeds = chosen.found & ~is_adversarial(scores, labels[active], aimed)
             active, place = active[proceeds], chosen.place[proceeds]
             rows = active.view(-1, 1)
             x_adv[rows, place] = (x_adv[rows, place] + self.theta).clamp(0, 1)
@@ -130,9 +133,8 @@ class JSMA(OwnAttack):
             others = scores.shape[1] - 1
             place = (self.draws(images).uniform() * others).long().clamp_max(others - 1)
             return place + (place >= labels)
-        nearest = self.target_rule == "nearest"
-        scores = scores.scatter(1, labels.view(-1, 1), -torch.inf if nearest else torch.inf)
-        return scores.argmax(dim=1) if nearest else scores.argmin(dim=1)
+        sign = 1 if self.target_rule == "nearest" else -1
+        return mask_class(sign * scores, labels).argmax(dim=1)
 
     def _jacobian(
         self, x: Images, goal: Labels

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
-from robust.attacks.views import HasObjective
+from robust.attacks.minimal import confirmed, is_adversarial, mask_class
+from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
@@ -37,21 +38,20 @@ _CURVED = 1e-6
 class LBFGS(OwnAttack):
     """Minimizes ``|x' - x|_2^2 + c * loss(x')`` in the box, with a search for ``c``. L2 distance.
 
-    Szegedy et al. 2014, section 4.1. The loss is the target's: the view's own objective if it names
-    one, else cross-entropy. Untargeted, which they do not define, it is the view's objective of the
-    label, climbed, or else the cross-entropy of all other classes taken as one, ``-log(1 - p_y)``:
-    unlike the label's cross-entropy climbed it is bounded and convex in the scores, so that the
-    result moves with ``c`` instead of jumping past the boundary.
+    The loss is the target's: the view's own objective if it names one, else cross-entropy.
+    Untargeted, which they do not define, it is the view's objective of the label, climbed, or else
+    the cross-entropy of all other classes taken as one, ``-log(1 - p_y)``: unlike the label's
+    cross-entropy climbed it is bounded and convex in the scores, so that the result moves with
+    ``c`` instead of jumping past the boundary.
 
     The search for ``c`` is cleverhans': times 10 until the minimum is adversarial, then halfway
     between the largest that was too small and the smallest that was not; every minimization starts
     at the image. The nearest adversarial image among all that were tried is returned, the image
-    itself if none was, or if it was broken from the start. The attack has no ``eps``.
+    itself if none was, or if it was broken from the start. No ``eps``.
 
-    The optimizer is `minimize`, ours: SciPy's L-BFGS-B takes one problem at a time, so that a batch
-    would either be a loop of single forward passes, or one problem whose line search and curvature
-    pairs make each image's result depend on the others. Ours runs one problem an image, all in one
-    batch, each with its own curvature, step and end.
+    The optimizer is `minimize`, ours: with SciPy's L-BFGS-B a batch would either be a loop of
+    single forward passes, or one problem whose line search and curvature make each image's result
+    depend on the others. Ours runs one problem an image, all in one batch.
 
     Args:
         model: View to attack.
@@ -91,11 +91,11 @@ class LBFGS(OwnAttack):
         target = self.target(images, labels)
         best = images.clone()
         with torch.no_grad():
-            whole = ~_broken(self.get_logits(images), labels, target)
+            whole = ~is_adversarial(self.get_logits(images), labels, target)
         best[whole] = self._search(
             images[whole], labels[whole], None if target is None else target[whole]
         )
-        return best
+        return confirmed(self.get_logits, images, best, labels, target)
 
     def _search(self, x: Images, y: Labels, target: Labels | None) -> Images:
         """The nearest adversarial images found; an image itself where none was."""
@@ -113,14 +113,13 @@ class LBFGS(OwnAttack):
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Values:
         """What the attacker lowers, of each image."""
-        if isinstance(self.model, HasObjective):
-            if target is None:
-                return -self.model.objective(scores, y)
-            return self.model.objective(scores, target)
+        label = y if target is None else target
+        named = named_objective(self.model, scores, label, targeted=target is not None)
+        if named is not None:
+            return -named if target is None else named
         if target is not None:
             return F.cross_entropy(scores, target, reduction="none")
-        others = scores.scatter(1, y.view(-1, 1), -torch.inf)
-        return scores.logsumexp(dim=1) - others.logsumexp(dim=1)
+        return scores.logsumexp(dim=1) - mask_class(scores, y).logsumexp(dim=1)
 
 
 class _Task:
@@ -150,7 +149,7 @@ class _Task:
             loss = self._loss(scores, y, target)
             offset = (x_adv.detach() - clean).flatten(1)
             distance = offset.square().sum(dim=1)
-            self._keep(points, index, distance, _broken(scores, y, target))
+            self._keep(points, index, distance, is_adversarial(scores, y, target))
             gradient = 2 * offset + c[index, None] * _gradient(loss, x_adv).flatten(1)
             return distance + c[index] * loss.detach(), gradient
 
@@ -159,7 +158,7 @@ class _Task:
     @torch.no_grad()
     def breaks(self, points: Points) -> Bool[Tensor, " n"]:
         """Whether the points are adversarial, one for each image."""
-        return _broken(self._scores(points.view_as(self._x)), self._y, self._target)
+        return is_adversarial(self._scores(points.view_as(self._x)), self._y, self._target)
 
     def _keep(
         self, points: Points, index: Tensor, distance: Values, broken: Bool[Tensor, " n"]
@@ -221,8 +220,7 @@ def minimize(objective: Objective, start: Points, steps: int, memory: int) -> Po
     index = torch.arange(len(start), device=start.device)
     value, gradient = objective(start, index)
     ring = start.new_zeros(len(start), memory, start.shape[1])
-    none = torch.zeros_like(index)
-    one = torch.ones_like(value)
+    none, one = torch.zeros_like(index), torch.ones_like(value)
     run = _Run(index, start, value, gradient, start, one, ring, ring.clone(), none)
     run.direction = _direction(run)
     for _ in range(steps - 1):
@@ -291,11 +289,6 @@ def _direction(run: _Run) -> Points:
         share = shares[age] - inverse[:, age] * (turns[:, age] * result).sum(dim=1)
         result = result + share[:, None] * moves[:, age]
     return -result
-
-
-def _broken(scores: Scores, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
-    predicted = scores.argmax(dim=1)
-    return predicted != y if target is None else predicted == target
 
 
 def _gradient(loss: Values, x: Images) -> Images:

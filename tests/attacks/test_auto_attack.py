@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import craft, sample_seeds
+from robust.attacks import craft
 from robust.attacks.apgd import APGD
 from robust.attacks.auto_attack import AutoAttack
 from robust.errors import ConfigError
@@ -16,7 +16,7 @@ SHORT = {"steps": 10, "queries": 60}
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 10])
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-@pytest.mark.parametrize("n", [1, 24])
+@pytest.mark.parametrize("n", [1, 64])
 def test_oracle(classes, norm, n):
     oracle = LinearOracle(classes)
     x, y = oracle.samples(n)
@@ -72,32 +72,6 @@ def test_the_standard_lengths():
     assert {a.loss for a, _ in turns[1:10]} == {"dlr"}
     assert turns[-1][0].queries == 5000
     assert all(a.eps == 0.1 for a, _ in turns)
-
-
-def test_misclassified_images_are_left_alone_and_cost_one_pass():
-    oracle = LinearOracle(4)
-    x, y = oracle.samples(5)
-    crafted = craft(lambda m: AutoAttack(m, 0.1, **SHORT), oracle, x, 1 - y)
-    assert torch.equal(crafted.x_adv, x)
-    assert crafted.forwards == 1
-
-
-def test_results_do_not_depend_on_the_batch():
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 5)).eval()
-    x = torch.rand(12, 1, 5, 5)
-    y = net(x).argmax(dim=1)
-    seeds = sample_seeds(0, torch.arange(12))
-    attack = lambda m: AutoAttack(m, 0.15, **SHORT)  # noqa: E731
-    whole = craft(attack, net, x, y, sample_seeds=seeds).x_adv
-    parts = [
-        craft(attack, net, x[p], y[p], seed=3, sample_seeds=seeds[p]).x_adv
-        for p in (slice(0, 5), slice(5, 12))
-    ]
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=0)
-    broken = net(whole).argmax(dim=1) != y
-    assert broken.any()
-    assert not broken.all()
 
 
 @pytest.mark.parametrize("name", ["steps", "targets", "queries"])

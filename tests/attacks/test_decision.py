@@ -107,7 +107,7 @@ class Recorder(nn.Module):
 
 
 class TestOracle:
-    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False)])
+    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False), (64, True)])
     @pytest.mark.parametrize(
         ("attack", "norm"),
         [
@@ -131,8 +131,24 @@ class TestOracle:
         assert ratio.max() < 1.25
         assert ratio.median() < 1.05
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("targeted", [False, True])
+    @pytest.mark.parametrize(
+        ("attack", "norm"),
+        [(HopSkipJump, "L2"), (partial(HopSkipJump, norm="Linf"), "Linf"), (BoundaryAttack, "L2")],
+        ids=["HSJ L2", "HSJ Linf", "Boundary"],
+    )
+    def test_so_they_do_with_their_defaults(self, attack, norm, targeted):
+        oracle = LinearOracle()
+        x, y = oracle.samples(8)
+        x_adv = run(attack, oracle, x, y, target=1 - y if targeted else None).x_adv
+        assert torch.equal(oracle(x_adv).argmax(dim=1), 1 - y)
+        ratio = distance(x, x_adv, norm) / oracle.budget(norm)
+        assert ratio.min() >= 1
+        assert ratio.max() < 1.05
+
     @pytest.mark.parametrize("oracle", [LinearOracle(), LinearOracle(5), EdgeOracle()])
-    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False)])
+    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False), (64, True)])
     @pytest.mark.parametrize("norm", ["Linf", "L2"])
     def test_square_breaks_all_above_the_exact_budget_and_none_below(
         self, oracle, norm, n, targeted
@@ -230,30 +246,12 @@ class TestAdditiveNoise:
 
 class TestControls:
     @pytest.mark.parametrize("head", HEADS)
-    @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 3)])
-    @pytest.mark.parametrize("attack", ["Uniform", "Boundary", "HSJ L2", *BUDGET])
-    def test_scores_may_be_any_numbers(self, attack, head, channels, classes):
-        model = Linear(channels, classes, HEADS[head])
-        x, y = model.samples(8)
-        x_adv = run(built(attack), model, x, y).x_adv
-        ThreatModel("L2", 0.0).check(x, x_adv, attack, budget=False)
-        assert (model(x_adv).argmax(dim=1) != y).float().mean() > 0.3
-
-    @pytest.mark.parametrize("head", HEADS)
     @pytest.mark.parametrize("attack", [*MINIMAL])
     def test_nothing_but_the_class_matters(self, attack, head):
         x, y = Linear().samples(4)
         x = x.double()  # in which rounding decides nothing
         with_head = run(built(attack), Linear(head=HEADS[head]), x, y).x_adv
         assert torch.equal(with_head, run(built(attack), Linear(), x, y).x_adv)
-
-    @EVERY
-    @pytest.mark.parametrize("score", [0.0, -3.0])
-    def test_a_constant_net_is_not_broken(self, attack, score):
-        model = Linear(head=Head(lambda z: torch.full_like(z, score)))
-        x, _ = model.samples(4)
-        y = torch.zeros(4, dtype=torch.int64)
-        assert torch.equal(run(built(attack), model, x, y).x_adv, x)
 
     @EVERY
     def test_a_net_that_anything_breaks(self, attack):
@@ -263,49 +261,6 @@ class TestControls:
         x_adv = run(built(attack), model, x, y).x_adv
         ThreatModel("L2", 0.0).check(x, x_adv, attack, budget=False)
         assert (x_adv.flatten(1).amax(dim=1) > 0).all()
-
-    @EVERY
-    def test_misclassified_images_come_back(self, attack):
-        model = Linear()
-        x, y = model.samples(6)
-        wrong = y.clone()
-        wrong[::2] = (y[::2] + 1) % 3
-        crafted = run(built(attack), model, x, wrong)
-        assert torch.equal(crafted.x_adv[::2], x[::2])
-        everyone = run(built(attack), model, x, (y + 1) % 3)
-        assert torch.equal(everyone.x_adv, x)
-        assert everyone.forwards == 1
-
-    @EVERY
-    def test_empty_batch(self, attack):
-        model = Linear()
-        x, y = model.samples(2)
-        assert built(attack)(model)(x[:0], y[:0]).shape == x[:0].shape
-
-    @EVERY
-    def test_float64(self, attack):
-        model = Linear()
-        x, y = model.samples(4)
-        x_adv = run(built(attack), model, x.double(), y).x_adv
-        assert x_adv.dtype == torch.float64
-        ThreatModel("L2", 0.0).check(x.double(), x_adv, attack, budget=False)
-
-    @EVERY
-    def test_images_in_corners_of_the_box(self, attack):
-        model = Linear()
-        x = model.samples(8)[0].round()
-        y = model(x).argmax(dim=1)
-        x_adv = run(built(attack), model, x, y).x_adv
-        ThreatModel("L2", 0.0).check(x, x_adv, attack, budget=False)
-
-    @EVERY
-    def test_an_unreachable_target_is_not_reached(self, attack):
-        oracle = LinearOracle(3)
-        x, y = oracle.samples(4)
-        x_adv = run(built(attack), oracle, x, y, target=torch.full_like(y, 2)).x_adv
-        assert (oracle(x_adv).argmax(dim=1) != 2).all()
-        if attack in MINIMAL:
-            assert torch.equal(x_adv, x)
 
     @EVERY
     def test_no_gradients_are_taken(self, attack):
@@ -330,20 +285,6 @@ class TestControls:
 
 
 class TestInvariance:
-    @EVERY
-    def test_results_do_not_depend_on_the_batch(self, attack):
-        model = Linear()
-        # In float64, where no decision of this net hangs on the order of its sums.
-        x, y = model.samples(10)
-        x = x.double()
-        seeds = sample_seeds(1, torch.arange(10))
-        whole = craft(built(attack), model, x, y, sample_seeds=seeds).x_adv
-        parts = [
-            craft(built(attack), model, x[part], y[part], seed=9, sample_seeds=seeds[part]).x_adv
-            for part in (slice(0, 6), slice(6, 7), slice(7, 10))
-        ]
-        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-6, rtol=0)
-
     def test_the_distance_of_the_boundary_attack_never_grows(self):
         oracle = LinearOracle()
         x, y = oracle.samples(16)

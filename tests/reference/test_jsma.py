@@ -32,7 +32,9 @@ def small_net():
 
 
 def success(net, x_adv, target):
-    return (net(x_adv).argmax(dim=1) == target).float().mean().item()
+    share = (net(x_adv).argmax(dim=1) == target).float().mean().item()
+    print(f"JSMA: {share:.3f}")
+    return share
 
 
 def test_on_probabilities_it_is_arts_saliency_map_method():

@@ -4,70 +4,21 @@ Never a lower success of any image and no larger median distance (2 % for roundi
 a peer. Peers that are not installed are skipped.
 """
 
-import sys
-import types
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 import torchattacks
 
 from robust.attacks import craft
 from robust.attacks.carlini_wagner import CarliniWagner
 from robust.attacks.ddn import DDN
 from robust.attacks.deepfool import DeepFool
-from robust.data.datasets import DATASETS
-from robust.networks import TunaMnistCNN
 from robust.threat import distance
 
 pytestmark = pytest.mark.reference
 
 NOISE = 1.02
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A net of four epochs on digits, and 24 test images that it gets right; on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    data = DATASETS["digits"].load(Path())
-    x, y = data.train.x.float() / 255, data.train.y
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = TunaMnistCNN(dropout=0.0)
-        optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-        for _ in range(4):
-            for rows in torch.randperm(len(x)).split(64):
-                optimizer.zero_grad()
-                F.cross_entropy(net(x[rows]), y[rows]).backward()
-                optimizer.step()
-    optimizer.zero_grad()
-    net.eval()
-    x, y = data.test.x.float() / 255, data.test.y
-    right = (net(x).argmax(dim=1) == y).nonzero().squeeze(1)[:24]
-    assert len(right) == 24
-    yield net, x[right], y[right]
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def advlib():
-    """adversarial-library, which imports a plot server for one logger."""
-    visdom = types.ModuleType("visdom")
-    visdom.Visdom = object
-    with pytest.MonkeyPatch.context() as monkeypatch, warnings.catch_warnings():
-        monkeypatch.setitem(sys.modules, "visdom", visdom)
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("adv_lib.attacks")
-
-
-@pytest.fixture(scope="module")
-def foolbox():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("foolbox")
 
 
 def compare(trained, norm, ours, theirs):
@@ -82,6 +33,10 @@ def compare(trained, norm, ours, theirs):
         warnings.simplefilter("ignore")
         peer = distances(theirs(net, x.clone(), y.clone()).detach())
     net.zero_grad()
+    for whose, found in (("ours", mine), ("peer", peer)):
+        print(
+            f"{whose}: {found.isfinite().sum()} of {len(x)}, median {found.median():.4f}; ", end=""
+        )
     assert (mine.isfinite() | peer.isinf()).all()
     assert mine.median() <= NOISE * peer.median()
     return mine, peer

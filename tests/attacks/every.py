@@ -1,0 +1,177 @@
+"""Every attack of ``robust.attacks``, short, for the tests that all of them must pass."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+import robust.attacks as attacks
+from robust.attacks import (
+    APGD,
+    BIM,
+    DDN,
+    FGSM,
+    IFGSM,
+    JSMA,
+    LBFGS,
+    MIFGSM,
+    PGD,
+    TGSM,
+    AdditiveGaussianNoise,
+    AdditiveUniformNoise,
+    AutoAttack,
+    BoundaryAttack,
+    CarliniWagner,
+    DeepFool,
+    HopSkipJump,
+    MinimalFGSM,
+    OwnAttack,
+    RandomFGSM,
+    SinglePixel,
+    Square,
+    TargetedBIM,
+)
+from tests.oracles import LinearOracle
+
+EXPORTED = {
+    value
+    for value in (getattr(attacks, name) for name in attacks.__all__)
+    if isinstance(value, type) and issubclass(value, OwnAttack) and value is not OwnAttack
+}
+
+
+@dataclass(frozen=True)
+class Short:
+    """An attack with so few steps that a test of it takes milliseconds."""
+
+    attack: type[OwnAttack]
+    build: Callable[[nn.Module, float], OwnAttack]
+    """Of a view and a radius, which minimal-norm attacks ignore."""
+    norm: str
+    """Of the radius; of the distance that a minimal-norm attack keeps small."""
+    budget: bool = False
+    """Whether it stays within a radius."""
+    gradient: bool = True
+    breaks: float | None = 1.1
+    """Times the oracle's exact budget, the radius at which it breaks every image; None where even
+    the largest does not promise that."""
+    saturates: bool = False
+    """Whether it climbs the cross-entropy of the label, which is flat on scores of hundreds."""
+    looks: bool = True
+    """Whether it asks first if an image is broken, and leaves it alone if so."""
+    honest: bool = True
+    """Whether an image that it did not break comes back as it was."""
+
+    @property
+    def targeted(self) -> bool:
+        """Whether it has a targeted mode."""
+        return "targeted" in self.build(LinearOracle(), 0.1).supported_mode
+
+
+def _budget(attack, norm="Linf", **arguments):
+    """A gradient attack within a radius, which climbs from the first step on."""
+    named = {"norm": norm} if norm == "L2" else {}
+    return Short(
+        attack,
+        lambda view, eps: attack(view, eps, **named, **arguments),
+        norm,
+        budget=True,
+        looks=False,
+        honest=False,
+        saturates=arguments.get("loss", "cross_entropy") == "cross_entropy",
+    )
+
+
+def _minimal(attack, norm="L2", *, gradient=True, breaks=1.1, honest=True, **arguments):
+    named = {"norm": norm} if norm == "Linf" else {}
+    return Short(
+        attack,
+        lambda view, eps: attack(view, **named, **arguments),
+        norm,
+        gradient=gradient,
+        breaks=breaks,
+        honest=honest,
+    )
+
+
+def _square(norm):
+    return Short(
+        Square,
+        lambda view, eps: Square(view, norm, eps, queries=30),
+        norm,
+        budget=True,
+        gradient=False,
+        breaks={"Linf": 3.0, "L2": None}[norm],
+        honest=False,
+    )
+
+
+def _auto(norm):
+    return Short(
+        AutoAttack,
+        lambda view, eps: AutoAttack(view, eps, norm, steps=5, queries=20),
+        norm,
+        budget=True,
+    )
+
+
+_query = partial(_minimal, gradient=False)
+
+EVERY = {
+    "FGSM": _budget(FGSM),
+    "FGSM margin": _budget(FGSM, loss="margin"),
+    "TGSM": _budget(TGSM),
+    "RandomFGSM": Short(
+        RandomFGSM,
+        lambda view, eps: RandomFGSM(view, eps, alpha=eps / 10),
+        "Linf",
+        budget=True,
+        # A tenth of the way may be the wrong one, and must be made good.
+        breaks=1.3,
+        saturates=True,
+        looks=False,
+        honest=False,
+    ),
+    "MinimalFGSM": Short(MinimalFGSM, lambda view, eps: MinimalFGSM(view), "Linf", saturates=True),
+    "BIM": _budget(BIM, steps=10),
+    "BIM dlr": _budget(BIM, steps=10, loss="dlr"),
+    "BIM bfloat16": _budget(BIM, steps=10, precision="bfloat16"),
+    "TargetedBIM": _budget(TargetedBIM, steps=10),
+    "MIFGSM": _budget(MIFGSM, steps=5),
+    "IFGSM": _budget(IFGSM, steps=3),
+    "IFGSM unprojected": Short(
+        IFGSM,
+        lambda view, eps: IFGSM(view, eps / 5, steps=5, project=False),
+        "Linf",
+        budget=True,
+        saturates=True,
+        looks=False,
+        honest=False,
+    ),
+    "PGD Linf": _budget(PGD, steps=5, restarts=2),
+    "PGD L2": _budget(PGD, "L2", steps=6, loss="margin"),
+    "APGD Linf": _budget(APGD, steps=8),
+    "APGD L2": _budget(APGD, "L2", steps=8, loss="dlr"),
+    "AutoAttack Linf": _auto("Linf"),
+    "AutoAttack L2": _auto("L2"),
+    "DeepFool L2": _minimal(DeepFool, steps=10),
+    "DeepFool Linf": _minimal(DeepFool, "Linf", steps=10),
+    "CarliniWagner": _minimal(CarliniWagner, search_steps=4, steps=5),
+    "DDN": _minimal(DDN, steps=15),
+    "LBFGS": _minimal(LBFGS, c=0.3, search_steps=3, steps=8),
+    # It keeps the changes that did not suffice.
+    "JSMA": _minimal(JSMA, "L0", gamma=1.0, honest=False),
+    "JSMA one pixel": _minimal(JSMA, "L0", gamma=1.0, pixels=1, honest=False),
+    "JSMA scores": _minimal(JSMA, "L0", gamma=1.0, outputs="scores", honest=False, breaks=None),
+    "SinglePixel": _query(SinglePixel, "L0", breaks=None),
+    "AdditiveUniformNoise": _query(AdditiveUniformNoise, breaks=None, levels=10),
+    "AdditiveGaussianNoise": _query(AdditiveGaussianNoise, breaks=None, levels=10),
+    "Boundary": _query(BoundaryAttack, iterations=8, directions=5, starts=10, blend_levels=10),
+    "HopSkipJump L2": _query(HopSkipJump, iterations=2, initial_evaluations=20, starts=10),
+    "HopSkipJump Linf": _query(
+        HopSkipJump, "Linf", iterations=2, initial_evaluations=20, starts=10
+    ),
+    "Square Linf": _square("Linf"),
+    "Square L2": _square("L2"),
+}

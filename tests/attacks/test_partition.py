@@ -1,0 +1,89 @@
+"""An image's result does not depend on who shares the batch with it."""
+
+import pytest
+import torch
+from torch import nn
+
+from robust.attacks import craft, sample_seeds
+from tests.attacks.every import EVERY
+
+N = 12
+
+
+class Curved(nn.Module):
+    """A small net, computed in float64 and rounded: matrix products of other sizes sum in another
+    order, which leaves nothing of itself in float32."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        shapes = [(75, 16), (16, classes)]
+        self.weights = nn.ParameterList(
+            torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes
+        )
+
+    def forward(self, x):
+        hidden = torch.tanh((x.flatten(1).double() - 0.5) @ self.weights[0] / 2)
+        return (hidden @ self.weights[1]).to(x.dtype)
+
+
+class Flat(Curved):
+    """Without a gradient, so that what is random decides."""
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return (scores == scores.amax(dim=1, keepdim=True)).to(x.dtype) + 0 * scores
+
+
+def parts_and_whole(name, net, *, targeted, sizes):
+    """The results of each partition into batches of a size, and that of all images together."""
+    short = EVERY[name]
+    x = torch.rand(N, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    y = net(x).argmax(dim=1)
+    target = (y + 1) % 4 if targeted else None
+    seeds = sample_seeds(5, torch.arange(N))
+
+    def crafted(rows, seed):
+        return craft(
+            # Some images resist within such radii, so that AutoAttack comes to its last parts.
+            lambda m: short.build(m, {"Linf": 0.02, "L2": 0.2, "L0": 0.0}[short.norm]),
+            net,
+            x[rows],
+            y[rows],
+            target=None if target is None else target[rows],
+            seed=seed,
+            sample_seeds=seeds[rows],
+        ).x_adv
+
+    whole = crafted(torch.arange(N), 0)
+    assert not torch.equal(whole, x)
+    for size in sizes:
+        parts = enumerate(torch.arange(N).split(size), start=1)
+        yield torch.cat([crafted(rows, seed) for seed, rows in parts]), whole
+
+
+# Equal to the last bit, but for vectorized tanh, whose last bits differ with the place in memory,
+# and HopSkipJump's sums over as many random points at a time as fit the batch.
+ROUNDED = {"CarliniWagner", "HopSkipJump L2", "HopSkipJump Linf"}
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("name", EVERY)
+def test_halves_and_single_images_give_what_the_whole_batch_gives(name, targeted):
+    if targeted and not EVERY[name].targeted:
+        return
+    net = Curved()
+    # Targets change nothing about who works on what; halves say so for less.
+    sizes = (6,) if targeted else (6, 1)
+    for together, whole in parts_and_whole(name, net, targeted=targeted, sizes=sizes):
+        assert torch.equal(net(together).argmax(dim=1), net(whole).argmax(dim=1))
+        if name in ROUNDED:
+            torch.testing.assert_close(together, whole, atol=1e-6, rtol=0)
+        else:
+            assert torch.equal(together, whole)
+
+
+@pytest.mark.parametrize("name", ["DDN", "PGD Linf", "PGD L2", "APGD Linf", "RandomFGSM"])
+def test_so_does_what_is_random_where_there_is_no_gradient(name):
+    for together, whole in parts_and_whole(name, Flat(), targeted=False, sizes=(5, 1)):
+        assert torch.equal(together, whole)
