@@ -5,14 +5,13 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import Logger
 
-from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import draw_grid, members
@@ -24,14 +23,15 @@ from robust.evaluation.lipschitz import (
     norm_table,
     operator_norms,
 )
+from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
 from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import Grid, comparison, published
-from robust.explain import imported
-from robust.parsing import mendable_trainer, read_suite, read_yaml, run_command
-from robust.subjects import Subject
+from robust.options import parse_options
+from robust.papers import match_columns, read_table
+from robust.parsing import mendable_trainer, read_suite, run_command
+from robust.subjects import Subject, check_used
 from robust.threat import ThreatModel
 from robust.tracking import log_figures
-from robust.types import View
 
 _FIGURE_SAMPLES = 100
 """Test samples among which the figures find some that are classified correctly."""
@@ -39,67 +39,41 @@ _FIGURE_SAMPLES = 100
 
 def evaluate(args: Sequence[str] | None = None) -> int:
     """`evaluate.py`: returns its exit code."""
-    return run_command(lambda: _evaluate(_parse(args)))
-
-
-def _parse(args: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
-        description="Attack trained runs and print how they compare. Records are kept beside each "
-        "checkpoint; what is on record is not attacked again.",
-    )
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders or checkpoints")
-    parser.add_argument("--suite", type=Path, help="a file of configs/suites")
-    parser.add_argument("--table", type=Path, help="a file of configs/tables, with its own suite")
-    parser.add_argument(
-        "--view",
-        nargs="+",
-        choices=get_args(View),
-        metavar="VIEW",
-        help=("views to attack through, of deployed, published and adaptive; default: the suite's"),
-    )
-    parser.add_argument("--limit", type=int, help="number of test images; default: the suite's")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs; default: 1")
-    parser.add_argument(
-        "--transfer-from", type=Path, metavar="RUN", help="craft on this run's net instead"
-    )
-    parser.add_argument(
-        "--figures", action="store_true", help="draw loss surfaces, scores and accuracy against eps"
-    )
-    parser.add_argument(
-        "--grid",
-        metavar="ATTACK",
-        help="draw what an attack of the suite makes of a few images, in all runs; of some that "
-        "differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the smallest that is enough",
-    )
-    parser.add_argument(
-        "--lipschitz",
-        action="store_true",
-        help="print operator norms of the layers; needs no suite",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also write Markdown here")
-    options = parser.parse_args(args)
-    if options.suite is None and options.table is None:
-        needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
-        if needing or not options.lipschitz:
-            parser.error("expected --suite or --table, but got neither; see configs/suites")
-    return options
+    return run_command(lambda: _evaluate(parse_options(args)))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    subjects = {s.name: s for s in map(Subject.of, options.runs)}
+    found = [Subject.of(path, options.model) for path in options.runs]
+    check_used(options.model, found)
+    subjects = {subject.name: subject for subject in found}
+    measurements = _measurements(options)  # checked before hours of attacks
     grids: list[Grid] = []
     if options.suite or options.table:
         grids += _attack(options, subjects)
-    _finish(options, subjects, grids)
+    _finish(options, subjects, measurements, grids)
+
+
+def _measurements(options: argparse.Namespace) -> list[Measurement[Any]]:
+    limit = {} if options.limit is None else {"limit": options.limit}
+    measurements: list[Measurement[Any]] = []
+    if options.robustness:
+        views = {} if options.view is None else {"views": options.view}
+        measurements.append(RobustnessMetrics(**limit, **views))
+    if options.certify is not None:
+        measurements.append(Certification(options.certify, **limit))
+    return measurements
 
 
 @rank_zero_only
 def _finish(
-    options: argparse.Namespace, subjects: Mapping[str, Subject], grids: list[Grid]
+    options: argparse.Namespace,
+    subjects: Mapping[str, Subject],
+    measurements: Sequence[Measurement[Any]],
+    grids: list[Grid],
 ) -> None:
     if options.lipschitz:
-        grids.append(_measure(subjects))
+        grids.append(_operator_norms(subjects))
+    grids += [_measure(subjects, measurement) for measurement in measurements]
     _report(grids, options.output)
 
 
@@ -111,14 +85,15 @@ def _attack(options: argparse.Namespace, subjects: Mapping[str, Subject]) -> lis
     source = Subject.of(options.transfer_from).defense if options.transfer_from else None
     results: dict[str, Evaluation] = {}
     for name, subject in subjects.items():
-        evaluation = read_suite(suite, records=str(subject.folder / "records"), **settings)
+        records = str(subject.folder / "records")
+        evaluation = read_suite(suite, options.attacks, records=records, **settings)
         if options.grid:  # checked before hours of attacks
             members(evaluation, options.grid)
             _check_one_data_set(subjects)
         if source is not None:
             source.check_fit(subject.data.shape, subject.data.num_classes, subject.data.name)
             evaluation.source = source
-        trainer = _test(subject, evaluation, options.devices)
+        trainer = _test(subject, evaluation, evaluation.suite, options.devices)
         assert evaluation.result is not None
         results[name] = evaluation.result
         if options.figures and trainer.is_global_zero:
@@ -133,13 +108,22 @@ def _attack(options: argparse.Namespace, subjects: Mapping[str, Subject]) -> lis
     return grids
 
 
-def _test(subject: Subject, evaluation: AttackEvaluation, devices: int) -> Trainer:
+def _measure(subjects: Mapping[str, Subject], measurement: Measurement[Any]) -> Grid:
+    """Measure every run, in a test of its own."""
+    results = {}
+    for name, subject in subjects.items():
+        _test(subject, measurement, measurement.name, devices=1)
+        results[name] = measurement.result
+    return measurement.table(results)
+
+
+def _test(subject: Subject, callback: Callback, what: str, devices: int) -> Trainer:
     with mendable_trainer():
         trainer = Trainer(
             accelerator="auto",
             devices=devices,
-            logger=subject.loggers(evaluation.suite),
-            callbacks=[evaluation, RichProgressBar()],
+            logger=subject.loggers(what),
+            callbacks=[callback, RichProgressBar()],
             default_root_dir=subject.folder,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -203,7 +187,7 @@ def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
         )
 
 
-def _measure(subjects: Mapping[str, Subject]) -> Grid:
+def _operator_norms(subjects: Mapping[str, Subject]) -> Grid:
     """Operator norms of every run, drawn and logged; the figure of all lies with the first."""
     runs = {}
     for name, subject in subjects.items():
@@ -223,63 +207,6 @@ def _show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
     log_figures(loggers, figures)
     for path in figures.values():
         print(f"Figure: {path}")
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """The content of a file of ``configs/tables``.
-
-    Raises:
-        ConfigError: If the file cannot be read, or lacks what a table needs.
-    """
-    table = read_yaml(path)
-    missing = {"title", "metric", "suite", "columns", "clean_acc", "rows"} - set(table)
-    if missing:
-        raise ConfigError(
-            f"Expected a table in {path}, but it lacks {', '.join(sorted(missing))}. See "
-            "configs/tables."
-        )
-    return table
-
-
-def match_columns(table: Mapping[str, Any], defenses: Mapping[str, Defense]) -> dict[str, str]:
-    """The run of each column of a table: the one whose defense is what the column describes.
-
-    Args:
-        table: Its ``columns`` have a ``class_path``, and ``init_args`` that tell them apart.
-        defenses: By the names of their runs.
-
-    Raises:
-        ConfigError: If two runs are the same column, or a column names no defense.
-    """
-    columns: dict[str, str] = {}
-    for column, wanted in table["columns"].items():
-        kind = _defense_class(wanted["class_path"])
-        arguments = wanted.get("init_args", {})
-        runs = [
-            name
-            for name, defense in defenses.items()
-            if isinstance(defense, kind)
-            and all(getattr(defense, key, None) == value for key, value in arguments.items())
-        ]
-        if len(runs) > 1:
-            raise ConfigError(
-                f"Expected one run for column {column!r} of {table['title']}, but got "
-                f"{' and '.join(runs)}. Name one of each defense."
-            )
-        if runs:
-            columns[column] = runs[0]
-    return columns
-
-
-def _defense_class(path: str) -> type[Defense]:
-    try:
-        kind = imported(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"Expected the class of a defense in the table, but got {path!r} ({error}). See "
-            "robust.defenses."
-        ) from None
-    return cast(type[Defense], kind)
 
 
 def _report(grids: Sequence[Grid], output: Path | None) -> None:

@@ -2,12 +2,14 @@
 
 import contextlib
 import ctypes
+import inspect
 import logging
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -21,7 +23,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.explain import explain, one_line
+from robust.explain import explain, imported, one_line
 
 PARSER_MODE = "yaml_with_fractions"
 """jsonargparse's YAML, in which ``8/255`` is a number; a string of that form takes quotes and ./"""
@@ -170,11 +172,15 @@ class Restored(NamedTuple):
     data: ImageDataModule
 
 
-def restore(path: Path) -> Restored:
+def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
     """Build the defense that a checkpoint describes, with its weights, and its data module.
 
     Nothing in the file is executed: it is read as weights and plain values, and the classes that it
     names are built only if they are a `Defense` and an `ImageDataModule`.
+
+    Args:
+        path: The checkpoint.
+        changed: Arguments that the defense gets instead of its own, if it has such arguments.
 
     Raises:
         ConfigError: If the file is no checkpoint of ours, or no longer fits the code.
@@ -189,6 +195,8 @@ def restore(path: Path) -> Restored:
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
         parts["model"]["init_args"].pop(key, None)
+    accepted = arguments_of(parts["model"]["class_path"])
+    parts["model"]["init_args"] |= {k: v for k, v in (changed or {}).items() if k in accepted}
     parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(Defense, "model")
     parser.add_subclass_arguments(ImageDataModule, "data")
@@ -201,6 +209,14 @@ def restore(path: Path) -> Restored:
             f"{explain(str(error))}"
         ) from None
     return Restored(built.model.eval(), built.data)
+
+
+def arguments_of(class_path: str) -> set[str]:
+    """Names of the arguments of a class; none if there is no such class."""
+    try:
+        return set(inspect.signature(imported(class_path)).parameters)
+    except (ImportError, AttributeError, ValueError):
+        return set()
 
 
 def check_fits(
@@ -244,19 +260,42 @@ def check_fits(
         )
 
 
-def read_suite(path: Path, **settings: Any) -> AttackEvaluation:  # noqa: ANN401
+def read_suite(
+    path: Path,
+    only: Sequence[str] | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AttackEvaluation:
     """The evaluation of a suite file, with some of its settings replaced.
 
+    Args:
+        path: A file of ``configs/suites``.
+        only: Which of its attacks to keep, names or patterns such as ``bim_*``; all if None.
+        settings: Arguments of the evaluation.
+
     Raises:
-        ConfigError: If the file is missing or not a suite, or has no attacks.
+        ConfigError: If the file is missing or not a suite, or has no such attacks.
     """
     parser = Parser(exit_on_error=False)
     parser.add_class_arguments(AttackEvaluation, "evaluation")
+    content = read_yaml(path) if only is None else _only(read_yaml(path), only)
     try:
-        config = parser.parse_object({"evaluation": {**read_yaml(path), **settings}})
+        config = parser.parse_object({"evaluation": {**content, **settings}})
     except ArgumentError as error:
         raise ConfigError(f"{path}: {explain(str(error), parser._names())}") from None
     return cast(AttackEvaluation, parser.instantiate(config).evaluation)
+
+
+def _only(suite: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
+    kept = dict(suite)
+    for key in ("attacks", "threat_models", "targets"):
+        named = suite.get(key) or {}
+        kept[key] = {k: v for k, v in named.items() if any(fnmatchcase(k, p) for p in patterns)}
+    if not kept["attacks"]:
+        raise ConfigError(
+            f"Expected attacks of the suite ({', '.join(suite.get('attacks') or {})}), but got "
+            f"{', '.join(patterns)}. Name some of them, or patterns such as 'bim_*'."
+        )
+    return kept
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A trained run as `evaluate.py` finds it: its folder, its defense and its data."""
 
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import Logger
 
@@ -23,14 +25,14 @@ class Subject(NamedTuple):
     data: ImageDataModule
 
     @staticmethod
-    def of(path: Path) -> "Subject":
-        """Read a run folder or a checkpoint.
+    def of(path: Path, changed: Mapping[str, Any] | None = None) -> "Subject":
+        """Read a run folder or a checkpoint; ``changed`` as `robust.parsing.restore` takes it.
 
         Raises:
             ConfigError: If it is neither.
         """
         checkpoint = find_checkpoint(path)
-        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint))
+        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint, changed))
 
     @property
     def name(self) -> str:
@@ -64,3 +66,18 @@ def find_checkpoint(path: Path) -> Path:
     found = sorted(str(p.parent.parent) for p in path.glob("**/checkpoints/last.ckpt"))
     hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
     raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/last.ckpt. {hint}")
+
+
+def check_used(changed: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
+    """Raise if an argument is one of none of the defenses.
+
+    Raises:
+        ConfigError: With the arguments that there are.
+    """
+    kinds = {type(subject.defense) for subject in subjects}
+    known = {name for kind in kinds for name in inspect.signature(kind).parameters}
+    for key in set(changed) - known:
+        raise ConfigError(
+            f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
+            f"({', '.join(sorted(known))}), but got --model.{key}."
+        )

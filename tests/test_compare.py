@@ -9,16 +9,18 @@ import yaml
 
 import robust.evaluation.callback
 from robust.attacks import craft
-from robust.compare import evaluate, match_columns, read_table
+from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.metrics import success_rate, worst_robust_accuracy
 from robust.evaluation.records import read_evaluation
+from robust.papers import match_columns, read_table
 from robust.parsing import restore
 from robust.subjects import Subject, find_checkpoint
 from tests.tiny import ROOT, TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
+SUITE = ROOT / "configs/suites/quick.yaml"
 TIMINGS = ("forwards", "seconds")
 
 
@@ -226,8 +228,8 @@ def test_the_grid_is_of_an_attack_of_the_suite(runs, eps_suite, crafted, capsys)
 def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypatch, capsys):
     of = Subject.of
 
-    def renamed(path):
-        subject = of(path)
+    def renamed(path, changed):
+        subject = of(path, changed)
         subject.data.name = f"data of {subject.name}"
         return subject
 
@@ -344,3 +346,46 @@ def test_match_columns_refuses_unknown_classes(path):
     table = {"title": "t", "columns": {"a": {"class_path": path}}}
     with pytest.raises(ConfigError, match=f"got '{path}'"):
         match_columns(table, {"a": Standard(TinyNet())})
+
+
+def test_only_some_attacks_of_a_suite(runs, crafted, capsys):
+    run(runs["standard"], f"--suite={SUITE}", "--limit=4", "--attacks", "fg*", "square")
+    printed = table_of(capsys)
+    assert "fgsm" in printed
+    assert "square" in printed
+    assert "pgd" not in printed
+    assert crafted
+    assert evaluate([str(runs["standard"]), f"--suite={SUITE}", "--attacks", "cw"]) == 2
+    assert "Expected attacks of the suite (fgsm, pgd, square), but got cw." in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_argument_of_the_defense_may_differ_from_that_of_the_training(runs, crafted):
+    command = [*runs.values(), f"--suite={SUITE}", "--limit=4", "--attacks", "fgsm"]
+    run(*command)
+    before = len(crafted)
+    # Of the squeezed net alone, whose views are other ones then.
+    run(*command, "--model.temperature=3.0")
+    assert len(crafted) > before
+    assert len(list((runs["squeezed"] / "records").glob("*.csv"))) == 2
+    assert len(list((runs["standard"] / "records").glob("*.csv"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--model.temprature=3", r"Expected an argument of Standard or Squeezed \(activation, .*"),
+        ("--model.temperature=-1", "Expected `temperature` to be positive, but got -1"),
+    ],
+)
+def test_arguments_that_no_defense_takes(runs, capsys, flag, message):
+    assert evaluate([*map(str, runs.values()), f"--suite={SUITE}", flag]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("flag", ["--modle.temperature=3", "--model.temperature"])
+def test_options_that_are_none(runs, capsys, flag):
+    with pytest.raises(SystemExit):
+        evaluate([str(runs["standard"]), f"--suite={SUITE}", flag])
+    assert "are written --model.KEY=VALUE" in capsys.readouterr().err

@@ -62,7 +62,8 @@ class CarliniWagner(OwnAttack):
     :math:`x' = (\tanh(w) / 0.98 + 1) / 2`. The margin f is the label's score minus the best other,
     or the best other minus the target's. With ``objective="codeword"`` minus the Euclidean
     distances of the outputs to the codewords take the place of the scores: targeted, f is the
-    distance to the target's codeword minus that to the nearest other.
+    distance to the target's codeword minus that to the nearest other. A view without a codebook
+    has the one-hot vectors for codewords, as the paper's other nets, and its scores for outputs.
 
     Departures from the paper's code, each for speed or scale:
 
@@ -81,7 +82,7 @@ class CarliniWagner(OwnAttack):
     none was found of which ``-f >= confidence``.
 
     Args:
-        model: View to attack; a `HasCodebook` for the codeword objective.
+        model: View to attack; may be a `HasCodebook`.
         confidence: :math:`\kappa`, in units of the scores.
         c: First weight of the margin; None for the one above. Until an adversarial image is
             known it doubles at each round, or grows by 10, as the authors', if a number is given.
@@ -93,7 +94,7 @@ class CarliniWagner(OwnAttack):
         objective: ``scores`` or ``codeword``.
 
     Raises:
-        ConfigError: If an argument is out of range, or the view has no codebook.
+        ConfigError: If an argument is out of range.
     """
 
     def __init__(
@@ -243,17 +244,15 @@ class CarliniWagner(OwnAttack):
     def _scores(self, x: Images) -> Scores:
         if self.objective == "scores":
             return self.get_logits(x)  # type: ignore[no-any-return]
-        if not isinstance(self.model, HasCodebook):
-            raise ConfigError(
-                "Expected a view with `codebook` and `outputs` for the codeword objective, but "
-                f"got {type(self.model).__name__}. Attack the view of a codeword defense, or set "
-                "`objective` to scores."
-            )
-        outputs = _outputs(self.model, x)
+        if isinstance(self.model, HasCodebook):
+            outputs, codebook = _outputs(self.model, x), self.model.codebook.to(x.dtype)
+        else:
+            outputs = self.get_logits(x)
+            codebook = torch.eye(outputs.shape[1], dtype=x.dtype, device=x.device)
         # The product form of the distance loses all digits next to a codeword.
         return -torch.cdist(
-            outputs,
-            self.model.codebook.to(outputs.dtype),
+            outputs.to(x.dtype),
+            codebook,
             compute_mode="donot_use_mm_for_euclid_dist",
         )
 

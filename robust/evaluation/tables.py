@@ -1,6 +1,6 @@
 """Tables over records: runs beside each other, and published numbers beside measured ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,15 +8,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from robust.errors import ConfigError
 from robust.evaluation.checks import verdict
 from robust.evaluation.metrics import (
     Rate,
     clean_accuracy,
+    robust_accuracy,
     success_rate,
     ties,
     worst_robust_accuracy,
 )
-from robust.evaluation.records import AttackInfo, Evaluation
+from robust.evaluation.records import AttackInfo, Evaluation, Row
 
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
@@ -97,9 +99,21 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
     """A table of a paper: published, measured, their difference, and the adaptive number.
 
     Args:
-        table: Content of a file of ``configs/tables``.
+        table: Content of a file of ``configs/tables``. Its ``metric`` is ``attack success`` (of the
+            attacked images), ``attack success over all images`` or ``robust accuracy``; its
+            ``view`` the one that the paper's attacker had, ``deployed`` if it names none.
         columns: Records by the table's columns; columns without records show what was published.
+
+    Raises:
+        ConfigError: If the metric is none of these.
     """
+    rate = _METRICS.get(table["metric"])
+    if rate is None:
+        raise ConfigError(
+            f"Expected the `metric` of {table['title']} to be one of {', '.join(_METRICS)}, but "
+            f"got {table['metric']!r}."
+        )
+    view = table.get("view", "deployed")
     rows = [
         [
             "clean accuracy",
@@ -110,12 +124,30 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
     ]
     for name, row in table["rows"].items():
         for column in table["columns"]:
-            number = row["published"].get(column)
+            measured = [_measured(columns.get(column), row["attack"], v, rate) for v in _both(view)]
+            cells = _compared(row["published"].get(column), measured[0])
             rows.append(
-                [name, column, *_published_cells(number, row["attack"], columns.get(column))]
+                [name, column, *cells, *(rate_cell(r) if r.n else "" for r in measured[1:])]
             )
-    header = ["attack", "model", "published", "deployed", "difference", "adaptive"]
+    header = ["attack", "model", "paper", view, "difference"]
+    header += ["adaptive"] * (view != "adaptive")
+    rows = [[*row, ""][: len(header)] for row in rows]
     return Grid(f"{table['title']} ({table['metric']}, %)", header, rows, _protocol_notes(columns))
+
+
+def _all_images(rows: Sequence[Row], info: AttackInfo) -> Rate:
+    return Rate(success_rate(rows, info).hits, len(rows))
+
+
+_METRICS = {
+    "attack success": success_rate,
+    "attack success over all images": _all_images,
+    "robust accuracy": robust_accuracy,
+}
+
+
+def _both(view: str) -> list[str]:
+    return [view] if view == "adaptive" else [view, "adaptive"]
 
 
 def _clean_cells(number: float | int | None, evaluation: Evaluation | None) -> list[str]:
@@ -125,31 +157,33 @@ def _clean_cells(number: float | int | None, evaluation: Evaluation | None) -> l
     return _compared(number, clean_accuracy(evaluation.select(view, attack)))
 
 
-def _published_cells(
-    number: float | int | None, attack: str, evaluation: Evaluation | None
-) -> list[str]:
+def _measured(
+    evaluation: Evaluation | None,
+    attack: str,
+    view: str,
+    rate: Callable[[Sequence[Row], AttackInfo], Rate],
+) -> Rate:
     if evaluation is None or attack not in evaluation.header.attacks:
-        return _compared(number, None)
-    rates = {view: _rate(evaluation, view, attack) for view in ("deployed", "adaptive")}
-    return [*_compared(number, rates["deployed"])[:-1], _cell(rates["adaptive"])]
+        return Rate(0, 0)
+    return rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
 
 
 def _compared(number: float | int | None, rate: Rate | None) -> list[str]:
-    """Published, deployed, difference; the adaptive cell is empty."""
+    """Published, measured, difference."""
     cell = "lost" if number is None else f"{number:g}"
     if rate is None or not rate.n:
-        return [cell, "not run", "", ""]
+        return [cell, "not run", ""]
     difference = "" if number is None else f"{100 * rate.value - number:+.2f}"
-    return [cell, _cell(rate), difference, ""]
+    return [cell, rate_cell(rate), difference]
 
 
 def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:
     views = evaluation.views
     clean = clean_accuracy(evaluation.select(views[0], attacks[0]))
     # Every view takes two lines, a rate and its interval.
-    columns = [[f"{view}\n" for view in views], [_cell(clean)]]
-    columns += [[_cell(_rate(evaluation, view, name)) for view in views] for name in attacks]
-    columns += [[_cell(worst_robust_accuracy(evaluation, view)) for view in views]]
+    columns = [[f"{view}\n" for view in views], [rate_cell(clean)]]
+    columns += [[rate_cell(_rate(evaluation, view, name)) for view in views] for name in attacks]
+    columns += [[rate_cell(worst_robust_accuracy(evaluation, view)) for view in views]]
     return ["\n".join(cells) for cells in columns] + [verdict(evaluation).word]
 
 
@@ -157,7 +191,8 @@ def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
     return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
 
 
-def _cell(rate: Rate) -> str:
+def rate_cell(rate: Rate) -> str:
+    """A rate in %, and its interval on a second line."""
     if not rate.n:
         return "-"
     low, high = rate.interval

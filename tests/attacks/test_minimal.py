@@ -184,11 +184,20 @@ def test_passes_of_the_codeword_objective_are_counted():
     assert "forward" not in vars(view)
 
 
-def test_the_codeword_objective_needs_a_codebook():
-    x, y = LinearOracle().samples(2)
-    attack = CarliniWagner(LinearOracle(), objective="codeword")
-    with pytest.raises(ConfigError, match=r"Expected a view with `codebook` .* got LinearOracle"):
-        attack(x, y)
+@pytest.mark.parametrize("targeted", [False, True])
+def test_without_a_codebook_the_codewords_are_one_hot(targeted):
+    oracle = LinearOracle()
+    x, y = oracle.samples(8)
+    target = 1 - y if targeted else None
+    attack = CarliniWagner(oracle, objective="codeword")
+    scores = oracle(x)
+    wanted = -(scores.unsqueeze(1) - torch.eye(2)).square().sum(dim=2).sqrt()
+    torch.testing.assert_close(attack._scores(x), wanted)
+    x_adv, broken = run(
+        lambda m: CarliniWagner(m, objective="codeword"), oracle, x, y, target=target
+    )
+    assert broken.all()
+    assert (distance(x, x_adv, "L2") <= 1.05 * oracle.budget("L2")).all()
 
 
 def test_deepfool_has_no_targets():

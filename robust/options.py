@@ -1,0 +1,83 @@
+"""The options of `evaluate.py`."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import yaml
+
+from robust.types import View
+
+
+def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
+    """What `evaluate.py` is to do; ``model`` holds arguments of the defenses that differ now."""
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        description="Attack trained runs and print how they compare. Records are kept beside each "
+        "checkpoint; what is on record is not attacked again.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders or checkpoints")
+    parser.add_argument("--suite", type=Path, help="a file of configs/suites")
+    parser.add_argument("--table", type=Path, help="a file of configs/tables, with its own suite")
+    parser.add_argument(
+        "--view",
+        nargs="+",
+        choices=get_args(View),
+        metavar="VIEW",
+        help=("views to attack through, of deployed, published and adaptive; default: the suite's"),
+    )
+    parser.add_argument("--limit", type=int, help="number of test images; default: the suite's")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs; default: 1")
+    parser.add_argument(
+        "--transfer-from", type=Path, metavar="RUN", help="craft on this run's net instead"
+    )
+    parser.add_argument(
+        "--figures", action="store_true", help="draw loss surfaces, scores and accuracy against eps"
+    )
+    parser.add_argument(
+        "--grid",
+        metavar="ATTACK",
+        help="draw what an attack of the suite makes of a few images, in all runs; of some that "
+        "differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the smallest that is enough",
+    )
+    parser.add_argument(
+        "--lipschitz",
+        action="store_true",
+        help="print operator norms of the layers; needs no suite",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="print relative minimal perturbations, their distance to the training set, and the "
+        "sensitivity of the loss, through --view; needs no suite",
+    )
+    parser.add_argument(
+        "--certify",
+        type=float,
+        metavar="SIGMA",
+        help="print accuracy certified by randomized smoothing with this noise; needs no suite; "
+        "default of --limit: 200",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write Markdown here")
+    parser.add_argument(
+        "--attacks", nargs="+", metavar="NAME", help="only these of the suite, such as 'bim_*'"
+    )
+    parser.add_argument("--model.KEY", metavar="VALUE", help="another argument of the defenses")
+    options, unknown = parser.parse_known_args(args)
+    options.model = {}
+    for argument in unknown:
+        found = re.fullmatch(r"--model\.([a-z_]+)=(.+)", argument)
+        if found is None:
+            parser.error(
+                f"unrecognized argument {argument}; arguments of a defense are written "
+                "--model.KEY=VALUE"
+            )
+        options.model[found[1]] = yaml.safe_load(found[2])
+    if options.suite is None and options.table is None:
+        needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
+        alone = options.lipschitz or options.robustness or options.certify is not None
+        if needing or not alone:
+            parser.error("expected --suite or --table, but got neither; see configs/suites")
+    return options
