@@ -1,56 +1,13 @@
 """What our own attacks share: checked input, and random numbers that belong to a sample."""
 
-from typing import final
-
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
+from robust.draws import Draws as Draws
+from robust.draws import sample_seeds as sample_seeds
 from robust.types import Images, Labels, Norm, Scores
-
-
-@final
-class Draws:
-    """Random numbers of each sample, the same whoever shares the batch with it.
-
-    A counter-based generator: each number is a hash of the sample's seed and its place in the
-    stream (splitmix64, Steele et al. 2014, https://doi.org/10.1145/2660193.2660195), so all samples
-    are drawn for at once and a sample's stream does not depend on the others.
-
-    Args:
-        seeds: One seed a sample; samples of equal seeds get equal numbers.
-    """
-
-    def __init__(self, seeds: Int64[Tensor, " n"]) -> None:
-        self._seeds = seeds
-        self._place = torch.zeros_like(seeds)
-
-    def uniform(self, *shape: int) -> Float[Tensor, "n ..."]:
-        """Numbers in [0, 1), float32, of shape (n, *shape)."""
-        count = int(torch.Size(shape).numel())
-        places = self._place.view(-1, 1) + torch.arange(count, device=self._seeds.device)
-        self._place = self._place + count
-        bits = _splitmix64(_splitmix64(self._seeds.view(-1, 1)) + places)
-        # The upper 24 bits: as many as a float32 in [0, 1) holds exactly.
-        numbers = (bits >> 40 & 0xFFFFFF).to(torch.float32) * 2.0**-24
-        return numbers.view(-1, *shape)
-
-    def normal(self, *shape: int) -> Float[Tensor, "n ..."]:
-        """Standard normal numbers, float32, of shape (n, *shape). Box and Muller 1958."""
-        first, second = self.uniform(2, *shape).unbind(dim=1)
-        radius = (-2 * torch.log1p(-first)).sqrt()
-        return radius * torch.cos(2 * torch.pi * second)
-
-    def sign(self, *shape: int) -> Float[Tensor, "n ..."]:
-        """Numbers -1 or 1, float32, of shape (n, *shape)."""
-        return torch.where(self.uniform(*shape) < 0.5, -1.0, 1.0)
-
-    def __getitem__(self, chosen: Tensor) -> "Draws":
-        """The streams of some samples, by mask or index, from where they are; a copy."""
-        part = Draws(self._seeds[chosen])
-        part._place = self._place[chosen]
-        return part
 
 
 class OwnAttack(Attack):  # type: ignore[misc]
@@ -142,29 +99,3 @@ def direction(gradient: Images, norm: Norm) -> Images:
     largest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
     gradient = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
     return gradient / gradient.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-
-
-def sample_seeds(seed: int, index: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
-    """A seed for each sample, of a common seed and the sample's place in its dataset."""
-    return _splitmix64(index).bitwise_xor(seed)
-
-
-def _splitmix64(x: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
-    """The finalizer of splitmix64 on 64-bit integers, which wrap around as it needs."""
-    x = x + _GOLDEN
-    x = (x ^ _shifted(x, 30)) * _MULTIPLIERS[0]
-    x = (x ^ _shifted(x, 27)) * _MULTIPLIERS[1]
-    return x.bitwise_xor(_shifted(x, 31))
-
-
-def _shifted(x: Int64[Tensor, "..."], bits: int) -> Int64[Tensor, "..."]:
-    # torch has no unsigned shift: clear the copies of the sign.
-    return x.bitwise_right_shift(bits).bitwise_and(2 ** (64 - bits) - 1)
-
-
-def _signed(x: int) -> int:
-    return x - 2**64 if x >= 2**63 else x
-
-
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MULTIPLIERS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))

@@ -1,5 +1,6 @@
 """Image data: four named sets or any ``.npz``, held in memory and split over devices."""
 
+from robust.data.augmentation import GaussianAugmentation
 from robust.data.datamodule import ImageDataModule
 
-__all__ = ["ImageDataModule"]
+__all__ = ["GaussianAugmentation", "ImageDataModule"]

@@ -15,7 +15,8 @@ from torch import nn
 from torchvision.transforms.functional import to_tensor
 
 from robust.data import ImageDataModule
-from robust.data.datamodule import evaluation_pieces, split
+from robust.data.datasets import DATASETS
+from robust.data.loaders import evaluation_pieces, split
 from robust.errors import ConfigError
 from robust.types import Batch
 
@@ -117,11 +118,12 @@ def test_config(path):
     config = parser.parse_args([f"--data={path}"])
     data = parser.instantiate(config).data
     assert isinstance(data, ImageDataModule)
-    assert data.name == path.stem
+    assert data.name == path.stem.removesuffix("_gaussian")
+    assert (data.augmentation is not None) == path.stem.endswith("_gaussian")
 
 
 def test_every_named_set_has_a_config():
-    assert {path.stem for path in CONFIGS} == {"mnist", "fashion_mnist", "cifar10", "digits"}
+    assert {path.stem for path in CONFIGS} >= set(DATASETS)
 
 
 # --- batches

@@ -1,0 +1,198 @@
+"""Which samples are in which batch: of training and evaluation, on each of many devices."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64
+from torch import Tensor
+
+from robust.data.datasets import Pixels, Samples
+from robust.errors import ConfigError
+from robust.types import Batch, Labels
+
+Positions = Int64[Tensor, " _"]
+
+
+class CopiedBatch(NamedTuple):
+    """Images as bytes, and the number of the copy that each is to become; 0 for the image itself.
+
+    It stays between the loader and the data module, which makes a `robust.types.Batch` of it.
+    """
+
+    x: Pixels
+    y: Labels
+    index: Tensor  # type: ignore[assignment] # a column, not tuple's method
+    copy: Tensor
+    epoch: int
+
+
+class Source:
+    """Some samples of a set, each of them 1 + ``copies`` times; none is made before it is taken.
+
+    Args:
+        samples: All of the set.
+        index: Positions in ``samples`` of those to take.
+        copies: Further times that each sample is given.
+    """
+
+    def __init__(self, samples: Samples, index: Positions, copies: int = 0) -> None:
+        self.samples = samples
+        self.index = index
+        self.copies = copies
+
+    def __len__(self) -> int:
+        return len(self.index) * (1 + self.copies)
+
+    def take(self, places: Positions, epoch: int = 0) -> Batch | CopiedBatch:
+        """The samples at ``places``, each below the length; the copies of one are neighbours."""
+        times = 1 + self.copies
+        index = self.index[places // times]
+        # Copies whole images: an eighth of the time of `x[index]`.
+        x = torch.from_numpy(self.samples.x.numpy().take(index.numpy(), axis=0))
+        y = self.samples.y[index]
+        if not self.copies:
+            return Batch(x, y, index)
+        return CopiedBatch(x, y, index, places % times, epoch)
+
+
+def split(n: int, fraction: float, seed: int) -> tuple[Positions, Positions]:
+    """Positions of the ``n`` training samples to train on, and of those to validate on.
+
+    A ``fraction`` above 0 holds out at least one sample and leaves at least one.
+    """
+    held_out = min(max(1, round(n * fraction)), n - 1) if fraction else 0
+    order = _permutation(n, [seed]).long()
+    return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def evaluation_pieces(n: int, batch_size: int, rank: int, world: int) -> list[slice]:
+    """The batches of one of ``world`` ranks: together each of ``n`` samples once, as many on each.
+
+    A collective call in an evaluation step waits for every rank, so all need the same number of
+    batches, and an empty one breaks most steps. Where both cannot be had within ``batch_size`` (1,
+    and more than one rank), some batches hold one sample more. With fewer samples than ranks, some
+    are empty.
+    """
+    batches = math.ceil(n / (batch_size * world))
+    if n:
+        batches = max(1, min(batches, n // world))
+    pieces = batches * world
+    bounds = [piece * n // pieces for piece in range(pieces + 1)] if pieces else []
+    return [slice(bounds[i], bounds[i + 1]) for i in range(rank, pieces, world)]
+
+
+def _permutation(n: int, seed: list[int]) -> Int32[Tensor, " n"]:
+    # RandomState's stream is frozen; that of torch and of numpy's Generator may change.
+    order = np.arange(n, dtype=np.int32)  # half the memory of `permutation`, in the same order
+    np.random.RandomState(seed).shuffle(order)
+    return torch.from_numpy(order)
+
+
+class Share(NamedTuple):
+    """Which part of every epoch is this process's."""
+
+    rank: int
+    world: int
+
+
+class EvaluationLoader:
+    """Batches in order, every sample exactly once over all ranks (see `evaluation_pieces`)."""
+
+    def __init__(self, source: Source, batch_size: int, share: Share) -> None:
+        self._source = source
+        self._pieces = evaluation_pieces(len(source), batch_size, *share)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __iter__(self) -> Iterator[Batch | CopiedBatch]:
+        for piece in self._pieces:
+            yield self._source.take(torch.arange(piece.start, piece.stop))
+
+
+class TrainingLoader:
+    """One epoch an iteration, in an order that follows from ``seed`` and the epoch alone.
+
+    The permutation is cut to a multiple of the number of ranks, of which each takes its stride, so
+    every rank has as many batches. Lightning keeps ``state_dict`` in its checkpoints, and a resumed
+    run goes on with the very next batch.
+
+    Args:
+        source: What to take from.
+        batch_size: Samples per batch and rank; the last batch may be shorter.
+        seed: 0 to 2**32 - 1.
+        share: Rank and number of ranks.
+        first_epoch: Number of the first iteration; each one after it is the next epoch.
+        limit: Says after how many batches an epoch ends early (Lightning's ``limit_train_batches``,
+            resolved only after the loader is made).
+
+    Raises:
+        ConfigError: If there are fewer samples than ranks.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        seed: int,
+        share: Share,
+        first_epoch: int = 0,
+        limit: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        if len(source) < share.world:
+            raise ConfigError(
+                f"Expected at least one training sample per device, but got {len(source)} for "
+                f"{share.world} devices. Lower `trainer.devices`."
+            )
+        self._source = source
+        self._batch_size = batch_size
+        self._seed = seed
+        self._share = share
+        self._limit = limit
+        self._epoch = first_epoch
+        self._next_batch = 0
+        self._resumed = False
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._source) // self._share.world / self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch | CopiedBatch]:
+        # A generator on purpose: nothing here runs before the first `next`. Lightning also calls
+        # `iter` without reading, and before it has restored the state.
+        abandoned = self._next_batch > 0 and not self._resumed
+        epoch = self._epoch + 1 if abandoned else self._epoch
+        first = self._next_batch if self._resumed else 0
+        self._resumed = False
+        order = self._order(epoch)
+        for batch in range(first, len(self)):
+            last = batch + 1 >= min(len(self), self._limit())
+            self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, batch + 1)
+            start = batch * self._batch_size
+            places = order[start : start + self._batch_size].long()
+            yield self._source.take(places, epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """The place after the last batch that was handed out."""
+        return {"epoch": self._epoch, "next_batch": self._next_batch, "batches": len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Let the next iteration go on from ``state``.
+
+        Raises:
+            ConfigError: If an epoch was left halfway and had another number of batches than now.
+        """
+        if state["next_batch"] and state["batches"] != len(self):
+            raise ConfigError(
+                f"Expected to resume an epoch of {state['batches']} batches after batch "
+                f"{state['next_batch']}, but got one of {len(self)}. Resume with the data, "
+                "`batch_size` and number of devices of the checkpoint, or from the end of an epoch."
+            )
+        self._epoch, self._next_batch = state["epoch"], state["next_batch"]
+        self._resumed = True
+
+    def _order(self, epoch: int) -> Int32[Tensor, " _"]:
+        n, (rank, world) = len(self._source), self._share
+        return _permutation(n, [self._seed, epoch])[rank : n - n % world : world]

@@ -1,0 +1,70 @@
+"""Random numbers of a sample: which, how they are spread, and that nobody else's matter."""
+
+import pytest
+import torch
+from scipy import stats
+
+from robust.draws import Draws, _splitmix64, sample_seeds
+
+
+def test_the_hash_is_splitmix64():
+    def reference(x):
+        mask = 2**64 - 1
+        z = (x + 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    for x in (0, 1, 12345, 2**62):
+        given = torch.tensor([x])
+        assert _splitmix64(given).item() % 2**64 == reference(x)
+        assert given.item() == x
+    assert reference(0) == 0xE220A8397B1DCDAF  # published test vector
+
+
+def test_numbers_are_uniform_and_normal():
+    draws = Draws(sample_seeds(3, torch.arange(50)))
+    uniform, normal = draws.uniform(400).flatten(), draws.normal(400).flatten()
+    assert stats.kstest(uniform.numpy(), "uniform").pvalue > 0.01
+    assert stats.kstest(normal.numpy(), "norm").pvalue > 0.01
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert set(draws.sign(100).flatten().tolist()) == {-1.0, 1.0}
+
+
+def test_both_numbers_of_a_pair_are_independent_normals():
+    first, second = Draws(torch.arange(4)).normal(10_000).view(4, 2, 5_000).unbind(dim=1)
+    assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 0.03
+    squares = torch.corrcoef(torch.stack([first.flatten() ** 2, second.flatten() ** 2]))
+    assert abs(squares[0, 1]) < 0.03
+    assert stats.kstest(second.flatten().numpy(), "norm").pvalue > 0.01
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 5), (2, 3, 4)])
+def test_normals_have_the_shape_asked_for(shape):
+    assert Draws(torch.arange(7)).normal(*shape).shape == (7, *shape)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_normals_are_the_same_however_many_are_drawn_at_a_time(size):
+    together, apart = Draws(torch.arange(3)), Draws(torch.arange(3))
+    rows = [apart.normal(size) for _ in range(4)]
+    assert torch.equal(together.normal(4, size), torch.stack(rows, dim=1))
+
+
+def test_streams_do_not_repeat_or_agree():
+    draws = Draws(torch.arange(20))
+    first, second = draws.uniform(30), draws.uniform(30)
+    assert len(torch.cat([first, second]).unique()) > 0.99 * 1200
+    correlations = torch.corrcoef(first) - torch.eye(20)
+    assert correlations.abs().max() < 0.75
+
+
+def test_a_samples_numbers_do_not_depend_on_the_others():
+    seeds = sample_seeds(0, torch.arange(10))
+    together = Draws(seeds)
+    early = together.uniform(3)
+    rest = together[torch.tensor([7, 2])].normal(2, 2)
+    alone = Draws(seeds[[7, 2]])
+    assert torch.equal(alone.uniform(3), early[[7, 2]])
+    assert torch.equal(alone.normal(2, 2), rest)
