@@ -18,7 +18,7 @@ from robust.evaluation.checks import has_tie, has_zero_gradient
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.metrics import summarize
 from robust.evaluation.records import AttackInfo, Evaluation, Header, RecordFile, Row, Target
-from robust.evaluation.suite import plan, random_targets
+from robust.evaluation.suite import datamodule_of, plan, random_targets, subject_of
 from robust.threat import ThreatModel, distance
 from robust.tracking import log_adversarial_table
 from robust.types import AttackCallable, Batch, Images, Labels, Norm, Scores, View
@@ -101,7 +101,7 @@ class AttackEvaluation(Callback):
         """Check what can be checked before a run, rather than after its hours."""
         if not self.attacks:
             return
-        data = _datamodule(trainer)
+        data = datamodule_of(trainer)
         for name, info in self.infos.items():
             if isinstance(info.target, int) and not 0 <= info.target < data.num_classes:
                 raise ConfigError(
@@ -113,18 +113,13 @@ class AttackEvaluation(Callback):
         """Run the suite, or what of it is not on record yet, and log its numbers."""
         if not self.attacks:
             return
-        if not isinstance(pl_module, Defense):
-            raise ConfigError(
-                f"Expected a Defense to attack, but got {type(pl_module).__name__}. Subclass "
-                "robust.defenses.Defense."
-            )
-        data = _datamodule(trainer)
-        header = self._header(pl_module, data)
+        defense, data = subject_of(trainer, pl_module)
+        header = self._header(defense, data)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         file = RecordFile(folder, header, trainer.global_rank)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
-        for block, produced in self._blocks(trainer, pl_module, data, known):
+        for block, produced in self._blocks(trainer, defense, data, known):
             file.append(produced.rows)
             _show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
@@ -281,13 +276,3 @@ def _show(trainer: Trainer, text: str) -> None:
 def _seed(*parts: int | str) -> int:
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _datamodule(trainer: Trainer) -> ImageDataModule:
-    datamodule = getattr(trainer, "datamodule", None)
-    if not isinstance(datamodule, ImageDataModule):
-        raise ConfigError(
-            "Expected an ImageDataModule to take test samples from, but got "
-            f"{type(datamodule).__name__}. Pass one as `datamodule`; it reads any .npz file."
-        )
-    return datamodule

@@ -1,7 +1,7 @@
 """Numbers derived from records, each with the number of samples behind it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from scipy.stats import binomtest
@@ -113,6 +113,11 @@ def summarize(evaluation: Evaluation) -> dict[str, float]:
             rates[f"test/zero_gradient/{view}"] = zero_gradients(rows)
             rates["test/ties"] = ties(rows)
         rates[f"test/worst_robust_acc/{view}"] = worst_robust_accuracy(evaluation, view)
+    return rate_numbers(rates)
+
+
+def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
+    """Every rate with its bounds, as ``<key>``, ``<key>_low`` and ``<key>_high``."""
     numbers: dict[str, float] = {}
     for key, rate in rates.items():
         if rate.n:

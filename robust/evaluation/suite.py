@@ -1,13 +1,16 @@
-"""Checks of a suite before any work is done, and the target classes that it draws."""
+"""Checks of a suite and its subject before any work is done, and the target classes it draws."""
 
 import math
 from collections.abc import Mapping
 
 from jaxtyping import Int64
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
 from robust.attacks import Draws
+from robust.data import ImageDataModule
+from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
 from robust.evaluation.records import AttackInfo, Target
@@ -61,6 +64,35 @@ def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> 
     # In float64 the product stays below its bound.
     place = (Draws(seeds).uniform().double() * (classes - 1)).long()
     return place + (place >= labels)
+
+
+def subject_of(trainer: Trainer, pl_module: LightningModule) -> tuple[Defense, ImageDataModule]:
+    """What a test runs on.
+
+    Raises:
+        ConfigError: If it is no `Defense`, or its samples come from no `ImageDataModule`.
+    """
+    if not isinstance(pl_module, Defense):
+        raise ConfigError(
+            f"Expected a Defense to attack, but got {type(pl_module).__name__}. Subclass "
+            "robust.defenses.Defense."
+        )
+    return pl_module, datamodule_of(trainer)
+
+
+def datamodule_of(trainer: Trainer) -> ImageDataModule:
+    """The samples of a run.
+
+    Raises:
+        ConfigError: If they come from no `ImageDataModule`.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, ImageDataModule):
+        raise ConfigError(
+            "Expected an ImageDataModule to take test samples from, but got "
+            f"{type(datamodule).__name__}. Pass one as `datamodule`; it reads any .npz file."
+        )
+    return datamodule
 
 
 def _describe(
