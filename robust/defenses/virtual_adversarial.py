@@ -1,0 +1,150 @@
+"""Virtual adversarial training: Miyato et al. 2018, https://arxiv.org/abs/1704.03976."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
+
+from robust.attacks import OwnAttack
+from robust.attacks.base import direction
+from robust.defenses.crafting import CraftingDefense, kl_divergence
+from robust.errors import ConfigError
+from robust.types import Images, Labels, Scalar
+
+
+@final
+class VirtualAdversarial(CraftingDefense):
+    """Cross-entropy, and how far the prediction moves with the image's worst neighbour.
+
+    The neighbour lies at L2 distance ``eps`` in the direction in which the net's distribution
+    changes most (section 3.3). As in the paper it may lie outside of [0, 1], and the distribution
+    of the clean image is a constant to the gradient (Eq. 5).
+
+    Zantedeschi et al. 2017 mean something else by VAT: virtual adversarial images of an undefended
+    net as further training data. That is `AdversarialTraining` with a source and
+    `VirtualAdversarialImages` for its attack.
+
+    Args:
+        network: Images to logits of shape (N, K).
+        eps: L2 distance in pixel units, not negative.
+        xi: See `VirtualAdversarialImages`.
+        power_iterations: See `VirtualAdversarialImages`; 1 in the paper.
+        weight: Factor of the divergence in the loss, not negative; 1 in the paper.
+        transform: Input transform; the identity if None.
+        optimizer: Builds the optimizer.
+        scheduler: Builds a learning-rate scheduler.
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        eps: float = 2.1,
+        xi: float = 0.01,
+        power_iterations: int = 1,
+        weight: float = 1.0,
+        transform: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(network, transform, optimizer, scheduler)
+        if not weight >= 0:
+            raise ConfigError(f"Expected `weight` to be non-negative, but got {weight}.")
+        self.eps, self.xi, self.power_iterations = eps, xi, power_iterations
+        self.weight = weight
+        self._attack(network)  # to refuse its arguments before any work is done
+
+    def training_loss(self, x: Images, y: Labels) -> Scalar:
+        """Cross-entropy plus weighted divergence, averaged over the batch."""
+        virtual = self.virtual(x, y)
+        outputs = self.outputs(x)
+        divergence = kl_divergence(outputs.detach(), self.outputs(virtual)).mean()
+        return F.cross_entropy(outputs, y) + self.weight * divergence
+
+    def virtual(self, x: Images, y: Labels) -> Images:
+        """The worst neighbours of ``x``, of its shape; ``y`` does not matter."""
+        return self.crafted(self._attack, self.outputs_view(), x, y, self.current_epoch)
+
+    def _attack(self, view: nn.Module) -> OwnAttack:
+        return VirtualAdversarialImages(view, self.eps, self.xi, self.power_iterations, clip=False)
+
+
+@final
+class VirtualAdversarialImages(OwnAttack):
+    """A step of length ``eps`` in the direction in which the distribution changes most.
+
+    Needs no labels. An image where the distribution does not change at all stays as it is.
+
+    Args:
+        model: View to attack.
+        eps: L2 distance in pixel units before clipping, not negative; 2.1 in Zantedeschi et al.
+        xi: Length of the finite difference in pixel units, positive. The 1e-6 of both papers is
+            too short for float32, which rounds most of it away.
+        power_iterations: At least 1; 5 in Zantedeschi et al.
+        clip: Whether to clip to [0, 1].
+
+    Raises:
+        ConfigError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 2.1,
+        xi: float = 0.01,
+        power_iterations: int = 5,
+        clip: bool = True,
+    ) -> None:
+        super().__init__(model)
+        self.supported_mode = ["default"]
+        if not eps >= 0:
+            raise ConfigError(
+                f"Expected `eps` to be non-negative, but got {eps}. Give it in pixel units."
+            )
+        if not xi > 0:
+            raise ConfigError(f"Expected `xi` to be positive, but got {xi}. Give 0.01 or so.")
+        if power_iterations < 1:
+            raise ConfigError(
+                f"Expected `power_iterations` to be at least 1, but got {power_iterations}."
+            )
+        self.norm = "L2"
+        self.eps, self.xi, self.power_iterations, self.clip = eps, xi, power_iterations, clip
+
+    def forward(self, images: Images, labels: Labels) -> Images:
+        """Virtual adversarial images of the same shape; ``labels`` do not matter."""
+        start = self.draws(images).normal(*images.shape[1:]).to(images.dtype)
+        towards = virtual_direction(self.model, images, start, self.xi, self.power_iterations)
+        moved = images + self.eps * towards
+        return moved.clamp(0, 1) if self.clip else moved
+
+
+def virtual_direction(
+    view: nn.Module, x: Images, start: Images, xi: float, power_iterations: int
+) -> Images:
+    """Direction of L2 length 1 in which the softmax of ``view`` changes most at ``x``.
+
+    The divergence from the distribution at ``x`` has its minimum there, so its gradient at a small
+    distance is its Hessian (the Fisher information metric) times that step: each iteration
+    multiplies by the Hessian and normalizes (Miyato et al. 2018, Eq. 12 to 15). Zero for an image
+    whose gradient vanishes.
+
+    Args:
+        view: Images to logits.
+        x: Where; images in [0, 1].
+        start: First direction, of any length.
+        xi: Length of the step in pixel units.
+        power_iterations: Number of multiplications.
+    """
+    with torch.no_grad():
+        clean = view(x)
+    found = direction(start, "L2")
+    for _ in range(power_iterations):
+        step = (xi * found).requires_grad_()
+        divergence = kl_divergence(clean, view(x + step)).sum()
+        (gradient,) = torch.autograd.grad(divergence, step)
+        found = direction(gradient, "L2")
+    return found
