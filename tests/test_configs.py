@@ -67,6 +67,13 @@ def fake_data(tmp_path, monkeypatch):
     return write
 
 
+def source(network, folder):
+    """A checkpoint of an untrained net, for a defense that learns from the images of another."""
+    state = imported(network)().state_dict()
+    torch.save({"state_dict": {f"network.{k}": v for k, v in state.items()}}, folder / "source.ckpt")
+    return folder / "source.ckpt"
+
+
 @pytest.mark.parametrize("config", DEFENSES, ids=name)
 class TestDefenseConfig:
     def test_trains_a_batch_and_survives_its_suite(self, config, fake_data, tmp_path, capsys):
@@ -84,6 +91,9 @@ class TestDefenseConfig:
             "--trainer.enable_progress_bar=false",
             "--evaluation.limit=3",
         ]
+        init_args = read_yaml(config)["model"]["init_args"]
+        if "source" in init_args:
+            arguments.append(f"--model.init_args.source={source(init_args['network'], tmp_path)}")
         assert train(arguments) == 0, capsys.readouterr().err
         output = capsys.readouterr().out
         assert "robust acc" in output

@@ -4,7 +4,6 @@ As Tuna et al. 2022 (https://arxiv.org/abs/2202.07342, section II-B) train and a
 """
 
 import copy
-from pathlib import Path
 from typing import final
 
 import torch
@@ -13,8 +12,8 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from robust.attacks.views import Rescale
-from robust.checkpoints import read_checkpoint
 from robust.defenses.base import Defense, check_temperature
+from robust.defenses.crafting import load_network
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scalar
 
@@ -83,7 +82,8 @@ class Distillation(Defense):
     def on_fit_start(self) -> None:
         """Load a teacher that is given; check that both nets get their epochs."""
         if self.teacher_checkpoint is not None:
-            self._load_teacher(self.teacher_checkpoint)
+            load_network(self.teacher, self.teacher_checkpoint, "teacher")
+            self.has_teacher.fill_(True)
             return
         epochs = self.trainer.max_epochs or 0
         if not 1 <= self.student_starts < epochs:
@@ -117,20 +117,6 @@ class Distillation(Defense):
     def adaptive_view(self) -> nn.Module:
         """The logits divided by T and kept from saturating cross-entropy."""
         return Rescale(self.outputs_view(), self.temperature)
-
-    def _load_teacher(self, path: str) -> None:
-        state = read_checkpoint(Path(path))["state_dict"]
-        prefix = "network."
-        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        try:
-            self.teacher.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"Expected the teacher {path} to be a {type(self.network).__name__}, but its "
-                f"weights do not fit ({str(error).splitlines()[-1].strip()}). Train one with the "
-                "same `network`."
-            ) from None
-        self.has_teacher.fill_(True)
 
 
 def _restart(module: nn.Module) -> None:

@@ -6,12 +6,29 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from robust.data import ImageDataModule
-from robust.defenses import Distillation, Squeezed, Standard
+from robust.defenses import (
+    AdversarialTraining,
+    Distillation,
+    LabelSmoothing,
+    Squeezed,
+    Standard,
+    Trades,
+    VirtualAdversarial,
+)
 from robust.errors import ConfigError
 from robust.networks import TunaMnistCNN
 from tests.data_files import write_npz
 
-DEFENSES = [Standard, Squeezed, Distillation]
+# With the learning rate at which each learns a layer: a temperature divides the gradient.
+DEFENSES = {
+    Standard: 0.5,
+    Squeezed: 5.0,
+    Distillation: 5.0,
+    LabelSmoothing: 0.5,
+    AdversarialTraining: 0.5,
+    VirtualAdversarial: 0.5,
+    Trades: 0.5,
+}
 
 
 class Halve(nn.Module):
@@ -51,7 +68,7 @@ class TestEveryDefense:
     def test_the_loss_falls(self, defense):
         torch.manual_seed(0)
         x, y = torch.rand(30, 1, 4, 4), torch.arange(30) % 3
-        model = defense(linear(), optimizer=lambda p: torch.optim.SGD(p, lr=5.0))
+        model = defense(linear(), optimizer=lambda p: torch.optim.SGD(p, lr=DEFENSES[defense]))
         optimizer = model.configure_optimizers()
         losses = []
         for _ in range(30):
