@@ -70,8 +70,9 @@ def fake_data(tmp_path, monkeypatch):
 def source(network, folder):
     """A checkpoint of an untrained net, for a defense that learns from the images of another."""
     state = imported(network)().state_dict()
-    torch.save({"state_dict": {f"network.{k}": v for k, v in state.items()}}, folder / "source.ckpt")
-    return folder / "source.ckpt"
+    path = folder / "source.ckpt"
+    torch.save({"state_dict": {f"network.{k}": v for k, v in state.items()}}, path)
+    return path
 
 
 @pytest.mark.parametrize("config", DEFENSES, ids=name)

@@ -1,5 +1,6 @@
 """What every defense shares: steps, metrics and optimizer; what each must say for itself."""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -51,8 +52,16 @@ class Defense(LightningModule, ABC):
         """How to attack this defense properly: scores like its own, with gradients that work."""
 
     def published_view(self) -> nn.Module:
-        """What the paper's attacker saw; the defense itself unless a subclass says otherwise."""
-        return self
+        """What the paper's attacker saw; without the transform unless a subclass says otherwise.
+
+        Papers on input transforms attacked the net behind them, and judged with them.
+        """
+        if isinstance(self.transform, nn.Identity):
+            return self
+        bare = copy.copy(self)
+        # A copy of the registry, so that the defense keeps its transform; the layers are shared.
+        bare._modules = {**self._modules, "transform": nn.Identity()}
+        return bare
 
     def forward(self, x: Images) -> Scores:
         """Scores of the deployed model; the argmax is its prediction."""

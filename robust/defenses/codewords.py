@@ -98,11 +98,9 @@ class Codewords(Defense):
         return AdaptiveView(self.outputs_view(), self.codebook)
 
     def published_view(self) -> nn.Module:
-        """What the authors' attacker saw, or was meant to see."""
-        net = nn.Sequential(self.transform, self.network)
-        if self.published == "codeword":
-            return SquaredErrorView(net, self.codebook)
-        return AsReleasedView(net, self.codebook)
+        """What the authors' attacker saw, or was meant to see; without the input transform."""
+        kind = SquaredErrorView if self.published == "codeword" else AsReleasedView
+        return kind(self.network, self.codebook)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
         """Raise if images of ``shape`` do not pass, or outputs or classes are of another number.

@@ -63,10 +63,10 @@ class Standard(Defense):
         return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
 
     def published_view(self) -> nn.Module:
-        """Itself; with ``mse`` what the authors' attacker climbed, `SquaredErrorOfLogits`."""
+        """Without the transform; with ``mse`` what the authors climbed, `SquaredErrorOfLogits`."""
         if self.loss == "cross_entropy":
-            return self
-        return SquaredErrorOfLogits(nn.Sequential(self.transform, self.network))
+            return super().published_view()
+        return SquaredErrorOfLogits(self.network)
 
 
 @final

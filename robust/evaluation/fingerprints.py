@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from robust.attacks import Crafted, OwnAttack, Rescale
+from robust.draws import Draws
 from robust.threat import ThreatModel
 
-_CRAFTING = (Crafted, OwnAttack, Rescale, ThreatModel)
+_CRAFTING = (Crafted, Draws, OwnAttack, Rescale, ThreatModel)
 """One class of each file that every attack runs through."""
 
 

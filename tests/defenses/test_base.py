@@ -65,6 +65,19 @@ class TestEveryDefense:
         assert model.view("published") is model
         assert type(model.view("adaptive")) is type(model.adaptive_view())
 
+    def test_the_published_view_is_without_the_transform(self, defense):
+        torch.manual_seed(0)
+        x = torch.rand(8, 1, 4, 4, requires_grad=True)
+        model = defense(linear(), transform=Halve()).eval()
+        bare = defense(model.network).eval()
+        view = model.published_view()
+        assert torch.equal(view(x), bare(x))
+        assert not torch.equal(view(x), model(x))
+        (gradient,) = torch.autograd.grad(view(x)[:, 0].sum(), x)
+        assert gradient.abs().sum() > 0
+        assert isinstance(model.transform, Halve)
+        assert view.network is model.network
+
     def test_the_loss_falls(self, defense):
         torch.manual_seed(0)
         x, y = torch.rand(30, 1, 4, 4), torch.arange(30) % 3
