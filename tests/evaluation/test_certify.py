@@ -94,16 +94,16 @@ def test_it_abstains_at_the_boundary_only():
 
 
 class Alternating(nn.Module):
-    """Class 0 for the first ``hits`` images that it sees, then class 1 or 2 in turn."""
+    """Class 0 for the first ``hits`` images that it sees, then the other classes in turn."""
 
-    def __init__(self, hits):
+    def __init__(self, hits, others=2):
         super().__init__()
-        self.left = hits
+        self.left, self.others = hits, others
 
     def forward(self, x):
         first = min(self.left, len(x))
         self.left -= first
-        classes = torch.cat([torch.zeros(first), 1 + torch.arange(len(x) - first) % 2])
+        classes = torch.cat([torch.zeros(first), 1 + torch.arange(len(x) - first) % self.others])
         return nn.functional.one_hot(classes.long(), 3).float()
 
 
@@ -120,8 +120,8 @@ def test_prediction_is_a_two_sided_test_of_the_two_most_frequent(hits, n, expect
 
 def test_the_class_comes_from_other_draws_than_its_bound():
     x, index = inputs(0.5)
-    # The first 10 are of class 0, hardly any of those that count are.
-    result = Smoothed(Alternating(10), SIGMA, 0.05).certify(x, index, n0=10, n=100)
+    # The first 10 are of class 0, and all that count of class 1.
+    result = Smoothed(Alternating(10, others=1), SIGMA, 0.05).certify(x, index, n0=10, n=100)
     assert result.prediction.tolist() == [ABSTAINED]
 
 

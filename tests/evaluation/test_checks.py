@@ -24,6 +24,19 @@ def test_masked_where_the_adaptive_view_breaks_what_the_deployed_does_not():
     assert str(result) == "masked: bim succeeds on 0.5 % deployed, 95.0 % adaptive"
 
 
+def test_overstated_where_only_the_papers_attacker_missed_what_the_adaptive_view_breaks():
+    successes = {("deployed", "fgsm"): 190, ("published", "fgsm"): 4, ("adaptive", "fgsm"): 192}
+    result = verdict(evaluation({"fgsm": FGSM}, successes))
+    assert str(result) == "overstated: fgsm succeeds on 2.0 % published, 96.0 % adaptive"
+    successes["deployed", "fgsm"] = 20
+    result = verdict(evaluation({"fgsm": FGSM}, successes))
+    assert result.word == "masked"
+    assert result.reason == (
+        "fgsm succeeds on 10.0 % deployed, 96.0 % adaptive; "
+        "fgsm succeeds on 2.0 % published, 96.0 % adaptive"
+    )
+
+
 def test_a_difference_within_the_intervals_is_no_alarm():
     successes = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}
     assert str(verdict(evaluation({"fgsm": FGSM}, successes))) == "no alarm"

@@ -86,15 +86,18 @@ def test_nearest_is_that_of_all_pairs(monkeypatch, m):
 
 
 def test_the_nearest_is_exact_where_float32_products_cannot_tell():
-    # Bright images that differ in one pixel by one level: 1.5e-5 in a square of about 784.
-    train = torch.full((300, 784), 255, dtype=torch.uint8)
-    train[torch.arange(300), torch.arange(300)] -= 1
-    train = train.view(300, 1, 28, 28)
-    x = train[::10].float() / 255
-    assert nearest_distance(x, train).eq(0).all()
-    x[:, 0, 27, 27] -= 1e-4
-    expected = (1 - x[0, 0, 27, 27].double()).expand(30)
-    torch.testing.assert_close(nearest_distance(x, train), expected, rtol=1e-12, atol=0)
+    # Images that differ in one pixel by one level. Squared distances from a noisy copy differ by
+    # 1e-5, the rounding of a product of about 600 by more.
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(200, 255, (784,), generator=generator)
+    train = image + torch.eye(784, dtype=torch.int64)[:300]
+    noise = 0.002 * torch.randn(30, 784, generator=generator)
+    x = (image / 255 + noise).view(30, 1, 28, 28)
+    pixels = (train.float() / 255).double()
+    delta = x.double().flatten(1).unsqueeze(1) - pixels
+    expected = delta.square().sum(dim=2).amin(dim=1).sqrt()
+    found = nearest_distance(x, train.to(torch.uint8).view(300, 1, 28, 28))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
 def test_the_precision_of_products_is_left_as_it_was():
