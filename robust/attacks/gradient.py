@@ -114,6 +114,12 @@ class GradientAttack(OwnAttack):
 
     def _climb(self, active: _Active, result: Images) -> None:
         """Move the active images step by step; write each into ``result`` when it is done."""
+        half = self.precision == "bfloat16"
+        # Around all steps: it keeps the weights that it has rounded until it is left.
+        with torch.autocast(result.device.type, torch.bfloat16, enabled=half):
+            self._steps_of(active, result)
+
+    def _steps_of(self, active: _Active, result: Images) -> None:
         for step in range(self.steps):
             gradient, scores = self._gradient(active)
             if self.early_stop and step and not self.transferred:
@@ -130,9 +136,7 @@ class GradientAttack(OwnAttack):
 
     def _gradient(self, active: _Active) -> tuple[Images, Scores]:
         x_adv = active.x_adv.detach().requires_grad_()
-        half = self.precision == "bfloat16"
-        with torch.autocast(x_adv.device.type, torch.bfloat16, enabled=half):
-            scores: Scores = self.get_logits(x_adv)
+        scores: Scores = self.get_logits(x_adv)
         total = self._loss(scores.to(x_adv.dtype), active.y, active.target).sum()
         (gradient,) = torch.autograd.grad(total, x_adv)
         return gradient, scores.detach()
@@ -174,7 +178,8 @@ class GradientAttack(OwnAttack):
         sure = self.judge is None and self.precision == "float32"
         if not sure and broken.any():
             target = None if active.target is None else active.target[broken]
-            confirmed = self._broken(active.x_adv[broken], active.y[broken], target)
+            with torch.autocast(scores.device.type, enabled=False):
+                confirmed = self._broken(active.x_adv[broken], active.y[broken], target)
             broken[broken.clone()] = confirmed
         return broken
 
