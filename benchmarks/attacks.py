@@ -120,7 +120,7 @@ def cases(eps: float) -> list[Case]:
             "CW L2, 5 searches",
             (64, 16),
             1.0,
-            crafted(lambda m: CarliniWagner(m, search_steps=5, steps=18)),
+            crafted(lambda m: CarliniWagner(m, search_steps=5, steps=20)),
             peers.adv_lib(
                 "carlini_wagner_l2",
                 binary_search_steps=1,
@@ -161,7 +161,7 @@ def cases(eps: float) -> list[Case]:
             "HopSkipJump, as near",
             (32, 8),
             0.5,
-            crafted(lambda m: HopSkipJump(m, iterations=4)),
+            crafted(lambda m: HopSkipJump(m, iterations=5)),
             hop_skip_jump,
             nearest=True,
         ),
