@@ -1,7 +1,7 @@
 """What our own attacks share: checked input, and random numbers that belong to a sample."""
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
@@ -56,14 +56,12 @@ class OwnAttack(Attack):  # type: ignore[misc]
         result = x_adv.clone()
         moved = (x_adv != x).flatten(1).any(dim=1)
         for factor in _FURTHER:
-            predicted = self.predict(result)
-            whole = moved & (predicted == y if target is None else predicted != target)
+            whole = moved & ~self._broken(result, y, target)
             if not whole.any():
                 return result
             further = (x + factor * (x_adv - x)).clamp(0, 1)
             result[whole] = further[whole]
-        predicted = self.predict(result)
-        whole = moved & (predicted == y if target is None else predicted != target)
+        whole = moved & ~self._broken(result, y, target)
         result[whole] = x_adv[whole]
         return result
 
@@ -79,6 +77,11 @@ class OwnAttack(Attack):  # type: ignore[misc]
         """Classes that the judge predicts; the view's where there is no other judge."""
         scores: Scores = self.get_logits(x) if self.judge is None else self.judge(x)
         return scores.argmax(dim=1)
+
+    def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
+        """Whether the judge sees each image as no longer of ``y``, or as of ``target``."""
+        predicted = self.predict(x_adv)
+        return predicted != y if target is None else predicted == target
 
     def target(self, images: Images, labels: Labels) -> Labels | None:
         """The class that each image shall become; None if the attack is untargeted."""

@@ -12,7 +12,6 @@ from torch import nn
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack
 from robust.attacks.gradient import GradientAttack, Loss
-from robust.attacks.minimal import is_adversarial
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
@@ -130,14 +129,14 @@ class MinimalFGSM(OwnAttack):
     @torch.no_grad()
     def _search(self, images: Images, signs: Images, y: Labels, target: Labels | None) -> Images:
         result = images.clone()
-        done = is_adversarial(self.get_logits(images), y, target)
+        done = self._broken(images, y, target)
         left = (~done).nonzero().squeeze(1)
         for k in range(1, int(self.largest / self.step + 1e-6) + 1):
             if not len(left):
                 break
             x_adv = (images[left] + k * self.step * signs[left]).clamp(0, 1)
             goal = None if target is None else target[left]
-            broken = is_adversarial(self.get_logits(x_adv), y[left], goal)
+            broken = self._broken(x_adv, y[left], goal)
             result[left[broken]] = x_adv[broken]
             left = left[~broken]
         return result

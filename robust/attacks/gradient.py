@@ -182,7 +182,3 @@ class GradientAttack(OwnAttack):
                 confirmed = self._broken(active.x_adv[broken], active.y[broken], target)
             broken[broken.clone()] = confirmed
         return broken
-
-    def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
-        predicted = self.predict(x_adv)
-        return predicted != y if target is None else predicted == target

@@ -25,11 +25,11 @@ _SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
 class Verdict(NamedTuple):
     """Whether to believe the robust accuracy of a run.
 
-    ``masked``: the adaptive view breaks what the deployed view does not. ``overstated``: the deployed
-    view hides nothing, but the paper's attacker, who had another, missed what the adaptive view
-    breaks. ``suspect``: an attack
-    behaves as it does on masked gradients, so a better one may exist. ``unverified``: there is no
-    adaptive view in the records. ``no alarm``: none of that; not a proof of robustness.
+    ``masked``: the adaptive view breaks what the deployed view does not. ``overstated``: the
+    deployed view hides nothing, but the paper's attacker, who had another, missed what the adaptive
+    view breaks. ``suspect``: an attack behaves as it does on masked gradients, so a better one may
+    exist. ``unverified``: there is no adaptive view in the records. ``no alarm``: none of that; not
+    a proof of robustness.
     """
 
     word: Literal["masked", "overstated", "suspect", "unverified", "no alarm"]

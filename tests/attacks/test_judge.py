@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import DDN, LBFGS, CarliniWagner, DeepFool, craft
+from robust.attacks import DDN, LBFGS, CarliniWagner, DeepFool, MinimalFGSM, craft
 from tests.oracles import MARGIN, LinearOracle
 
 
@@ -47,3 +47,20 @@ def test_an_image_that_no_push_helps_is_as_the_attack_left_it():
     firm = judged(oracle, 100.0)
     results = [craft(DeepFool, oracle, x, y, judge=j).x_adv for j in (None, firm)]
     assert torch.equal(*results)
+
+
+def test_the_minimal_fgsm_goes_on_until_the_judge_has_lost_the_image():
+    oracle = LinearOracle()
+    x, y = oracle.samples(12)
+    x, y = x[y == 0], y[y == 0]
+    # Three times as far: more than what is pushed at the end.
+    far = judged(oracle, 2 * MARGIN)
+    budget = oracle.budget("Linf")
+    results = [
+        craft(lambda m: MinimalFGSM(m, budget / 10, 9 * budget), oracle, x, y, judge=judge).x_adv
+        for judge in (None, far)
+    ]
+    lengths = [((images - x).abs().amax(dim=(1, 2, 3)) / budget) for images in results]
+    torch.testing.assert_close(lengths[0], torch.ones(len(x)), atol=0.11, rtol=0)
+    torch.testing.assert_close(lengths[1], torch.full((len(x),), 3.0), atol=0.11, rtol=0)
+    assert (far(results[1]).argmax(dim=1) != y).all()
