@@ -73,7 +73,8 @@ class CarliniWagner(OwnAttack):
     * c starts at :math:`2 (f + \kappa) / \|\nabla f\|^2`, which is right for a linear f; it makes
       the result independent of the scale of the scores.
     * A round of the search over c goes on where the last ended, with Adam's moments, and the
-      learning rate falls to a hundredth on a cosine over all rounds. c is divided by 1.5 after a
+      learning rate falls to a hundredth on a cosine over all rounds, or over each if c is given. c
+      is divided by 1.5 after a
       round with an adversarial image in its second half, and multiplied by it after another: what
       succeeded from one start says little of the next, so that a bracket would mislead.
     * The way between an image and its adversarial one is bisected at the end, six times.
@@ -135,7 +136,7 @@ class CarliniWagner(OwnAttack):
         label = labels if target is None else target
         result = images.clone()
         with torch.no_grad():
-            standing = ~is_adversarial(self.get_logits(images), labels, target)
+            standing = ~is_adversarial(self._scores(images), labels, target)
         state = self._start(images, label, standing.nonzero().squeeze(1))
         for number in range(self.search_steps):
             if not len(state.rows):
@@ -146,7 +147,7 @@ class CarliniWagner(OwnAttack):
             if self.abort_early:
                 state = state.part(state.idle < 2)
         result = self._drawn_in(images, result, label)
-        return confirmed(self.get_logits, images, result, labels, target)
+        return confirmed(self._scores, images, result, labels, target)
 
     def _start(self, images: Images, label: Labels, rows: Tensor) -> _State:
         x, label = images[rows], label[rows]
@@ -209,8 +210,9 @@ class CarliniWagner(OwnAttack):
         first, second = _BETAS
         mean = mean.lerp(gradient, 1 - first)
         square = square.lerp(gradient.square(), 1 - second)
-        total = self.search_steps * self.steps
-        lr = self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * step / total)) / 2)
+        # A c that is given may be far too small, and the rounds in which it has grown need speed.
+        total = self.search_steps * self.steps if self.c is None else self.steps
+        lr = self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * (step % total) / total)) / 2)
         size = (square / (1 - second ** (step + 1))).sqrt() + 1e-8
         return mean, square, lr * mean / (1 - first ** (step + 1)) / size
 
