@@ -41,7 +41,7 @@ runs/mnist/%/seed0/done: | .venv/ready
 
 # Tables I and II from those nets; docs/results.md holds what they print.
 mnist-tables: mnist
-	for table in 1 2; do $(BIN)/python evaluate.py $(MNIST_NETS:%=runs/mnist/%/seed0) --limit 2000 \
+	for table in 1 2; do $(BIN)/python evaluate.py $(MNIST_NETS:%=runs/mnist/%/seed0) --limit 1000 \
 		--table configs/tables/tuna2022_table$$table.yaml --output runs/mnist/table$$table.md; done
 
 # The three nets of Saito and Roy 2018 on DATA, 10 epochs each; then Tables 3 to 7, of which the slow
