@@ -87,6 +87,7 @@ def cases(eps: float) -> list[Case]:
     boundary = peers.foolbox("BoundaryAttack", steps=1000)
     hop_skip_jump = peers.foolbox("HopSkipJumpAttack", steps=6)
     return [
+        Case("Forward pass", (32, 8), 1.0, _forward, {"PyTorch": _forward}, per_query=True),
         Case(
             "FGSM",
             (128, 32),
@@ -174,6 +175,14 @@ def cases(eps: float) -> list[Case]:
             most_rounds=1,
         ),
     ]
+
+
+@torch.no_grad()
+def _forward(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The least that an attack can cost which only asks."""
+    for _ in range(50):
+        net(x)
+    return x
 
 
 def _jsma(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import yaml
 
+from robust.parsing import fractions_to_decimals
 from robust.types import View
 
 
@@ -74,7 +75,10 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
                 f"unrecognized argument {argument}; arguments of a defense are written "
                 "--model.KEY=VALUE"
             )
-        options.model[found[1]] = yaml.safe_load(found[2])
+        try:
+            options.model[found[1]] = yaml.safe_load(fractions_to_decimals([found[2]])[0])
+        except yaml.YAMLError:
+            parser.error(f"expected a number, word or YAML after --model.{found[1]}=: {found[2]}")
     if options.suite is None and options.table is None:
         needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
         alone = options.lipschitz or options.robustness or options.certify is not None

@@ -389,3 +389,11 @@ def test_options_that_are_none(runs, capsys, flag):
     with pytest.raises(SystemExit):
         evaluate([str(runs["standard"]), f"--suite={SUITE}", flag])
     assert "are written --model.KEY=VALUE" in capsys.readouterr().err
+
+
+def test_an_argument_that_is_no_yaml(runs, capsys):
+    with pytest.raises(SystemExit):
+        evaluate([str(runs["standard"]), f"--suite={SUITE}", "--model.temperature=[1"])
+    assert "expected a number, word or YAML after --model.temperature=: [1" in (
+        capsys.readouterr().err
+    )

@@ -16,6 +16,9 @@ from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
 
+# Images that torchattacks' FAB gets at a time; it holds several gradients of all of them.
+_PART = 128
+
 
 @final
 class AutoAttack(OwnAttack):
@@ -122,12 +125,9 @@ class AutoAttack(OwnAttack):
 
 
 def _in_parts(attack: Attack, images: Images, labels: Labels) -> Images:
-    """What an attack finds; torchattacks' holds several gradients of its whole batch at once."""
+    """What an attack finds, one of torchattacks' in parts."""
     if isinstance(attack, OwnAttack):
         whole: Images = attack(images, labels)
         return whole
     parts = zip(torch.split(images, _PART), torch.split(labels, _PART), strict=True)
     return torch.cat([attack(x, y) for x, y in parts])
-
-
-_PART = 128

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import Draws
-from robust.attacks.query import QueryAttack, check_at_least, normal
+from robust.attacks.query import QueryAttack, check_at_least
 from robust.errors import ConfigError
 from robust.threat import distance
 from robust.types import Images, Labels
@@ -225,7 +225,7 @@ def _propose(walk: _Walk) -> tuple[Images, Images]:
     length = walk.distance.to(outward.dtype).view(-1, 1, 1, 1)
     spherical_step = walk.spherical_step.to(outward.dtype).view(-1, 1, 1, 1)
     source_step = walk.source_step.to(outward.dtype).view(-1, 1, 1, 1)
-    random = normal(walk.draws, 1, outward[0].numel()).view(outward.shape).to(outward.dtype)
+    random = walk.draws.normal(1, outward[0].numel()).view(outward.shape).to(outward.dtype)
     along = (random * outward).sum(dim=(1, 2, 3), keepdim=True) / length.square()
     orthogonal = random - along * outward
     orthogonal = orthogonal * (spherical_step * length / _norm(orthogonal))

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import Draws
-from robust.attacks.query import QueryAttack, check_at_least, normal
+from robust.attacks.query import QueryAttack, check_at_least
 from robust.errors import ConfigError
 from robust.threat import distance
 from robust.types import Images, Labels
@@ -154,7 +154,7 @@ class HopSkipJump(QueryAttack):
         if self.norm == "Linf":
             random = 2 * draws.uniform(count, size) - 1
         else:
-            random = normal(draws, count, size)
+            random = draws.normal(count, size)
         return _unit(random.to(x.dtype).view(-1, *x.shape[1:])).view(-1, count, *x.shape[1:])
 
     def _jump(

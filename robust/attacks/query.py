@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from robust.attacks.base import Draws, OwnAttack
@@ -107,11 +107,6 @@ class QueryAttack(OwnAttack, ABC):
         """
         further = (found + _MARGIN * (found - x)).clamp(0, 1)
         return torch.where(self.broken(further, goals).view(-1, 1, 1, 1), further, found)
-
-
-def normal(draws: Draws, count: int, size: int) -> Float[Tensor, "n count size"]:
-    """Standard normal numbers, the same however many are drawn at a time."""
-    return draws.normal(count, size)
 
 
 def check_at_least(name: str, value: float | int, least: int) -> None:
