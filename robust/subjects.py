@@ -74,9 +74,9 @@ def check_used(changed: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
     Raises:
         ConfigError: With the arguments that there are.
     """
-    kinds = {type(subject.defense) for subject in subjects}
+    kinds = sorted({type(subject.defense) for subject in subjects}, key=lambda kind: kind.__name__)
     known = {name for kind in kinds for name in inspect.signature(kind).parameters}
-    for key in set(changed) - known:
+    for key in sorted(set(changed) - known):
         raise ConfigError(
             f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
             f"({', '.join(sorted(known))}), but got --model.{key}."

@@ -375,7 +375,7 @@ def test_an_argument_of_the_defense_may_differ_from_that_of_the_training(runs, c
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--model.temprature=3", r"Expected an argument of Standard or Squeezed \(activation, .*"),
+        ("--model.temprature=3", r"Expected an argument of Squeezed or Standard \(activation, .*"),
         ("--model.temperature=-1", "Expected `temperature` to be positive, but got -1"),
     ],
 )
