@@ -75,7 +75,7 @@ saito-tables: saito
 # The attacks' peers: uv pip install -e '.[bench]'.
 bench: .venv/ready
 	$(BIN)/python benchmarks/training.py
-	-$(BIN)/python benchmarks/codewords.py
+	-$(BIN)/python benchmarks/steps.py
 	-$(BIN)/python benchmarks/attacks.py
 	-$(BIN)/python benchmarks/attacks.py --data cifar10
 	-$(BIN)/python benchmarks/memory.py
