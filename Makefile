@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test lint lock mnist mnist-tables saito saito-tables bench
+.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -71,6 +71,25 @@ saito-tables: saito
 	$(BIN)/python evaluate.py $(SAITO)/codewords/seed0 $(SAITO_TABLE)7_$(DATA).yaml --limit 80 \
 		--view published --attacks '*_1' --output $(SAITO)/table7.md
 	$(BIN)/python evaluate.py $(SAITO_RUNS) --lipschitz --output $(SAITO)/lipschitz.md
+
+# The nets of Zantedeschi et al. 2017 on MNIST, EPOCHS each; an epoch with noisy copies is 11 plain
+# ones. The static adversarial images are those of the undefended CNN.
+EPOCHS ?= 3
+ZANTEDESCHI := runs/zantedeschi
+ZANTEDESCHI_NETS := cnn resnet brelu resnet_brelu feature_squeezing label_smoothing fgsm_static \
+	vat gda brelu_gda
+ZANTEDESCHI_SOURCE := $(ZANTEDESCHI)/cnn/seed0
+STATIC = --model.init_args.source=$(ZANTEDESCHI_SOURCE)/checkpoints/last.ckpt
+zantedeschi: $(ZANTEDESCHI_NETS:%=$(ZANTEDESCHI)/%/seed0/done)
+$(ZANTEDESCHI)/fgsm_static/seed0/done $(ZANTEDESCHI)/vat/seed0/done: $(ZANTEDESCHI_SOURCE)/done
+$(ZANTEDESCHI)/%/seed0/done: | .venv/ready
+	last=$(@D)/checkpoints/last.ckpt; \
+	$(BIN)/python train.py fit \
+		--config $(firstword $(wildcard configs/$*.yaml configs/papers/zantedeschi2017/$*.yaml)) \
+		--run.root $(ZANTEDESCHI) --run.name $* --run.id seed0 --trainer.max_epochs $(EPOCHS) \
+		--trainer.precision $(PRECISION) $(if $(filter fgsm_static vat,$*),$(STATIC)) \
+		$$(test -f $$last && echo --ckpt_path $$last)
+	touch $@
 
 # The attacks' peers: uv pip install -e '.[bench]'.
 bench: .venv/ready
