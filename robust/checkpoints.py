@@ -44,5 +44,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return cast(dict[str, Any], checkpoint)
 
 
+def furthest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint with the most optimizer steps in the folder of a run; None without any.
+
+    Raises:
+        ConfigError: If one of them cannot be read.
+    """
+    steps = {path: steps_of(path) for path in (folder / "checkpoints").glob("*.ckpt")}
+    # Of two, the one of the end of an epoch: the scheduler and the defense have seen that.
+    return max(steps, key=lambda path: (steps[path], path.stem == "last"), default=None)
+
+
+def steps_of(path: Path) -> int:
+    """Optimizer steps before a checkpoint; -1 if it does not say.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    return int(read_checkpoint(path).get("global_step", -1))
+
+
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -24,7 +24,15 @@ from robust.parsing import (
     mendable_trainer,
     run_command,
 )
-from robust.tracking import Run, SaveRunConfig, loggers
+from robust.tracking import (
+    AtomicCheckpoints,
+    Preemption,
+    Run,
+    SaveRunConfig,
+    check_processes,
+    log_run,
+    loggers,
+)
 
 
 class RobustCLI(LightningCLI):
@@ -65,6 +73,9 @@ class RobustCLI(LightningCLI):
         """Read the checkpoint to go on from, where Lightning would look for hyperparameters."""
         command = self.config.subcommand
         config = self.config[command]
+        if config.run.resume == "auto" and not config.get("ckpt_path"):
+            found = Run(**config.run.as_dict()).checkpoint(_default_name(config))
+            config.ckpt_path = None if found is None else str(found)
         if command != "fit" and not config.get("ckpt_path"):
             raise ConfigError(
                 f"Expected `--ckpt_path` with the weights to {command}, but got none, which would "
@@ -80,8 +91,7 @@ class RobustCLI(LightningCLI):
         earlier = Run.from_checkpoint(ckpt_path) if ckpt_path and run.id is None else None
         if earlier is not None:
             run = replace(run, name=earlier.name, id=earlier.id, root=earlier.root)
-        paths = [Path(str(path)) for path in config.get("config") or []]
-        self.run = run.settled(paths[-1].stem if paths else "run")
+        self.run = run.settled(_default_name(config))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Give the trainer the run's folder and loggers, unless it was told its own."""
@@ -96,11 +106,15 @@ class RobustCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         if trainer.get("logger") in (None, True):
             kwargs["logger"] = False if trainer.get("fast_dev_run") else loggers(self.run)
+        if trainer.get("plugins") is None:
+            kwargs["plugins"] = AtomicCheckpoints()
         if trainer.get("default_root_dir") is None:
             kwargs["default_root_dir"] = str(self.run.folder)
-        self.trainer_defaults["callbacks"] = _callbacks(trainer)
+        self.trainer_defaults["callbacks"] = [*_callbacks(trainer), Preemption(self.run.folder)]
         with mendable_trainer():
-            return super().instantiate_trainer(**kwargs)
+            built = super().instantiate_trainer(**kwargs)
+        check_processes(built)
+        return built
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Arguments of `Trainer.fit` and its like; no checkpoint is unpickled as code."""
@@ -113,7 +127,8 @@ class RobustCLI(LightningCLI):
             self.after_test()
 
     def after_test(self) -> None:
-        """Print the table of this run."""
+        """Print the table of this run, and give W&B what evaluations need of it."""
+        log_run(self.trainer.loggers, self.run)
         result = self._get(self.config_init, "evaluation").result
         if result is not None and self.trainer.is_global_zero:
             print_comparison({f"{self.run.name}/{self.run.id}": result})
@@ -129,10 +144,17 @@ def train(args: Sequence[str] | None = None) -> int:
     return run_command(lambda: RobustCLI(arguments))
 
 
+def _default_name(config: Namespace) -> str:
+    """Of a run: the stem of its config file."""
+    paths = [Path(str(path)) for path in config.get("config") or []]
+    return paths[-1].stem if paths else "run"
+
+
 def _callbacks(trainer: Namespace) -> list[Callback]:
     """A progress bar and a checkpoint, unless the trainer was told to have none or its own."""
     callbacks: list[Callback] = []
-    own = [type(callback) for callback in trainer.get("callbacks") or []]
+    given = trainer.get("callbacks") or []
+    own = [type(callback) for callback in (given if isinstance(given, list) else [given])]
     if trainer.get("enable_progress_bar") is not False:
         callbacks.append(RichProgressBar())
     if trainer.get("enable_checkpointing") is not False and ModelCheckpoint not in own:

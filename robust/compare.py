@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,16 @@ from robust.evaluation.lipschitz import (
     norm_table,
     operator_norms,
 )
+from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
 from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import Grid, comparison, published
 from robust.options import parse_options
-from robust.papers import match_columns, read_table
+from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
 from robust.subjects import Subject, check_used
 from robust.threat import ThreatModel
-from robust.tracking import log_figures
+from robust.tracking import Preemption, Processes, log_figures
 
 _FIGURE_SAMPLES = 100
 """Test samples among which the figures find some that are classified correctly."""
@@ -39,25 +41,38 @@ _FIGURE_SAMPLES = 100
 
 def evaluate(args: Sequence[str] | None = None) -> int:
     """`evaluate.py`: returns its exit code."""
-    return run_command(lambda: _evaluate(parse_options(args)))
+    arguments = sys.argv[1:] if args is None else list(args)
+    if "--report" in arguments:
+        from robust.report import report  # a second's import that no attack has to wait for
+
+        return run_command(lambda: report(arguments))
+    return run_command(lambda: _evaluate(parse_options(arguments)))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     found = [Subject.of(path, options.model) for path in options.runs]
     check_used(options.model, found)
     subjects = {subject.name: subject for subject in found}
-    measurements = _measurements(options)  # checked before hours of attacks
+    table = None
+    if options.table:
+        checkpoints = {name: subject.path for name, subject in subjects.items()}
+        table = PaperTable.of(options.table, checkpoints, options.model)
+        table.check_source(given=options.transfer_from is not None)
+    measurements = _measurements(options, table)  # checked before hours of attacks
     grids: list[Grid] = []
-    if options.suite or options.table:
-        grids += _attack(options, subjects)
-    _finish(options, subjects, measurements, grids)
+    if options.suite or (table is not None and not table.measured):
+        grids += _attack(options, subjects, table)
+    _finish(options, subjects, measurements, grids, table)
 
 
-def _measurements(options: argparse.Namespace) -> list[Measurement[Any]]:
+def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list[Measurement[Any]]:
     limit = {} if options.limit is None else {"limit": options.limit}
+    views = {} if options.view is None else {"views": options.view}
     measurements: list[Measurement[Any]] = []
-    if options.robustness:
-        views = {} if options.view is None else {"views": options.view}
+    if table is not None and table.measured:
+        seen = table.content.get("view", "deployed")
+        measurements.append(RobustnessMetrics(**limit, **{"views": [seen, "adaptive"], **views}))
+    elif options.robustness:
         measurements.append(RobustnessMetrics(**limit, **views))
     if options.certify is not None:
         measurements.append(Certification(options.certify, **limit))
@@ -70,60 +85,112 @@ def _finish(
     subjects: Mapping[str, Subject],
     measurements: Sequence[Measurement[Any]],
     grids: list[Grid],
+    table: PaperTable | None,
 ) -> None:
     if options.lipschitz:
         grids.append(_operator_norms(subjects))
-    grids += [_measure(subjects, measurement) for measurement in measurements]
+    for measurement in measurements:
+        results = {name: _measure(subject, measurement) for name, subject in subjects.items()}
+        grids.append(measurement.table(results))
+        if table is not None and table.measured and isinstance(measurement, RobustnessMetrics):
+            grid = published_measures(table.content, table.of_columns(results))
+            grids.append(_noted(grid, table.notes))
     _report(grids, options.output)
 
 
-def _attack(options: argparse.Namespace, subjects: Mapping[str, Subject]) -> list[Grid]:
-    table = read_table(options.table) if options.table else None
-    suite = options.suite or options.table.parent / str(table and table["suite"])
-    settings = {"limit": options.limit, "views": options.view}
-    settings = {key: value for key, value in settings.items() if value is not None}
-    source = Subject.of(options.transfer_from).defense if options.transfer_from else None
+def _attack(
+    options: argparse.Namespace, subjects: Mapping[str, Subject], table: PaperTable | None
+) -> list[Grid]:
+    suite: Path = options.suite if options.suite or table is None else table.suite()
+    source = Subject.of(options.transfer_from) if options.transfer_from else None
+    if options.grid:  # checked before hours of attacks
+        members(read_suite(suite, options.attacks), options.grid)
+        _check_one_data_set(subjects)
     results: dict[str, Evaluation] = {}
     for name, subject in subjects.items():
-        records = str(subject.folder / "records")
-        evaluation = read_suite(suite, options.attacks, records=records, **settings)
-        if options.grid:  # checked before hours of attacks
-            members(evaluation, options.grid)
-            _check_one_data_set(subjects)
-        if source is not None:
-            source.check_fit(subject.data.shape, subject.data.num_classes, subject.data.name)
-            evaluation.source = source
-        trainer = _test(subject, evaluation, evaluation.suite, options.devices)
-        assert evaluation.result is not None
-        results[name] = evaluation.result
+        evaluation, trainer = _run(options, suite, subject, source)
+        results[name] = _result(evaluation)
         if options.figures and trainer.is_global_zero:
             _draw(subject, evaluation, trainer.loggers)
     if trainer.is_global_zero:
         _draw_compared(options, evaluation, subjects, results)
     grids = [comparison(results)]
-    if table is not None:
-        defenses = {name: subject.defense for name, subject in subjects.items()}
-        columns = match_columns(table, defenses)
-        grids.append(published(table, {column: results[name] for column, name in columns.items()}))
+    if table is not None and not table.measured:
+        grids += _beside_published(options, suite, table, subjects, results)
+        crafted = [] if source is None else [f"Crafted on {source.name}."]
+        grids[-1] = _noted(grids[-1], [*crafted, *table.notes])
     return grids
 
 
-def _measure(subjects: Mapping[str, Subject], measurement: Measurement[Any]) -> Grid:
-    """Measure every run, in a test of its own."""
-    results = {}
-    for name, subject in subjects.items():
-        _test(subject, measurement, measurement.name, devices=1)
-        results[name] = measurement.result
-    return measurement.table(results)
+def _beside_published(
+    options: argparse.Namespace,
+    suite: Path,
+    table: PaperTable,
+    subjects: Mapping[str, Subject],
+    results: Mapping[str, Evaluation],
+) -> list[Grid]:
+    """The table of a paper, after what its adaptive suite finds, if it has one."""
+    runs = {column: subjects[name] for column, name in table.columns.items()}
+    rows = table.content["rows"].values()
+    transferred = {
+        source: {
+            column: _result(_run(options, suite, subject, runs[source])[0])
+            for column, subject in runs.items()
+            if column != source
+        }
+        for source in dict.fromkeys(row.get("crafted_on") for row in rows)
+        if source in runs
+    }
+    adaptive: dict[str, Evaluation] = {}
+    if "adaptive_suite" in table.content and "adaptive" in (options.view or ["adaptive"]):
+        suite = table.suite("adaptive_suite")
+        adaptive = {
+            c: _result(_run(options, suite, run, adaptive=True)[0]) for c, run in runs.items()
+        }
+    own = {table.columns[column]: evaluation for column, evaluation in adaptive.items()}
+    grid = published(table.content, table.of_columns(results), transferred, adaptive)
+    return [*([comparison(own)] if own else []), grid]
 
 
-def _test(subject: Subject, callback: Callback, what: str, devices: int) -> Trainer:
+def _run(
+    options: argparse.Namespace,
+    suite: Path,
+    subject: Subject,
+    source: Subject | None = None,
+    *,
+    adaptive: bool = False,
+) -> tuple[AttackEvaluation, Trainer]:
+    """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
+    settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    only = None if adaptive else options.attacks
+    evaluation = read_suite(suite, only, records=str(subject.folder / "records"), **settings)
+    if source is not None:
+        data = subject.data
+        source.defense.check_fit(data.shape, data.num_classes, data.name)
+        evaluation.source = source.defense
+    return evaluation, _test(subject, evaluation, evaluation.suite, options.processes)
+
+
+def _result(evaluation: AttackEvaluation) -> Evaluation:
+    assert evaluation.result is not None
+    return evaluation.result
+
+
+def _measure(subject: Subject, measurement: Measurement[Any]) -> Any:  # noqa: ANN401
+    """What is measured of a run, in a test of its own."""
+    _test(subject, measurement, measurement.name, Processes(devices=1, nodes=1))
+    return measurement.result
+
+
+def _test(subject: Subject, callback: Callback, what: str, processes: Processes) -> Trainer:
     with mendable_trainer():
         trainer = Trainer(
             accelerator="auto",
-            devices=devices,
+            devices=processes.devices,
+            num_nodes=processes.nodes,
             logger=subject.loggers(what),
-            callbacks=[callback, RichProgressBar()],
+            callbacks=[callback, RichProgressBar(), Preemption()],
             default_root_dir=subject.folder,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -146,9 +213,8 @@ def _draw(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[Logg
         target=targets[0] if targets else 0,
         eps=radii[0] if radii else ThreatModel().eps,
     )
-    assert evaluation.result is not None
-    curves = subject.folder / "figures" / f"accuracy_{evaluation.suite}.png"
-    if draw_accuracy_curves({subject.name: evaluation.result}, curves):
+    curves = subject.folder / "figures" / f"accuracy_{_protocol(evaluation)}.png"
+    if draw_accuracy_curves({subject.name: _result(evaluation)}, curves):
         figures["figures/accuracy"] = curves
     _show(figures, loggers)
 
@@ -160,7 +226,7 @@ def _draw_compared(
     results: Mapping[str, Evaluation],
 ) -> None:
     """Figures of several runs: they lie with the first, and in a W&B run of their own."""
-    first, suite = next(iter(subjects.values())), evaluation.suite
+    first, suite = next(iter(subjects.values())), _protocol(evaluation)
     folder = first.folder / "figures"
     figures: dict[str, Path] = {}
     curves = folder / f"accuracy_{suite}_compared.png"
@@ -173,9 +239,16 @@ def _draw_compared(
             first.data.test_samples(0, min(_FIGURE_SAMPLES, first.data.test_size)),
             options.grid,
             folder / f"adversarials_{suite}_{options.grid}.png",
+            count=options.images,
+            changes=options.images <= 5,
         )
     if figures:
         _show(figures, first.loggers(f"{suite}-compared"))
+
+
+def _protocol(evaluation: AttackEvaluation) -> str:
+    """In the names of figures: the suite, and whether it was crafted on another net."""
+    return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
 
 
 def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
@@ -207,6 +280,10 @@ def _show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
     log_figures(loggers, figures)
     for path in figures.values():
         print(f"Figure: {path}")
+
+
+def _noted(grid: Grid, notes: Sequence[str]) -> Grid:
+    return replace(grid, notes=[*grid.notes, *notes])
 
 
 def _report(grids: Sequence[Grid], output: Path | None) -> None:

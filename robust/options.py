@@ -8,16 +8,24 @@ from typing import get_args
 
 import yaml
 
+from robust.errors import ConfigError
 from robust.parsing import fractions_to_decimals
+from robust.tracking import Processes
 from robust.types import View
 
 
 def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
-    """What `evaluate.py` is to do; ``model`` holds arguments of the defenses that differ now."""
+    """What `evaluate.py` is to do; ``model`` holds arguments of the defenses that differ now.
+
+    Raises:
+        ConfigError: If ``--devices`` does not fit the processes that were started.
+    """
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         description="Attack trained runs and print how they compare. Records are kept beside each "
         "checkpoint; what is on record is not attacked again.",
+        epilog="With --report FOLDER... instead of runs: a page that compares what is on record; "
+        "see evaluate.py --report runs --help.",
     )
     parser.add_argument("runs", nargs="+", type=Path, help="run folders or checkpoints")
     parser.add_argument("--suite", type=Path, help="a file of configs/suites")
@@ -30,7 +38,11 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         help=("views to attack through, of deployed, published and adaptive; default: the suite's"),
     )
     parser.add_argument("--limit", type=int, help="number of test images; default: the suite's")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs; default: 1")
+    parser.add_argument(
+        "--devices",
+        type=int,
+        help="processes or GPUs; default: those that torchrun or srun started, else 1",
+    )
     parser.add_argument(
         "--transfer-from", type=Path, metavar="RUN", help="craft on this run's net instead"
     )
@@ -42,6 +54,13 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         metavar="ATTACK",
         help="draw what an attack of the suite makes of a few images, in all runs; of some that "
         "differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the smallest that is enough",
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how many images --grid draws; more than the default of 5 without what changed",
     )
     parser.add_argument(
         "--lipschitz",
@@ -67,6 +86,9 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model.KEY", metavar="VALUE", help="another argument of the defenses")
     options, unknown = parser.parse_known_args(args)
+    if options.images < 1:
+        parser.error(f"expected --images to be at least 1, but got {options.images}")
+    options.processes = _processes(options.devices)
     options.model = {}
     for argument in unknown:
         found = re.fullmatch(r"--model\.([a-z_]+)=(.+)", argument)
@@ -85,3 +107,15 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         if needing or not alone:
             parser.error("expected --suite or --table, but got neither; see configs/suites")
     return options
+
+
+def _processes(devices: int | None) -> Processes:
+    launched = Processes.launched()
+    if launched is None:
+        return Processes(1 if devices is None else devices, nodes=1)
+    if devices not in (None, launched.devices):
+        raise ConfigError(
+            f"Expected the processes that torchrun or srun started, {launched.devices} on each of "
+            f"{launched.nodes} nodes, but got --devices {devices}. Leave it out."
+        )
+    return launched

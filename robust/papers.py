@@ -1,67 +1,234 @@
 """Tables of the papers: files of ``configs/tables``, and which run is which of their columns."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeVar
 
-from robust.defenses import Defense
+from robust.checkpoints import DESCRIPTION, read_checkpoint
 from robust.errors import ConfigError
-from robust.explain import imported
-from robust.parsing import read_yaml
+from robust.evaluation.measured_tables import MEASURED, MEASURES
+from robust.explain import imported, nearest
+from robust.parsing import arguments_of, read_yaml
+
+_Result = TypeVar("_Result")
+
+
+class PaperTable(NamedTuple):
+    """A table of a paper, and which run is which of its columns."""
+
+    path: Path
+    content: dict[str, Any]
+    columns: dict[str, str]
+    """Names of runs, by column."""
+    notes: list[str]
+    """On runs that are none of its columns."""
+
+    @staticmethod
+    def of(path: Path, checkpoints: Mapping[str, Path], changed: Mapping[str, Any]) -> "PaperTable":
+        """Read a table and find its columns among runs.
+
+        Args:
+            path: A file of ``configs/tables``.
+            checkpoints: Of the runs, by name.
+            changed: As `describe` takes it.
+
+        Raises:
+            ConfigError: As `read_table` and `match_columns`.
+        """
+        content = read_table(path)
+        described = {name: describe(file, changed) for name, file in checkpoints.items()}
+        columns = match_columns(content, described)
+        others = [name for name in described if name not in columns.values()]
+        notes = [f"No column of this table: {', '.join(others)}."] if others else []
+        return PaperTable(path, content, columns, notes)
+
+    @property
+    def measured(self) -> bool:
+        """Whether its numbers are of a measurement, not of attacks."""
+        return bool(self.content["metric"] == MEASURED)
+
+    def suite(self, key: str = "suite") -> Path:
+        """The file that it names as its ``suite`` or ``adaptive_suite``."""
+        return self.path.parent / str(self.content[key])
+
+    def of_columns(self, results: Mapping[str, _Result]) -> dict[str, _Result]:
+        """Results by run as results by column."""
+        return {column: results[name] for column, name in self.columns.items()}
+
+    def check_source(self, *, given: bool) -> None:
+        """Raise unless what its attacks are crafted on is given once, by a flag or by its rows.
+
+        Raises:
+            ConfigError: With what to do about ``--transfer-from``.
+        """
+        if not given and self.content.get("view") == "transfer":
+            raise ConfigError(
+                f"Expected --transfer-from with {self.path}, whose attacks are crafted on another "
+                "net. Name the run of the one that the head of the file says."
+            )
+        if given and any("crafted_on" in row for row in self.content["rows"].values()):
+            raise ConfigError(
+                f"Expected no --transfer-from with {self.path}, whose rows say what they are "
+                "crafted on. Leave it out."
+            )
 
 
 def read_table(path: Path) -> dict[str, Any]:
     """The content of a file of ``configs/tables``.
 
     Raises:
-        ConfigError: If the file cannot be read, or lacks what a table needs.
+        ConfigError: If the file cannot be read, lacks what a table needs, or names a class, an
+            argument, a column, an attack or a measure that there is not.
     """
     table = read_yaml(path)
-    missing = {"title", "metric", "suite", "columns", "clean_acc", "rows"} - set(table)
-    if missing:
-        raise ConfigError(
-            f"Expected a table in {path}, but it lacks {', '.join(sorted(missing))}. See "
-            "configs/tables."
-        )
+    needed = {"title", "metric", "columns", "rows"}
+    needed |= set() if table.get("metric") == MEASURED else {"suite", "clean_acc"}
+    _require(table, needed, f"a table in {path}")
+    for key in ("columns", "rows"):
+        _require(table[key], set(), f"`{key}` of {path}")
+    for name, column in table["columns"].items():
+        _require(column, {"class_path"}, f"column {name!r} of {path}")
+        _check_classes(column)
+    for name, row in table["rows"].items():
+        _check_row(table, row, f"row {name!r} of {path}")
+    if "suite" in table:
+        _check_attacks(table, "suite", path, [row["attack"] for row in table["rows"].values()])
+    named = [name for row in table["rows"].values() for name in row.get("adaptive", [])]
+    if named or "adaptive_suite" in table:
+        _require(table, {"adaptive_suite"}, f"a table with rows that name `adaptive` in {path}")
+        _check_attacks(table, "adaptive_suite", path, named)
     return table
 
 
-def match_columns(table: Mapping[str, Any], defenses: Mapping[str, Defense]) -> dict[str, str]:
-    """The run of each column of a table: the one whose defense is what the column describes.
+def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint is of: ``model`` and ``data``, each a class path with plain arguments.
 
     Args:
-        table: Its ``columns`` have a ``class_path``, and ``init_args`` that tell them apart.
-        defenses: By the names of their runs.
+        checkpoint: One that `robust.parsing.restore` has read.
+        changed: Arguments that the defense got instead of its own, if it has such arguments.
+    """
+    described: dict[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]
+    model = described["model"]
+    accepted = arguments_of(model["class_path"])
+    model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
+    return described
+
+
+def match_columns(
+    table: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """The run of each column of a table: the one that is what the column describes.
+
+    A column describes a defense by its ``class_path`` and, as far as they tell the columns apart,
+    its ``init_args``, which may be nested like those of a config; and the run's data by ``data``.
+    A subclass is what its base is; an argument that a run does not have is at its default.
+
+    Args:
+        table: With ``columns``.
+        runs: What `describe` says of each, by name.
 
     Raises:
-        ConfigError: If two runs are the same column, or a column names no defense.
+        ConfigError: If two runs are the same column, or a column names no class.
     """
     columns: dict[str, str] = {}
     for column, wanted in table["columns"].items():
-        kind = _defense_class(wanted["class_path"])
-        arguments = wanted.get("init_args", {})
-        runs = [
-            name
-            for name, defense in defenses.items()
-            if isinstance(defense, kind)
-            and all(getattr(defense, key, None) == value for key, value in arguments.items())
-        ]
-        if len(runs) > 1:
+        found = [name for name, run in runs.items() if _is_column(wanted, run)]
+        if len(found) > 1:
             raise ConfigError(
                 f"Expected one run for column {column!r} of {table['title']}, but got "
-                f"{' and '.join(runs)}. Name one of each defense."
+                f"{' and '.join(found)}. Name one of each defense."
             )
-        if runs:
-            columns[column] = runs[0]
+        if found:
+            columns[column] = found[0]
     return columns
 
 
-def _defense_class(path: str) -> type[Defense]:
+def _is_column(wanted: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    return _fits(wanted, run["model"]) and _fits(wanted.get("data", {}), run["data"])
+
+
+def _fits(wanted: Any, value: Any) -> bool:  # noqa: ANN401
+    """Whether a described object or plain value is the wanted one, of which less may be said."""
+    if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
+        return bool(wanted == value)
+    if "class_path" not in value:
+        return all(_fits(part, value.get(key)) for key, part in wanted.items())
+    kind = _class(value["class_path"])
+    if not issubclass(kind, _class(wanted.get("class_path", value["class_path"]))):
+        return False
+    defaults = {key: p.default for key, p in inspect.signature(kind).parameters.items()}
+    arguments = defaults | value.get("init_args", {})
+    return all(_fits(part, arguments.get(key)) for key, part in wanted.get("init_args", {}).items())
+
+
+def _check_classes(wanted: Any) -> None:  # noqa: ANN401
+    """Raise unless every class that a column names, at any depth, has the arguments named."""
+    if not isinstance(wanted, Mapping):
+        return
+    if "class_path" in wanted:
+        _class(wanted["class_path"])
+        known = arguments_of(wanted["class_path"])
+        for key in wanted.get("init_args", {}):
+            if key not in known:
+                raise ConfigError(
+                    f"Expected an argument of {wanted['class_path']} in the table "
+                    f"({', '.join(sorted(known))}), but got {key!r}.{nearest(key, known)}"
+                )
+    for part in wanted.values():
+        _check_classes(part)
+
+
+def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa: ANN401
+    measured = table["metric"] == MEASURED
+    _require(row, {"published", "measure" if measured else "attack"}, where)
+    columns = [*row["published"], *([row["crafted_on"]] if "crafted_on" in row else [])]
+    for column in columns:
+        if column not in table["columns"]:
+            raise ConfigError(
+                f"Expected {where} to name columns of the table ({', '.join(table['columns'])}), "
+                f"but got {column!r}."
+            )
+    if measured and row["measure"] not in MEASURES:
+        raise ConfigError(
+            f"Expected the `measure` of {where} to be one of {', '.join(MEASURES)}, but got "
+            f"{row['measure']!r}."
+        )
+    if "adaptive" in row and table["metric"] != "robust accuracy":
+        raise ConfigError(
+            f"Expected `adaptive` in tables of robust accuracy alone, but {where} has it in one of "
+            f"{table['metric']}. Remove it."
+        )
+
+
+def _check_attacks(table: Mapping[str, Any], key: str, path: Path, names: list[str]) -> None:
+    suite = path.parent / str(table[key])
+    attacks = read_yaml(suite).get("attacks") or {}
+    for name in names:
+        if name not in attacks:
+            raise ConfigError(
+                f"Expected the rows of {path} to name attacks of {suite} ({', '.join(attacks)}), "
+                f"but got {name!r}."
+            )
+
+
+def _require(content: Any, keys: set[str], what: str) -> None:  # noqa: ANN401
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"Expected {what} to be a mapping, but got {content!r}.")
+    missing = keys - set(content)
+    if missing:
+        raise ConfigError(
+            f"Expected {what}, but it lacks {', '.join(sorted(missing))}. See configs/tables."
+        )
+
+
+def _class(path: str) -> type:
     try:
         kind = imported(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"Expected the class of a defense in the table, but got {path!r} ({error}). See "
-            "robust.defenses."
+            f"Expected a class in the table, but got {path!r} ({error}). See robust.defenses."
         ) from None
-    return cast(type[Defense], kind)
+    if not isinstance(kind, type):
+        raise ConfigError(f"Expected a class in the table, but got {path!r}. Name a class.")
+    return kind

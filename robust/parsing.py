@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import inspect
 import logging
 import os
@@ -54,6 +55,11 @@ def _mendable(error: BaseException | None) -> str | None:
     """What the user can mend; None if that is nothing, so that the traceback is kept."""
     if isinstance(error, MisconfigurationException):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"Expected room on the disk, but: {error}. Checkpoints and records so far are whole: "
+            "make room, and go on with the same command, --run.id and --run.resume=auto."
+        )
     # jsonargparse raises its own error from the one of the class that it was building.
     while error is not None and not isinstance(error, ConfigError):
         error = error.__cause__

@@ -12,7 +12,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.parsing import restore
-from robust.tracking import Run, Tracker
+from robust.tracking import SCHEME, Run, Tracker, fetch_run
 
 
 class Subject(NamedTuple):
@@ -26,11 +26,16 @@ class Subject(NamedTuple):
 
     @staticmethod
     def of(path: Path, changed: Mapping[str, Any] | None = None) -> "Subject":
-        """Read a run folder or a checkpoint; ``changed`` as `robust.parsing.restore` takes it.
+        """Read a run folder, a checkpoint, or a run on a W&B server (``wandb:entity/project/run``).
+
+        ``changed`` is as `robust.parsing.restore` takes it.
 
         Raises:
-            ConfigError: If it is neither.
+            ConfigError: If it is none of these.
         """
+        named = str(path)
+        if named.startswith(SCHEME):
+            path = fetch_run(named.removeprefix(SCHEME))
         checkpoint = find_checkpoint(path)
         return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint, changed))
 

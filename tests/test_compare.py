@@ -7,17 +7,19 @@ import pytest
 import torch
 import yaml
 
+import robust.evaluation.adversarials
 import robust.evaluation.callback
 from robust.attacks import craft
 from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation.metrics import success_rate, worst_robust_accuracy
+from robust.evaluation.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.evaluation.records import read_evaluation
+from robust.evaluation.robustness import measure_robustness
 from robust.papers import match_columns, read_table
 from robust.parsing import restore
 from robust.subjects import Subject, find_checkpoint
-from tests.tiny import ROOT, TinyNet
+from tests.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
 SUITE = ROOT / "configs/suites/quick.yaml"
@@ -319,33 +321,173 @@ class LaterSqueezed(Squeezed):
     """A subclass, as a user may write one."""
 
 
+def described(kind, **arguments):
+    """What a checkpoint says of a defense."""
+    path = f"{kind.__module__}.{kind.__name__}"
+    model = {"class_path": path, "init_args": {"network": None, **arguments}}
+    return {"model": model, "data": {"class_path": "robust.data.ImageDataModule"}}
+
+
 @pytest.mark.parametrize(
-    ("defense", "column"),
+    ("run", "column"),
     [
-        (Standard(TinyNet()), "normal"),
-        (Distillation(TinyNet()), "distilled"),
-        (Squeezed(TinyNet(), activation="tanh"), "tanh"),
-        (Squeezed(TinyNet(), activation="sigmoid"), "sigmoid"),
-        (LaterSqueezed(TinyNet(), activation="sigmoid"), "sigmoid"),
+        (described(Standard), "normal"),
+        (described(Distillation), "distilled"),
+        (described(Squeezed, activation="tanh"), "tanh"),
+        (described(Squeezed, activation="sigmoid"), "sigmoid"),
+        (described(LaterSqueezed, activation="sigmoid"), "sigmoid"),
     ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+    ids=["standard", "distillation", "tanh", "sigmoid", "subclass"],
 )
-def test_match_columns(defense, column):
+def test_match_columns(run, column):
     table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
-    assert match_columns(table, {"name/id": defense}) == {column: "name/id"}
+    assert match_columns(table, {"name/id": run}) == {column: "name/id"}
 
 
 def test_match_columns_refuses_two_of_one_kind():
     table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
     with pytest.raises(ConfigError, match=r"one run for column 'normal' .* a and b"):
-        match_columns(table, {"a": Standard(TinyNet()), "b": Standard(TinyNet())})
+        match_columns(table, {"a": described(Standard), "b": described(Standard)})
 
 
 @pytest.mark.parametrize("path", ["robust.defenses.Sqeezed", "nowhere.Net", "Net"])
 def test_match_columns_refuses_unknown_classes(path):
     table = {"title": "t", "columns": {"a": {"class_path": path}}}
     with pytest.raises(ConfigError, match=f"got '{path}'"):
-        match_columns(table, {"a": Standard(TinyNet())})
+        match_columns(table, {"a": described(Standard)})
+
+
+def transfer_table(folder, suite, **changed):
+    """Of the two trained runs, with the tiny suite for both of a table's suites."""
+    rows = {
+        f"from {column}": {
+            "attack": "fgsm",
+            "crafted_on": column,
+            "adaptive": ["pgd"],
+            "published": {"standard": 50, "squeezed": None},
+        }
+        for column in ("standard", "squeezed")
+    }
+    table = {
+        "title": "A transfer table",
+        "metric": "robust accuracy",
+        "suite": str(suite),
+        "adaptive_suite": str(suite),
+        "clean_acc": {"standard": None, "squeezed": None},
+        "columns": {
+            "standard": {"class_path": "robust.defenses.Standard"},
+            "squeezed": {"class_path": "robust.defenses.Squeezed"},
+        },
+        "rows": rows,
+        **changed,
+    }
+    path = folder / "transfer.yaml"
+    path.write_text(yaml.safe_dump(table))
+    return path
+
+
+def markdown_rows(path, title):
+    """First lines of the cells below a title, by the first two."""
+    text = path.read_text()
+    lines = text[text.index(title) :].splitlines()
+    rows = [
+        [cell.split("<br>")[0] for cell in line.strip("| ").split(" | ")]
+        for line in lines
+        if line.startswith("| ")
+    ]
+    return {tuple(row[:2]): row[2:] for row in rows}
+
+
+def test_a_table_attacks_each_run_from_each_other(runs, suite, crafted, tmp_path):
+    output, table = tmp_path / "out.md", transfer_table(tmp_path, suite)
+    command = [*runs.values(), "--table", table, "--limit", 8, "--output", output]
+    run(*command)
+    attacks = 3 * (2 + 1) + 3 * 2  # through the views, of which standard has one; from the other
+    assert len(crafted) == attacks
+    run(*command)
+    assert len(crafted) == attacks
+    cells = markdown_rows(output, "**A transfer table")
+    for name, folder in runs.items():
+        found = {}
+        for path in (folder / "records").glob("*.csv"):
+            evaluation = read_evaluation(path)
+            for view in evaluation.views:
+                rate = robust_accuracy(
+                    evaluation.select(view, "fgsm"), evaluation.header.attacks["fgsm"]
+                )
+                found[view] = f"{100 * rate.value:.1f}"
+                if view == "adaptive":
+                    rows = evaluation.select(view, "pgd")
+                    pgd = robust_accuracy(rows, evaluation.header.attacks["pgd"])
+        other = next(other for other in runs if other != name)
+        assert cells[f"from {name}", name][1] == found["deployed"]
+        assert cells[f"from {other}", name][1] == found["transfer"]
+        assert cells[f"from {other}", name][3] == f"{100 * pgd.value:.1f}"
+    assert cells["from standard", "squeezed"][0] == "lost"
+
+
+@pytest.mark.parametrize(
+    ("changed", "flags", "message"),
+    [
+        ({}, ["--transfer-from=RUN"], "Expected no --transfer-from with"),
+        ({"view": "transfer"}, [], "Expected --transfer-from with"),
+        ({"columns": {"standard": {"class_path": "robust.defenses.Sqeezed"}}}, [], "Sqeezed"),
+    ],
+)
+def test_a_table_that_cannot_be_made_attacks_nothing(
+    runs, suite, crafted, tmp_path, capsys, changed, flags, message
+):
+    table = transfer_table(tmp_path, suite, **changed)
+    flags = [flag.replace("RUN", str(runs["standard"])) for flag in flags]
+    assert evaluate([*map(str, runs.values()), f"--table={table}", *flags]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("error: ") == 1
+    assert message in printed
+    assert not crafted
+
+
+def test_a_table_of_measurements(runs, crafted, tmp_path):
+    output, path = tmp_path / "out.md", tmp_path / "measured.yaml"
+    table = {
+        "title": "A measured table",
+        "metric": "robustness",
+        "columns": {"net": {"class_path": "robust.defenses.Standard"}},
+        "rows": {"sensitivity": {"measure": "sensitivity", "published": {"net": 0.5}}},
+    }
+    path.write_text(yaml.safe_dump(table))
+    run(*runs.values(), "--table", path, "--limit", 8, "--output", output)
+    assert not crafted
+    text = output.read_text()
+    assert "Robustness by minimal perturbations, n = 8" in text
+    (cells,) = [v for k, v in markdown_rows(output, "**A measured").items() if k[1] == "net"]
+    subject = Subject.of(runs["standard"])
+    expected = measure_robustness(subject.defense, subject.data, 8)["deployed"].sensitivity
+    assert cells[:3] == [
+        "0.5",
+        f"{expected.prediction:.4g}",
+        f"{expected.prediction - 0.5:+.4g}",
+    ]
+    assert "No column of this table: squeezed/a." in text
+
+
+def test_many_images_are_drawn_without_what_changed(runs, suite, monkeypatch, capsys):
+    sizes = []
+    save = robust.evaluation.adversarials.save_figure
+
+    def measured(figure, path):
+        sizes.append(len([axes for axes in figure.axes if axes.get_title()]))
+        sizes.append(len(figure.axes))
+        return save(figure, path)
+
+    monkeypatch.setattr(robust.evaluation.adversarials, "save_figure", measured)
+    for images in (5, 6):
+        run(runs["standard"], "--suite", suite, "--limit", 8, "--grid=fgsm", f"--images={images}")
+    # Clean and adversarial ones have a title; changes and their colour bars have none.
+    assert sizes[0] < sizes[1]
+    assert sizes[2] == sizes[3] == 2 * 6
+    with pytest.raises(SystemExit, match="2"):
+        evaluate([str(runs["standard"]), f"--suite={suite}", "--grid=fgsm", "--images=0"])
+    assert "expected --images to be at least 1, but got 0" in capsys.readouterr().err
 
 
 def test_only_some_attacks_of_a_suite(runs, crafted, capsys):

@@ -11,7 +11,7 @@ import yaml
 with warnings.catch_warnings():
     # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
     warnings.simplefilter("ignore")
-    from sweeps import schema_violations_from_proposed_config
+    from sweeps import RunState, SweepRun, schema_violations_from_proposed_config, stop_runs
 
 pytestmark = [
     # Lightning 2.6.6 calls `add_instantiator`, which jsonargparse 4.53 deprecates.
@@ -87,3 +87,34 @@ def test_a_misspelt_key_is_noticed(key, monkeypatch, capsys):
     sweep = read(ROOT / "sweeps" / "temperature.yaml")
     with pytest.raises(AssertionError, match=key.split(".")[-1]):
         printed_config(sweep, {key: 1}, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_metric_is_logged_every_epoch_and_not_of_test_images(path, monkeypatch, capsys):
+    sweep = read(path)
+    config = printed_config(sweep, {}, monkeypatch, capsys)
+    stage, what, view = sweep["metric"]["name"].split("/")
+    assert (stage, what) == ("val", "worst_robust_acc")
+    assert view in config["evaluation"]["views"]
+    assert config["evaluation"]["every_n_epochs"] == 1
+    assert config["data"]["init_args"]["val_fraction"] > 0
+
+
+@pytest.mark.parametrize(("name", "bands"), [("brelu_cutoff", [5, 10]), ("noise_sigma", [10])])
+def test_hyperband_stops_the_worse_half_before_the_last_epoch(name, bands, monkeypatch, capsys):
+    sweep = read(ROOT / "sweeps" / f"{name}.yaml")
+    epochs = printed_config(sweep, {}, monkeypatch, capsys)["trainer"]["max_epochs"]
+    # Bands past the end of the training would stop runs during their test.
+    metric, stopped = sweep["metric"]["name"], {}
+    for epoch in range(1, epochs + 1):
+        runs = [
+            SweepRun(
+                name=str(run),
+                state=RunState.finished if run in stopped else RunState.running,
+                history=[{metric: run / 10}] * stopped.get(run, epoch),
+            )
+            for run in range(8)
+        ]
+        stopped |= {int(run.name): epoch for run in stop_runs(sweep, runs)}
+    assert sorted(set(stopped.values())) == bands
+    assert len(stopped) < 7

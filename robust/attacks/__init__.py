@@ -15,6 +15,7 @@ from robust.attacks.jsma import JSMA
 from robust.attacks.lbfgs import LBFGS
 from robust.attacks.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
 from robust.attacks.pgd import PGD
+from robust.attacks.pointwise import Pointwise
 from robust.attacks.square import Square
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
 
@@ -44,6 +45,7 @@ __all__ = [
     "HopSkipJump",
     "MinimalFGSM",
     "OwnAttack",
+    "Pointwise",
     "RandomFGSM",
     "Rescale",
     "SinglePixel",

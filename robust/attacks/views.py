@@ -80,7 +80,9 @@ class BPDA(nn.Module):
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """What ``transform`` makes of ``x``."""
         with torch.no_grad():
-            exact = self.transform(x)
+            exact: Tensor = self.transform(x)
+        if not torch.is_grad_enabled():
+            return exact
         return _StraightThrough.apply(exact, self.substitute(x))  # type: ignore[no-any-return]
 
 
@@ -105,6 +107,33 @@ class EOT(nn.Module):
     def forward(self, x: Images) -> Scores:
         """Mean scores."""
         return torch.stack([self.module(x) for _ in range(self.samples)]).mean(dim=0)
+
+
+@runtime_checkable
+class Randomized(Protocol):
+    """An input transform that may draw, over whose draws an attacker then averages."""
+
+    def redrawn(self) -> tuple[nn.Module, int] | None:
+        """It with new draws from the global random state at every call, and how many to average.
+
+        None if it draws nothing.
+        """
+        ...
+
+
+def straight_through(transform: nn.Module, network: nn.Module) -> nn.Module:
+    """``network`` behind ``transform``, with the gradient let straight through the transform.
+
+    Behind a transform that draws (`Randomized`), scores are still those of ``transform``, so that
+    the view predicts like the defense; the gradient is that of the mean scores over fresh draws.
+    Where every call of ``transform`` draws anew, the view too predicts anew.
+    """
+    redrawn = transform.redrawn() if isinstance(transform, Randomized) else None
+    if redrawn is None:
+        return nn.Sequential(BPDA(transform), network)
+    fresh, samples = redrawn
+    mean = EOT(nn.Sequential(BPDA(fresh), network), samples)
+    return BPDA(nn.Sequential(transform, network), substitute=mean)
 
 
 @final

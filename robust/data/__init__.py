@@ -2,5 +2,6 @@
 
 from robust.data.augmentation import GaussianAugmentation
 from robust.data.datamodule import ImageDataModule
+from robust.data.training_set import TrainingSet
 
-__all__ = ["GaussianAugmentation", "ImageDataModule"]
+__all__ = ["GaussianAugmentation", "ImageDataModule", "TrainingSet"]

@@ -1,6 +1,6 @@
 """More training samples than the set has: copies of every image with noise upon them."""
 
-from typing import final
+from typing import Literal, final, get_args
 
 from jaxtyping import Int64
 from torch import Tensor
@@ -8,6 +8,8 @@ from torch import Tensor
 from robust.draws import Draws, sample_seeds
 from robust.errors import ConfigError
 from robust.types import Images
+
+Noise = Literal["gaussian", "uniform"]
 
 
 @final
@@ -25,18 +27,25 @@ class GaussianAugmentation:
 
     Args:
         copies: Noisy copies of each image, at least 0.
-        sigma: Standard deviation of the noise, in units of pixels in [0, 1], at least 0.
+        sigma: Standard deviation of the noise, in units of pixels in [0, 1], at least 0; of uniform
+            noise half the width, so that it lies within +-``sigma``.
         clip: Whether noisy images are clipped to [0, 1].
         fresh: Whether every epoch draws other noise; the same in all epochs otherwise.
+        noise: Its distribution; the paper compares with ``uniform`` (Figure 2).
 
     With ``copies`` or ``sigma`` of 0 an epoch is what it is without augmentation.
 
     Raises:
-        ConfigError: If ``copies`` or ``sigma`` is negative, or ``sigma`` is not finite.
+        ConfigError: If ``copies`` or ``sigma`` is negative, ``sigma`` infinite, ``noise`` unknown.
     """
 
     def __init__(
-        self, copies: int = 10, sigma: float = 0.3, clip: bool = False, fresh: bool = False
+        self,
+        copies: int = 10,
+        sigma: float = 0.3,
+        clip: bool = False,
+        fresh: bool = False,
+        noise: Noise = "gaussian",
     ) -> None:
         if copies < 0:
             raise ConfigError(
@@ -47,10 +56,15 @@ class GaussianAugmentation:
                 f"Expected `sigma` to be at least 0 and finite, but got {sigma}. "
                 "Pixels are in [0, 1]: give 0.3 or less."
             )
+        if noise not in get_args(Noise):
+            raise ConfigError(
+                f"Expected `noise` to be one of {', '.join(get_args(Noise))}, but got {noise!r}."
+            )
         self.copies = copies if sigma else 0
         self.sigma = sigma
         self.clip = clip
         self.fresh = fresh
+        self.noise = noise
 
     def __call__(
         self,
@@ -70,7 +84,11 @@ class GaussianAugmentation:
             epoch: Number of the epoch, below 2**31; counts only if ``fresh``.
         """
         stream = seed + (epoch << 32 if self.fresh else 0)
-        noise = Draws(sample_seeds(stream, index + (copy << 32))).normal(*x.shape[1:])
+        draws = Draws(sample_seeds(stream, index + (copy << 32)))
+        if self.noise == "gaussian":
+            noise = draws.normal(*x.shape[1:])
+        else:
+            noise = draws.uniform(*x.shape[1:]).mul_(2).sub_(1)
         # Scaled by zero for clean images: choosing the others would make a GPU wait.
         scale = (copy > 0).to(x.dtype).mul_(self.sigma).view(-1, 1, 1, 1)
         noisy = noise.mul_(scale).add_(x)

@@ -23,13 +23,15 @@ from robust.data.datasets import (
 from robust.data.loaders import (
     CopiedBatch,
     EvaluationLoader,
+    Positions,
     Share,
     Source,
     TrainingLoader,
     split,
 )
+from robust.data.training_set import TrainingSet
 from robust.errors import ConfigError
-from robust.types import Batch
+from robust.types import Batch, Labels
 
 
 def _to_unit_interval(x: Pixels) -> Float[Tensor, "n c h w"]:
@@ -60,6 +62,7 @@ class ImageDataModule(LightningDataModule):
             2**32 - 1.
         augmentation: Adds noisy copies to the training samples; none if None. Validation and test
             samples stay as they are.
+        training_set: Trains on transformed images; on the originals if None.
 
     Attributes:
         name: Of the set; for a file, without folder and suffix.
@@ -79,6 +82,7 @@ class ImageDataModule(LightningDataModule):
         val_fraction: float = 0.05,
         seed: int = 0,
         augmentation: GaussianAugmentation | None = None,
+        training_set: TrainingSet | None = None,
     ) -> None:
         super().__init__()
         _check_at_least_one("batch_size", batch_size)
@@ -99,6 +103,8 @@ class ImageDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.seed = seed
         self.augmentation = augmentation
+        self.training_set = training_set
+        self._train: Samples | None = None
         self._data: Dataset | None = None
         if dataset.endswith(".npz"):
             path = Path(dataset).expanduser()
@@ -113,13 +119,15 @@ class ImageDataModule(LightningDataModule):
             self.num_classes = DATASETS[dataset].num_classes
 
     def prepare_data(self) -> None:
-        """Download a named set unless it is in ``root``.
+        """Download a named set unless it is in ``root``; before training, make its `training_set`.
 
         Raises:
-            ConfigError: If it is not there and cannot be downloaded.
+            ConfigError: If it is not there and cannot be downloaded, or as `TrainingSet.samples`.
         """
         if self._data is None and (download := DATASETS[self.dataset].download) is not None:
             download(self.root)
+        if self.trainer is not None and self.trainer.state.fn == "fit":
+            self._training()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the set into memory, once.
@@ -138,8 +146,7 @@ class ImageDataModule(LightningDataModule):
 
         There, the copies of an image follow it, with the same noise in every epoch.
         """
-        train = self._loaded().train
-        index, _ = split(len(train.y), self.val_fraction, self.seed)
+        train, index = self._training()
         source = Source(train, index, self.augmentation.copies if self.augmentation else 0)
         trainer = self.trainer
         if trainer is None:
@@ -187,6 +194,16 @@ class ImageDataModule(LightningDataModule):
         return self._loaded().train.x
 
     @property
+    def train_labels(self) -> Labels:
+        """Labels of all training images; not a copy."""
+        return self._loaded().train.y
+
+    def train_samples(self, places: Labels) -> Batch:
+        """Training samples at some places of the training array, as those of `test_samples`."""
+        train = self._loaded().train
+        return Batch(_to_unit_interval(train.x[places]), train.y[places], places)
+
+    @property
     def test_size(self) -> int:
         """Number of test samples."""
         return len(self._loaded().test.y)
@@ -199,6 +216,15 @@ class ImageDataModule(LightningDataModule):
         """
         x, y = self._test_range(start, stop)
         return Batch(_to_unit_interval(x), y.clone(), torch.arange(start, stop))
+
+    def val_samples(self, limit: int) -> Batch:
+        """The first ``limit`` samples held out for validation, or all; as those of `test_samples`.
+
+        Their ``index`` counts in the training array. Empty if ``val_fraction`` is 0.
+        """
+        train = self._loaded().train
+        _, index = split(len(train.y), self.val_fraction, self.seed)
+        return self.train_samples(index[:limit])
 
     def fingerprint(self, stop: int) -> str:
         """16 hex digits that two runs share if their first ``stop`` test samples are the same.
@@ -220,6 +246,23 @@ class ImageDataModule(LightningDataModule):
                 f"{start} to {stop}. Ask for at most {len(test.y)} samples."
             )
         return Samples(test.x[start:stop], test.y[start:stop])
+
+    def _training(self) -> tuple[Samples, Positions]:
+        """What the training loader takes from, and the places there of what it takes."""
+        original = self._loaded().train
+        index, _ = split(len(original.y), self.val_fraction, self.seed)
+        if self.training_set is None:
+            return original, index
+        if self._train is None:
+            trainer = self.trainer
+            device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+            path = Path(self.dataset).expanduser()
+            root = self.root if self.dataset in DATASETS else path.parent
+            self._train = train = self.training_set.samples(original, root, device)
+            if len(train.y) > (n := len(original.y)):
+                # Kept once, not twice.
+                self._data = self._loaded()._replace(train=Samples(train.x[:n], original.y))
+        return self._train, self.training_set.positions(index, len(original.y))
 
     def _loaded(self) -> Dataset:
         self.setup()

@@ -20,6 +20,7 @@ from torchvision.datasets.mnist import (  # type: ignore[import-untyped]
     read_label_file,
 )
 
+from robust.data.toy import circles, moons
 from robust.errors import ConfigError
 from robust.types import Labels
 
@@ -333,4 +334,6 @@ DATASETS: dict[str, Entry] = {
     ),
     "cifar10": Entry((3, 32, 32), 10, _load_cifar10, _download_cifar10),
     "digits": Entry((1, 28, 28), 10, _load_digits),
+    "circles": Entry((1, 1, 2), 2, lambda root: Dataset(*(Samples(*part) for part in circles()))),
+    "moons": Entry((1, 1, 2), 2, lambda root: Dataset(*(Samples(*part) for part in moons()))),
 }

@@ -5,20 +5,26 @@ from robust.defenses.base import Defense
 from robust.defenses.codewords import Codewords
 from robust.defenses.distillation import Distillation
 from robust.defenses.label_smoothing import LabelSmoothing
+from robust.defenses.recall import Recall
+from robust.defenses.schedule import WangSchedule
 from robust.defenses.squeezed import Squeezed
 from robust.defenses.standard import Standard
 from robust.defenses.trades import Trades
 from robust.defenses.virtual_adversarial import VirtualAdversarial, VirtualAdversarialImages
+from robust.defenses.wnll import WNLL
 
 __all__ = [
+    "WNLL",
     "AdversarialTraining",
     "Codewords",
     "Defense",
     "Distillation",
     "LabelSmoothing",
+    "Recall",
     "Squeezed",
     "Standard",
     "Trades",
     "VirtualAdversarial",
     "VirtualAdversarialImages",
+    "WangSchedule",
 ]

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 
-from robust.attacks.views import BPDA
+from robust.attacks.views import straight_through
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.types import Batch, Images, Labels, Scalar, Scores, View
@@ -72,10 +72,13 @@ class Defense(LightningModule, ABC):
         return self.network(self.transform(x))  # type: ignore[no-any-return]
 
     def outputs_view(self) -> nn.Module:
-        """The network's outputs with the gradient let straight through the input transform."""
+        """The network's outputs with the gradient let straight through the input transform.
+
+        If the transform draws, the gradient is averaged over its draws (see `straight_through`).
+        """
         if isinstance(self.transform, nn.Identity):
             return self.network
-        return nn.Sequential(BPDA(self.transform), self.network)
+        return straight_through(self.transform, self.network)
 
     def view(self, name: View) -> nn.Module:
         """The view of that name."""

@@ -6,22 +6,24 @@ https://arxiv.org/abs/1707.06728 (Fig. 1), show defenses so.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from robust.attacks import craft, sample_seeds
+from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.callback import AttackEvaluation
 from robust.evaluation.curves import families
 from robust.evaluation.plots import draw_image, save_figure
 from robust.evaluation.records import Target
+from robust.evaluation.search import predict, smallest_eps
 from robust.evaluation.suite import random_targets
-from robust.types import AttackCallable, Batch, Images, Labels
+from robust.threat import distance
+from robust.types import Batch, Images, Labels, Norm
 
 
 class Adversarials(NamedTuple):
@@ -31,64 +33,8 @@ class Adversarials(NamedTuple):
     """Such as the run, the view and the eps; drawn on a new line after each comma and slash."""
     x_adv: Images
     predictions: Labels
-
-
-class Smallest(NamedTuple):
-    """Outcome of a search for the smallest eps."""
-
-    eps: float | None
-    """None if the attack reached the share at none."""
-    x_adv: Images
-    """At that eps; at the largest, if there is none."""
-
-
-def smallest_eps(
-    defense: nn.Module,
-    view: nn.Module,
-    attacks: Mapping[float, AttackCallable],
-    x: Images,
-    y: Labels,
-    *,
-    target: Labels | None = None,
-    share: float = 1.0,
-    **crafting: Any,  # noqa: ANN401
-) -> Smallest:
-    """The smallest eps at which a budget attack succeeds on a share of the images.
-
-    Each eps is tried in ascending order, since success need not grow with eps.
-
-    Args:
-        defense: Whose predictions count.
-        view: What the attack differentiates.
-        attacks: The attack at each eps, in pixel units.
-        x: Images in [0, 1].
-        y: Their labels.
-        target: Class that each image shall become; None for another class than its own.
-        share: Of the images, above 0 and at most 1.
-        crafting: What else `robust.attacks.craft` takes.
-
-    Raises:
-        ConfigError: If there is no attack or no image, or ``share`` is out of range.
-    """
-    if not attacks or not len(x) or not 0 < share <= 1:
-        raise ConfigError(
-            "Expected at least one eps, one image and a `share` above 0 and at most 1, but got "
-            f"{len(attacks)}, {len(x)} and {share}."
-        )
-    x_adv = x
-    for eps in sorted(attacks):
-        x_adv = craft(attacks[eps], view, x, y, target=target, **crafting).x_adv
-        predictions = predict(defense, x_adv)
-        reached = predictions != y if target is None else predictions == target
-        if reached.double().mean() >= share:
-            return Smallest(eps, x_adv)
-    return Smallest(None, x_adv)
-
-
-@torch.no_grad()
-def predict(model: nn.Module, x: Images) -> Labels:
-    """Classes that ``model`` predicts, in the mode that it is in."""
-    return model(x).argmax(dim=1)  # type: ignore[no-any-return]
+    norm: Norm | None = None
+    """If given, below each image that was turned stands how far, for attacks of no one eps."""
 
 
 def members(evaluation: AttackEvaluation, attack: str) -> list[str]:
@@ -117,13 +63,15 @@ def draw_grid(
     path: Path,
     *,
     count: int = 5,
+    changes: bool = True,
 ) -> Path:
     """Craft one attack of a suite on the same images for every defense and view, and draw them.
 
     The images are the first that all defenses classify correctly (and that are of another class
     than the target). They are crafted anew, so a randomized attack may find others than those on
     record. ``attack`` may also name a family of attacks that differ in ``eps`` (see
-    `curves.families`): then each row shows the smallest eps that breaks all of its images.
+    `curves.families`): then each row shows the smallest eps that breaks all of its images. Of an
+    attack that looks for the nearest image, each shows its distance.
 
     Args:
         evaluation: The suite.
@@ -132,6 +80,7 @@ def draw_grid(
         attack: A name of the suite, or of a family in it.
         path: PNG file to write; its folder is made if absent.
         count: How many images to show at most.
+        changes: Whether to draw below each row what changed.
 
     Raises:
         ConfigError: If the suite has no such attack, the defenses have no correct image in common,
@@ -158,10 +107,20 @@ def draw_grid(
         label = seen.label
         if len(names) > 1:
             label += f", eps = {found.eps:.3g}" if found.eps else f", none up to {max(attacks):.3g}"
-        rows.append(Adversarials(label, found.x_adv, predict(seen.defense, found.x_adv)))
+        predictions = predict(seen.defense, found.x_adv)
+        norm = info.norm if info.minimal else None
+        rows.append(Adversarials(label, found.x_adv, predictions, norm))
     budget = f"smallest {info.norm} eps for all" if len(names) > 1 else str(info.threat_model)
     title = f"{attack}, {budget}"
-    return draw_adversarials(chosen.x, chosen.y, rows, path, title=title, target=chosen.target)
+    return draw_adversarials(
+        *chosen[:2],
+        rows,
+        path,
+        title=title,
+        target=chosen.target,
+        index=chosen.index,
+        changes=changes,
+    )
 
 
 def draw_adversarials(
@@ -172,6 +131,8 @@ def draw_adversarials(
     *,
     title: str = "",
     target: Labels | None = None,
+    index: Labels | None = None,
+    changes: bool = True,
 ) -> Path:
     """Draw clean images above, for each row, the adversarial ones and what changed.
 
@@ -185,32 +146,37 @@ def draw_adversarials(
         path: PNG file to write; its folder is made if absent.
         title: Above all.
         target: Classes that the images should become, if any.
+        index: Places of the images in the test set, to be shown.
+        changes: Whether to draw what changed.
 
     Raises:
         ConfigError: If ``path`` cannot be written.
     """
-    count = len(x)
+    count, lines = len(x), 1 + changes
     widest = max((len(line) for row in rows for line in _lines(row.label)), default=0)
-    size = (1.3 + 0.08 * widest + 1.45 * count, 1.0 + 1.7 * (1 + 2 * len(rows)))
+    size = (1.3 + 0.08 * widest + 1.45 * count, 1.0 + 1.7 * (1 + lines * len(rows)))
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=13)
-    grid = figure.subplots(1 + 2 * len(rows), count, squeeze=False)
+    grid = figure.subplots(1 + lines * len(rows), count, squeeze=False)
     goals = [""] * count if target is None else [f", target {t}" for t in target.tolist()]
-    for axes, image, label, goal in zip(grid[0], x, y.tolist(), goals, strict=True):
-        draw_image(axes, image)
-        axes.set_title(f"class {label}{goal}", fontsize=10)
+    places = [""] * count if index is None else [f"image {i}\n" for i in index.tolist()]
+    for i, axes in enumerate(grid[0]):
+        draw_image(axes, x[i])
+        axes.set_title(f"{places[i]}class {y[i]}{goals[i]}", fontsize=10)
     _name(grid[0, 0], "clean")
     for i, row in enumerate(rows):
-        adversarial, difference = grid[1 + 2 * i], grid[2 + 2 * i]
-        for axes, image, predicted, label in zip(
-            adversarial, row.x_adv, row.predictions.tolist(), y.tolist(), strict=True
-        ):
-            draw_image(axes, image)
-            turned = predicted != label
-            axes.set_title(f"says {predicted}", fontsize=10, weight="bold" if turned else "normal")
+        adversarial = grid[1 + lines * i]
+        lengths = distance(x.cpu(), row.x_adv.cpu(), row.norm).tolist() if row.norm else []
+        for k, axes in enumerate(adversarial):
+            draw_image(axes, row.x_adv[k])
+            turned = bool(row.predictions[k] != y[k])
+            far = f"\n{row.norm} {lengths[k]:.3g}" if lengths and turned else ""
+            weight = "bold" if turned else "normal"
+            axes.set_title(f"says {row.predictions[k]}{far}", fontsize=10, weight=weight)
         _name(adversarial[0], row.label)
-        _draw_differences(figure, list(difference), row.x_adv.cpu() - x.cpu())
-        _name(difference[0], "change")
+        if changes:
+            _draw_differences(figure, list(grid[2 + 2 * i]), row.x_adv.cpu() - x.cpu())
+            _name(grid[2 + 2 * i, 0], "change")
     return save_figure(figure, path)
 
 
@@ -219,6 +185,7 @@ class _Chosen(NamedTuple):
     y: Labels
     target: Labels | None
     seeds: Labels
+    index: Labels  # type: ignore[assignment] # a column, not tuple's method
 
 
 def _choose(
@@ -240,7 +207,7 @@ def _choose(
             f"but got none among {len(y)}. Train longer, or compare fewer runs."
         )
     goal = None if targets is None else targets[chosen]
-    return _Chosen(x[chosen], y[chosen], goal, seeds[chosen])
+    return _Chosen(x[chosen], y[chosen], goal, seeds[chosen], index[chosen])
 
 
 @torch.no_grad()

@@ -1,50 +1,54 @@
 """Attack evaluation as a Lightning callback: the test loop ends with a suite of attacks."""
 
-import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, final, get_args
+from typing import Any, final, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from torch import Tensor, nn
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 
-from robust.attacks import craft, sample_seeds
-from robust.data import ImageDataModule
+from robust.attacks import craft, isolated, sample_seeds
+from robust.attacks.query import check_at_least
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.blocks import (
+    Block,
+    Produced,
+    judged,
+    log_examples,
+    rows_of,
+    score,
+    seed_of,
+    standing,
+    targets_of,
+)
 from robust.evaluation.checks import has_tie, has_zero_gradient
 from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.metrics import summarize
-from robust.evaluation.records import AttackInfo, Evaluation, Header, RecordFile, Row, Target
-from robust.evaluation.suite import datamodule_of, plan, random_targets, subject_of
+from robust.evaluation.measurements import RobustnessMetrics
+from robust.evaluation.metrics import Rate, rate_numbers, summarize
+from robust.evaluation.records import Evaluation, Header, RecordFile, Target
+from robust.evaluation.samples import Pool, Split
+from robust.evaluation.suite import (
+    check_targets,
+    check_validation,
+    datamodule_of,
+    plan,
+    subject_of,
+)
 from robust.threat import ThreatModel, distance
-from robust.tracking import log_adversarial_table
-from robust.types import AttackCallable, Batch, Images, Labels, Norm, Scores, View
-
-
-class _Block(NamedTuple):
-    """Test samples on the defense's device, with its clean scores."""
-
-    x: Images
-    y: Labels
-    index: Labels  # type: ignore[assignment] # a column, not tuple's method
-    scores: Scores
-
-
-class _Produced(NamedTuple):
-    """Rows of one attack on one block, once for each of the views that are one module."""
-
-    views: list[str]
-    attack: str
-    rows: list[Row]
-    x_adv: Images
+from robust.types import AttackCallable, Batch, Images, Norm, View
 
 
 @final
 class AttackEvaluation(Callback):
     """Attacks the test set through each view, scores on the defense, and keeps records.
+
+    With `every_n_epochs` it also attacks some validation images during the training, and logs the
+    worst case; nothing of that is kept, and the training is the same with and without it.
 
     Only correctly classified samples are attacked, and for a targeted attack only those of another
     class than the target. Samples are crafted in fixed blocks, each with a seed of its own, so the
@@ -62,8 +66,14 @@ class AttackEvaluation(Callback):
         limit: Number of test samples, from the first; all if None.
         block: Samples crafted together; a bound on memory, and part of the protocol.
         seed: Seeds every attack, together with its name and the block.
+        split: What to attack instead of the test set; see `robust.evaluation.samples`.
         examples: Adversarial images per view and attack that go to W&B.
         records: Folder of the record files; ``records`` in the run's folder if None.
+        every_n_epochs: Validation after every so many epochs, and after the last, logs the worst
+            case of the suite as ``val/worst_robust_acc/<view>``, the view being the adaptive one if
+            it is among `views` and the deployed one otherwise; never if 0.
+        val_limit: Number of validation images for that, from the first.
+        robustness: Whether a test also measures `RobustnessMetrics`, of the same images and views.
 
     Raises:
         ConfigError: If the suite does not hold together (see `plan`), or a number is out of range.
@@ -80,18 +90,32 @@ class AttackEvaluation(Callback):
         limit: int | None = 1000,
         block: int = 250,
         seed: int = 0,
+        split: Split = "test",
         examples: int = 4,
         records: str | None = None,
+        every_n_epochs: int = 0,
+        val_limit: int = 100,
+        robustness: bool = False,
     ) -> None:
-        for name, value in (("limit", limit), ("block", block)):
-            if value is not None and value < 1:
-                raise ConfigError(f"Expected `{name}` to be at least 1, but got {value}.")
+        for name, value in (("block", block), ("val_limit", val_limit)):
+            check_at_least(name, value, 1)
+        check_at_least("limit", math.inf if limit is None else limit, 1)
+        check_at_least("every_n_epochs", every_n_epochs, 0)
+        if every_n_epochs and not attacks:
+            raise ConfigError(
+                "Expected attacks to run every so many epochs, but got none. Give a suite, or set "
+                "`evaluation.every_n_epochs` to 0."
+            )
         self.suite = suite
         self.attacks = attacks or {}
         self.infos = plan(self.attacks, threat_model, threat_models or {}, targets or {})
         self.views = list(views)
         self.limit, self.block, self.seed, self.examples = limit, block, seed, examples
+        self.split = split
         self.records = records
+        self.every_n_epochs, self.val_limit = every_n_epochs, val_limit
+        self.robustness = RobustnessMetrics(limit, self.views, block) if robustness else None
+        """Measured beside the attacks; it keeps its own result."""
         self.source: Defense | None = None
         """A net to craft on instead: a transfer attack."""
         self.result: Evaluation | None = None
@@ -101,53 +125,64 @@ class AttackEvaluation(Callback):
         """Check what can be checked before a run, rather than after its hours."""
         if not self.attacks:
             return
-        data = datamodule_of(trainer)
-        for name, info in self.infos.items():
-            if isinstance(info.target, int) and not 0 <= info.target < data.num_classes:
-                raise ConfigError(
-                    f"Expected the target of attack `{name}` to be one of the "
-                    f"{data.num_classes} classes of {data.name}, but got {info.target}."
-                )
+        if stage == "fit" and self.every_n_epochs:
+            check_validation(trainer)
+        check_targets(self.infos, datamodule_of(trainer))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the worst case of the first validation images, if it is time."""
+        if not self._is_due(trainer):
+            return
+        defense, data = subject_of(trainer, pl_module)
+        view: View = "adaptive" if "adaptive" in self.views else "deployed"
+        with isolated(defense, defense.device, self.seed):
+            rate = self._worst_case(trainer, defense, data.val_samples(self.val_limit), view)
+        numbers = rate_numbers({f"val/worst_robust_acc/{view}": rate})
+        pl_module.log_dict(numbers, sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run the suite, or what of it is not on record yet, and log its numbers."""
+        if self.robustness is not None:
+            self.robustness.on_test_epoch_end(trainer, pl_module)
         if not self.attacks:
             return
         defense, data = subject_of(trainer, pl_module)
-        header = self._header(defense, data)
+        pool = Pool(data, self.split, self.seed)
+        header = self._header(defense, pool)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         file = RecordFile(folder, header, trainer.global_rank)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
-        for block, produced in self._blocks(trainer, defense, data, known):
+        for block, produced in self._blocks(trainer, defense, pool, known):
             file.append(produced.rows)
             _show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
-                self._log_examples(trainer, block, produced)
+                log_examples(trainer, block, produced, self.examples)
         trainer.strategy.barrier("records written")
         rows = file.read()
         trainer.strategy.barrier("records read again")
         if trainer.is_global_zero:
             file.merge(rows)
-        self.result = Evaluation(header, rows).first(self._count(data))
+        self.result = Evaluation(header, rows).first(self._count(pool))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
-    def _header(self, defense: Defense, data: ImageDataModule) -> Header:
+    def _header(self, defense: Defense, pool: Pool) -> Header:
         source = self.source
         return Header(
             suite=self.suite,
             attacks=self.infos,
             seed=self.seed,
             block=self.block,
-            data=data.name,
-            data_sha256=data.fingerprint(data.test_size),
+            data=pool.data.name,
+            split=self.split,
+            data_sha256=pool.fingerprint(),
             model_sha256=model_sha256(defense),
             adaptive_sha256=model_sha256((source or defense).adaptive_view()),
             source_sha256=None if source is None else model_sha256(source),
         )
 
-    def _count(self, data: ImageDataModule) -> int:
-        return data.test_size if self.limit is None else min(self.limit, data.test_size)
+    def _count(self, pool: Pool) -> int:
+        return pool.size if self.limit is None else min(self.limit, pool.size)
 
     def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
         """The modules to attack and their judges, each with the names of the views that it is."""
@@ -155,21 +190,42 @@ class AttackEvaluation(Callback):
             return {(self.source.to(defense.device).adaptive_view(), None): ["transfer"]}
         views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
         for name in self.views:
-            module = defense.view(name)
-            # A paper's attacker judged by what they saw.
-            judge = None if module is defense or name == "published" else defense
-            views.setdefault((module, judge), []).append(name)
+            views.setdefault(judged(defense, name), []).append(name)
         return views
 
+    def _is_due(self, trainer: Trainer) -> bool:
+        if not self.every_n_epochs or trainer.sanity_checking:
+            return False
+        epoch = trainer.current_epoch + 1
+        last = trainer.state.fn != TrainerFn.FITTING or epoch == trainer.max_epochs
+        return last or epoch % self.every_n_epochs == 0
+
+    def _worst_case(self, trainer: Trainer, defense: Defense, batch: Batch, view: View) -> Rate:
+        """Worst case over the suite, on all processes together; the broken are not attacked on."""
+        module, judge = judged(defense, view)
+        held = 0
+        starts = range(0, len(batch.y), self.block)
+        for start in starts[trainer.global_rank :: trainer.world_size]:
+            part = Batch(*(column[start : start + self.block] for column in batch))
+            block = score(defense, part)
+            block = block.at(block.scores.argmax(dim=1) == block.y)
+            for name, info in self.infos.items():
+                if len(block.y):
+                    columns, _ = self._attack(defense, module, judge, name, block)
+                    block = block.at(standing(info, columns))
+            held += len(block.y)
+        mine = torch.tensor(float(held), device=defense.device)
+        return Rate(int(trainer.strategy.reduce(mine, reduce_op="sum")), len(batch.y))
+
     def _blocks(
-        self, trainer: Trainer, defense: Defense, data: ImageDataModule, known: Evaluation
-    ) -> Iterator[tuple[_Block, _Produced]]:
+        self, trainer: Trainer, defense: Defense, pool: Pool, known: Evaluation
+    ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
-        starts = range(0, self._count(data), self.block)
+        starts = range(0, self._count(pool), self.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + self.block, self._count(data))
-            block = _score(defense, data.test_samples(start, stop))
+            stop = min(start + self.block, self._count(pool))
+            block = score(defense, pool.samples(start, stop))
             for (module, judge), views in self._views(defense).items():
                 missing = [
                     name
@@ -180,8 +236,8 @@ class AttackEvaluation(Callback):
                 for name in missing:
                     columns, x_adv = self._attack(defense, module, judge, name, block)
                     columns["zero_gradient"] = zero
-                    rows = [row for view in views for row in _rows(view, name, columns)]
-                    yield block, _Produced(views, name, rows, x_adv)
+                    rows = [row for view in views for row in rows_of(view, name, columns)]
+                    yield block, Produced(views, name, rows, x_adv)
 
     @torch.no_grad()
     def _attack(
@@ -190,11 +246,11 @@ class AttackEvaluation(Callback):
         module: nn.Module,
         judge: Defense | None,
         name: str,
-        block: _Block,
+        block: Block,
     ) -> tuple[dict[str, Any], Images]:
         info = self.infos[name]
         x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
-        target = self._targets(info, block)
+        target = targets_of(info, block, self.seed)
         attacked = (clean == y) & (y != target)
         crafted = craft(
             self.attacks[name],
@@ -202,8 +258,8 @@ class AttackEvaluation(Callback):
             x[attacked],
             y[attacked],
             target=None if info.target is None else target[attacked],
-            seed=_seed(self.seed, name, int(block.index[0])),
-            sample_seeds=sample_seeds(_seed(self.seed, name), block.index[attacked]),
+            seed=seed_of(self.seed, name, int(block.index[0])),
+            sample_seeds=sample_seeds(seed_of(self.seed, name), block.index[attacked]),
             judge=judge,
             transferred=self.source is not None,
         )
@@ -226,43 +282,6 @@ class AttackEvaluation(Callback):
         }
         return columns, x_adv
 
-    def _targets(self, info: AttackInfo, block: _Block) -> Labels:
-        """The class that each image shall become; -1 if untargeted."""
-        if info.target == "random":
-            # Not of the attack's name: one target an image.
-            seeds = sample_seeds(_seed(self.seed), block.index)
-            return random_targets(seeds, block.y, block.scores.shape[1])
-        return torch.full_like(block.y, -1 if info.target is None else info.target)
-
-    def _log_examples(self, trainer: Trainer, block: _Block, produced: _Produced) -> None:
-        rows = produced.rows[: len(block.y)]
-        chosen = [i for i, row in enumerate(rows) if row.attacked][: self.examples]
-        if not chosen:
-            return
-        for view in produced.views:
-            log_adversarial_table(
-                trainer.loggers,
-                view,
-                produced.attack,
-                block.x[chosen],
-                produced.x_adv[chosen],
-                block.y[chosen],
-                torch.tensor([rows[i].clean_pred for i in chosen]),
-                torch.tensor([rows[i].adv_pred for i in chosen]),
-            )
-
-
-def _rows(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]:
-    values = {key: column.tolist() for key, column in columns.items()}
-    for i in range(len(values["index"])):
-        yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
-
-
-@torch.no_grad()
-def _score(defense: Defense, batch: Batch) -> _Block:
-    x, y, index = (part.to(defense.device) for part in batch)
-    return _Block(x, y, index, defense(x))
-
 
 def _show(trainer: Trainer, text: str) -> None:
     """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
@@ -271,8 +290,3 @@ def _show(trainer: Trainer, text: str) -> None:
         for task in bar.progress.tasks:
             bar.progress.update(task.id, description=text)
         bar.refresh()
-
-
-def _seed(*parts: int | str) -> int:
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:7], "big")

@@ -18,6 +18,7 @@ from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.plots import COLORS, draw_image, save_figure
+from robust.evaluation.recalled import Recalls, draw_recalled
 from robust.evaluation.surfaces import Image, Label, Surface, loss_surface
 from robust.types import Batch, Images, Scores
 
@@ -86,14 +87,15 @@ def draw_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
 def draw_figures(
     defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
 ) -> dict[str, Path]:
-    """Draw both figures for the first image of a batch that an attacker has something to gain from.
+    """Draw the figures for the first image of a batch that an attacker has something to gain from.
 
     That is the first one which the defense classifies correctly and whose class is not ``target``.
 
     Args:
         defense: Trained defense.
         batch: Images to choose from, on any device.
-        folder: Where ``loss_surfaces.png`` and ``scores.png`` go; made if absent.
+        folder: Where ``loss_surfaces.png`` and ``scores.png`` go, and ``recalled.png`` of a defense
+            that recalls images; made if absent.
         target: Class of the targeted attack.
         eps: How far around the image to look, positive, in pixel units.
 
@@ -120,10 +122,14 @@ def draw_figures(
     i = int(chosen.int().argmax())
     x, y = x[i : i + 1], y[i : i + 1].to(x.device)
     surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
-    return {
+    files = {
         "figures/loss_surfaces": draw_loss_surfaces(defense, x, y, target, eps, surfaces),
         "figures/scores": draw_scores(defense, x, y, bars),
     }
+    if isinstance(defense, Recalls):
+        with isolated(defense, x.device, seed=0):
+            files["figures/recalled"] = draw_recalled(defense, batch, folder / "recalled.png")
+    return files
 
 
 def _views(defense: Defense) -> dict[str, nn.Module]:

@@ -43,6 +43,16 @@ def success_rate(rows: Sequence[Row], info: AttackInfo) -> Rate:
     return Rate(sum(info.succeeded(row) for row in rows), sum(row.attacked for row in rows))
 
 
+def resistance(rows: Sequence[Row], info: AttackInfo) -> Rate:
+    """Share of the attacked samples of which the attack found nothing that the defense falls for.
+
+    Paranjape et al. 2020, section III-B: nothing was found, or the defense still predicts the class
+    of what was found, as it may where the attack saw another view.
+    """
+    rate = success_rate(rows, info)
+    return Rate(rate.n - rate.hits, rate.n)
+
+
 def clean_accuracy(rows: Sequence[Row]) -> Rate:
     """Share of all samples that are classified correctly without an attack."""
     return Rate(sum(row.clean_pred == row.label for row in rows), len(rows))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from robust.errors import ConfigError
+from robust.evaluation.samples import Split
 from robust.threat import ThreatModel
 from robust.types import Norm
 
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     view: str
     attack: str
     index: int  # type: ignore[assignment] # a column, not tuple's method
-    """Position in the test set."""
+    """Place in the test set, or in the order of `samples.Pool`."""
     label: int
     target: int
     """Class that the image should become; -1 if untargeted."""
@@ -120,6 +121,8 @@ class Header:
     """The adaptive view: the way around a defense may change while the defense does not."""
     source_sha256: str | None = None
     """The net that a transfer attack was crafted on."""
+    split: Split = "test"
+    """What was attacked instead of the test set."""
 
     @property
     def fingerprint(self) -> str:
@@ -131,6 +134,8 @@ class Header:
         content = asdict(self)
         for info in content["attacks"].values():
             info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
+        if content["split"] == "test":
+            del content["split"]  # as in records from before there was another
         return content
 
 
@@ -160,7 +165,7 @@ class Evaluation:
         return self._groups.get((view, attack), [])
 
     def first(self, limit: int) -> "Evaluation":
-        """The rows of the first ``limit`` test samples."""
+        """The rows of the first ``limit`` samples."""
         return Evaluation(self.header, (row for row in self.rows if row.index < limit))
 
 

@@ -1,7 +1,7 @@
 """Tables over records: runs beside each other, and published numbers beside measured ones."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich import box
@@ -13,12 +13,14 @@ from robust.evaluation.checks import verdict
 from robust.evaluation.metrics import (
     Rate,
     clean_accuracy,
+    resistance,
     robust_accuracy,
     success_rate,
     ties,
     worst_robust_accuracy,
 )
 from robust.evaluation.records import AttackInfo, Evaluation, Row
+from robust.evaluation.repeats import Metric, draw_line, draw_notes
 
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
@@ -95,14 +97,25 @@ def print_comparison(evaluations: Mapping[str, Evaluation]) -> None:
     comparison(evaluations).print()
 
 
-def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Grid:
+def published(
+    table: Mapping[str, Any],
+    columns: Mapping[str, Evaluation],
+    transferred: Mapping[str, Mapping[str, Evaluation]] | None = None,
+    adaptive: Mapping[str, Evaluation] | None = None,
+) -> Grid:
     """A table of a paper: published, measured, their difference, and the adaptive number.
 
     Args:
         table: Content of a file of ``configs/tables``. Its ``metric`` is ``attack success`` (of the
-            attacked images), ``attack success over all images`` or ``robust accuracy``; its
-            ``view`` the one that the paper's attacker had, ``deployed`` if it names none.
+            attacked images), ``attack success over all images``, ``robust accuracy`` or
+            ``resistance``; its ``view`` the one that the paper's attacker had, ``deployed`` if it
+            names none; its ``beside`` the other view to show, ``adaptive`` if it names none. With
+            a ``draw``, each so many images are also counted on their own. A row may
+            name the column that its attack is ``crafted_on``, and attacks of another suite that
+            its ``adaptive`` number is the worst of. Of what it has ``published``, null is lost.
         columns: Records by the table's columns; columns without records show what was published.
+        transferred: Records of attacks crafted on another column, by that one and the attacked.
+        adaptive: Records of the table's ``adaptive_suite`` by column.
 
     Raises:
         ConfigError: If the metric is none of these.
@@ -113,7 +126,7 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
             f"Expected the `metric` of {table['title']} to be one of {', '.join(_METRICS)}, but "
             f"got {table['metric']!r}."
         )
-    view = table.get("view", "deployed")
+    view, beside = table.get("view", "deployed"), table.get("beside", "adaptive")
     rows = [
         [
             "clean accuracy",
@@ -123,16 +136,35 @@ def published(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> Gr
         for column in table["columns"]
     ]
     for name, row in table["rows"].items():
-        for column in table["columns"]:
-            measured = [_measured(columns.get(column), row["attack"], v, rate) for v in _both(view)]
-            cells = _compared(row["published"].get(column), measured[0])
-            rows.append(
-                [name, column, *cells, *(rate_cell(r) if r.n else "" for r in measured[1:])]
-            )
-    header = ["attack", "model", "paper", view, "difference"]
-    header += ["adaptive"] * (view != "adaptive")
+        attack, source = row["attack"], row.get("crafted_on")
+        for column in row["published"]:
+            found, seen = columns.get(column), view
+            if source not in (None, column):
+                found, seen = (transferred or {}).get(source, {}).get(column), "transfer"
+            measured = _measured(found, attack, seen, rate)
+            if "adaptive" in row:
+                best = _worst((adaptive or {}).get(column), row["adaptive"])
+            else:
+                best = _measured(columns.get(column), attack, beside, rate)
+            cells = _compared(row["published"][column], measured)
+            cells += [rate_cell(best) if best.n else ""]
+            for place, shown in ((1, seen), (3, beside)):
+                cells[place] += draw_line(found, attack, shown, rate, table.get("draw"))
+            rows.append([name, column, *cells])
+    mixed = any("crafted_on" in row for row in table["rows"].values())
+    header = ["attack", "model", "paper", "measured" if mixed else view, "difference"]
+    header += [beside] * (view != beside)
     rows = [[*row, ""][: len(header)] for row in rows]
-    return Grid(f"{table['title']} ({table['metric']}, %)", header, rows, _protocol_notes(columns))
+    return Grid(
+        f"{table['title']} ({table['metric']}, %)",
+        header,
+        rows,
+        [
+            *_protocol_notes(columns),
+            *_adaptive_notes(table, adaptive or {}),
+            *draw_notes(table),
+        ],
+    )
 
 
 def _all_images(rows: Sequence[Row], info: AttackInfo) -> Rate:
@@ -143,34 +175,41 @@ _METRICS = {
     "attack success": success_rate,
     "attack success over all images": _all_images,
     "robust accuracy": robust_accuracy,
+    "resistance": resistance,
 }
 
 
-def _both(view: str) -> list[str]:
-    return [view] if view == "adaptive" else [view, "adaptive"]
-
-
 def _clean_cells(number: float | int | None, evaluation: Evaluation | None) -> list[str]:
-    if evaluation is None:
-        return _compared(number, None)
-    view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
-    return _compared(number, clean_accuracy(evaluation.select(view, attack)))
+    rate = None
+    if evaluation is not None:
+        view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
+        rate = clean_accuracy(evaluation.select(view, attack))
+    return _compared(number, rate, absent="-")
 
 
 def _measured(
     evaluation: Evaluation | None,
     attack: str,
     view: str,
-    rate: Callable[[Sequence[Row], AttackInfo], Rate],
+    rate: Metric,
 ) -> Rate:
     if evaluation is None or attack not in evaluation.header.attacks:
         return Rate(0, 0)
     return rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
 
 
-def _compared(number: float | int | None, rate: Rate | None) -> list[str]:
+def _worst(evaluation: Evaluation | None, attacks: Sequence[str]) -> Rate:
+    """Robust accuracy under the worst of some attacks for each image, through the adaptive view."""
+    if evaluation is None:
+        return Rate(0, 0)
+    infos = {name: evaluation.header.attacks[name] for name in attacks}
+    named = Evaluation(replace(evaluation.header, attacks=infos), evaluation.rows)
+    return worst_robust_accuracy(named, "adaptive")
+
+
+def _compared(number: float | int | None, rate: Rate | None, absent: str = "lost") -> list[str]:
     """Published, measured, difference."""
-    cell = "lost" if number is None else f"{number:g}"
+    cell = absent if number is None else f"{number:g}"
     if rate is None or not rate.n:
         return [cell, "not run", ""]
     difference = "" if number is None else f"{100 * rate.value - number:+.2f}"
@@ -207,12 +246,27 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     budgets = ", ".join(
         f"{name} {info.threat_model}{_goal(info)}" for name, info in first.header.attacks.items()
     )
+    images = {"test": "test images", "train": "random training images"}[first.header.split]
     return [
-        f"n = {' to '.join(map(str, counts))} test images, seed {first.header.seed}. Success: "
+        f"n = {' to '.join(map(str, counts))} {images}, seed {first.header.seed}. Success: "
         "share of the correctly classified images (targeted: of other classes) that were turned.",
         "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
+
+
+def _adaptive_notes(table: Mapping[str, Any], adaptive: Mapping[str, Evaluation]) -> list[str]:
+    """Which attacks the adaptive numbers are the worst of, where that is another suite."""
+    if not adaptive:
+        return []
+    header = next(iter(adaptive.values())).header
+    rows: dict[str, list[str]] = {}
+    for name, row in table["rows"].items():
+        if "adaptive" in row:
+            attacks = [f"{a} ({header.attacks[a].threat_model})" for a in row["adaptive"]]
+            rows.setdefault(", ".join(attacks), []).append(name)
+    worst = "; ".join(f"{attacks} beside {', '.join(names)}" for attacks, names in rows.items())
+    return [f"adaptive: correct under the worst for each image, white box, of {worst}."]
 
 
 def _goal(info: AttackInfo) -> str:

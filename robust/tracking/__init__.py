@@ -4,16 +4,29 @@ A run needs no account: without a key, or with the server out of reach, W&B reco
 and ``wandb sync`` uploads it later.
 """
 
+from robust.tracking.artifacts import SCHEME, fetch_run, log_run
+from robust.tracking.history import read_metrics
 from robust.tracking.media import log_adversarial_table, log_figures, log_table
+from robust.tracking.preemption import Preemption
+from robust.tracking.processes import Processes, check_processes
 from robust.tracking.run import Run, SaveRunConfig
+from robust.tracking.saving import AtomicCheckpoints
 from robust.tracking.tracker import Tracker, loggers
 
 __all__ = [
+    "SCHEME",
+    "AtomicCheckpoints",
+    "Preemption",
+    "Processes",
     "Run",
     "SaveRunConfig",
     "Tracker",
+    "check_processes",
+    "fetch_run",
     "log_adversarial_table",
     "log_figures",
+    "log_run",
     "log_table",
     "loggers",
+    "read_metrics",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import yaml
 from jsonargparse import Namespace
@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
-from robust.checkpoints import DESCRIPTION
+from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
 
 _RUN_ID = "ROBUST_RUN_ID"
@@ -35,6 +35,8 @@ class Run:
         project: W&B project.
         group: W&B group, such as the table that a run belongs to.
         tags: W&B tags.
+        resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one; for
+            that the run needs an id.
 
     Raises:
         ConfigError: If ``name`` or ``id`` cannot be a folder, or W&B forbids ``id`` or ``project``.
@@ -46,6 +48,7 @@ class Run:
     project: str = "robust-defenses"
     group: str | None = None
     tags: list[str] | None = None
+    resume: Literal["never", "auto"] = "never"
 
     def __post_init__(self) -> None:
         _check("name", self.name, forbidden="/\\\0")
@@ -99,6 +102,19 @@ class Run:
         assert self.name is not None, "call `settled` first"
         assert self.id is not None, "call `settled` first"
         return Path(self.root).expanduser() / self.name / self.id
+
+    def checkpoint(self, default_name: str) -> Path | None:
+        """What ``resume: auto`` goes on from; None if nothing is there yet.
+
+        Raises:
+            ConfigError: If the run has no id, which would never find its folder again.
+        """
+        if not (self.id or os.environ.get("WANDB_RUN_ID")):
+            raise ConfigError(
+                "Expected an id of the run to resume, but got none. Give one with --run.id, or set "
+                "WANDB_RUN_ID."
+            )
+        return furthest_checkpoint(self.settled(default_name).folder)
 
     def prepare(self) -> None:
         """Make the folder, and set aside the ``metrics.csv`` of an earlier session in it.

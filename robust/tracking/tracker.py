@@ -18,6 +18,9 @@ from robust.tracking.run import Run
 _INIT_TIMEOUT = 20.0
 # Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
 _FLUSH_INTERVAL = 5.0
+# Seconds; W&B itself waits without end for a server that went away. What it had no time to upload
+# is kept on disk, and W&B says how to upload that.
+_FINISH_TIMEOUT = 25.0
 
 
 def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
@@ -40,6 +43,8 @@ class Tracker(WandbLogger):
 
     ``WANDB_MODE`` wins. Otherwise it records online where W&B has a key, and offline where it has
     none or the server does not answer or accept it; then one line says how to upload the run later.
+    Of a server that goes away later nothing is noticed before the end of the run, which waits for
+    it for 25 s, or ``WANDB_FINISH_TIMEOUT``.
 
     Args:
         run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
@@ -111,6 +116,7 @@ class Tracker(WandbLogger):
         self._wandb_init["mode"] = mode
         self._wandb_init["settings"] = wandb.Settings(
             init_timeout=_INIT_TIMEOUT,
+            finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT)),
             x_transaction_log_flush_interval=_FLUSH_INTERVAL,
             silent=silent,
             quiet=True,

@@ -114,6 +114,18 @@ def test_copy_zero_is_the_image_and_the_others_are_normal_around_it(npz, arrays)
     assert correlations.abs().max() < 0.75  # of 64 pixels: no copy has another's noise
 
 
+def test_uniform_noise_fills_its_interval(npz, arrays):
+    data = module(npz, copies=20, noise="uniform")
+    noise = [
+        (x - clean(arrays, index)).flatten() / 0.2
+        for (index, copy), x in by_copy(data, data.train_dataloader()).items()
+        if copy
+    ]
+    every = torch.cat(noise).numpy()
+    assert stats.kstest(every, "uniform", (-1, 2)).pvalue > 0.01
+    assert abs(every).max() < 1 + 1e-5
+
+
 def test_clipped_noise_is_that_noise_clipped(npz):
     plain, clipped = (module(npz, clip=clip) for clip in (False, True))
     images = by_copy(plain, plain.train_dataloader())
@@ -156,6 +168,7 @@ def test_noise_on_a_gpu_is_that_of_the_cpu(npz):
     ("arguments", "match"),
     [
         ({"copies": -1}, r"`copies` to be at least 0, but got -1\."),
+        ({"noise": "pink"}, r"`noise` to be one of gaussian, uniform, but got 'pink'\."),
         ({"sigma": -0.1}, r"`sigma` to be at least 0 and finite, but got -0\.1\."),
         ({"sigma": float("nan")}, r"`sigma` to be at least 0 and finite, but got nan\."),
         ({"sigma": float("inf")}, r"`sigma` to be at least 0 and finite, but got inf\."),

@@ -1,5 +1,6 @@
 """Grids of adversarial images, and the search for the smallest eps."""
 
+import math
 from functools import partial
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
-from robust.attacks import PGD
+from robust.attacks import PGD, MinimalFGSM
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation, adversarials
@@ -15,8 +16,8 @@ from robust.evaluation.adversarials import (
     Adversarials,
     draw_adversarials,
     draw_grid,
-    smallest_eps,
 )
+from robust.evaluation.search import smallest_eps
 from robust.threat import ThreatModel
 from robust.types import Batch
 
@@ -131,7 +132,10 @@ def test_one_attack_on_images_that_all_runs_classify_correctly(drawn, tmp_path):
     path = draw_grid(suite(), defenses, given, "pgd_0.1", tmp_path / "new" / "grid.png", count=2)
     assert imread(path)[..., :3].std() > 0.05
     # The first image is misclassified, the fourth one too many.
-    assert titles(drawn[0]) == ["class 0", "class 0", *["says 1", "says 0"] * 3]
+    assert titles(drawn[0]) == [
+        *("image 1\nclass 0", "image 2\nclass 0"),
+        *["says 1", "says 0"] * 3,
+    ]
     assert names(drawn[0]) == [
         "clean",
         *["a/\n1\ndeployed = adaptive", "change"],
@@ -161,7 +165,8 @@ def test_a_family_shows_its_smallest_eps(drawn, tmp_path):
 def test_targets_are_named_and_images_of_that_class_left_out(target, shown, drawn, tmp_path):
     evaluation = suite(targets={"pgd_0.1": target})
     draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.1", tmp_path / "grid.png")
-    assert [title for title in titles(drawn[0]) if "class" in title] == shown
+    named = [title.split("\n")[1] for title in titles(drawn[0]) if "class" in title]
+    assert named == shown
 
 
 def test_a_transfer_attack_is_crafted_on_its_source(drawn, tmp_path):
@@ -203,3 +208,13 @@ def test_images_without_a_change_are_drawn(drawn, tmp_path):
     draw_adversarials(X, Y, [row], tmp_path / "grid.png")
     assert drawn[0].axes[-2].images[0].get_clim() == (-1.0, 1.0)
     assert [axes.title.get_weight() for axes in drawn[0].axes[3:6]] == ["normal"] * 3
+
+
+def test_an_attack_that_looks_for_the_nearest_image_shows_how_far_it_went(drawn, tmp_path):
+    attack = partial(MinimalFGSM, step=0.05, largest=0.1)
+    evaluation = AttackEvaluation("test", {"nearest": attack}, ThreatModel("Linf", math.inf))
+    path = tmp_path / "grid.png"
+    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "nearest", path, changes=False)
+    # The third image would need 0.15.
+    assert titles(drawn[0])[3:] == ["says 1\nLinf 0.05", "says 1\nLinf 0.1", "says 1"]
+    assert len(drawn[0].axes) == 2 * 3

@@ -9,17 +9,20 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from torch import nn
 
+from robust.attacks import PGD
 from robust.compare import evaluate
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation
 from robust.evaluation.certify import Smoothed, certified_accuracy
 from robust.evaluation.measurements import Certification, RobustnessMetrics
 from robust.evaluation.metrics import Rate
 from robust.evaluation.robustness import measure_robustness
 from robust.parsing import restore
 from robust.subjects import find_checkpoint
-from tests.evaluation.factories import linear
+from robust.threat import ThreatModel
+from tests.evaluation.factories import EPS, linear
 
 
 def measured(callback, data, tmp_path, defense=None):
@@ -135,6 +138,26 @@ def test_arguments_are_checked_before_a_training(make, message):
 def test_only_defenses_on_image_data_are_measured(data, tmp_path):
     with pytest.raises(ConfigError, match="Expected a Defense"):
         measured(RobustnessMetrics(), BoringDataModule(), tmp_path, BoringModel())
+
+
+@pytest.mark.parametrize("attacks", [{"pgd": lambda m: PGD(m, EPS, steps=2)}, {}])
+def test_an_evaluation_measures_robustness_too(data, tmp_path, attacks):
+    evaluation = AttackEvaluation(
+        "t",
+        attacks,
+        ThreatModel("Linf", EPS),
+        limit=20,
+        views=["adaptive"],
+        records=str(tmp_path / "records"),
+        robustness=True,
+    )
+    logged = measured(evaluation, data, tmp_path)
+    alone = RobustnessMetrics(limit=20, views=["adaptive"])
+    expected = measured(alone, data, tmp_path)
+    assert evaluation.robustness.result == alone.result
+    assert expected.items() <= logged.items()
+    assert ("test/robust_acc/adaptive/pgd" in logged) == bool(attacks)
+    assert AttackEvaluation().robustness is None
 
 
 @pytest.fixture

@@ -78,3 +78,47 @@ def test_a_lost_number_has_no_difference():
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match=r"Expected the `metric` of Table 1 to be one of attack "):
         published(table(metric="accuracy"), {})
+
+
+def of(view, turned, attack="fgsm", n=10):
+    rows = [row(i, view=view, attack=attack, adv=1 if i in turned else 0) for i in range(n)]
+    return Evaluation(header(**{attack: info()}), rows)
+
+
+def test_rows_name_what_their_attack_is_crafted_on():
+    content = table(
+        metric="robust accuracy",
+        columns={"a": {}, "b": {}},
+        clean_acc={"a": None, "b": 99},
+        rows={
+            "from a": {"attack": "fgsm", "crafted_on": "a", "published": {"a": 50, "b": 60}},
+            "from b": {"attack": "fgsm", "crafted_on": "b", "published": {"a": 70, "b": 80}},
+        },
+    )
+    own = {"a": of("deployed", range(5)), "b": of("deployed", range(2))}
+    grid = published(content, own, {"a": {"b": of("transfer", range(1))}})
+    assert grid.header[3] == "measured"
+    assert [[cell.split("\n")[0] for cell in cells[2:5]] for cells in grid.rows] == [
+        ["-", "100.0", ""],
+        ["99", "100.0", "+1.00"],
+        ["50", "50.0", "+0.00"],
+        ["60", "90.0", "+30.00"],
+        ["70", "not run", ""],
+        ["80", "80.0", "+0.00"],
+    ]
+
+
+def test_the_adaptive_number_is_the_worst_of_the_named_attacks_for_each_image():
+    attacks = {"pgd": {1, 2}, "ddn": {2, 3, 4}, "cw": range(10)}
+    rows = [r for name, turned in attacks.items() for r in of("adaptive", turned, name).rows]
+    adaptive = Evaluation(header(**dict.fromkeys(attacks, info())), rows)
+    named = {"attack": "fgsm", "adaptive": ["pgd", "ddn"], "published": {"net": 40}}
+    content = table(metric="robust accuracy", view="transfer", rows={"FGSM": named})
+    transfer = {"net": of("transfer", {0})}
+    grid = published(content, transfer, adaptive={"net": adaptive})
+    assert [cell.split("\n")[0] for cell in grid.rows[-1][2:]] == ["40", "90.0", "+50.00", "60.0"]
+    assert grid.notes[-1] == (
+        "adaptive: correct under the worst for each image, white box, of pgd (Linf 0.1), "
+        "ddn (Linf 0.1) beside FGSM."
+    )
+    assert published(content, transfer).rows[-1][-1] == ""

@@ -1,9 +1,4 @@
-"""Input transforms: what a defense does to images before its network, in training and at test.
-
-Each quantizes or smooths, so it has no useful gradient: the adaptive view of every defense lets the
-gradient straight through. Values outside [0, 1], as unclipped noise in training has them, go to the
-levels that continue those inside.
-"""
+"""Transforms that quantize or smooth: feature squeezing and its kin."""
 
 from typing import final
 

@@ -1,0 +1,219 @@
+"""What is deployed of a net with data-dependent activation, its template, and its adaptive view.
+
+Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
+"""
+
+import math
+from typing import Literal, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from robust.attacks.views import shrunk
+from robust.errors import ConfigError
+from robust.networks.wnll import WeightedNonlocalLaplacian
+from robust.types import Images, Labels, Scores
+
+Features = Float[Tensor, "n d"]
+Queries = Literal["single", "batch"]
+Adaptive = Literal["implicit", "linear"]
+Draw = Literal["balanced", "random"]
+
+_UNCUT = 0.01
+"""Share of the scores without a cut-off in those of the adaptive view."""
+_SMALLEST_SCORE = 1e-6
+"""Below it are rounding errors of the solution."""
+_LIFT = 1e-3
+"""How far the score of the deployed prediction is above the others, where the view's were not."""
+
+
+@final
+class Interpolation(nn.Module):
+    """Features to scores that are interpolated from labelled templates.
+
+    Args:
+        layer: Interpolates.
+        network: Ends in the linear layer whose outputs, behind a ReLU, are the features.
+        templates: Number of templates, over which the scores are averaged.
+        size: Images of a template.
+        num_classes: Number of classes.
+        queries: ``batch`` interpolates over all queries together, ``single`` over each alone.
+
+    Raises:
+        ConfigError: If the network does not end in a linear layer; when called, if there is no
+            template yet.
+    """
+
+    def __init__(
+        self,
+        layer: WeightedNonlocalLaplacian,
+        network: nn.Module,
+        templates: int,
+        size: int,
+        num_classes: int,
+        queries: Queries,
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.num_classes, self.queries = num_classes, queries
+        # In a list: it is a part of the network already.
+        self._last = [last_linear(network)]
+        self.inputs: Tensor
+        self.labels: Tensor
+        # Of the linear layer, which may still learn.
+        self.register_buffer("inputs", torch.zeros(templates, size, self.last.in_features))
+        # -1 before the template is drawn.
+        self.register_buffer("labels", torch.full((templates, size), -1))
+
+    @property
+    def last(self) -> nn.Linear:
+        """The network's last layer, whose outputs are the features but for a ReLU."""
+        return self._last[0]
+
+    def forward(self, features: Features) -> Scores:
+        """Mean scores over the templates, in [0, 1]; they sum to one."""
+        layer = self.layer if self.queries == "batch" and len(features) > 1 else self.layer.alone
+        with torch.autocast(features.device.type, enabled=False):
+            scores = [layer(features, *template) for template in self._templates()]
+            return torch.stack(scores).mean(dim=0)
+
+    def log_kernel(self, features: Features) -> Scores:
+        """Logarithm of the mean over the templates of the scores without a cut-off of the graph."""
+        with torch.autocast(features.device.type, enabled=False):
+            logs = [self.layer.log_kernel(features, *one) for one in self._templates()]
+            return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
+
+    def _templates(self) -> list[tuple[Features, Float[Tensor, "n k"]]]:
+        if self.labels.min() < 0:
+            raise ConfigError(
+                "Expected a template, but none was drawn yet. Train the defense, load a checkpoint "
+                "of it, or call `set_template`."
+            )
+        with torch.no_grad():
+            features = self.last(self.inputs).relu()
+        return list(zip(features, F.one_hot(self.labels, self.num_classes).float(), strict=True))
+
+    def inputs_of(self, network: nn.Module, x: Images) -> Features:
+        """What the network's last layer sees of images.
+
+        Raises:
+            ConfigError: If the network's outputs are not those of that layer.
+        """
+        seen: list[Tensor] = []
+        made: list[Tensor] = []
+
+        def keep(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+            seen.append(inputs[0])
+            made.append(outputs)
+
+        handle = self.last.register_forward_hook(keep)
+        try:
+            outputs = network(x)
+        finally:
+            handle.remove()
+        if len(made) != 1 or made[0] is not outputs:
+            raise ConfigError(
+                "Expected a network that ends in its last linear layer, but "
+                f"{type(network).__name__} does not. Choose another `model.init_args.network`."
+            )
+        return seen[0].float()
+
+
+@final
+class AdaptiveView(nn.Module):
+    """Scores that predict as the defense does, with a gradient for an attacker who knows it.
+
+    The interpolated scores are exactly constant where an image, and the points around it, have but
+    neighbours of its class, since the graph is cut off after 15 of them. So ``implicit`` mixes a
+    hundredth of the scores on a graph that is not cut off, of each query alone with each template,
+    into the deployed ones, and takes logarithms, which do not saturate. Where WNLL has a gradient,
+    this has its exact one, through the other queries of a batch too; elsewhere that of the graph
+    without cut-off. ``linear`` are the scores of the linear head that the net was trained with.
+    Where the deployed prediction is not on top, it is put there, by a constant.
+
+    Args:
+        net: Images to features, with a gradient.
+        interpolation: What is deployed upon them.
+        linear: The linear head.
+        adaptive: Which of them.
+    """
+
+    def __init__(
+        self, net: nn.Module, interpolation: Interpolation, linear: nn.Module, adaptive: Adaptive
+    ) -> None:
+        super().__init__()
+        self.net, self.interpolation, self.linear = net, interpolation, linear
+        self.adaptive = adaptive
+
+    def forward(self, x: Images) -> Scores:
+        """Scores of a spread of 10 at most."""
+        features = self.net(x)
+        deployed = self.interpolation(features)
+        predicted = deployed.argmax(dim=1, keepdim=True)
+        if self.adaptive == "linear":
+            scores = shrunk(self.linear(features))
+        else:
+            logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
+            logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
+            uncut = self.interpolation.log_kernel(features) + math.log(_UNCUT)
+            scores = shrunk(torch.logaddexp(logs, uncut))
+        top, place = scores.detach().max(dim=1, keepdim=True)
+        lift = top + _LIFT - scores.detach().gather(1, predicted)
+        return scores.scatter_add(1, predicted, torch.where(place == predicted, 0.0, lift))
+
+
+def draw_template(
+    labels: Labels, size: int, num_classes: int, draw: Draw, seed: int
+) -> Int64[Tensor, " l"]:
+    """Places of a template among samples of those labels.
+
+    Args:
+        labels: Of the training samples.
+        size: Of the template.
+        num_classes: Number of classes.
+        draw: ``balanced`` takes as many of each class, or one more; ``random`` any.
+        seed: Fixes the template.
+
+    Raises:
+        ConfigError: If there are too few, or the template lacks a class.
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    if draw == "balanced":
+        share, rest = divmod(size, num_classes)
+        places = [order[labels[order] == c] for c in range(num_classes)]
+        order = torch.cat([of[: share + (c < rest)] for c, of in enumerate(places)])
+    chosen = order[:size]
+    check_template(labels[chosen], size, num_classes)
+    return chosen
+
+
+def check_template(labels: Labels, size: int, num_classes: int) -> None:
+    """Raise unless there are as many labels as expected, and each class is among them.
+
+    Raises:
+        ConfigError: With both numbers.
+    """
+    classes = len(set(labels.tolist()))
+    if len(labels) != size or classes != num_classes:
+        raise ConfigError(
+            f"Expected a template of {size} training images with each of {num_classes} classes, "
+            f"but got {len(labels)} images of {classes} classes. Choose another `template_size`, "
+            "`template_draw` or `template_seed`."
+        )
+
+
+def last_linear(network: nn.Module) -> nn.Linear:
+    """The last linear layer of a network.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise ConfigError(
+            "Expected a network that ends in a linear layer, but "
+            f"{type(network).__name__} has none. Choose another `model.init_args.network`."
+        )
+    return layers[-1]

@@ -1,0 +1,288 @@
+"""Data-dependent activation: Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3."""
+
+from collections.abc import Callable
+from typing import Any, Literal, cast, final
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from robust.attacks.views import BPDA
+from robust.data import ImageDataModule
+from robust.data.loaders import split
+from robust.defenses.base import Defense
+from robust.defenses.crafting import frozen
+from robust.defenses.interpolation import (
+    Adaptive,
+    AdaptiveView,
+    Draw,
+    Features,
+    Interpolation,
+    Queries,
+    check_template,
+    draw_template,
+)
+from robust.defenses.standard import Standard
+from robust.errors import ConfigError
+from robust.networks.base import check_at_least
+from robust.networks.wnll import WeightedNonlocalLaplacian
+from robust.types import Batch, Images, Labels, Scalar, Scores
+
+NetworkCallable = Callable[[int], nn.Module]
+"""Builds a network of that many outputs; in YAML its class path, with its other arguments."""
+
+_BLOCK = 250
+"""Images of a template in a forward pass."""
+
+
+@final
+class WNLL(Defense):
+    """Classes are interpolated from labelled training images by the graph of their features.
+
+    The last linear layer of the network and a ReLU are the paper's buffer block, of ``width``
+    features. Upon them a linear head is trained, which is not deployed, and `WNLL` stands at test.
+    Training alternates (section 3.2): ``linear_epochs`` of the whole net through the linear head,
+    then ``wnll_epochs`` of the buffer's linear layer alone, through the value of `WNLL` with the
+    gradient of the linear head; and again, for as long as the trainer's ``max_epochs`` last. The
+    authors' code went on from the best test epoch of a stage; this does from its last.
+
+    The template is drawn once from the training images, but for those held out for validation, and
+    lies in the checkpoint as the inputs of the buffer block.
+
+    Of several processes, those parameters that a WNLL stage leaves alone need the trainer's
+    ``strategy: ddp_find_unused_parameters_true``.
+
+    Args:
+        network: Builds the network of ``width`` outputs; it must end in a linear layer.
+        width: Features in the graph, at least 1; 64 in the paper.
+        num_classes: At least 2.
+        template_size: Labelled images in the graph, at least ``num_classes`` and ``neighbors``; 500
+            in the paper.
+        templates: Number of templates, over which the scores are averaged.
+        template_draw: ``balanced`` has as many images of each class, as far as that goes;
+            ``random`` draws from all.
+        template_seed: Fixes the templates, whatever the seed of the training.
+        queries: ``batch`` interpolates over all images of a batch together, as the paper does, so
+            an image's scores depend on the others. ``single`` gives those of each image alone with
+            the template, whoever shares its batch.
+        neighbors: Of the graph, see `WeightedNonlocalLaplacian`.
+        scale_neighbor: Entry of the list of neighbours that scales a point's weights.
+        exponent: 2, or 4 as in the authors' code.
+        precision: What the system is solved in.
+        linear_epochs: Length of a linear stage.
+        wnll_epochs: Length of a WNLL stage.
+        wnll_stage: False leaves out the WNLL stage, which did nothing in the authors' code.
+        wnll_lr: Learning rate of the WNLL stage number i from 1 on is ``wnll_lr / i``, without
+            weight decay; that of the linear stage goes on if None.
+        adaptive: What the adaptive view differentiates, see `AdaptiveView`.
+        transform: Input transform; the identity if None.
+        optimizer: Builds the optimizer.
+        scheduler: Builds a learning-rate scheduler.
+
+    Raises:
+        ConfigError: If an argument is out of range, the network does not end in a linear layer, the
+            template lacks a class, or an evaluation has batches of one with ``queries: batch``.
+    """
+
+    def __init__(
+        self,
+        network: NetworkCallable,
+        width: int = 64,
+        num_classes: int = 10,
+        template_size: int = 500,
+        templates: int = 1,
+        template_draw: Draw = "balanced",
+        template_seed: int = 0,
+        queries: Queries = "single",
+        neighbors: int = 15,
+        scale_neighbor: int = 8,
+        exponent: Literal[2, 4] = 2,
+        precision: Literal["float32", "float64"] = "float32",
+        linear_epochs: int = 200,
+        wnll_epochs: int = 10,
+        wnll_stage: bool = True,
+        wnll_lr: float | None = None,
+        adaptive: Adaptive = "implicit",
+        transform: nn.Module | None = None,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("width", width, 1),
+            ("num_classes", num_classes, 2),
+            ("templates", templates, 1),
+            ("template_seed", template_seed, 0),
+            ("linear_epochs", linear_epochs, 1),
+            ("wnll_epochs", wnll_epochs, 1),
+        ):
+            check_at_least(name, value, least)
+        if wnll_lr is not None and not wnll_lr > 0:
+            raise ConfigError(f"Expected `wnll_lr` to be positive, but got {wnll_lr}.")
+        if template_size < num_classes:
+            raise ConfigError(
+                "Expected `template_size` to be at least the number of classes, but got "
+                f"{template_size} for {num_classes}. Each class needs a labelled image."
+            )
+        layer = WeightedNonlocalLaplacian(neighbors, scale_neighbor, exponent, precision)
+        layer.check_template(template_size)
+        super().__init__(network(width), transform, optimizer, scheduler)
+        self.num_classes, self.queries, self.adaptive = num_classes, queries, adaptive
+        self.template_size, self.templates = template_size, templates
+        self.template_draw, self.template_seed = template_draw, template_seed
+        self.linear_epochs, self.wnll_epochs = linear_epochs, wnll_epochs
+        self.wnll_stage, self.wnll_lr = wnll_stage, wnll_lr
+        self.linear = nn.Linear(width, num_classes)
+        self.interpolation = Interpolation(
+            layer, self.network, templates, template_size, num_classes, queries
+        )
+
+    def forward(self, x: Images) -> Scores:
+        """Interpolated scores in [0, 1], which sum to one.
+
+        Of a batch of one, ``queries: batch`` gives what ``single`` gives: attacks let go of images.
+        """
+        return cast(Tensor, self.interpolation(self.features(x)))
+
+    def features(self, x: Images) -> Features:
+        """What the graph is built of: the outputs of the buffer block."""
+        return self.outputs(x).relu()
+
+    def logits(self, x: Images) -> Scores:
+        """Scores of the linear head, which is not deployed."""
+        return cast(Tensor, self.linear(self.features(x)))
+
+    @property
+    def in_wnll_stage(self) -> bool:
+        """Whether this epoch trains the buffer block through WNLL."""
+        cycle = self.linear_epochs + self.wnll_epochs
+        return self.wnll_stage and self.current_epoch % cycle >= self.linear_epochs
+
+    def training_loss(self, x: Images, y: Labels) -> Scalar:
+        """Cross-entropy of the linear head, or of WNLL's scores with the linear head's gradient."""
+        if not self.in_wnll_stage:
+            return F.cross_entropy(self.logits(x), y)
+        with torch.no_grad():
+            inputs = self.interpolation.inputs_of(self.network, self.transform(x))
+        features = self.interpolation.last(inputs).relu()
+        with frozen(self.linear):
+            return F.cross_entropy(BPDA(self.interpolation, self.linear)(features), y)
+
+    def published_view(self) -> nn.Module:
+        """The scores with the linear head's gradient (section 4), without the input transform.
+
+        In the published code, cross-entropy takes the scores in [0, 1] for logits.
+        """
+        return nn.Sequential(self.network, nn.ReLU(), BPDA(self.interpolation, self.linear))
+
+    def adaptive_view(self) -> nn.Module:
+        """What ``adaptive`` says, with the gradient let straight through an input transform."""
+        net = nn.Sequential(self.outputs_view(), nn.ReLU())
+        return AdaptiveView(net, self.interpolation, self.linear, self.adaptive)
+
+    def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
+        """Raise if images of ``shape`` do not pass, or the number of classes is another.
+
+        Raises:
+            ConfigError: With both numbers, and which setting to change.
+        """
+        if num_classes != self.num_classes:
+            raise ConfigError(
+                f"Expected labels of each of the {num_classes} classes of {name} in the template, "
+                f"but got {self.num_classes}. Set `model.init_args.num_classes`."
+            )
+        # There may be no template yet.
+        net = nn.Sequential(self.network, nn.ReLU(), self.linear)
+        Standard(net, transform=self.transform).check_fit(shape, num_classes, name)
+
+    def setup(self, stage: str) -> None:
+        """Check that network, data and the sizes of batches fit before any work is done."""
+        super().setup(stage)
+        sizes = [getattr(callback, "block", 2) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
+        sizes.append(getattr(self.trainer.datamodule, "eval_batch_size", 2))  # type: ignore[attr-defined]
+        if self.queries == "batch" and min(sizes) < 2:
+            raise ConfigError(
+                "Expected batches of at least two images with `queries: batch`, which interpolates "
+                "over a batch, but got 1. Raise `data.init_args.eval_batch_size` and "
+                "`evaluation.block`, or set `queries` to single."
+            )
+
+    def on_fit_start(self) -> None:
+        """Draw the templates."""
+        self._draw_templates()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """What a WNLL stage does not train stays as it is, running statistics too."""
+        self.network.train(not self.in_wnll_stage)
+
+    def on_validation_epoch_start(self) -> None:
+        """Bring the templates' features up to date, also for the checkpoint that follows."""
+        if self.trainer.training or self.trainer.sanity_checking:
+            self._draw_templates()
+
+    def on_train_epoch_end(self) -> None:
+        """Bring the templates' features up to date where there is no validation."""
+        self._draw_templates()
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Step with the learning rate of the stage."""
+        optimizer: Any = kwargs.get("optimizer", args[2] if len(args) > 2 else None)
+        groups = optimizer.param_groups if self.in_wnll_stage and self.wnll_lr is not None else []
+        before = [dict(group) for group in groups]
+        loop = self.current_epoch // (self.linear_epochs + self.wnll_epochs)
+        for group in groups:
+            group.update(lr=cast(float, self.wnll_lr) / (loop + 1), weight_decay=0.0)
+        super().optimizer_step(*args, **kwargs)
+        for group, settings in zip(groups, before, strict=True):
+            group.update(lr=settings["lr"], weight_decay=settings["weight_decay"])
+
+    def _log_clean(self, stage: str, batch: Batch) -> None:
+        super()._log_clean(stage, batch)
+        right = self.logits(batch.x).argmax(dim=1) == batch.y
+        n = len(batch.y)
+        self.log(f"{stage}/linear_acc", right.float().mean(), batch_size=n, sync_dist=True)
+
+    def _draw_templates(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule):
+            raise ConfigError(
+                f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
+            )
+        train, _ = split(len(data.train_labels), data.val_fraction, data.seed)
+        for i in range(self.templates):
+            places = train[
+                draw_template(
+                    data.train_labels[train],
+                    self.template_size,
+                    self.num_classes,
+                    self.template_draw,
+                    self.template_seed + i,
+                )
+            ]
+            self.set_template(data.train_images[places].float() / 255, data.train_labels[places], i)
+
+    @torch.no_grad()
+    def set_template(self, x: Images, y: Labels, place: int = 0) -> None:
+        """Make labelled images the template number ``place``.
+
+        Args:
+            x: ``template_size`` images in [0, 1], on any device.
+            y: Their labels.
+            place: 0 to ``templates`` - 1.
+
+        Raises:
+            ConfigError: If a class has no image, their number is another, or the network does not
+                end in its last linear layer.
+        """
+        check_template(y, self.template_size, self.num_classes)
+        interpolation, modes = self.interpolation, [(m, m.training) for m in self.modules()]
+        self.eval()
+        try:
+            with torch.autocast(self.device.type, enabled=False):
+                parts = [self.transform(part.to(self.device)) for part in torch.split(x, _BLOCK)]
+                inputs = [interpolation.inputs_of(self.network, part) for part in parts]
+        finally:
+            for module, training in modes:
+                module.training = training
+        interpolation.inputs[place] = torch.cat(inputs)
+        interpolation.labels[place] = y.to(self.device)

@@ -1,0 +1,117 @@
+"""Tables of papers that are not of attacks: published numbers beside those of a measurement."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from robust.evaluation.metrics import Rate
+from robust.evaluation.robustness import MinimalPerturbation, Robustness
+from robust.evaluation.tables import Grid, rate_cell
+from robust.types import View
+
+MEASURED = "robustness"
+"""The ``metric`` of such tables: what `RobustnessMetrics` measures."""
+
+_NOTES = (
+    "code: as the authors' code computes it, its search included, which leaves most images alone "
+    "after the second eps; this is what the paper's number is to be compared with.",
+    "correct: each image at the first eps of 0.05, 0.10, ..., 1 at which FGSM flips it. adaptive: "
+    "the same through the adaptive view. Second lines: 95 % Wilson intervals, or the paper's "
+    "definition where its code has another.",
+)
+
+
+class _Measure(NamedTuple):
+    coded: Callable[[Robustness], Rate | float]
+    """By the authors' code."""
+    correct: Callable[[Robustness], tuple[Rate] | tuple[float, float]]
+    """By the correct search: a rate, or the formulas of the code and of the paper."""
+    note: str
+
+
+def _distances(made: MinimalPerturbation) -> tuple[float, float]:
+    return made.distance.squared, made.distance.l2
+
+
+MEASURES: dict[str, _Measure] = {
+    "accuracy": _Measure(
+        lambda measured: measured.published.accuracy,
+        lambda measured: (measured.minimal.accuracy,),
+        "accuracy: share of all images that are of their true label afterwards.",
+    ),
+    "robustness": _Measure(
+        lambda measured: measured.published.robustness_flipped.linf,
+        lambda measured: measured.minimal.robustness_flipped[:2],
+        "robustness: mean of |dx| / |x| over the flipped images, in Linf by the code and in L2 by "
+        "the paper.",
+    ),
+    "distance": _Measure(
+        lambda measured: _distances(measured.published)[0],
+        lambda measured: _distances(measured.minimal),
+        "distance of the flipped images to the nearest training image: mean of its square / |x|_2 "
+        "by the code, of itself by the paper.",
+    ),
+    "sensitivity": _Measure(
+        lambda measured: measured.sensitivity.prediction,
+        lambda measured: (measured.sensitivity.prediction, measured.sensitivity.loss),
+        "sensitivity: mean L2 norm of the input gradient, of the predicted class's softmax output "
+        "by the code and of the cross-entropy by the paper.",
+    ),
+}
+"""What a row may name as its ``measure``."""
+
+
+def published_measures(
+    table: Mapping[str, Any], columns: Mapping[str, Mapping[View, Robustness]]
+) -> Grid:
+    """A table of a paper beside what `RobustnessMetrics` measured, by its code, right and adaptive.
+
+    Args:
+        table: Content of a file of ``configs/tables`` with metric `MEASURED`; each row names one of
+            `MEASURES`. Its ``view`` is the one that the paper's attacker had, ``deployed`` if it
+            names none.
+        columns: Results by the table's columns; those without show what was published.
+    """
+    view = table.get("view", "deployed")
+    rows = [
+        [name, column, *_cells(row, column, columns.get(column, {}), view)]
+        for name, row in table["rows"].items()
+        for column in row["published"]
+    ]
+    measures = dict.fromkeys(row["measure"] for row in table["rows"].values())
+    counts = {result[v].sensitivity.n for result in columns.values() for v in result}
+    return Grid(
+        f"{table['title']} (through the {view} view)",
+        ["measure", "model", "paper", "code", "difference", "correct", "adaptive"],
+        rows,
+        [
+            *(f"n = {n} test images." for n in sorted(counts)),
+            *_NOTES,
+            *(MEASURES[name].note for name in measures),
+        ],
+    )
+
+
+def _cells(
+    row: Mapping[str, Any], column: str, result: Mapping[View, Robustness], view: View
+) -> Sequence[str]:
+    number, measure = row["published"][column], MEASURES[row["measure"]]
+    paper = "lost" if number is None else f"{number:g}"
+    measured, adaptive = result.get(view), result.get("adaptive")
+    shown = "" if adaptive is None else _lines(*measure.correct(adaptive))
+    if measured is None:
+        return [paper, "not run", "", "", shown]
+    coded = measure.coded(measured)
+    value = 100 * coded.value if isinstance(coded, Rate) else coded
+    difference = "" if number is None or math.isnan(value) else f"{value - number:+.4g}"
+    return [paper, _lines(coded), difference, _lines(*measure.correct(measured)), shown]
+
+
+def _lines(*values: Rate | float) -> str:
+    return "\n".join(
+        rate_cell(value) if isinstance(value, Rate) else _number(value) for value in values
+    )
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,70 @@
+"""Pictures of what a defense recalls: Figures 2 and 3 of Paranjape, Dubey and Gopalan 2020.
+
+https://arxiv.org/abs/2006.01408. Their Figures 4 to 7, an adversarial image and its difference, are
+those of `robust.evaluation.adversarials`.
+"""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from robust.errors import ConfigError
+from robust.evaluation.plots import draw_image, save_figure
+from robust.types import Batch, Images, Scores
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A defense whose net outputs an image, which is compared to one of each class."""
+
+    representatives: Tensor
+    """An image of each class, flattened, (K, d)."""
+
+    def recalled(self, x: Images) -> Images:
+        """What the net makes of images."""
+        ...
+
+    def __call__(self, x: Images) -> Scores:
+        """Scores of the deployed model."""
+        ...
+
+
+@torch.no_grad()
+def draw_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10) -> Path:
+    """Draw images, what the net recalls, and the representative that is nearest to that.
+
+    Args:
+        defense: Trained, in eval mode.
+        batch: Images to choose from: the first of each class, in the order of the classes.
+        path: PNG file to write; its folder is made if absent.
+        count: How many to show at most, at least 1.
+
+    Raises:
+        ConfigError: If there is no image, ``count`` is below 1, or ``path`` cannot be written.
+    """
+    labels = batch.y.tolist()
+    chosen = [labels.index(label) for label in sorted(set(labels))][: max(count, 0)]
+    if not chosen:
+        raise ConfigError(
+            f"Expected an image and a `count` of at least 1, but got {len(labels)} and {count}."
+        )
+    x = batch.x[chosen].to(defense.representatives.device)
+    predicted = defense(x).argmax(dim=1).cpu()
+    nearest = defense.representatives.cpu()[predicted].view(x.shape)
+    rows = {"image": x, "recalled": defense.recalled(x).clamp(0, 1), "nearest": nearest}
+    figure = Figure(figsize=(1.2 + 1.3 * len(x), 5.2), dpi=100, layout="constrained")
+    figure.suptitle("Images, what the net recalls, and the nearest representative", fontsize=13)
+    grid = figure.subplots(len(rows), len(x), squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images, strict=True):
+            draw_image(axes, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    for place, i in enumerate(chosen):
+        grid[0, place].set_title(f"class {labels[i]}", fontsize=10)
+        turned = int(predicted[place]) != labels[i]
+        title = f"says {int(predicted[place])}"
+        grid[-1, place].set_title(title, fontsize=10, weight="bold" if turned else "normal")
+    return save_figure(figure, path)

@@ -1,0 +1,39 @@
+"""A measurement that was repeated on other samples: each draw of an evaluation on its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from robust.evaluation.metrics import Rate
+from robust.evaluation.records import AttackInfo, Evaluation, Row
+
+Metric = Callable[[Sequence[Row], AttackInfo], Rate]
+"""A rate of the rows of one attack through one view."""
+
+
+def draw_line(
+    evaluation: Evaluation | None, attack: str, view: str, rate: Metric, size: int | None
+) -> str:
+    """The rate in % of every ``size`` samples, as a further line of a cell; none of a single draw.
+
+    Args:
+        evaluation: The records; none if None.
+        attack: Name of the attack.
+        view: What it saw.
+        rate: What to show.
+        size: Samples of a draw; None if there are no draws.
+    """
+    if evaluation is None or size is None:
+        return ""
+    draws: dict[int, list[Row]] = {}
+    for row in evaluation.select(view, attack):
+        draws.setdefault(row.index // size, []).append(row)
+    if len(draws) < 2:
+        return ""
+    rates = [rate(rows, evaluation.header.attacks[attack]) for rows in draws.values()]
+    return "\n" + " ".join(f"{100 * r.value:.1f}" for r in rates)
+
+
+def draw_notes(table: Mapping[str, Any]) -> list[str]:
+    """What the lines of `draw_line` are, if the table has a ``draw``."""
+    size = table.get("draw")
+    return [] if size is None else [f"Third lines: every {size} images, a draw, on their own."]

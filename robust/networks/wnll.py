@@ -1,0 +1,255 @@
+"""Weighted nonlocal Laplacian: classes interpolated over a graph of features from labelled ones.
+
+Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.1; differentiated exactly, which the
+paper holds to be too difficult.
+"""
+
+import math
+from typing import Any, Literal, NamedTuple, cast, final
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from robust.errors import ConfigError
+from robust.networks.base import check_at_least
+from robust.types import Scores
+
+Points = Float[Tensor, "n d"]
+Template = Float[Tensor, "l d"]
+OneHot = Float[Tensor, "l k"]
+Edges = Float[Tensor, "n m"]
+Neighbors = Int64[Tensor, "n m"]
+
+_SMALLEST_SCALE = 1e-12
+"""Of a squared distance to the neighbour that scales a point's weights: points may coincide."""
+_SMALLEST_WEIGHT = 1e-10
+"""A lighter edge leads nowhere: even in float64 nothing would be left of what passes it."""
+_TOLERANCE = 1e-5
+"""How far the sum of a row of the solution may be from one; further off, float64 solves anew."""
+
+
+@final
+class WeightedNonlocalLaplacian(nn.Module):
+    """Class scores of queries, which solve Eq. 3 of Wang et al. on a graph with labelled points.
+
+    Every point has an edge to each of its ``neighbors`` nearest points, itself included, of weight
+    ``w(x, y) = exp(-(|x - y| / s(x)) ** exponent)``, where s(x) is the distance to the entry number
+    ``scale_neighbor`` of that list. For each query x
+
+        sum_y (w(x, y) + w(y, x)) (u(x) - u(y)) + (n / l - 1) sum_t w(t, x) (u(x) - u(t)) = 0
+
+    over all n points y and the l labelled points t, where u is one-hot. So the scores of a query
+    sum to one and lie in [0, 1] (but for rounding), and depend on the queries beside it. Those of a
+    query from which no edges lead to a labelled point are equal.
+
+    The gradient is that of the solution on the graph as it is: the factorization that solves the
+    system forward solves its adjoint backward (implicit function theorem).
+
+    Args:
+        neighbors: Entries of a point's list of nearest points, itself the first: 15 in the paper.
+        scale_neighbor: Which entry scales the weights, 2 to ``neighbors``: 8 in the paper.
+        exponent: 2 in the paper; the authors' code has 4.
+        precision: What the system is solved in. A system that float32 cannot solve is solved in
+            float64 all the same.
+
+    Raises:
+        ConfigError: If a number is out of range; when called, if there are fewer labelled points
+            than ``neighbors``.
+    """
+
+    def __init__(
+        self,
+        neighbors: int = 15,
+        scale_neighbor: int = 8,
+        exponent: Literal[2, 4] = 2,
+        precision: Literal["float32", "float64"] = "float32",
+    ) -> None:
+        super().__init__()
+        check_at_least("neighbors", neighbors, 2)
+        if not 2 <= scale_neighbor <= neighbors:
+            raise ConfigError(
+                f"Expected `scale_neighbor` to be 2 to `neighbors` ({neighbors}), but got "
+                f"{scale_neighbor}. The first entry is the point itself."
+            )
+        self.neighbors, self.scale_neighbor = neighbors, scale_neighbor
+        self.exponent: int = exponent
+        self.precision = precision
+
+    def forward(self, queries: Points, template: Template, labels: OneHot) -> Scores:
+        """Scores of the queries, all in one graph, (n, k).
+
+        Args:
+            queries: Features of the points to label.
+            template: Features of the labelled points.
+            labels: One-hot.
+        """
+        self.check_template(len(template))
+        queries, template, labels = self._cast(queries, template, labels)
+        points = torch.cat([template, queries])
+        neighbors = nearest(points.detach(), self.neighbors)
+        weights = self.weights(points, neighbors)
+        return cast(Tensor, _Solve.apply(weights, neighbors, labels))
+
+    def alone(self, queries: Points, template: Template, labels: OneHot) -> Scores:
+        """Scores of each query as if it had come alone, (n, k).
+
+        Its own system has one unknown, which is a mean of the labels of the template. So this takes
+        no solver, and is exactly what `forward` gives for each query by itself.
+        """
+        to, back = self.weights_alone(queries, template)
+        (labels,) = self._cast(labels)
+        weights = to + (1 + 1 / len(template)) * back
+        return weights @ labels / weights.sum(dim=1, keepdim=True)
+
+    def log_kernel(self, queries: Points, template: Template, labels: OneHot) -> Scores:
+        """Logarithms of the scores of `alone` if every point had an edge to every other, (n, k).
+
+        They have a gradient everywhere, while `alone` is constant, as its graph is cut off after
+        ``neighbors`` points, where all of these are of one class.
+        """
+        queries, template, labels = self._cast(queries, template, labels)
+        squares = torch.cdist(queries, template).square()
+        own = squares.detach().topk(self.scale_neighbor - 1, largest=False).values[:, -1:]
+        others = torch.cdist(template, template).square().fill_diagonal_(torch.inf)
+        theirs = others.topk(self.scale_neighbor - 1, largest=False).values[:, -1]
+        to, back = self._log_weight(squares, own), self._log_weight(squares, theirs)
+        both = torch.logaddexp(to, back + math.log1p(1 / len(template)))
+        classes = torch.where(labels.T.bool(), both.unsqueeze(1), -torch.inf).logsumexp(dim=2)
+        return classes - both.logsumexp(dim=1, keepdim=True)
+
+    def weights(self, points: Points, neighbors: Neighbors) -> Edges:
+        """Weights of the edges to ``neighbors``, with the gradient of the kernel."""
+        squares = (points.unsqueeze(1) - points[neighbors]).square().sum(dim=2)
+        # The list lacks the point itself, which is the first.
+        scale = squares[:, self.scale_neighbor - 2].unsqueeze(1)
+        return self._log_weight(squares, scale).exp()
+
+    def weights_alone(
+        self, queries: Points, template: Template
+    ) -> tuple[Float[Tensor, "n l"], Float[Tensor, "n l"]]:
+        """Weights of the edges from each query to the template, and of those back to it.
+
+        In a graph of one query and the template; zero where there is no edge.
+        """
+        self.check_template(len(template))
+        queries, template = self._cast(queries, template)
+        squares = torch.cdist(queries, template).square()
+        count, place = self.neighbors - 1, self.scale_neighbor - 2
+        entries = squares.topk(count, largest=False)
+        to = torch.zeros_like(squares).scatter(
+            1,
+            entries.indices,
+            self._log_weight(entries.values, entries.values[:, place : place + 1]).exp(),
+        )
+        listed = torch.cdist(template, template).square().fill_diagonal_(torch.inf)
+        # Of labelled points: the query enters their list, or does not.
+        listed = listed.topk(count, largest=False).values
+        before = listed[:, place - 1] if place else torch.zeros_like(listed[:, 0])
+        scale = torch.minimum(torch.maximum(squares, before), listed[:, place])
+        back = torch.where(squares < listed[:, -1], self._log_weight(squares, scale).exp(), 0.0)
+        return to, back
+
+    def check_template(self, size: int) -> None:
+        """Raise unless a template of ``size`` points has enough neighbours for a single query.
+
+        Raises:
+            ConfigError: With both numbers.
+        """
+        if size < self.neighbors:
+            raise ConfigError(
+                f"Expected `neighbors` to be at most the number of labelled points, but got "
+                f"{self.neighbors} for {size}. Lower `neighbors` or enlarge the template."
+            )
+
+    def _log_weight(self, squares: Tensor, scale: Tensor) -> Tensor:
+        ratio = squares / scale.clamp_min(_SMALLEST_SCALE)
+        return -(ratio if self.exponent == 2 else ratio.square())
+
+    def _cast(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.to(getattr(torch, self.precision)) for tensor in tensors)
+
+
+def nearest(points: Points, neighbors: int) -> Neighbors:
+    """The ``neighbors - 1`` nearest other points of each point, the nearest first."""
+    centered = points - points.mean(dim=0)
+    norms = centered.square().sum(dim=1)
+    squares = torch.addmm(norms, centered, centered.T, alpha=-2)  # but for the row's own norm
+    squares.fill_diagonal_(torch.inf)
+    return squares.topk(neighbors - 1, largest=False).indices
+
+
+class _System(NamedTuple):
+    """Eq. 3 on all points, those of the template first."""
+
+    matrix: Float[Tensor, "u u"]
+    right: Float[Tensor, "u k"]
+    reached: Bool[Tensor, " u"]
+
+
+class _Solve(torch.autograd.Function):
+    """Scores of the unlabelled points, as a function of the edges' weights."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        weights: Edges,
+        neighbors: Neighbors,
+        labels: OneHot,
+    ) -> Tensor:
+        system = _assemble(weights, neighbors, labels)
+        factor, info = torch.linalg.cholesky_ex(system.matrix)
+        scores = torch.cholesky_solve(system.right, factor)
+        if info or not ((scores.sum(dim=1) - 1).abs() <= _TOLERANCE).all():
+            system = _assemble(weights.double(), neighbors, labels.double())
+            factor = torch.linalg.cholesky(system.matrix)
+            scores = torch.cholesky_solve(system.right, factor)
+        ctx.save_for_backward(neighbors, labels, factor, scores, system.reached)
+        return scores.to(weights.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        neighbors, labels, factor, scores, reached = ctx.saved_tensors
+        gradient = torch.where(reached.unsqueeze(1), grads[0].to(factor.dtype), 0.0)
+        adjoint = torch.cholesky_solve(gradient, factor)
+        u = torch.cat([labels.to(factor.dtype), scores])
+        v = torch.cat([torch.zeros_like(labels, dtype=factor.dtype), adjoint])
+        # The edge i -> j stands in the rows of both its ends, with the fidelity if i is labelled.
+        fidelity = torch.zeros(len(u), 1, 1, dtype=u.dtype, device=u.device)
+        fidelity[: len(labels)] = _fidelity(len(u), len(labels))
+        difference = u.unsqueeze(1) - u[neighbors]
+        ends = (1 + fidelity) * v[neighbors] - v.unsqueeze(1)
+        return (difference * ends).sum(dim=2).to(grads[0].dtype), None, None
+
+
+def _fidelity(n: int, labelled: int) -> float:
+    return n / labelled - 1
+
+
+def _assemble(weights: Edges, neighbors: Neighbors, labels: OneHot) -> _System:
+    n, m = len(weights), len(labels)
+    w = torch.zeros(n, n, dtype=weights.dtype, device=weights.device)
+    w.scatter_(1, neighbors, torch.where(weights > _SMALLEST_WEIGHT, weights, 0.0))
+    to, back = w[m:, :m], w[:m, m:].T
+    fixed = to + (1 + _fidelity(n, m)) * back
+    free = w[m:, m:] + w[m:, m:].T
+    degree = fixed.sum(dim=1) + free.sum(dim=1)
+    right = fixed @ labels
+    reached = _reached(free, fixed.sum(dim=1) > 0)
+    if not reached.all():
+        # No equation ties these to a label: the rows of a unit matrix, and equal scores.
+        lost = ~reached
+        free[lost] = 0
+        free[:, lost] = 0
+        degree = torch.where(lost, 1.0, degree)
+        right = torch.where(lost.unsqueeze(1), 1 / labels.shape[1], right)
+    return _System(free.neg_().diagonal_scatter(degree), right, reached)
+
+
+def _reached(free: Float[Tensor, "u u"], start: Bool[Tensor, " u"]) -> Bool[Tensor, " u"]:
+    """From which points edges lead to those of ``start``."""
+    reached, count = start, -1
+    while count != (count := int(reached.sum())) and count < len(reached):
+        reached = start | (free @ reached.to(free.dtype) > 0)
+    return reached

@@ -1,0 +1,335 @@
+"""Charts as Vega-Lite specifications, drawn in the browser by the library that Altair ships with.
+
+A specification is made once a kind of chart; the page gives each chart its data as columns. All of
+them know two parameters: ``shown``, the labels of the runs that the table shows (null: all), and
+``picked``, one run or colour that stands out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from robust.evaluation.plots import COLORS
+from robust.types import Norm
+
+Columns = Mapping[str, Sequence[Any]]
+"""Data of a chart by column; all columns are of one length."""
+
+_SHOWN = "shown == null || indexof(shown, datum.run) >= 0"
+_FAINT = "picked == '' || datum.run == picked || datum.color == picked"
+_DASHES = {
+    "deployed": [1, 0],
+    "published": [2, 3],
+    "transfer": [8, 3, 2, 3],
+    "adaptive": [7, 4],
+}
+_WIDTHS = {"deployed": 1.5, "published": 2.5, "transfer": 2.5, "adaptive": 2.5}
+_UNITS: dict[Norm, str] = {
+    "Linf": "Linf, pixel units",
+    "L2": "L2, pixel units",
+    "L0": "L0, pixels",
+}
+_HEIGHT = 260
+_HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
+                  interpolate="rgb")  # fmt: skip
+"""Colours that show on light and on dark ground."""
+
+
+def color_names(runs: Sequence[str], defenses: Sequence[str]) -> tuple[str, list[str]]:
+    """What colours tell apart, and the names that have one: runs if they are few, else defenses.
+
+    Args:
+        runs: Names of all runs.
+        defenses: Their classes, which may repeat.
+    """
+    if len(runs) <= len(COLORS):
+        return "run", list(runs)
+    return "defense", sorted(set(defenses))
+
+
+def pack(columns: Columns) -> dict[str, Any]:
+    """Columns for the page; of strings, each is written once."""
+    packed: dict[str, Any] = {}
+    for name, values in columns.items():
+        if values and all(isinstance(value, str) for value in values):
+            words = list(dict.fromkeys(values))
+            place = {word: i for i, word in enumerate(words)}
+            packed[name] = {"words": words, "codes": [place[value] for value in values]}
+        else:
+            packed[name] = [round(v, 5) if isinstance(v, float) else v for v in values]
+    return packed
+
+
+def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> dict[str, Any]:
+    """Robust accuracy against eps: colours as ``names``, views by dashes, intervals as bands.
+
+    Columns: ``run``, ``color``, ``view``, ``eps``, ``rate``, ``low``, ``high`` (in %), ``n``.
+
+    Args:
+        names: What has a colour.
+        norm: Of eps.
+        points: Whether only some eps were measured, which are marked.
+    """
+    views = list(_DASHES)
+    base = _base().encode(
+        x=alt.X("eps:Q", title=f"eps ({_UNITS[norm]})", axis=alt.Axis(tickCount=5)),
+        color=_color(names),
+        detail=["run:N", "view:N"],
+    )
+    accuracy = alt.Y("rate:Q", title="robust accuracy, %", scale=alt.Scale(domain=[0, 100]))
+    band = base.mark_area(aria=False).encode(
+        y=alt.Y("low:Q", title="robust accuracy, %"), y2="high:Q", opacity=_opacity(0.13, 0.02)
+    )
+    line = base.mark_line(aria=False).encode(
+        y=accuracy,
+        opacity=_opacity(1, 0.15),
+        strokeDash=alt.StrokeDash(
+            "view:N", scale=alt.Scale(domain=views, range=list(_DASHES.values())), legend=None
+        ),
+        strokeWidth=alt.StrokeWidth(
+            "view:O",
+            sort=views,
+            scale=alt.Scale(domain=views, range=list(_WIDTHS.values())),
+            legend=None,
+        ),
+    )
+    dots = base.mark_point(filled=True, size=45 if points else 80, aria=False).encode(
+        y=accuracy,
+        opacity=_opacity(1, 0.1) if points else alt.value(0),
+        tooltip=_tooltip("run", "view", "eps", "rate", "low", "high", "n"),
+    )
+    return _finish(alt.layer(band, line, dots))
+
+
+def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]:
+    """Clean accuracy against the adaptive worst case, joined with what another view shows.
+
+    Columns: ``run``, ``color``, ``verdict``, ``clean``, ``clean_low``, ``clean_high``, ``rate``,
+    ``low``, ``high`` (adaptive), all in %; ``claim``, in %, of ``view``; ``n``.
+
+    Args:
+        names: What has a colour.
+        verdicts: All words of a verdict, each of which has a shape.
+    """
+    x = alt.X(
+        "clean:Q",
+        title="clean accuracy, %",
+        scale=alt.Scale(zero=False, nice=True),
+        axis=alt.Axis(tickCount=6),
+    )
+    y_title = "robust accuracy, worst case, %"
+    base = _base().encode(color=_color(names))
+    # Better in one and not worse in the other: from right to left, every new best.
+    front = (
+        _base()
+        .transform_window(
+            best="max(rate)",
+            sort=[alt.SortField("clean", "descending"), alt.SortField("rate", "descending")],
+            frame=[None, 0],
+        )
+        .transform_filter("datum.rate >= datum.best")
+        .mark_line(interpolate="step-before", strokeDash=[3, 3], strokeWidth=1.5, aria=False)
+        .encode(
+            x=x,
+            y=alt.Y("rate:Q", title=y_title, scale=alt.Scale(domain=[0, 100])),
+            order="clean:Q",
+            color=alt.value("gray"),
+        )
+    )
+    gap = base.mark_rule(strokeWidth=1.5, aria=False).encode(
+        x=x, y="rate:Q", y2="claim:Q", opacity=_opacity(0.45, 0.06)
+    )
+    seen = base.mark_point(size=70, strokeWidth=1.5, aria=False).encode(
+        x=x,
+        y=alt.Y("claim:Q", title=y_title),
+        opacity=_opacity(0.7, 0.1),
+        tooltip=_tooltip("run", "view", "claim"),
+    )
+    spans = [
+        base.mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low:Q", y2="high:Q"),
+        base.mark_rule(strokeWidth=1, aria=False).encode(
+            x=alt.X("clean_low:Q", title=""), x2="clean_high:Q", y="rate:Q"
+        ),
+    ]
+    dots = base.mark_point(filled=True, size=110).encode(
+        x=x,
+        y="rate:Q",
+        shape=alt.Shape(
+            "verdict:N",
+            scale=alt.Scale(
+                domain=list(verdicts),
+                range=["cross", "triangle-up", "diamond", "square", "circle"][: len(verdicts)],
+            ),
+            legend=alt.Legend(title="verdict", orient="bottom", columns=3),
+        ),
+        opacity=_opacity(1, 0.15),
+        tooltip=_tooltip(
+            "run", "verdict", "clean", "clean_low", "clean_high", "rate", "low", "high", "n"
+        ),
+    )
+    spans = [span.encode(opacity=_opacity(0.8, 0.1)) for span in spans]
+    return _finish(alt.layer(front, gap, seen, *spans, dots), height=340)
+
+
+def parallel_spec() -> dict[str, Any]:
+    """Settings that differ, an axis each, then clean and robust accuracy; a line a run.
+
+    Columns: ``run``, ``color``, ``place`` (of the axis), ``axis``, ``position`` (0 to 1),
+    ``value`` (as text), ``robust`` (in %); a second data set ``ticks`` with ``place``, ``axis``,
+    ``position``, ``text``.
+    """
+    x = alt.X(
+        "axis:N",
+        sort=alt.EncodingSortField("place", order="ascending"),
+        title=None,
+        axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False, labelLimit=150),
+        scale=alt.Scale(type="point", padding=0.4),
+    )
+    y = alt.Y("position:Q", axis=None, scale=alt.Scale(domain=[-0.05, 1.05], nice=False))
+    ticks = alt.Chart(alt.NamedData("ticks"))
+    rules = ticks.mark_rule(aria=False, opacity=0.5).encode(
+        x=x,
+        y=alt.Y("min(position):Q", axis=None),
+        y2="max(position):Q",
+        color=alt.value("gray"),
+    )
+    lines = (
+        _base()
+        .mark_line(strokeWidth=2.5, interpolate="monotone", aria=False)
+        .encode(
+            x=x,
+            y=y,
+            detail="run:N",
+            opacity=_opacity(0.85, 0.08),
+            color=alt.Color(
+                "robust:Q",
+                scale=_HEAT,
+                legend=alt.Legend(
+                    title="robust accuracy, worst case, %", orient="bottom", gradientLength=220
+                ),
+            ),
+        )
+    )
+    dots = (
+        _base()
+        .mark_point(filled=True, size=60, aria=False)
+        .encode(
+            x=x,
+            y=y,
+            opacity=_opacity(1, 0.08),
+            color=alt.Color("robust:Q", scale=_HEAT),
+            tooltip=_tooltip("run", "axis", "value", "robust"),
+        )
+    )
+    beside = {"align": "right", "dx": -8, "fontSize": 11, "limit": 110, "aria": False}
+    # The ground around letters keeps them readable where a line crosses.
+    halo = ticks.mark_text(stroke=alt.expr("ground"), strokeWidth=4, **beside)
+    labels = [mark.encode(x=x, y=y, text="text:N") for mark in (halo, ticks.mark_text(**beside))]
+    return _finish(alt.layer(rules, lines, dots, *labels), height=320)
+
+
+def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
+    """A logged metric against the training step.
+
+    Columns: ``run``, ``color``, ``step``, ``value``.
+
+    Args:
+        names: What has a colour.
+        title: Of the vertical axis.
+    """
+    base = _base().encode(
+        x=alt.X("step:Q", title="training step", axis=alt.Axis(tickCount=5)),
+        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
+        color=_color(names),
+        detail="run:N",
+    )
+    line = base.mark_line(strokeWidth=1.75, aria=False).encode(opacity=_opacity(1, 0.12))
+    dots = base.mark_point(filled=True, size=60, opacity=0, aria=False).encode(
+        tooltip=_tooltip("run", "step", "value")
+    )
+    return _finish(alt.layer(line, dots), height=220)
+
+
+def overlap_spec() -> dict[str, Any]:
+    """Of the images that the attack of a row turned, the share that each column's turned as well.
+
+    Columns: ``row``, ``column`` (attacks), ``place`` (of the attack in the suite), ``share``
+    (in %), ``both``, ``own`` (images).
+    """
+    base = (
+        alt.Chart(alt.NamedData("data"))
+        .transform_filter("datum.own > 0")
+        .encode(
+            x=alt.X("column:N", sort=None, title="turned by this one as well",
+                    axis=alt.Axis(labelAngle=-45, orient="bottom")),
+            y=alt.Y("row:N", sort=None, title="of the images turned by"),
+        )
+    )  # fmt: skip
+    cells = base.mark_rect().encode(
+        color=alt.Color(
+            "share:Q",
+            title="share, %",
+            scale=alt.Scale(scheme="blues", domain=[0, 100]),
+            legend=None,
+        ),
+        tooltip=_tooltip("row", "column", "share", "both", "own"),
+    )
+    text = base.mark_text(fontSize=10, aria=False).encode(
+        text=alt.Text("share:Q", format=".0f"),
+        color=alt.condition("datum.share > 55", alt.value("white"), alt.value("black")),
+    )
+    chart = alt.layer(cells, text).properties(width=alt.Step(34), height=alt.Step(24))
+    return chart.to_dict(validate=False)  # type: ignore[no-any-return]
+
+
+def _base() -> alt.Chart:
+    return alt.Chart(alt.NamedData("data")).transform_filter(_SHOWN)
+
+
+def _color(names: Sequence[str]) -> alt.Color:
+    # The page sets the colours themselves, other ones on a dark ground.
+    return alt.Color("color:N", scale=alt.Scale(domain=list(names)), legend=None)
+
+
+def _opacity(full: float, faint: float) -> Any:  # noqa: ANN401
+    return alt.condition(_FAINT, alt.value(full), alt.value(faint))
+
+
+_FORMATS = {"eps": ".4g", "value": ".4~g", "step": ",", "n": ",", "both": ",", "own": ","}
+_TITLES = {
+    "rate": "robust accuracy, %",
+    "low": "95 % interval from",
+    "high": "95 % interval to",
+    "clean": "clean accuracy, %",
+    "clean_low": "clean, 95 % from",
+    "clean_high": "clean, 95 % to",
+    "claim": "robust accuracy, worst case, %",
+    "robust": "robust accuracy, worst case, %",
+    "n": "test images",
+    "share": "share, %",
+    "row": "turned by",
+    "column": "turned as well by",
+    "both": "images turned by both",
+    "own": "images turned by the first",
+}
+_WORDS = {"run", "view", "verdict", "axis", "row", "column"}
+
+
+def _tooltip(*columns: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip(f"{name}:N", title=_TITLES.get(name, name))
+        if name in _WORDS
+        else alt.Tooltip(
+            f"{name}:Q", title=_TITLES.get(name, name), format=_FORMATS.get(name, ".1f")
+        )
+        for name in columns
+    ]
+
+
+def _finish(chart: alt.LayerChart, height: int = _HEIGHT) -> dict[str, Any]:
+    shown = alt.param(name="shown", value=None)
+    picked = alt.param(name="picked", value="")
+    ground = alt.param(name="ground", value="white")
+    whole = chart.add_params(shown, picked, ground).properties(width="container", height=height)
+    return whole.to_dict()  # type: ignore[no-any-return]

@@ -1,0 +1,225 @@
+"""Runs as their folders show them: config, metrics, records and figures, none of them needed.
+
+Nothing is built and no checkpoint is opened, so a folder that a training is writing at this moment,
+or one that is damaged, is shown with what it has.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from robust.errors import ConfigError
+from robust.evaluation.records import Evaluation, read_evaluation
+from robust.parsing import read_yaml
+
+_MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
+"""A folder that has one of these is a run."""
+
+
+class Point(NamedTuple):
+    """A logged value."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What the folder of a run holds.
+
+    Args:
+        folder: The folder.
+        name: Its path below the folder that was searched, such as ``mnist/codewords/seed0``.
+        config: Content of ``config.yaml``; empty without one.
+        metrics: Logged values by name, in the order of their steps, over all sessions of the run.
+        epoch: The last epoch that was logged, from 0; -1 without one.
+        evaluations: Records by the file that they are in, newest last.
+        figures: PNG files in ``figures/``.
+        missing: What a finished run would have besides, as sentences.
+    """
+
+    folder: Path
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, list[Point]] = field(default_factory=dict)
+    epoch: int = -1
+    evaluations: dict[Path, Evaluation] = field(default_factory=dict)
+    figures: Sequence[Path] = ()
+    missing: Sequence[str] = ()
+
+    @property
+    def defense(self) -> str:
+        """Class of the defense, without its module; ``?`` if no config says."""
+        return str(self.setting("model.class_path", "?")).rpartition(".")[2]
+
+    @property
+    def data(self) -> str:
+        """Name of the data set; ``?`` if neither records nor config say."""
+        for evaluation in self.evaluations.values():
+            return evaluation.header.data
+        return str(self.setting("data.init_args.dataset", "?"))
+
+    @property
+    def training(self) -> str:
+        """How far the training is, such as ``3 of 20 epochs``."""
+        total = self.setting("trainer.max_epochs", None)
+        if total is None:
+            return f"{self.epoch + 1} epochs" if self.epoch >= 0 else "unknown"
+        return f"{min(self.epoch + 1, total)} of {total} epochs"
+
+    def setting(self, key: str, default: Any) -> Any:  # noqa: ANN401
+        """The value of a dotted key of the config."""
+        value: Any = self.config
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return default
+            value = value[part]
+        return value
+
+    def last(self, metric: str) -> float:
+        """The newest value of a metric; NaN without one."""
+        points = self.metrics.get(metric)
+        return points[-1].value if points else math.nan
+
+
+class Reader:
+    """Reads runs, and a record file again only if it changed: with ``--watch`` they grow."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int], Evaluation]] = {}
+
+    def read(self, roots: Sequence[Path]) -> list[RunFiles]:
+        """All runs in and below some folders, by name.
+
+        Raises:
+            ConfigError: If a folder does not exist, or none holds a run.
+        """
+        runs = {run.folder: run for root in roots for run in self._below(root)}
+        if not runs:
+            raise ConfigError(
+                f"Expected runs in {', '.join(map(str, roots))}, but found none: no folder there "
+                f"has a {' or '.join(_MARKS)}. Train one first."
+            )
+        return sorted(runs.values(), key=lambda run: run.name)
+
+    def _below(self, root: Path) -> Iterator[RunFiles]:
+        for folder in run_folders(root):
+            name = os.path.relpath(folder, root)
+            resolved = folder.resolve()
+            if name == ".":
+                name = f"{resolved.parent.name}/{resolved.name}"
+            yield self._run(resolved, name)
+
+    def _run(self, folder: Path, name: str) -> RunFiles:
+        missing: list[str] = []
+        evaluations = self._evaluations(folder, missing)
+        config = _config(folder, missing)
+        metrics, epoch = _metrics(folder, missing)
+        if not any(folder.glob("checkpoints/*.ckpt")):
+            missing.append("no checkpoint yet")
+        figures = sorted(folder.glob("figures/*.png"))
+        return RunFiles(folder, name, config, metrics, epoch, evaluations, figures, missing)
+
+    def _evaluations(self, folder: Path, missing: list[str]) -> dict[Path, Evaluation]:
+        found: dict[Path, Evaluation] = {}
+        paths = list(folder.glob("records/*.csv"))
+        for path in sorted(paths, key=_modified):
+            if ".part" in path.name:
+                missing.append(f"{path.name}: an evaluation that has not ended")
+                continue
+            try:
+                evaluation = self._evaluation(path)
+            except ConfigError:
+                missing.append(f"{path.name}: cannot be read")
+                continue
+            if evaluation.rows:
+                found[path] = evaluation
+            else:
+                missing.append(f"{path.name}: no rows")
+        if not paths:
+            missing.append("not attacked yet")
+        return found
+
+    def _evaluation(self, path: Path) -> Evaluation:
+        stamp = _modified(path)
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:
+            known = self._known[path] = stamp, read_evaluation(path)
+        return known[1]
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """The folders of runs in and below one, in the order of their names.
+
+    Raises:
+        ConfigError: If the folder does not exist.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"Expected a folder of runs, but got {root}. Name one that exists.")
+    for path, folders, files in os.walk(root):
+        folders.sort()
+        if any(mark in folders or mark in files for mark in _MARKS):
+            folders.clear()
+            yield Path(path)
+
+
+def _modified(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # a part that was merged since
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _config(folder: Path, missing: list[str]) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    if not path.is_file():
+        missing.append("no config.yaml")
+        return {}
+    try:
+        with path.open() as file:
+            # The same as `read_yaml`, in C: fifty configs of a second each become one of a tenth.
+            content = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return content if isinstance(content, dict) else read_yaml(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError):
+        missing.append("config.yaml: cannot be read")
+        return {}
+
+
+def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], int]:
+    """Values of all sessions: ``metrics.1.csv``, ``metrics.2.csv``, ..., then ``metrics.csv``."""
+    metrics: dict[str, list[Point]] = {}
+    epoch = -1
+    earlier = sorted(folder.glob("metrics.*.csv"), key=lambda path: (len(path.name), path.name))
+    for path in [*earlier, folder / "metrics.csv"]:
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError):
+            missing.append(f"no {path.name}" if not path.exists() else f"{path.name}: unreadable")
+            continue
+        # A line without its end is still being written.
+        rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        for row in rows:
+            epoch = max(epoch, _add(row, metrics))
+    return metrics, epoch
+
+
+def _add(row: dict[str | Any, str | Any], metrics: dict[str, list[Point]]) -> int:
+    """Add the values of a row, and return its epoch; -1 if it is of no training or damaged."""
+    values = {key: value for key, value in row.items() if isinstance(key, str) and value}
+    try:
+        step = int(values.pop("step"))
+        epoch = int(values.pop("epoch", -1))
+        for key, text in values.items():
+            value = float(text)
+            if math.isfinite(value):
+                metrics.setdefault(key, []).append(Point(step, value))
+    except (KeyError, ValueError):
+        return -1
+    return epoch if any(key.startswith("train/") for key in values) else -1

@@ -1,0 +1,76 @@
+"""`evaluate.py --report`: the page as a file, or served while runs are at work."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from robust.errors import ConfigError
+from robust.report.page import render
+from robust.report.watch import server, watched_page
+
+
+def report(args: Sequence[str]) -> None:
+    """Write or serve the page that `evaluate.py` is asked for.
+
+    Args:
+        args: The command line after the program, with ``--report``.
+
+    Raises:
+        ConfigError: If there are no runs, the file cannot be written, or the port is taken.
+    """
+    options = _parse(args)
+    if options.watch:
+        _serve(options)
+        return
+    text = render(options.report, options.tables)
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write {options.output}, but cannot ({error.strerror}). Choose another "
+            "file with -o."
+        ) from None
+    print(f"Written to {options.output} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
+
+
+def _parse(args: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        description="Compare runs on one page that needs no network, from what their folders hold. "
+        "Nothing is attacked, and runs may still be training.",
+    )
+    parser.add_argument(
+        "--report", nargs="+", type=Path, metavar="FOLDER", help="run folders, or folders of them"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the page; default: report.html",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="serve the page on 127.0.0.1 instead, and renew it as the runs progress",
+    )
+    parser.add_argument("--port", type=int, default=0, help="for --watch; default: any free one")
+    parser.add_argument(
+        "--tables",
+        type=Path,
+        default=Path("configs/tables"),
+        metavar="FOLDER",
+        help="tables of the papers to show numbers of; default: configs/tables",
+    )
+    return parser.parse_args(args)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    page = watched_page(options.report, options.tables)
+    page.version()  # so that a mistake ends the command, not the first request
+    with server(page, options.port) as serving, contextlib.suppress(KeyboardInterrupt):
+        print(f"Serving on http://127.0.0.1:{serving.server_port}/ until Ctrl-C", flush=True)
+        serving.serve_forever()

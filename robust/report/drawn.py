@@ -1,0 +1,216 @@
+"""The charts of a page with their data: which there are, and what each shows."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from robust.evaluation.checks import Verdict
+from robust.evaluation.curves import Curve, Panel, accuracy_curves
+from robust.evaluation.metrics import Rate
+from robust.report.axes import parallel_columns
+from robust.report.charts import (
+    Columns,
+    accuracy_curve_spec,
+    color_names,
+    pack,
+    parallel_spec,
+    pareto_spec,
+    training_spec,
+)
+from robust.report.collect import Point, RunFiles
+from robust.report.derive import Entry, Protocol
+
+_CURVE_POINTS = 26
+_TRAINING_POINTS = 120
+_METRICS = {
+    "train/loss": "training loss",
+    "val/loss": "validation loss",
+    "val/clean_acc": "validation accuracy",
+}
+"""Drawn first and under these names; other metrics under their own."""
+
+
+@dataclass
+class Charts:
+    """What the page draws: specifications by name, and charts that use them.
+
+    Args:
+        runs: All runs of the page, which decide what has a colour.
+    """
+
+    runs: Sequence[RunFiles]
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    drawn: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        defenses = [run.defense for run in self.runs]
+        self.kind, self.names = color_names([run.name for run in self.runs], defenses)
+
+    def color(self, run: RunFiles) -> str:
+        """The name that gives a run its colour."""
+        return run.name if self.kind == "run" else run.defense
+
+    def add(
+        self,
+        key: str,
+        title: str,
+        spec: str,
+        make: Callable[[], dict[str, Any]],
+        **data: Columns,
+    ) -> dict[str, str]:
+        """Draw a chart; ``make`` gives its specification where no chart before it had the same."""
+        if spec not in self.specs:
+            self.specs[spec] = make()
+        packed = {name: pack(columns) for name, columns in data.items()}
+        self.drawn[key] = {"spec": spec, "title": title, "data": packed}
+        return {"key": key, "title": title}
+
+
+def draw_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
+    """Accuracy against eps, a chart a family of attacks."""
+    colors = {entry.label: charts.color(entry.run) for entry in protocol.entries}
+    drawn = []
+    for i, panel in enumerate(accuracy_curves(protocol.evaluations)):
+        norm, points = panel.info.norm, not panel.info.minimal
+
+        def make(panel: Panel = panel) -> dict[str, Any]:
+            return accuracy_curve_spec(charts.names, panel.info.norm, points=not panel.info.minimal)
+
+        columns = _curve_columns(panel, colors)
+        title = f"{panel.family}{_goal(panel)}"
+        key = f"{protocol.key}-curve{i}"
+        drawn.append(charts.add(key, title, f"curve-{norm}-{points}", make, data=columns))
+    return drawn
+
+
+def _goal(panel: Panel) -> str:
+    target = panel.info.target
+    if target is None:
+        return ""
+    return ", to random classes" if target == "random" else f", to class {target}"
+
+
+def _curve_columns(panel: Panel, colors: Mapping[str, str]) -> Columns:
+    table = _Table("run", "color", "view", "eps", "rate", "low", "high", "n")
+    for curve in panel.curves:
+        if not curve.rates[0].n:  # the run was not attacked through this view
+            continue
+        for eps, rate in _thinned(curve):
+            values = (eps, *percent(rate), rate.n)
+            table.add(curve.run, colors[curve.run], curve.view, *values)
+    return table.columns
+
+
+def _thinned(curve: Curve) -> list[tuple[float, Rate]]:
+    pairs = list(zip(curve.eps, curve.rates, strict=True))
+    step = max(1, math.ceil((len(pairs) - 1) / (_CURVE_POINTS - 1)))
+    return pairs[::step]
+
+
+def percent(rate: Rate) -> tuple[float, float, float]:
+    """A rate and the bounds of its interval, in %."""
+    low, high = rate.interval
+    return 100 * rate.value, 100 * low, 100 * high
+
+
+def draw_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
+    """Clean accuracy against the adaptive worst case; None if no run has an adaptive view."""
+    table = _Table(
+        "run", "color", "verdict", "clean", "clean_low", "clean_high",
+        "rate", "low", "high", "view", "claim", "n",
+    )  # fmt: skip
+    for entry in _adaptive(protocol):
+        claim = {view: 100 * rate.value for view, rate in entry.robust.items()}
+        view = max(claim, key=lambda name: (claim[name], name == "adaptive"))
+        table.add(
+            entry.label,
+            charts.color(entry.run),
+            entry.verdict.word,
+            *percent(entry.clean),
+            *percent(entry.robust["adaptive"]),
+            view,
+            claim[view],
+            entry.n,
+        )
+    if not table.columns["run"]:
+        return None
+    words = get_args(Verdict.__annotations__["word"])
+    return charts.add(
+        f"{protocol.key}-pareto",
+        "Clean accuracy against the adaptive worst case",
+        "pareto",
+        lambda: pareto_spec(charts.names, words),
+        data=table.columns,
+    )
+
+
+def draw_parallel(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
+    """Settings that differ and what came of them; None if less than three runs can be compared."""
+    entries = _adaptive(protocol)
+    if len(entries) < 3:
+        return None
+    lines, ticks = parallel_columns(entries, charts.color)
+    return charts.add(
+        f"{protocol.key}-sweep",
+        "Settings that differ, and the accuracy that came of them",
+        "parallel",
+        parallel_spec,
+        data=lines,
+        ticks=ticks,
+    )
+
+
+def _adaptive(protocol: Protocol) -> list[Entry]:
+    return [entry for entry in protocol.entries if "adaptive" in entry.robust]
+
+
+def draw_trainings(charts: Charts) -> list[dict[str, str]]:
+    """A chart for every metric that trainings logged, the usual ones first."""
+    logged = {
+        key for run in charts.runs for key in run.metrics if key.startswith(("train/", "val/"))
+    }
+    drawn = []
+    for metric in [*_METRICS, *sorted(logged - set(_METRICS))]:
+        if metric not in logged:
+            continue
+        table = _Table("run", "color", "step", "value")
+        for run in charts.runs:
+            for point in _spaced(run.metrics.get(metric, [])):
+                table.add(run.name, charts.color(run), *point)
+        title = _METRICS.get(metric, metric)
+
+        def make(title: str = title) -> dict[str, Any]:
+            return training_spec(charts.names, title)
+
+        key = f"training-{len(drawn)}"
+        drawn.append(charts.add(key, title, key, make, data=table.columns))
+    return drawn
+
+
+def _spaced(points: Sequence[Point]) -> list[Point]:
+    """At most so many points as a chart can show, the last among them."""
+    step = math.ceil(len(points) / _TRAINING_POINTS) or 1
+    return list(points[::-1][::step])[::-1]
+
+
+def overlaps(protocol: Protocol) -> dict[str, Any]:
+    """Which attacks turn the same images, by run and view."""
+    return {
+        "attacks": protocol.attacks,
+        "counts": {
+            entry.label: {view: entry.overlap(view) for view in entry.evaluation.views}
+            for entry in protocol.entries
+        },
+    }
+
+
+class _Table:
+    """Columns that grow by rows."""
+
+    def __init__(self, *names: str) -> None:
+        self.columns: dict[str, list[Any]] = {name: [] for name in names}
+
+    def add(self, *values: str | float | int) -> None:
+        for column, value in zip(self.columns.values(), values, strict=True):
+            column.append(value)

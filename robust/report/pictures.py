@@ -1,0 +1,92 @@
+"""Figures of the run folders, small enough to be part of the page."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from robust.report.collect import RunFiles
+
+_WIDEST = 900
+"""Pixels; the widest that the page shows a figure."""
+_KINDS = {
+    "adversarials": "adversarial images",
+    "accuracy": "robust accuracy against eps",
+    "operator_norms": "operator norms of the layers",
+    "loss": "loss surface",
+}
+
+
+class Picture(NamedTuple):
+    """A figure as the page holds it."""
+
+    run: str
+    file: str
+    title: str
+    """What it shows, also for those who cannot see it."""
+    url: str
+    """A ``data:`` address with all of it."""
+    width: int
+    height: int
+
+
+class Album(NamedTuple):
+    """The figures of a page.
+
+    Args:
+        pictures: Those shown: adversarial images before all others.
+        left_out: Files that did not fit or cannot be read, as ``run: file``.
+    """
+
+    pictures: list[Picture]
+    left_out: list[str]
+
+
+def album(runs: Sequence[RunFiles], budget: int) -> Album:
+    """The figures of all runs as far as they fit, adversarial images first, of each run in turn.
+
+    Args:
+        runs: The runs.
+        budget: Bytes that the addresses of all pictures may take.
+    """
+    ranked = [
+        (not path.name.startswith("adversarials"), place, run.name, path)
+        for run in runs
+        for place, path in enumerate(run.figures)
+    ]
+    pictures: list[Picture] = []
+    left_out: list[str] = []
+    for _, _, name, path in sorted(ranked):
+        if budget <= 0:
+            left_out.append(f"{name}: {path.name}")
+            continue
+        try:
+            content, size = _small(path.read_bytes())
+        except (OSError, ValueError, Image.DecompressionBombError):
+            left_out.append(f"{name}: {path.name} (cannot be read)")
+            continue
+        url = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+        budget -= len(url)
+        if budget <= 0:
+            left_out.append(f"{name}: {path.name}")
+            continue
+        pictures.append(Picture(name, path.name, _title(path.stem), url, *size))
+    return Album(pictures, left_out)
+
+
+def _small(content: bytes) -> tuple[bytes, tuple[int, int]]:
+    with Image.open(io.BytesIO(content)) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((_WIDEST, 4 * _WIDEST))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=2)
+    return buffer.getvalue(), image.size
+
+
+def _title(stem: str) -> str:
+    for start, title in _KINDS.items():
+        if stem.startswith(start):
+            return f"{title} ({stem})"
+    return stem.replace("_", " ")

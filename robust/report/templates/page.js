@@ -1,0 +1,234 @@
+"use strict";
+const page = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const store = {
+  // A file that was opened may have no storage; then nothing is kept between two loads.
+  get(key) { try { return sessionStorage.getItem(location.pathname + key); } catch { return null; } },
+  set(key, value) {
+    try { sessionStorage.setItem(location.pathname + key, value); } catch { /* nothing to keep */ }
+  },
+};
+const views = new Map(); // from an element to the chart in it
+let shown = null;
+let picked = "";
+
+// Theme
+const system = matchMedia("(prefers-color-scheme: dark)");
+const themes = document.getElementById("theme");
+function isDark() { return themes.value ? themes.value === "dark" : system.matches; }
+function setTheme() {
+  root.dataset.theme = isDark() ? "dark" : "light";
+  store.set("theme", themes.value);
+  const drawn = [...views.keys()];
+  drawn.forEach(draw);
+}
+function chartConfig() {
+  const style = getComputedStyle(root);
+  const color = (name) => style.getPropertyValue(name).trim();
+  const text = { labelColor: color("--quiet"), titleColor: color("--text") };
+  return {
+    background: "transparent",
+    font: "system-ui, sans-serif",
+    view: { stroke: null },
+    axis: { ...text, gridColor: color("--line"), domainColor: color("--quiet"),
+      tickColor: color("--line"), titleFontWeight: 500, titleFontSize: 12, labelFontSize: 11 },
+    legend: { ...text, titleFontWeight: 500, symbolBaseFillColor: color("--quiet"),
+      symbolBaseStrokeColor: color("--quiet") },
+    text: { color: color("--text") },
+    range: { category: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => color(`--c${i}`)) },
+  };
+}
+
+// Charts
+function rowsOf(columns) {
+  const plain = Object.entries(columns).map(([name, column]) =>
+    [name, Array.isArray(column) ? column : column.codes.map((code) => column.words[code])]);
+  const count = plain.length ? plain[0][1].length : 0;
+  return Array.from({ length: count }, (_, i) =>
+    Object.fromEntries(plain.map(([name, values]) => [name, values[i]])));
+}
+function overlapOf(element) {
+  const box = element.closest(".overlap");
+  const { attacks, counts } = page.overlaps[box.dataset.protocol];
+  const [run, view] = ["run", "view"].map((name) => box.querySelector(`[name=${name}]`).value);
+  const matrix = counts[run][view];
+  box.querySelector("[data-empty]").hidden = matrix.some((row, i) => row[i] > 0);
+  const rows = attacks.flatMap((row, i) => attacks.map((column, j) => ({
+    row, column, both: matrix[i][j], own: matrix[i][i], share: 100 * matrix[i][j] / matrix[i][i],
+  })));
+  return { title: `Which attacks turn the same images: ${run}, ${view} view`, spec: "overlap",
+    data: { data: rows } };
+}
+async function draw(element) {
+  const chart = element.dataset.chart ? page.charts[element.dataset.chart] : overlapOf(element);
+  const data = Object.entries(chart.data).map(([name, columns]) =>
+    [name, Array.isArray(columns) ? columns : rowsOf(columns)]);
+  const most = Math.max(...data.map(([, rows]) => rows.length));
+  const spec = { ...page.specs[chart.spec], description: chart.title,
+    datasets: Object.fromEntries(data) };
+  const old = views.get(element);
+  if (old) old.finalize();
+  const made = await vegaEmbed(element, spec, {
+    actions: { export: true, source: false, compiled: false, editor: false },
+    ast: true, // without eval, which the page forbids itself
+    config: chartConfig(),
+    downloadFileName: chart.title.replace(/\W+/g, "_"),
+    renderer: most > 4000 ? "canvas" : "svg",
+  });
+  views.set(element, made);
+  await update(made.view);
+}
+function update(view) {
+  const known = view.getState().signals;
+  if (!("shown" in known)) return null;
+  const ground = getComputedStyle(root).getPropertyValue("--ground").trim();
+  return view.signal("shown", shown).signal("picked", picked).signal("ground", ground).runAsync();
+}
+function updateAll() { return Promise.all([...views.values()].map(({ view }) => update(view))); }
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting && !views.has(target)) { near.unobserve(target); draw(target); }
+  }
+}, { rootMargin: "300px" });
+
+// Table
+const body = document.querySelector("#table tbody");
+const rows = [...body.rows];
+function sortBy(place, descending) {
+  const value = (row) => {
+    const cell = row.cells[place];
+    const text = cell.dataset.sort ?? cell.textContent.trim().toLowerCase();
+    return text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
+  };
+  const sign = descending ? -1 : 1;
+  const sorted = [...rows].sort((one, other) => {
+    const [a, b] = [value(one), value(other)];
+    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
+    return sign * (typeof a === "number" && typeof b === "number" ? a - b
+      : String(a).localeCompare(String(b)));
+  });
+  body.append(...sorted);
+  all("#table thead tr:last-child th").forEach((head, i) => {
+    if (i === place) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  });
+  store.set("sort", JSON.stringify([place, descending]));
+}
+all("#table thead button").forEach((button, place) => button.addEventListener("click", () => {
+  const sort = button.parentElement.getAttribute("aria-sort");
+  const isNumber = rows.some((row) => row.cells[place].classList.contains("number"));
+  sortBy(place, sort ? sort === "ascending" : isNumber);
+}));
+
+// Filters
+const filters = document.getElementById("filters");
+const keys = ["protocol", "data", "defense", "verdict"];
+function filter() {
+  const wanted = Object.fromEntries(new FormData(filters));
+  const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
+  let count = 0;
+  const labels = new Set();
+  for (const row of rows) {
+    const text = row.textContent.toLowerCase();
+    const fits = keys.every((key) => !wanted[key] || row.dataset[key] === wanted[key])
+      && words.every((word) => text.includes(word));
+    row.hidden = !fits;
+    if (fits) { count += 1; labels.add(row.dataset.label).add(row.dataset.run); }
+  }
+  shown = count === rows.length ? null : [...labels];
+  document.getElementById("count").textContent = `${count} of ${rows.length} rows`;
+  all(".album figure, .settings tbody tr").forEach((element) => {
+    element.hidden = shown !== null && !labels.has(element.dataset.run);
+  });
+  store.set("filters", JSON.stringify(wanted));
+  return updateAll();
+}
+filters.addEventListener("submit", (event) => event.preventDefault());
+filters.addEventListener("input", (event) => {
+  if (event.target.name === "protocol" && event.target.value) showProtocol(event.target.value);
+  filter();
+});
+filters.addEventListener("reset", () => setTimeout(filter));
+
+// Highlight
+function pick(name) {
+  picked = name;
+  all("[data-pick]").forEach((button) =>
+    button.setAttribute("aria-pressed", String(button.dataset.pick === picked)));
+  store.set("picked", picked);
+  updateAll();
+}
+all("[data-pick]").forEach((button) => button.addEventListener("click", () =>
+  pick(picked === button.dataset.pick ? "" : button.dataset.pick)));
+
+// Protocols
+const chooser = document.getElementById("protocols");
+function showProtocol(key) {
+  if (!chooser) return;
+  chooser.value = key;
+  all(".protocol").forEach((part) => { part.hidden = part.dataset.protocol !== key; });
+  store.set("protocol", key);
+}
+all(".overlap").forEach((box) => {
+  const [run, view] = ["run", "view"].map((name) => box.querySelector(`[name=${name}]`));
+  const fill = () => {
+    const names = Object.keys(page.overlaps[box.dataset.protocol].counts[run.value]);
+    const kept = [view.value, "adaptive", names[0]].find((name) => names.includes(name));
+    view.replaceChildren(...names.map((name) => new Option(name, name, false, name === kept)));
+  };
+  const element = box.querySelector(".vega");
+  fill();
+  run.addEventListener("input", () => { fill(); draw(element); });
+  view.addEventListener("input", () => draw(element));
+});
+
+// Begin, as it was left before a newer page came
+function restored(key) {
+  try { return JSON.parse(store.get(key)); } catch { return null; }
+}
+themes.value = store.get("theme") ?? "";
+setTheme();
+themes.addEventListener("input", setTheme);
+system.addEventListener("change", setTheme);
+for (const [name, value] of Object.entries(restored("filters") ?? {})) {
+  const control = filters.elements.namedItem(name);
+  if (control) {
+    control.value = value;
+    if (control.selectedIndex === -1) control.value = "";
+  }
+}
+if (chooser) {
+  chooser.addEventListener("input", () => showProtocol(chooser.value));
+  const kept = store.get("protocol");
+  showProtocol(kept in page.overlaps ? kept : chooser.options[0].value);
+}
+const sort = restored("sort");
+const stood = store.get("picked");
+if (stood && all("[data-pick]").some((button) => button.dataset.pick === stood)) pick(stood);
+if (sort && sort[0] < all("#table thead button").length) sortBy(...sort);
+filter();
+for (const element of all(".vega")) {
+  // The room that it will take, so that nothing moves when it is drawn.
+  const spec = page.specs[element.dataset.chart ? page.charts[element.dataset.chart].spec : ""];
+  if (spec) element.style.minHeight = `${spec.height + 60}px`;
+  near.observe(element);
+}
+
+// Follow the runs
+if ("watched" in document.body.dataset) {
+  const live = document.getElementById("live");
+  let first = null;
+  const look = async () => {
+    try {
+      const version = await (await fetch("version", { cache: "no-store" })).text();
+      first ??= version;
+      live.textContent = "following the runs";
+      if (version !== first) location.reload();
+    } catch {
+      live.textContent = "the server has ended";
+    }
+  };
+  look();
+  setInterval(look, 3000);
+}

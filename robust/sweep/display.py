@@ -1,0 +1,114 @@
+"""What a sweep shows while it runs: a live table, or in a pipe one line for each change."""
+
+from types import TracebackType
+from typing import final
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from robust.sweep.driver import Driver
+from robust.sweep.journal import Trial
+from robust.sweep.summary import Summary, measured, short_names, shown
+
+
+@final
+class Display:
+    """Shows a sweep and keeps its ``sweep.json`` up to date, whenever it is called with the driver.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        # Without its thread: the driver starts processes.
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> "Display":
+        """Begin the live table."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove it."""
+        self._live.stop()
+
+    def __call__(self, driver: Driver) -> None:
+        """Show what changed."""
+        states = {trial.id: trial.state for trial in driver.trials}
+        if states != self._said:
+            if not self._console.is_terminal:
+                self._say_changes(driver)
+            self._said = dict(states)
+            summarize(driver).write(driver.folder)
+        if self._console.is_terminal:
+            self._live.update(_table(driver), refresh=True)
+
+    def _say_changes(self, driver: Driver) -> None:
+        for trial in driver.trials:
+            if self._said.get(trial.id) != trial.state:
+                parameters, metric, _, minutes, slot = _cells(driver, trial)
+                line = f"{trial.id} {trial.state}: {parameters}"
+                if trial.state == "running":
+                    line += f", slot {slot}"
+                else:
+                    line += f", {driver.file.metric} {metric or '-'}, {minutes} min"
+                line += f": {trial.message}" if trial.message else ""
+                self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def summarize(driver: Driver) -> Summary:
+    """The sweep as far as it is."""
+    trials = driver.trials
+    return Summary.of(driver.file, trials, {trial.id: driver.history(trial) for trial in trials})
+
+
+def _table(driver: Driver) -> Table:
+    """What runs first, then the latest; the terminal may have no room for the rest."""
+    count = driver.settings.count
+    ended = sum(trial.state in ("finished", "stopped", "failed") for trial in driver.trials)
+    table = Table(
+        title=f"Sweep {driver.file.name}: {ended} {f'of {count} ' if count else ''}runs ended. "
+        "Ctrl-C ends it; the same command goes on.",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("run", "state", "", driver.file.metric, "epoch", "min", "slot"):
+        table.add_column(name)
+    order = sorted(driver.trials, key=lambda trial: (trial.id in driver.live, trial.id))
+    for trial in reversed(order):
+        *cells, slot = _cells(driver, trial)
+        table.add_row(trial.id, trial.state, *map(escape, cells), escape(slot or trial.message))
+    return table
+
+
+def _cells(driver: Driver, trial: Trial) -> tuple[str, str, str, str, str]:
+    """Parameters, the last value of the metric, epochs, minutes, and its slot while it runs."""
+    names = short_names(list(trial.parameters))
+    values = (shown(value) for value in trial.parameters.values())
+    metric = driver.file.metric
+    last = _last(driver, trial, metric)
+    epoch = _last(driver, trial, "epoch")
+    process = driver.live.get(trial.id)
+    seconds = trial.seconds + (process.seconds if process is not None else 0)
+    return (
+        ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True)),
+        measured(metric, last),
+        "" if epoch is None else f"{epoch + 1:.0f}",
+        f"{seconds / 60:.1f}",
+        process.slot.name if process is not None else "",
+    )
+
+
+def _last(driver: Driver, trial: Trial, key: str) -> float | None:
+    return next((row[key] for row in reversed(driver.history(trial)) if key in row), None)

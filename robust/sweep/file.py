@@ -1,0 +1,188 @@
+"""A sweep file, as `wandb sweep` takes it; search and hyperband from W&B's own package."""
+
+import random
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+from robust.errors import ConfigError
+from robust.explain import one_line
+from robust.parsing import read_yaml
+from robust.sweep.journal import Trial
+
+with warnings.catch_warnings():
+    # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
+    warnings.simplefilter("ignore")
+    from sweeps.config import schema_violations_from_proposed_config
+    from sweeps.run import RunState, SweepRun, next_run, stop_runs
+
+History = Sequence[Mapping[str, float]]
+"""Rows of ``metrics.csv``."""
+
+_STATES = {
+    "running": RunState.running,
+    "interrupted": RunState.pending,
+    "finished": RunState.finished,
+    # What it reached counts; a killed or failed run would count as the worst of all.
+    "stopped": RunState.finished,
+    "failed": RunState.failed,
+}
+
+
+@final
+@dataclass(frozen=True)
+class SweepFile:
+    """A valid sweep.
+
+    Args:
+        path: Where it was read.
+        content: The mapping in it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    @staticmethod
+    def read(path: Path) -> "SweepFile":
+        """Read and check a file.
+
+        Raises:
+            ConfigError: If it is missing, W&B's schema refuses it, or it names no metric.
+        """
+        content = read_yaml(path)
+        problems = list(schema_violations_from_proposed_config(content))
+        if "metric" not in content:
+            problems.append("it has no `metric` to compare runs by")
+        if "program" not in content:
+            problems.append("it has no `program` to run")
+        if problems:
+            raise ConfigError(
+                f"Expected a sweep in {path}, but {one_line(str(problems[0]))}. See sweeps/*.yaml."
+            )
+        return SweepFile(path, content)
+
+    @property
+    def name(self) -> str:
+        """The one in the file, else the file's own."""
+        return str(self.content.get("name") or self.path.stem)
+
+    @property
+    def metric(self) -> str:
+        """Key of ``metrics.csv``."""
+        return str(self.content["metric"]["name"])
+
+    @property
+    def maximized(self) -> bool:
+        """Whether a larger metric is better; W&B minimizes by default."""
+        return bool(self.content["metric"].get("goal") == "maximize")
+
+    @property
+    def keys(self) -> list[str]:
+        """Dotted keys of the parameters."""
+        return list(self.content["parameters"])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What cannot change while a sweep is under way; the number of runs can."""
+        fixed = ("program", "method", "metric", "parameters", "command", "early_terminate")
+        return {key: self.content.get(key) for key in fixed}
+
+    def limit(self, count: int | None) -> int | None:
+        """How many runs there are to be: the smaller of ``run_cap`` and ``count``; None for a grid.
+
+        Raises:
+            ConfigError: If a search that never ends has neither.
+        """
+        caps = [cap for cap in (self.content.get("run_cap"), count) if cap is not None]
+        if not caps and self.content["method"] != "grid":
+            raise ConfigError(
+                f"Expected `run_cap` in {self.path} or --count, because {self.content['method']} "
+                "search never ends, but got neither."
+            )
+        return min(caps, default=None)
+
+    def command(self, parameters: Mapping[str, Any]) -> list[str]:
+        """The command of a run, its macros replaced as W&B's agent does.
+
+        ``${interpreter}`` is the Python that runs the sweep, which the agent looks up in ``PATH``.
+
+        Raises:
+            ConfigError: If it holds a macro that there is not.
+        """
+        macros = create_sweep_command_args(
+            {"args": {k: {"value": v} for k, v in parameters.items()}}
+        )
+        macros |= {
+            "env": ["/usr/bin/env"],
+            "interpreter": [sys.executable],
+            "program": [self.content["program"]],
+        }
+        words: list[str] = []
+        # A copy, because W&B replaces environment variables in place.
+        for part in map(str, create_sweep_command(list(self.content.get("command") or []))):
+            macro = re.fullmatch(r"\$\{(.+)\}", part)
+            if macro is None:
+                words.append(part)
+            elif isinstance(macros.get(macro[1]), list):
+                words += macros[macro[1]]
+            else:
+                raise ConfigError(
+                    f"Expected macros such as ${{args}} in the `command` of {self.path}, but got "
+                    f"{part}."
+                )
+        return words
+
+    def suggest(
+        self, trials: Sequence[Trial], histories: Mapping[str, History]
+    ) -> dict[str, Any] | None:
+        """Parameters of the next run; None if a grid is used up.
+
+        The same for the same trials: the search is seeded by their number.
+
+        Raises:
+            ConfigError: If the method cannot search these parameters, such as a grid a range.
+        """
+        random.seed(len(trials))  # random search draws from it
+        np.random.seed(len(trials))  # bayes
+        try:
+            with warnings.catch_warnings():
+                # scikit-learn on a fit that does not converge, for which W&B draws at random.
+                warnings.simplefilter("ignore")
+                run = next_run(self.content, self._runs(trials, histories))
+        except ValueError as error:
+            raise ConfigError(
+                f"Expected parameters that {self.content['method']} can search in {self.path}, "
+                f"but: {one_line(str(error))}."
+            ) from None
+        if run is None:
+            return None
+        return {key: _plain(value["value"]) for key, value in run.config.items()}
+
+    def to_stop(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> list[str]:
+        """Ids of the running trials that hyperband gives up; none without ``early_terminate``."""
+        if not self.content.get("early_terminate"):
+            return []
+        return [run.name for run in stop_runs(self.content, self._runs(trials, histories))]
+
+    def _runs(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> list[SweepRun]:
+        return [
+            SweepRun(
+                name=trial.id,
+                state=_STATES[trial.state],
+                config={key: {"value": value} for key, value in trial.parameters.items()},
+                history=[dict(row) for row in histories.get(trial.id, ())],
+            )
+            for trial in trials
+        ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A number of Python's, where the search gives one of NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,148 @@
+"""The state of a sweep on disk: what was started, and how it ended."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, final
+
+from robust.errors import ConfigError
+
+State = Literal["running", "interrupted", "finished", "stopped", "failed"]
+"""``stopped`` by hyperband; ``interrupted`` with its sweep, and to go on with it."""
+
+
+@dataclass
+class Trial:
+    """One run of a sweep.
+
+    Args:
+        id: Its run id, and the name of its folder.
+        parameters: The value of each parameter of the sweep.
+        state: How far it is.
+        message: What went wrong, in one line.
+        seconds: Wall time of all its sessions that ended.
+        pid: Its last process.
+    """
+
+    id: str
+    parameters: dict[str, Any]
+    state: State = "running"
+    message: str = ""
+    seconds: float = 0.0
+    pid: int | None = None
+
+
+@final
+class Journal:
+    """An append-only file of events, each on disk before what it says is acted upon.
+
+    A driver that is killed at any time leaves whole lines, of which the next one rebuilds
+    `trials`; what was running then is ``interrupted``. The file is locked while it is open.
+
+    Args:
+        path: The file; made if absent.
+        identity: What the sweep is of, in JSON's types; kept in the first line.
+
+    Raises:
+        ConfigError: If the file cannot be written, another process has it open, or it is of a sweep
+            of another identity.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self.trials: dict[str, Trial] = {}
+        self._file = _locked(path)
+        events = _whole_lines(self._file)
+        if not events:
+            self._append({"event": "sweep", "identity": dict(identity)})
+        elif message := _difference(path, events[0]["identity"], identity):
+            self.close()
+            raise ConfigError(message)
+        for event in events[1:]:
+            self._replay(event)
+        for trial in self.trials.values():
+            if trial.state == "running":
+                trial.state = "interrupted"
+
+    def start(self, trial: Trial) -> None:
+        """A process of ``trial`` is about to be started."""
+        self._append({"event": "start", "id": trial.id, "parameters": trial.parameters})
+        trial.state, trial.message = "running", ""
+        self.trials[trial.id] = trial
+
+    def started(self, trial: Trial, pid: int) -> None:
+        """It was started, as ``pid``."""
+        trial.pid = pid
+        self._append({"event": "pid", "id": trial.id, "pid": pid})
+
+    def end(self, trial: Trial, state: State, message: str, seconds: float) -> None:
+        """It ended, ``seconds`` after its start."""
+        event = {"event": "end", "id": trial.id, "state": state, "message": message}
+        self._append({**event, "seconds": round(seconds, 1)})
+        trial.state, trial.message = state, message
+        trial.seconds += seconds
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _replay(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            trial = self.trials.setdefault(event["id"], Trial(event["id"], event["parameters"]))
+            trial.state, trial.message = "running", ""
+            return
+        trial = self.trials[event["id"]]
+        if event["event"] == "pid":
+            trial.pid = event["pid"]
+        else:
+            trial.state, trial.message = event["state"], event["message"]
+            trial.seconds += event["seconds"]
+
+
+def _locked(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write {path}, but cannot ({error.strerror}). Choose another --root."
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigError(
+            f"Expected one process to run the sweep of {path.parent}, but another one is at it. "
+            "Wait for it, or choose another --root."
+        ) from None
+    return file
+
+
+def _whole_lines(file: IO[str]) -> list[dict[str, Any]]:
+    """The events of a file, from which half a line that a killed process left is cut off."""
+    file.seek(0)
+    text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.truncate(len(whole.encode()))
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _difference(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    # As it would be after a round through JSON.
+    plain = json.loads(json.dumps(now))
+    changed = sorted(f"`{k}`" for k in {*earlier, *plain} if earlier.get(k) != plain.get(k))
+    if not changed:
+        return ""
+    return (
+        f"Expected the sweep that {path.parent} holds, but {' and '.join(changed)} changed since. "
+        "Choose another --root or another `name` in the file."
+    )

@@ -1,0 +1,126 @@
+"""The command: `python -m robust.sweep FILE`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from robust.errors import ConfigError
+from robust.parsing import run_command
+from robust.sweep.display import Display, summarize
+from robust.sweep.driver import Driver, Settings
+from robust.sweep.file import SweepFile
+from robust.sweep.journal import Journal
+from robust.sweep.process import Slot, parse_slots
+
+_POLL = 1.0
+
+
+def sweep(args: Sequence[str] | None = None) -> int:
+    """Run a sweep, or what of it is missing.
+
+    Returns:
+        The exit code: 0; 1 if a run failed; 2 after an error that the user can mend; 130 after
+        Ctrl-C.
+    """
+    codes: list[int] = []
+    options, settings = _parse(list(sys.argv[1:] if args is None else args))
+    return run_command(lambda: codes.append(_sweep(options.file, settings))) or codes[0]
+
+
+def _sweep(path: Path, settings: Settings) -> int:
+    file = SweepFile.read(path)
+    settings = replace(settings, count=file.limit(settings.count))
+    file.command({key: 0 for key in file.keys})  # before anything is written
+    identity = {**file.identity, "flags": list(settings.flags)}
+    journal = Journal(settings.root / file.name / "sweep.jsonl", identity)
+    try:
+        with Display(Console()) as display:
+            driver = Driver(file, journal, settings, display)
+            driver.run()
+        return _conclude(driver)
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to go on, but cannot ({error.strerror}: {error.filename}); the runs were "
+            "ended. Mend that, and the same command goes on."
+        ) from None
+    finally:
+        journal.close()
+
+
+def _conclude(driver: Driver) -> int:
+    summary = summarize(driver)
+    summary.write(driver.folder)
+    summary.grid().print()
+    print(f"Files of this sweep: {driver.folder}")
+    if driver.interrupts:
+        print("Interrupted: the same command goes on.", file=sys.stderr)
+        return 130
+    if driver.gave_up:
+        print(
+            f"Ended after {driver.settings.failures} failed runs in a row; their output is in "
+            f"{driver.folder}/ID/log.txt, and --retry runs them again.",
+            file=sys.stderr,
+        )
+    return int(any(trial.state == "failed" for trial in driver.trials))
+
+
+def _parse(args: list[str]) -> tuple[argparse.Namespace, Settings]:
+    split = args.index("--") if "--" in args else len(args)
+    parser = argparse.ArgumentParser(
+        prog="python -m robust.sweep",
+        allow_abbrev=False,
+        usage="%(prog)s FILE [options] [-- flags of train.py]",
+        description="Run a W&B sweep file here, without a server. The same command goes on where "
+        "it stopped; what is on record is not run again.",
+        epilog="What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
+    )
+    parser.add_argument("file", type=Path, help="a file of sweeps/")
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
+        "--slots",
+        help="where runs go, one in each at a time: gpu:0,gpu:1 or, of two GPUs each, gpu:0+1; "
+        "default: every GPU there is",
+    )
+    places.add_argument("--workers", type=_positive, help="so many at a time, sharing the cores")
+    parser.add_argument("--count", type=_positive, help="number of runs in all")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument(
+        "--max-failures", type=_positive, default=3, help="failed runs in a row that end it; 3"
+    )
+    parser.add_argument("--retry", action="store_true", help="run those again that failed")
+    options = parser.parse_args(args[:split])
+    try:
+        slots = parse_slots(options.slots) if options.slots else _default_slots(options.workers)
+    except ConfigError as error:
+        parser.error(str(error))
+    return options, Settings(
+        root=options.root,
+        slots=slots,
+        count=options.count,
+        failures=options.max_failures,
+        flags=args[split + 1 :],
+        retry=options.retry,
+        poll=_POLL,
+    )
+
+
+def _default_slots(workers: int | None) -> list[Slot]:
+    if workers is not None:
+        return [Slot(str(n)) for n in range(workers)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
+        map(str, range(torch.cuda.device_count()))
+    )
+    return [Slot(f"gpu:{device}", device) for device in visible.split(",") if device] or [Slot("0")]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, but got {text}")
+    return value

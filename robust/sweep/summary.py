@@ -1,0 +1,184 @@
+"""What a sweep found: the best run, the Pareto front, ``sweep.csv`` and ``sweep.json``."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from robust.evaluation.tables import Grid
+from robust.sweep.file import History, SweepFile
+from robust.sweep.journal import Trial
+
+# Of a run that was stopped there are none of the test set.
+_FRONTS = [
+    ("test/clean_acc", "test/worst_robust_acc/adaptive"),
+    ("val/clean_acc", "val/worst_robust_acc/adaptive"),
+]
+_BOUNDS = ("_low", "_high")
+_NO_METRICS = ("step", "epoch")
+
+
+@final
+@dataclass(frozen=True)
+class Summary:
+    """A sweep as far as it is; in ``sweep.json`` under the names of these fields.
+
+    Args:
+        name: The sweep's.
+        metric: What it optimizes.
+        maximized: Whether larger is better.
+        parameters: Dotted keys.
+        front: The two metrics of the Pareto front, both better if larger.
+        best: Id of the finished run with the best last value of the metric; None without one.
+        runs: For each its ``id``, ``state``, ``message``, ``seconds``, ``parameters``, the last
+            value of all its ``metrics``, and whether it is on the ``front``.
+    """
+
+    name: str
+    metric: str
+    maximized: bool
+    parameters: list[str]
+    front: tuple[str, str]
+    best: str | None
+    runs: list[dict[str, Any]]
+
+    @staticmethod
+    def of(file: SweepFile, trials: Sequence[Trial], histories: Mapping[str, History]) -> "Summary":
+        """Summarize trials by what they logged."""
+        last = {trial.id: _last(histories[trial.id]) for trial in trials}
+        finished = {t.id: last[t.id] for t in trials if t.state == "finished"}
+        values = {i: metrics[file.metric] for i, metrics in finished.items()}
+        best = (max if file.maximized else min)(values, key=values.__getitem__, default=None)
+        front = next(
+            (f for f in _FRONTS if any(set(f) <= set(m) for m in last.values())), _FRONTS[0]
+        )
+        points = {i: (m[front[0]], m[front[1]]) for i, m in last.items() if set(front) <= set(m)}
+        on_front = pareto_front(points)
+        runs = [
+            {
+                "id": trial.id,
+                "state": trial.state,
+                "message": trial.message,
+                "seconds": round(trial.seconds, 1),
+                "parameters": trial.parameters,
+                "metrics": last[trial.id],
+                "front": trial.id in on_front,
+            }
+            for trial in trials
+        ]
+        return Summary(file.name, file.metric, file.maximized, file.keys, front, best, runs)
+
+    def write(self, folder: Path) -> None:
+        """Replace ``sweep.json`` and ``sweep.csv`` in the sweep's folder, each atomically.
+
+        The table has one row a run, with its parameters, accuracies and the metric.
+        """
+        _replace(folder / "sweep.json", json.dumps(asdict(self), indent=1))
+        shown = sorted({k for run in self.runs for k in run["metrics"] if self._is_shown(k)})
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        fixed = ["id", "state", "message", "seconds", "front"]
+        writer.writerow([*fixed, *self.parameters, *shown])
+        for run in self.runs:
+            row = [run[key] for key in fixed]
+            row += [run["parameters"].get(key, "") for key in self.parameters]
+            writer.writerow([*row, *(run["metrics"].get(key, "") for key in shown)])
+        _replace(folder / "sweep.csv", text.getvalue())
+
+    def grid(self) -> Grid:
+        """Runs as rows, the best first; accuracies in %."""
+        ordered = sorted(self.runs, key=self._rank)
+        logged = {key for run in self.runs for key in run["metrics"]}
+        columns = [self.metric, *(k for k in self.front if k != self.metric and k in logged)]
+        rows = [
+            [
+                run["id"] + (" *" if run["front"] else ""),
+                run["state"],
+                *(shown(run["parameters"].get(key)) for key in self.parameters),
+                *(measured(key, run["metrics"].get(key)) for key in columns),
+                f"{run['seconds'] / 60:.1f}",
+            ]
+            for run in ordered
+        ]
+        header = ["run", "state", *short_names(self.parameters), *columns, "min"]
+        return Grid(f"Sweep {self.name}", header, rows, self._notes())
+
+    def _notes(self) -> list[str]:
+        notes = [f"{r['id']} failed: {r['message']}" for r in self.runs if r["state"] == "failed"]
+        by_id = {run["id"]: run for run in self.runs}
+        if self.best is not None:
+            notes.append(f"Best {self.metric}: {self._line(by_id[self.best], [self.metric])}")
+        on_front = sorted(
+            (run for run in self.runs if run["front"]),
+            key=lambda run: run["metrics"][self.front[0]],
+        )
+        if on_front:
+            notes.append(f"* Pareto front of {' and '.join(self.front)}:")
+            notes += [f"  {self._line(run, self.front)}" for run in on_front]
+        return notes
+
+    def _line(self, run: Mapping[str, Any], keys: Sequence[str]) -> str:
+        parameters = ", ".join(f"{k}={shown(v)}" for k, v in run["parameters"].items())
+        values = ", ".join(measured(key, run["metrics"][key]) for key in keys)
+        return f"{run['id']}: {values} with {parameters}"
+
+    def _rank(self, run: Mapping[str, Any]) -> tuple[bool, float]:
+        value = run["metrics"].get(self.metric, 0.0)
+        return self.metric not in run["metrics"], -value if self.maximized else value
+
+    def _is_shown(self, key: str) -> bool:
+        accuracy = "clean_acc" in key or "worst_robust_acc" in key
+        return key == self.metric or (accuracy and not key.endswith(_BOUNDS))
+
+
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> set[str]:
+    """Names of the points that no other beats in one coordinate without losing in the other."""
+    return {
+        name
+        for name, (x, y) in points.items()
+        if not any(
+            u >= x and v >= y and (u, v) != (x, y)
+            for other, (u, v) in points.items()
+            if other != name
+        )
+    }
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The last parts of dotted keys, as many as tell them apart."""
+    names = []
+    for key in keys:
+        parts = key.split(".")
+        tails = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        others = [other for other in keys if other != key]
+        unique = (t for t in tails if not any(("." + o).endswith("." + t) for o in others))
+        names.append(next(unique, key))
+    return names
+
+
+def shown(value: Any) -> str:  # noqa: ANN401
+    """A parameter's value, in four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def measured(key: str, value: float | None) -> str:
+    """An accuracy in %, another metric in four digits; empty without a value."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if "_acc" in key else shown(value)
+
+
+def _last(history: History) -> dict[str, float]:
+    merged: dict[str, float] = {}
+    for row in history:
+        merged |= row
+    return {key: value for key, value in merged.items() if key not in _NO_METRICS}
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_suffix(f"{path.suffix}.new")
+    new.write_text(text)
+    new.replace(path)

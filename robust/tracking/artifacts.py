@@ -1,0 +1,117 @@
+"""A run as a W&B artifact: its config, checkpoints, metrics and records, and back into a folder."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import wandb
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from robust.errors import ConfigError
+from robust.tracking.run import Run
+
+SCHEME = "wandb:"
+"""How a run on a W&B server is named, such as ``wandb:entity/project/run``."""
+
+_TYPE = "trained-run"
+_FILES = ("*.yaml", "*.csv", "checkpoints/*.ckpt", "records/*.csv", "records/*.json")
+# Seconds for an answer of the server.
+_TIMEOUT = 20
+# Of a training that will go on.
+_PASSING = ("preempted.ckpt",)
+
+
+@rank_zero_only
+def log_run(loggers: Iterable[Logger], run: Run) -> None:
+    """Log what `evaluate.py` needs of a run as an artifact of W&B, in the run that records it.
+
+    Offline W&B keeps a copy in the run's folder, and ``wandb sync`` uploads that. What did not
+    change since the last version is not uploaded again. A full disk costs the artifact, which one
+    line says, and nothing else.
+
+    Args:
+        loggers: Those that are not W&B's are left alone.
+        run: A settled run, whose training or test ended.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
+            assert run.name is not None
+            assert run.id is not None
+            name = re.sub(r"[^\w.-]", "-", f"{run.name}-{run.id}")
+            metadata = {"name": run.name, "id": run.id}
+            try:
+                artifact = wandb.Artifact(name, _TYPE, metadata=metadata)
+                for file in _files(run.folder):
+                    artifact.add_file(str(file), str(file.relative_to(run.folder)))
+                logger.experiment.log_artifact(artifact)
+            except (OSError, ValueError, wandb.Error) as error:
+                print(f"W&B gets no artifact of this run: {error}", file=sys.stderr)
+
+
+def fetch_run(name: str) -> Path:
+    """The folder of a run that a W&B server holds, downloaded once.
+
+    It lies under ``~/.cache/robust-defenses``, or in ``ROBUST_CACHE_DIR``.
+
+    Args:
+        name: After ``wandb:``, the path of a run (``entity/project/run``), of which the last
+            version counts, or of an artifact (``entity/project/name:version``).
+
+    Raises:
+        ConfigError: If the server is out of reach or has no such run, or that has no artifact.
+    """
+    try:
+        if not wandb.login(prompt=False, verify=False):
+            raise ConfigError(
+                f"Expected W&B to be online for {SCHEME}{name}, but it has no key, or its mode is "
+                "not online. Call `wandb login`, or unset WANDB_MODE."
+            )
+        api = wandb.Api(timeout=_TIMEOUT)
+        artifact = api.artifact(name) if ":" in name else _last_artifact(api, name)
+        if artifact.type != _TYPE:
+            raise ConfigError(
+                f"Expected {SCHEME}{name} to be a run of train.py, but it is an artifact of type "
+                f"{artifact.type}. Name a run, entity/project/run."
+            )
+        known = artifact.metadata
+        root = str(_cache() / artifact.digest)
+        folder = Run(name=str(known["name"]), id=str(known["id"]), root=root).folder
+        if not (folder / ".whole").is_file():
+            artifact.download(str(folder))
+            (folder / ".whole").touch()
+    except ConfigError:
+        raise
+    except (wandb.Error, ValueError, KeyError, OSError) as error:
+        raise ConfigError(
+            f"Expected a run at {SCHEME}{name}, but: {_first_line(error)} Name "
+            f"{SCHEME}entity/project/run, after `wandb login`."
+        ) from None
+    return folder
+
+
+def _last_artifact(api: wandb.Api, name: str) -> wandb.Artifact:
+    artifacts = [a for a in api.run(name).logged_artifacts() if a.type == _TYPE]
+    if not artifacts:
+        raise ConfigError(
+            f"Expected an artifact of type {_TYPE} in {SCHEME}{name}, but it has none. Name a run "
+            "whose training ended."
+        )
+    return max(artifacts, key=lambda artifact: int(artifact.version.removeprefix("v")))
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (file for pattern in _FILES for file in folder.glob(pattern))
+    return sorted(file for file in found if file.name not in _PASSING)
+
+
+def _cache() -> Path:
+    given = os.environ.get("ROBUST_CACHE_DIR")
+    return Path(given) if given else Path.home() / ".cache" / "robust-defenses"
+
+
+def _first_line(error: Exception) -> str:
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return line if line.endswith(".") else f"{line}."

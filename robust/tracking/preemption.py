@@ -1,0 +1,146 @@
+"""A command that is told to make room ends in good order, and the same command goes on later."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, final
+
+import wandb
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+
+from robust.checkpoints import furthest_checkpoint, steps_of
+
+REQUEUE = 75
+"""Exit code after SIGUSR1: EX_TEMPFAIL of sysexits.h, "try again"."""
+_FILE = "preempted.ckpt"
+
+
+@final
+class Preemption(Callback):
+    """Ends a command on SIGUSR1 or SIGTERM so that the same command goes on later.
+
+    A training ends after the optimizer step that it is at, on all processes after the same one,
+    and keeps ``checkpoints/preempted.ckpt``; at the end of an epoch the checkpoint of that epoch
+    will do. Anything else ends at once: the records of attacks are on disk. W&B marks the run as
+    preempted.
+
+    The first process has exit code 75 after SIGUSR1, by which schedulers announce the end of the
+    time, and 143 after SIGTERM; but 0 where an agent of a W&B sweep sends SIGTERM, which is how
+    hyperband gives a run up and must not count as a failure. To start again is up to whoever
+    started the command.
+
+    Lightning's own handlers are replaced: they save and communicate where the signal finds them,
+    which is another place of the step in each process.
+
+    Args:
+        folder: Folder of the training's run; None where there is nothing to keep.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = None if folder is None else folder / "checkpoints" / _FILE
+        self._told: signal.Signals | None = None
+        self._leaving = False
+        self._steps = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen; Lightning puts the earlier handlers back after the training."""
+        self._listen(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, unless a training does."""
+        if trainer.state.fn is not TrainerFn.FITTING:
+            self._listen(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, and leave at once if the training before was told to in its last steps."""
+        self._listen(trainer)
+        if self._anyone_told(trainer):
+            self._leave(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave between two epochs if the last is in a checkpoint."""
+        if self._path is not None and self._anyone_told(trainer):
+            found = furthest_checkpoint(self._path.parents[1])
+            kept = found is not None and steps_of(found) == trainer.global_step
+            if trainer.strategy.reduce_boolean_decision(kept):
+                self._leave(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Leave after a step that was kept: by now its numbers are logged, too."""
+        if self._leaving:
+            self._leave(trainer)
+        self._steps = trainer.global_step
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Keep a checkpoint if any process was told to leave, unless gradients are half gathered.
+
+        After the last batch of an epoch validation and the end of the epoch come first.
+        """
+        if self._path is None or not self._anyone_told(trainer):
+            return
+        last = trainer.is_last_batch or trainer.global_step == trainer.max_steps
+        if trainer.global_step > self._steps and not last:
+            trainer.save_checkpoint(self._path)
+            self._leaving = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the checkpoint of an earlier session, once another is as far."""
+        if self._path is None or not trainer.is_global_zero or not self._path.is_file():
+            return
+        if furthest_checkpoint(self._path.parents[1]) != self._path:
+            self._path.unlink()
+
+    def _listen(self, trainer: Trainer) -> None:
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._told = self._told or signal.Signals(number)
+            if trainer.state.fn is TrainerFn.FITTING:
+                return  # `on_train_batch_end` sees to it
+            if trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signal.Signals(number))  # those that it started
+            self._leave(trainer)
+
+        if threading.current_thread() is threading.main_thread():  # Python allows no other
+            for number in (signal.SIGUSR1, signal.SIGTERM):
+                signal.signal(number, handle)
+
+    def _anyone_told(self, trainer: Trainer) -> bool:
+        return trainer.strategy.reduce_boolean_decision(self._told is not None, all=False)
+
+    def _leave(self, trainer: Trainer) -> NoReturn:
+        terminated = self._told is signal.SIGTERM
+        if trainer.state.fn is TrainerFn.FITTING:
+            terminated = trainer.strategy.reduce_boolean_decision(terminated, all=False)
+        given_up = terminated and "WANDB_SWEEP_ID" in os.environ
+        code = 0 if given_up else 128 + signal.SIGTERM if terminated else REQUEUE
+        if trainer.is_global_zero:
+            print(self._message(trainer, terminated, code), file=sys.stderr)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger) and not given_up:
+                    run = logger.experiment
+                    assert isinstance(run, wandb.Run)
+                    run.mark_preempting()
+        # 0 from the others: at any other code srun, torchrun and Lightning kill what still runs.
+        raise SystemExit(code if trainer.is_global_zero else 0)
+
+    def _message(self, trainer: Trainer, terminated: bool, code: int) -> str:
+        name = "SIGTERM" if terminated else "SIGUSR1"
+        fitting = trainer.state.fn is TrainerFn.FITTING
+        where = f" after step {trainer.global_step}" if fitting else ""
+        again = "Run the same command again to go on"
+        if self._path is not None:
+            again += f", with --run.id={self._path.parents[1].name} --run.resume=auto"
+        return f"Stopped by {name}{where} (exit code {code}). {again}."

@@ -1,0 +1,49 @@
+"""Processes that torchrun or srun started, and that a trainer has to use."""
+
+import os
+from typing import NamedTuple
+
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Trainer
+
+from robust.errors import ConfigError
+
+
+class Processes(NamedTuple):
+    """How many processes run one command.
+
+    Args:
+        devices: On each node.
+        nodes: Of the cluster.
+    """
+
+    devices: int
+    nodes: int
+
+    @staticmethod
+    def launched() -> "Processes | None":
+        """Those that torchrun or srun started; None if neither did."""
+        if TorchElasticEnvironment.detect():
+            devices = int(os.environ["LOCAL_WORLD_SIZE"])
+            return Processes(devices, int(os.environ["WORLD_SIZE"]) // devices)
+        if SLURMEnvironment.detect():
+            nodes = int(os.environ.get("SLURM_NNODES", "1"))
+            return Processes(int(os.environ["SLURM_NTASKS"]) // nodes, nodes)
+        return None
+
+
+def check_processes(trainer: Trainer) -> None:
+    """Raise if each of several processes would be a run of its own, in one folder.
+
+    Raises:
+        ConfigError: If the trainer has not the processes that torchrun or srun started.
+    """
+    launched = Processes.launched()
+    if launched is not None and launched != (trainer.num_devices, trainer.num_nodes):
+        raise ConfigError(
+            f"Expected a trainer of the processes that torchrun or srun started, "
+            f"{launched.devices} on each of {launched.nodes} nodes, but got {trainer.num_devices} "
+            f"on each of {trainer.num_nodes}. Give --trainer.devices={launched.devices} "
+            f"--trainer.num_nodes={launched.nodes}."
+        )

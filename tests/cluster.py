@@ -1,0 +1,130 @@
+"""Processes as srun and torchrun start them, on one machine.
+
+They are forked from one that has imported everything: to import it takes longer than the tests.
+"""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from robust.cli import train
+from robust.compare import evaluate
+from tests.tiny import ROOT
+
+TIMEOUT = 300
+"""Seconds; on a machine with nothing else to do they take a few."""
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["tests.cluster"])
+_LOGS = itertools.count()
+
+
+class Outcome(NamedTuple):
+    """How processes ended: exit codes, minus the signal that killed one; and what all printed."""
+
+    codes: list[int]
+    text: str
+
+
+class Job:
+    """Some processes, each with a session of its own, so that nothing outlives `finish`."""
+
+    def __init__(self, commands, folder):
+        self.processes = []
+        self._logs = [folder / f"log{next(_LOGS)}.txt" for _ in commands]
+        for (words, variables), log in zip(commands, self._logs, strict=True):
+            process = _FORKSERVER.Process(target=_run, args=(words, variables, str(log)))
+            process.start()
+            self.processes.append(process)
+
+    def send(self, number, *ranks):
+        for rank in ranks:
+            os.kill(self.processes[rank].pid, number)
+
+    def wait_for(self, condition):
+        """Wait until ``condition()``, while all of them run."""
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            if any(process.exitcode is not None for process in self.processes):
+                raise AssertionError(f"ended too early: {self.finish()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still waiting: {self.finish(timeout=0)}")
+            time.sleep(0.02)
+
+    def finish(self, timeout=TIMEOUT):
+        """Wait for all; those that have not ended by then are killed, with code -9."""
+        deadline = time.monotonic() + timeout
+        for process in self.processes:
+            process.join(max(0, deadline - time.monotonic()))
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        codes = [process.exitcode for process in self.processes]
+        return Outcome(codes, "".join(log.read_text() for log in self._logs if log.exists()))
+
+
+def srun(words, tasks, folder, nodes=1):
+    """Start `tasks` processes with the variables that srun gives them."""
+    here = tasks // nodes
+    common = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "fit",
+        "SLURM_NNODES": nodes,
+        "SLURM_NTASKS": tasks,
+        "SLURM_NTASKS_PER_NODE": here,
+        "SLURM_NODELIST": "127.0.0.1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": _free_port(),
+    }
+    own = [
+        {"SLURM_PROCID": rank, "SLURM_LOCALID": rank % here, "SLURM_NODEID": rank // here}
+        for rank in range(tasks)
+    ]
+    return Job([(words, {**common, **variables}) for variables in own], folder)
+
+
+def torchrun(words, processes, folder, nodes=1, options=()):
+    """Start one torchrun for each node, all on the loopback."""
+    command = ["torchrun", f"--nproc-per-node={processes}", f"--nnodes={nodes}", *options]
+    command += ["--master-addr=127.0.0.1", f"--master-port={_free_port()}"]
+    ranks = [f"--node-rank={node}" for node in range(nodes)]
+    return Job([([*command, rank, *words], {}) for rank in ranks], folder)
+
+
+def alone(words, folder):
+    """Start one process, which may start others itself."""
+    return Job([(words, {})], folder)
+
+
+def _free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _run(words, variables, log):
+    os.setsid()
+    os.chdir(ROOT)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    for name in ("ROBUST_RUN_ID", "WANDB_RUN_ID", "WANDB_MODE"):
+        os.environ.pop(name, None)
+    os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    os.environ |= {name: str(value) for name, value in variables.items()}
+    torch.set_num_threads(1)
+    rank_zero_only.rank = int(variables.get("SLURM_PROCID", 0))  # set when it was imported
+    sys.argv = words
+    if words[0] == "torchrun":
+        sys.exit(runpy.run_module("torch.distributed.run", run_name="__main__") and 0)
+    sys.exit({"train.py": train, "evaluate.py": evaluate}[words[0]]())

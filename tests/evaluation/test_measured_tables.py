@@ -1,0 +1,76 @@
+"""Published numbers of a measurement beside those by the authors' code, right and adaptive."""
+
+import math
+
+import pytest
+
+from robust.evaluation.measured_tables import published_measures
+from robust.evaluation.metrics import Rate
+from robust.evaluation.robustness import (
+    EmpiricalRobustness,
+    MinimalPerturbation,
+    Robustness,
+    Sensitivity,
+    TrainingDistance,
+)
+
+
+def made(hits, length):
+    return MinimalPerturbation(
+        accuracy=Rate(hits, 10),
+        flipped=Rate(10 - hits, 10),
+        robustness=EmpiricalRobustness(9.0, 9.0, 10),
+        robustness_flipped=EmpiricalRobustness(length, 2 * length, 10 - hits),
+        distance=TrainingDistance(10 * length, 20 * length, 10 - hits),
+    )
+
+
+RESULTS = {
+    "published": Robustness(made(2, 0.5), made(6, 0.25), Sensitivity(0.7, 0.6, 10)),
+    "adaptive": Robustness(made(1, 0.4), made(5, 0.2), Sensitivity(0.9, 0.8, 10)),
+}
+
+
+def table(measure, number):
+    return {
+        "title": "Table 2",
+        "view": "published",
+        "columns": {"net": {}, "other": {}},
+        "rows": {"row": {"measure": measure, "published": {"net": number, "other": 1}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("measure", "number", "cells"),
+    [
+        ("accuracy", 52, ["52", "60.0", "+8", "20.0", "10.0"]),
+        ("robustness", 0.2, ["0.2", "0.25", "+0.05", "0.5/1", "0.4/0.8"]),
+        ("distance", 4, ["4", "5", "+1", "10/5", "8/4"]),
+        ("sensitivity", 0.5, ["0.5", "0.6", "+0.1", "0.6/0.7", "0.8/0.9"]),
+        ("distance", None, ["lost", "5", "", "10/5", "8/4"]),
+    ],
+)
+def test_what_the_code_measures_is_compared(measure, number, cells):
+    grid = published_measures(table(measure, number), {"net": RESULTS})
+    assert grid.header[2:] == ["paper", "code", "difference", "correct", "adaptive"]
+    found = [cell.replace("\n", "/") for cell in grid.rows[0][2:]]
+    if measure == "accuracy":  # without the intervals
+        found = [cell.split("/")[0] for cell in found]
+    assert found == cells
+    assert grid.rows[1] == ["row", "other", "1", "not run", "", "", ""]
+    assert grid.notes[0] == "n = 10 test images."
+
+
+def test_a_view_that_was_left_out():
+    result = {"published": RESULTS["published"]}
+    grid = published_measures(table("distance", 4), {"net": result})
+    assert grid.rows[0][5:] == ["10\n5", ""]
+    grid = published_measures(table("distance", 4), {"net": {"adaptive": RESULTS["adaptive"]}})
+    assert grid.rows[0][2:] == ["4", "not run", "", "", "8\n4"]
+
+
+def test_no_flipped_image_has_no_distance():
+    nowhere = made(10, 1.0)._replace(distance=TrainingDistance(math.nan, math.nan, 0))
+    result = {"published": RESULTS["published"]._replace(published=nowhere)}
+    grid = published_measures(table("distance", 4), {"net": result})
+    assert grid.rows[0][3:5] == ["-", ""]

@@ -1,0 +1,64 @@
+"""Accuracy per epoch, read from the metrics of runs."""
+
+import pytest
+
+from robust.errors import ConfigError
+from robust.evaluation.progress import draw_progress, read_progress
+
+METRICS = """epoch,step,train/loss,val/clean_acc,test/clean_acc
+0,9,2.1,,
+0,10,,0.25,
+1,19,1.5,,
+1,20,,0.5,
+1,20,,0.75,
+2,20,,,0.9
+"""
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    file = tmp_path / "metrics.csv"
+    file.write_text(METRICS)
+    return file
+
+
+def test_the_last_value_of_each_epoch(metrics):
+    assert read_progress(metrics) == {0: 0.25, 1: 0.75}
+    assert read_progress(metrics, "train/loss") == {0: 2.1, 1: 1.5}
+
+
+def test_runs_are_drawn(metrics, tmp_path, monkeypatch):
+    drawn = {}
+    save = "robust.evaluation.progress.save_figure"
+    monkeypatch.setattr(save, lambda figure, path: drawn.update(figure=figure) or path)
+    draw_progress({"plain": metrics, "with a layer": metrics}, tmp_path / "progress.png")
+    lines = drawn["figure"].axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["plain", "with a layer"]
+    assert list(lines[0].get_xdata()) == [1, 2]
+    assert list(lines[0].get_ydata()) == [25, 75]
+
+
+def test_a_file_is_written(metrics, tmp_path):
+    path = draw_progress({"plain": metrics}, tmp_path / "new" / "progress.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (None, r"metrics of a run in \S+metrics.csv, but it cannot be read"),
+        ("epoch,val/clean_acc\n0,good\n", "cannot be read .*'good'"),
+        ("epoch,train/loss\n0,1.0\n", r"`val/clean_acc` .* but got epoch, train/loss\."),
+        ("", r"`val/clean_acc` .* but got none\."),
+    ],
+)
+def test_what_cannot_be_drawn(tmp_path, text, match):
+    if text is not None:
+        (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(ConfigError, match=match):
+        draw_progress({"run": tmp_path / "metrics.csv"}, tmp_path / "progress.png")
+
+
+def test_no_runs(tmp_path):
+    with pytest.raises(ConfigError, match="at least one run"):
+        draw_progress({}, tmp_path / "progress.png")

@@ -1,0 +1,125 @@
+"""A signal ends a command in good order, and the same command goes on where it was."""
+
+import csv
+import os
+import signal
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from robust.cli import train
+from tests.tiny import arguments
+
+pytestmark = pytest.mark.usefixtures("quiet")
+BATCHES = 4
+
+
+class Told(Callback):
+    """Sends a signal to this process in the middle of a step, counted from 1 over all epochs."""
+
+    def __init__(self, batch: int, number: str = "SIGUSR1") -> None:
+        self.batch = batch
+        self.number = number
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        self._tell(trainer)
+
+    def on_test_batch_end(self, trainer, *_):
+        self._tell(trainer)
+
+    def _tell(self, trainer):
+        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batch:
+            self.batch = -1
+            os.kill(os.getpid(), getattr(signal, self.number))
+
+
+def told(batch, number="SIGUSR1"):
+    init_args = f"{{batch: {batch}, number: {number}}}"
+    return f"--trainer.callbacks={{class_path: tests.test_preemption.Told, init_args: {init_args}}}"
+
+
+def end(args):
+    """Exit code of the command; SystemExit is what ends it after a signal."""
+    try:
+        return train(args)
+    except SystemExit as error:
+        return error.code
+
+
+def state(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def steps_logged(folder):
+    steps = []
+    for path in folder.glob("metrics*.csv"):
+        with path.open() as file:
+            steps += [int(row["step"]) for row in csv.DictReader(file) if row.get("train/loss")]
+    return sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("defense", "batch", "options"),
+    [
+        ("Squeezed", 1, []),
+        ("Squeezed", 6, []),
+        ("Squeezed", BATCHES, []),  # the last of an epoch
+        ("Squeezed", 3 * BATCHES, []),  # the last of all
+        ("Squeezed", 5, ["--trainer.accumulate_grad_batches=2"]),
+        ("Squeezed", 2, ["--data.batch_size=64"]),  # epochs of one batch
+        ("Squeezed", 6, ["--trainer.val_check_interval=2"]),
+        ("Distillation", 2 * BATCHES, ["--model.teacher_epochs=2"]),  # the handover
+    ],
+)
+def test_a_training_goes_on(npz, suite, tmp_path, defense, batch, options):
+    args = [*arguments(npz, tmp_path, suite, defense, epochs=3), *options]
+    args += ["--trainer.log_every_n_steps=1", "--run.resume=auto"]
+    folder = tmp_path / defense.lower()
+    assert end([*args, "--run.id=a", told(batch)]) == 75
+    assert end([*args, "--run.id=a"]) == 0
+    assert end([*args, "--run.id=b"]) == 0
+    assert [path.name for path in (folder / "a" / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert len(list((folder / "a" / "records").iterdir())) == 2
+    resumed, straight = state(folder / "a"), state(folder / "b")
+    assert resumed["global_step"] == straight["global_step"]
+    torch.testing.assert_close(resumed["state_dict"], straight["state_dict"])
+    torch.testing.assert_close(resumed["optimizer_states"], straight["optimizer_states"])
+    assert steps_logged(folder / "a") == steps_logged(folder / "b")
+
+
+def test_what_it_says(npz, suite, tmp_path, capsys, monkeypatch):
+    args = [*arguments(npz, tmp_path, suite, epochs=3), "--run.id=a"]
+    assert end([*args, told(6)]) == 75
+    message = "Stopped by SIGUSR1 after step 6 (exit code 75). Run the same command again to go on"
+    assert f"{message}, with --run.id=a --run.resume=auto." in capsys.readouterr().err
+    assert end([*args, told(6, "SIGTERM")]) == 143
+    assert "Stopped by SIGTERM after step 6 (exit code 143)." in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")  # hyperband gives the run up
+    assert end([*args, told(6, "SIGTERM")]) == 0
+    assert end([*args, told(6)]) == 75
+
+
+def test_a_test_ends_at_once(trained, npz, suite, tmp_path, capsys):
+    checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
+    args = [*arguments(npz, tmp_path, suite, command="test"), f"--ckpt_path={checkpoint}"]
+    args += ["--run.id=a", told(0)]
+    assert end(args) == 75
+    assert "Stopped by SIGUSR1 (exit code 75)." in capsys.readouterr().err
+    assert not (tmp_path / "squeezed" / "a" / "records").exists()
+
+
+def test_handlers_are_put_back(npz, suite, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM)]
+    assert end([*arguments(npz, tmp_path, suite), told(3)]) == 75
+    assert [signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM)] == before
+
+
+def test_resume_needs_an_id(npz, suite, tmp_path, capsys, monkeypatch):
+    args = [*arguments(npz, tmp_path, suite), "--run.resume=auto", "--evaluation.attacks=null"]
+    assert end(args) == 2
+    assert "Expected an id of the run to resume, but got none." in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_RUN_ID", "given")  # as an agent of a sweep does
+    assert end([*args, told(3)]) == 75
+    assert end(args) == 0
+    assert [path.name for path in (tmp_path / "squeezed").iterdir()] == ["given"]
