@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi bench
+.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -89,6 +89,29 @@ $(ZANTEDESCHI)/%/seed0/done: | .venv/ready
 		--run.root $(ZANTEDESCHI) --run.name $* --run.id seed0 --trainer.max_epochs $(EPOCHS) \
 		--trainer.precision $(PRECISION) $(if $(filter fgsm_static vat,$*),$(STATIC)) \
 		$$(test -f $$last && echo --ckpt_path $$last)
+	touch $@
+
+# Figure 2 of Zantedeschi et al. 2017: nets on points of the plane, with ten noisy or one adversarial
+# variant of each point, and how sure they are.
+TOY := runs/toy
+TOY_NETS := none fgm vat jsma uniform gaussian
+NOISY := --data.augmentation=robust.data.GaussianAugmentation --data.augmentation.sigma=0.15 \
+	--data.augmentation.clip=true
+CRAFTED = --model=robust.defenses.AdversarialTraining --data.batch_size=1 \
+	--model.source=$(TOY)/$*/none/seed0/checkpoints/last.ckpt --model.attack
+TOY_gaussian := $(NOISY)
+TOY_uniform := $(NOISY) --data.augmentation.noise=uniform
+TOY_fgm = $(CRAFTED) "{class_path: robust.attacks.PGD, init_args: {eps: 0.15, alpha: 0.15, \
+	steps: 1, norm: L2, random_start: false}}"
+TOY_vat = $(CRAFTED) \
+	"{class_path: robust.defenses.VirtualAdversarialImages, init_args: {eps: 0.15}}"
+TOY_jsma = $(CRAFTED) "{class_path: robust.attacks.JSMA, init_args: {theta: 0.05, gamma: 1}}"
+toy: $(TOY)/circles/done $(TOY)/moons/done
+$(TOY)/%/done: | .venv/ready
+	$(foreach net,$(TOY_NETS),$(BIN)/python train.py fit --config configs/toy/$*.yaml \
+		--run.root $(TOY)/$* --run.name $(net) --run.id seed0 --evaluation.attacks null \
+		$(TOY_$(net)) && ) true
+	$(BIN)/python evaluate.py $(addsuffix /seed0,$(addprefix $(TOY)/$*/,$(TOY_NETS))) --confidence
 	touch $@
 
 # The attacks' peers: uv pip install -e '.[bench]'.

@@ -129,10 +129,18 @@ class RobustCLI(LightningCLI):
     def after_test(self) -> None:
         """Print the table of this run, and give W&B what evaluations need of it."""
         log_run(self.trainer.loggers, self.run)
-        result = self._get(self.config_init, "evaluation").result
-        if result is not None and self.trainer.is_global_zero:
-            print_comparison({f"{self.run.name}/{self.run.id}": result})
+        evaluation = self._get(self.config_init, "evaluation")
+        if self.trainer.is_global_zero:
+            _print_tables(f"{self.run.name}/{self.run.id}", evaluation)
             print(f"Files of this run: {self.trainer.default_root_dir}")
+
+
+def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
+    if evaluation.result is not None:
+        print_comparison({name: evaluation.result})
+    measured = evaluation.robustness
+    if measured is not None and measured.result is not None:
+        measured.table({name: measured.result}).print()
 
 
 def train(args: Sequence[str] | None = None) -> int:

@@ -1,7 +1,6 @@
 """The second command: `python evaluate.py RUN... --suite FILE` attacks runs and compares them."""
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,19 +10,11 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.loggers import Logger
 
+from robust.drawing import draw_compared, draw_confidences, draw_norms, draw_run
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.adversarials import draw_grid, members
-from robust.evaluation.curves import draw_accuracy_curves
-from robust.evaluation.figures import draw_figures
-from robust.evaluation.lipschitz import (
-    draw_operator_norms,
-    log_lipschitz,
-    norm_table,
-    operator_norms,
-)
+from robust.evaluation.adversarials import members
 from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
 from robust.evaluation.records import Evaluation
@@ -32,11 +23,7 @@ from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
 from robust.subjects import Subject, check_used
-from robust.threat import ThreatModel
-from robust.tracking import Preemption, Processes, log_figures
-
-_FIGURE_SAMPLES = 100
-"""Test samples among which the figures find some that are classified correctly."""
+from robust.tracking import Preemption, Processes
 
 
 def evaluate(args: Sequence[str] | None = None) -> int:
@@ -88,7 +75,9 @@ def _finish(
     table: PaperTable | None,
 ) -> None:
     if options.lipschitz:
-        grids.append(_operator_norms(subjects))
+        grids.append(draw_norms(subjects))
+    if options.confidence:
+        draw_confidences(subjects)
     for measurement in measurements:
         results = {name: _measure(subject, measurement) for name, subject in subjects.items()}
         grids.append(measurement.table(results))
@@ -111,9 +100,9 @@ def _attack(
         evaluation, trainer = _run(options, suite, subject, source)
         results[name] = _result(evaluation)
         if options.figures and trainer.is_global_zero:
-            _draw(subject, evaluation, trainer.loggers)
+            draw_run(subject, evaluation, trainer.loggers)
     if trainer.is_global_zero:
-        _draw_compared(options, evaluation, subjects, results)
+        draw_compared(options, evaluation, subjects, results)
     grids = [comparison(results)]
     if table is not None and not table.measured:
         grids += _beside_published(options, suite, table, subjects, results)
@@ -201,56 +190,6 @@ def _test(subject: Subject, callback: Callback, what: str, processes: Processes)
     return trainer
 
 
-def _draw(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[Logger]) -> None:
-    infos = evaluation.infos.values()
-    radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
-    targets = [i.target for i in infos if isinstance(i.target, int)]
-    batch = subject.data.test_samples(0, min(_FIGURE_SAMPLES, subject.data.test_size))
-    figures = draw_figures(
-        subject.defense.cpu(),
-        batch,
-        subject.folder / "figures",
-        target=targets[0] if targets else 0,
-        eps=radii[0] if radii else ThreatModel().eps,
-    )
-    curves = subject.folder / "figures" / f"accuracy_{_protocol(evaluation)}.png"
-    if draw_accuracy_curves({subject.name: _result(evaluation)}, curves):
-        figures["figures/accuracy"] = curves
-    _show(figures, loggers)
-
-
-def _draw_compared(
-    options: argparse.Namespace,
-    evaluation: AttackEvaluation,
-    subjects: Mapping[str, Subject],
-    results: Mapping[str, Evaluation],
-) -> None:
-    """Figures of several runs: they lie with the first, and in a W&B run of their own."""
-    first, suite = next(iter(subjects.values())), _protocol(evaluation)
-    folder = first.folder / "figures"
-    figures: dict[str, Path] = {}
-    curves = folder / f"accuracy_{suite}_compared.png"
-    if options.figures and len(results) > 1 and draw_accuracy_curves(results, curves):
-        figures["figures/accuracy_compared"] = curves
-    if options.grid:
-        figures[f"figures/{options.grid}"] = draw_grid(
-            evaluation,
-            {name: subject.defense for name, subject in subjects.items()},
-            first.data.test_samples(0, min(_FIGURE_SAMPLES, first.data.test_size)),
-            options.grid,
-            folder / f"adversarials_{suite}_{options.grid}.png",
-            count=options.images,
-            changes=options.images <= 5,
-        )
-    if figures:
-        _show(figures, first.loggers(f"{suite}-compared"))
-
-
-def _protocol(evaluation: AttackEvaluation) -> str:
-    """In the names of figures: the suite, and whether it was crafted on another net."""
-    return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
-
-
 def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
     names = {name: subject.data.name for name, subject in subjects.items()}
     if len(set(names.values())) > 1:
@@ -258,28 +197,6 @@ def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
             "Expected runs on one data set for --grid, but got "
             f"{', '.join(f'{name} on {data}' for name, data in names.items())}. Leave some out."
         )
-
-
-def _operator_norms(subjects: Mapping[str, Subject]) -> Grid:
-    """Operator norms of every run, drawn and logged; the figure of all lies with the first."""
-    runs = {}
-    for name, subject in subjects.items():
-        norms = operator_norms(subject.defense.cpu(), subject.data.shape)
-        runs[name] = [n._replace(layer=n.layer.removeprefix("network.")) for n in norms]
-        path = subject.folder / "figures" / "operator_norms.png"
-        draw_operator_norms({name: runs[name]}, path)
-        log_lipschitz(subject.loggers("lipschitz"), runs[name], path)
-        print(f"Figure: {path}")
-    if len(runs) > 1:
-        folder = next(iter(subjects.values())).folder / "figures"
-        print(f"Figure: {draw_operator_norms(runs, folder / 'operator_norms_compared.png')}")
-    return norm_table(runs)
-
-
-def _show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
-    log_figures(loggers, figures)
-    for path in figures.values():
-        print(f"Figure: {path}")
 
 
 def _noted(grid: Grid, notes: Sequence[str]) -> Grid:

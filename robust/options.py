@@ -68,6 +68,11 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         help="print operator norms of the layers; needs no suite",
     )
     parser.add_argument(
+        "--confidence",
+        action="store_true",
+        help="draw how sure runs on the data of configs/toy are over the plane; needs no suite",
+    )
+    parser.add_argument(
         "--robustness",
         action="store_true",
         help="print relative minimal perturbations, their distance to the training set, and the "
@@ -103,7 +108,8 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"expected a number, word or YAML after --model.{found[1]}=: {found[2]}")
     if options.suite is None and options.table is None:
         needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
-        alone = options.lipschitz or options.robustness or options.certify is not None
+        flags = options.lipschitz, options.confidence, options.robustness
+        alone = any(flags) or options.certify is not None
         if needing or not alone:
             parser.error("expected --suite or --table, but got neither; see configs/suites")
     return options

@@ -55,14 +55,15 @@ def fake_data(tmp_path, monkeypatch):
     """A few random images in the shape of the set that a config names."""
 
     def write(config):
-        dataset = read_yaml(config.parent / read_yaml(config)["data"])["init_args"]["dataset"]
-        shape = ImageDataModule(dataset).shape
+        data = read_yaml(config)["data"]
+        data = read_yaml(config.parent / data) if isinstance(data, str) else data
+        module = ImageDataModule(data["init_args"]["dataset"])
         random = np.random.RandomState(0)
         arrays = {}
         for part, n in (("train", 40), ("test", 12)):
-            x = random.randint(0, 256, (n, *shape[1:], shape[0]))
+            x = random.randint(0, 256, (n, *module.shape[1:], module.shape[0]))
             arrays[f"x_{part}"] = x.astype(np.uint8)
-            arrays[f"y_{part}"] = np.arange(n) % 10
+            arrays[f"y_{part}"] = np.arange(n) % module.num_classes
         np.savez(tmp_path / "fake.npz", **arrays)
         return tmp_path / "fake.npz"
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from robust.types import Images, Labels
 
@@ -96,6 +97,5 @@ def _picture(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
     """Grey or RGB; other numbers of channels as their mean."""
     if len(pixels) not in (1, 3):
         pixels = pixels.mean(0, keepdim=True)
-    # As bytes, because W&B stretches the contrast of tensors.
-    values = (pixels.detach().clamp(0, 1) * 255).round().byte()
-    return wandb.Image(values.permute(1, 2, 0).cpu().numpy())
+    # As a picture, because W&B stretches the contrast of tensors and drops sides of one pixel.
+    return wandb.Image(to_pil_image((pixels.detach().clamp(0, 1) * 255).round().byte().cpu()))
