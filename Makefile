@@ -111,7 +111,7 @@ $(TOY)/%/done: | .venv/ready
 	$(foreach net,$(TOY_NETS),$(BIN)/python train.py fit --config configs/toy/$*.yaml \
 		--run.root $(TOY)/$* --run.name $(net) --run.id seed0 --evaluation.attacks null \
 		$(TOY_$(net)) && ) true
-	$(BIN)/python evaluate.py $(addsuffix /seed0,$(addprefix $(TOY)/$*/,$(TOY_NETS))) --confidence
+	$(BIN)/python evaluate.py $(addsuffix /seed0,$(addprefix $(TOY)/$*/,$(TOY_NETS))) --draw confidence
 	touch $@
 
 # The attacks' peers: uv pip install -e '.[bench]'.

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from robust.drawing import draw_compared, draw_confidences, draw_norms, draw_run
+from robust.drawing import draw_compared, draw_norms, draw_run
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import members
@@ -22,6 +22,7 @@ from robust.evaluation.tables import Grid, comparison, published
 from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
+from robust.pictures import draw_pictures
 from robust.subjects import Subject, check_used
 from robust.tracking import Preemption, Processes
 
@@ -76,8 +77,7 @@ def _finish(
 ) -> None:
     if options.lipschitz:
         grids.append(draw_norms(subjects))
-    if options.confidence:
-        draw_confidences(subjects)
+    draw_pictures(options.draw, subjects)
     for measurement in measurements:
         results = {name: _measure(subject, measurement) for name, subject in subjects.items()}
         grids.append(measurement.table(results))
@@ -168,7 +168,7 @@ def _result(evaluation: AttackEvaluation) -> Evaluation:
 
 def _measure(subject: Subject, measurement: Measurement[Any]) -> Any:  # noqa: ANN401
     """What is measured of a run, in a test of its own."""
-    _test(subject, measurement, measurement.name, Processes(devices=1, nodes=1))
+    _test(subject, measurement, measurement.name, Processes.alone())
     return measurement.result
 
 

@@ -9,7 +9,6 @@ from lightning.pytorch.loggers import Logger
 
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import draw_grid
-from robust.evaluation.confidence import draw_confidence
 from robust.evaluation.curves import draw_accuracy_curves
 from robust.evaluation.figures import draw_figures
 from robust.evaluation.lipschitz import (
@@ -24,7 +23,7 @@ from robust.subjects import Subject
 from robust.threat import ThreatModel
 from robust.tracking import log_figures
 
-_SAMPLES = 100
+SAMPLES = 100
 """Test samples among which the figures find some that are classified correctly."""
 
 
@@ -33,7 +32,7 @@ def draw_run(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[L
     infos = evaluation.infos.values()
     radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
     targets = [i.target for i in infos if isinstance(i.target, int)]
-    batch = subject.data.test_samples(0, min(_SAMPLES, subject.data.test_size))
+    batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
     figures = draw_figures(
         subject.defense.cpu(),
         batch,
@@ -45,7 +44,7 @@ def draw_run(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[L
     curves = subject.folder / "figures" / f"accuracy_{_protocol(evaluation)}.png"
     if draw_accuracy_curves({subject.name: evaluation.result}, curves):
         figures["figures/accuracy"] = curves
-    _show(figures, loggers)
+    show(figures, loggers)
 
 
 def draw_compared(
@@ -65,14 +64,14 @@ def draw_compared(
         figures[f"figures/{options.grid}"] = draw_grid(
             evaluation,
             {name: subject.defense for name, subject in subjects.items()},
-            first.data.test_samples(0, min(_SAMPLES, first.data.test_size)),
+            first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
             options.grid,
             folder / f"adversarials_{suite}_{options.grid}.png",
             count=options.images,
             changes=options.images <= 5,
         )
     if figures:
-        _show(figures, first.loggers(f"{suite}-compared"))
+        show(figures, first.loggers(f"{suite}-compared"))
 
 
 def draw_norms(subjects: Mapping[str, Subject]) -> Grid:
@@ -91,20 +90,13 @@ def draw_norms(subjects: Mapping[str, Subject]) -> Grid:
     return norm_table(runs)
 
 
-def draw_confidences(subjects: Mapping[str, Subject]) -> None:
-    """Confidence of nets for points of the plane; it lies with the first run."""
-    first = next(iter(subjects.values()))
-    runs = {name: (subject.defense.cpu(), subject.data) for name, subject in subjects.items()}
-    path = draw_confidence(runs, first.folder / "figures" / "confidence.png")
-    _show({"figures/confidence": path}, first.loggers("confidence"))
-
-
 def _protocol(evaluation: AttackEvaluation) -> str:
     """In the names of figures: the suite, and whether it was crafted on another net."""
     return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
 
 
-def _show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
+def show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
+    """Log figures, and print where they lie."""
     log_figures(loggers, figures)
     for path in figures.values():
         print(f"Figure: {path}")

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import yaml
 
@@ -12,6 +12,9 @@ from robust.errors import ConfigError
 from robust.parsing import fractions_to_decimals
 from robust.tracking import Processes
 from robust.types import View
+
+Picture = Literal["confidence", "progress", "recalled", "transformed"]
+"""What `evaluate.py --draw` knows."""
 
 
 def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
@@ -68,9 +71,14 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         help="print operator norms of the layers; needs no suite",
     )
     parser.add_argument(
-        "--confidence",
-        action="store_true",
-        help="draw how sure runs on the data of configs/toy are over the plane; needs no suite",
+        "--draw",
+        nargs="+",
+        default=[],
+        choices=get_args(Picture),
+        metavar="PICTURE",
+        help="pictures that need no suite: confidence over the plane of runs on configs/toy; "
+        "progress, accuracy per epoch; recalled images; transformed, images before and after a "
+        "transform",
     )
     parser.add_argument(
         "--robustness",
@@ -108,7 +116,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"expected a number, word or YAML after --model.{found[1]}=: {found[2]}")
     if options.suite is None and options.table is None:
         needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
-        flags = options.lipschitz, options.confidence, options.robustness
+        flags = options.lipschitz, options.robustness, options.draw
         alone = any(flags) or options.certify is not None
         if needing or not alone:
             parser.error("expected --suite or --table, but got neither; see configs/suites")

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.datasets import CIFAR10, MNIST, FashionMNIST  # type: ignore[import-untyped]
-from torchvision.datasets.mnist import (  # type: ignore[import-untyped]
+from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+from torchvision.datasets.mnist import (
     read_image_file,
     read_label_file,
 )

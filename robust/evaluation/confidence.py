@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from robust.attacks import isolated
@@ -100,7 +101,7 @@ def draw_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: P
     return save_figure(figure, path)
 
 
-def _draw(axes: Axes, name: str, defense: Defense, data: ImageDataModule) -> object:
+def _draw(axes: Axes, name: str, defense: Defense, data: ImageDataModule) -> QuadContourSet:
     made = confidence(defense)
     places, p = made.places.numpy(), made.p.numpy()
     levels = [i / 10 for i in range(11)]

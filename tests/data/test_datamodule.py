@@ -23,7 +23,8 @@ from robust.types import Batch
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs" / "data").glob("*.yaml"))
 
 
 def on_rank(datamodule, rank, world, epoch=0):
@@ -118,12 +119,17 @@ def test_config(path):
     config = parser.parse_args([f"--data={path}"])
     data = parser.instantiate(config).data
     assert isinstance(data, ImageDataModule)
-    assert data.name == path.stem.removesuffix("_gaussian")
-    assert (data.augmentation is not None) == path.stem.endswith("_gaussian")
+    assert path.stem.startswith(data.name)
+    ingredients = path.stem.removeprefix(data.name)
+    assert (data.augmentation is not None) == (ingredients == "_gaussian")
+    modes = {"_tvm": "transformed", "_original_tvm": "original+transformed"}
+    mode = None if data.training_set is None else data.training_set.mode
+    assert mode == modes.get(ingredients)
 
 
 def test_every_named_set_has_a_config():
-    assert {path.stem for path in CONFIGS} >= set(DATASETS)
+    toys = {path.stem for path in (ROOT / "configs" / "toy").glob("*.yaml")}
+    assert {path.stem for path in CONFIGS} | toys >= set(DATASETS)
 
 
 # --- batches

@@ -1,0 +1,71 @@
+"""`evaluate.py --draw`: pictures of runs that need no suite."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from robust.compare import evaluate
+from robust.defenses import Recall
+from robust.options import Picture
+from robust.pictures import draw_pictures
+from robust.subjects import Subject
+from robust.transforms import FeatureSqueezing
+from tests.test_compare import shown
+from tests.tiny import TinyNet
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture
+def folders(trained, tmp_path):
+    """Copies of the trained runs, to write into."""
+    return {
+        name: shutil.copytree(folder, tmp_path / "runs" / name / "a")
+        for name, folder in trained.items()
+    }
+
+
+def test_progress_of_several_runs_lies_with_the_first(folders, capsys):
+    assert evaluate([*map(str, folders.values()), "--draw", "progress"]) == 0
+    first = next(iter(folders))
+    assert shown(capsys) == [f"{first}/a/figures/progress.png"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "what"),
+    [
+        ("confidence", "on points of two classes"),
+        ("recalled", "of a net that recalls images, but squeezed/a is Squeezed"),
+        ("transformed", "with an input transform, but squeezed/a has none"),
+    ],
+)
+def test_a_picture_that_a_run_has_not(folders, picture, what, capsys):
+    assert evaluate([str(folders["squeezed"]), "--draw", picture]) == 2
+    error = capsys.readouterr().err
+    assert what in error
+    assert "Traceback" not in error
+
+
+def test_images_before_and_after_a_transform(folders, capsys):
+    subject = Subject.of(Path(folders["standard"]))
+    subject.defense.transform = FeatureSqueezing(1)
+    draw_pictures(["transformed", "transformed"], {"a": subject})
+    assert shown(capsys) == ["standard/a/figures/transformed.png"]
+    with Image.open(subject.folder / "figures" / "transformed.png") as picture:
+        assert picture.height > 400  # four rows
+
+
+def test_recalled_images(folders, capsys):
+    standard = Subject.of(Path(folders["standard"]))
+    channels, side, _ = standard.data.shape
+    recall = Recall(lambda outputs: TinyNet(num_classes=outputs))
+    recall.representatives = torch.rand(10, channels * side**2)
+    draw_pictures(["recalled"], {"a": standard._replace(defense=recall)})
+    assert shown(capsys) == ["standard/a/figures/recalled.png"]
+
+
+def test_every_picture_has_a_test():
+    assert set(Picture.__args__) == {"confidence", "progress", "recalled", "transformed"}
