@@ -96,9 +96,12 @@ def srun(words, tasks, folder, nodes=1):
 def torchrun(words, processes, folder, nodes=1, options=()):
     """Start one torchrun for each node, all on the loopback."""
     command = ["torchrun", f"--nproc-per-node={processes}", f"--nnodes={nodes}", *options]
-    command += ["--master-addr=127.0.0.1", f"--master-port={_free_port()}"]
-    ranks = [f"--node-rank={node}" for node in range(nodes)]
-    return Job([([*command, rank, *words], {}) for rank in ranks], folder)
+    command += [
+        "--rdzv-backend=c10d",
+        "--rdzv-id=test",
+        f"--rdzv-endpoint=127.0.0.1:{_free_port()}",
+    ]
+    return Job([([*command, *words], {})] * nodes, folder)
 
 
 def alone(words, folder):

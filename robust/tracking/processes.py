@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple
 
+import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
@@ -31,6 +32,13 @@ class Processes(NamedTuple):
             nodes = int(os.environ.get("SLURM_NNODES", "1"))
             return Processes(int(os.environ["SLURM_NTASKS"]) // nodes, nodes)
         return None
+
+    @staticmethod
+    def alone() -> "Processes":
+        """One, after this process has left the others, for whom a trainer would otherwise wait."""
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        return Processes(devices=1, nodes=1)
 
 
 def check_processes(trainer: Trainer) -> None:
