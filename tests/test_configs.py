@@ -161,6 +161,7 @@ SMALL = {
     "levels": 20,
     "max_pixels": 5,
     "queries": 100,
+    "repetitions": 2,
     "starts": 20,
 }
 
@@ -174,7 +175,8 @@ def test_every_attack_of_a_suite_runs(suite, classified, tmp_path):
             if key in SMALL:
                 default = arguments.get(key, parameter.default)
                 arguments[key] = min(default, SMALL[key])
-    evaluation = read_suite(suite, attacks=attacks, limit=2, records=str(tmp_path / "records"))
+    records = str(tmp_path / "records")
+    evaluation = read_suite(suite, attacks=attacks, limit=2, split="test", records=records)
     Trainer(
         accelerator="cpu",
         logger=False,

@@ -40,6 +40,7 @@ from robust.evaluation.suite import (
     subject_of,
 )
 from robust.threat import ThreatModel, distance
+from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View
 
 
@@ -153,12 +154,13 @@ class AttackEvaluation(Callback):
         file = RecordFile(folder, header, trainer.global_rank)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
+        records_written = patient_barrier()
         for block, produced in self._blocks(trainer, defense, pool, known):
             file.append(produced.rows)
             _show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
                 log_examples(trainer, block, produced, self.examples)
-        trainer.strategy.barrier("records written")
+        records_written()
         rows = file.read()
         trainer.strategy.barrier("records read again")
         if trainer.is_global_zero:

@@ -8,7 +8,7 @@ from robust.tracking.artifacts import SCHEME, fetch_run, log_run
 from robust.tracking.history import read_metrics
 from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption
-from robust.tracking.processes import Processes, check_processes
+from robust.tracking.processes import Processes, check_processes, patient_barrier
 from robust.tracking.run import Run, SaveRunConfig
 from robust.tracking.saving import AtomicCheckpoints
 from robust.tracking.tracker import Tracker, loggers
@@ -28,5 +28,6 @@ __all__ = [
     "log_run",
     "log_table",
     "loggers",
+    "patient_barrier",
     "read_metrics",
 ]

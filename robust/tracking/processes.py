@@ -1,9 +1,11 @@
 """Processes that torchrun or srun started, and that a trainer has to use."""
 
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 
-import torch
+import torch.distributed as dist
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
@@ -36,8 +38,8 @@ class Processes(NamedTuple):
     @staticmethod
     def alone() -> "Processes":
         """One, after this process has left the others, for whom a trainer would otherwise wait."""
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
         return Processes(devices=1, nodes=1)
 
 
@@ -55,3 +57,17 @@ def check_processes(trainer: Trainer) -> None:
             f"on each of {trainer.num_nodes}. Give --trainer.devices={launched.devices} "
             f"--trainer.num_nodes={launched.nodes}."
         )
+
+
+def patient_barrier(timeout: timedelta = timedelta(days=7)) -> Callable[[], None]:
+    """A barrier for processes that may be hours apart, as those of attacks are.
+
+    The barriers of a trainer give up after half an hour. To be called while all are together.
+
+    Args:
+        timeout: How long the first may wait for the last.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return lambda: None
+    group = dist.new_group(backend="gloo", timeout=timeout)
+    return lambda: dist.barrier(group=group)

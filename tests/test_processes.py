@@ -1,0 +1,52 @@
+"""Processes that wait for each other."""
+
+import multiprocessing
+import socket
+import time
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from robust.tracking import patient_barrier
+
+
+def test_alone_there_is_nobody_to_wait_for():
+    patient_barrier()()
+
+
+def _process(rank, port, patience, outcomes):
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", address, rank=rank, world_size=2, timeout=timedelta(seconds=20))
+    barrier = patient_barrier(timedelta(seconds=patience))
+    time.sleep(3 * rank)
+    start = time.monotonic()
+    try:
+        barrier()
+    except RuntimeError:
+        outcomes.put((rank, None))
+    else:
+        outcomes.put((rank, time.monotonic() - start))
+
+
+def waited(patience):
+    """Seconds that each of two processes waited, three seconds apart; None if it gave up."""
+    context = multiprocessing.get_context("spawn")
+    outcomes = context.Queue()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        context.Process(target=_process, args=(rank, port, patience, outcomes)) for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    found = dict(outcomes.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    outcomes.close()
+    return found
+
+
+def test_the_first_waits_for_the_last_as_long_as_told():
+    assert waited(patience=60)[0] > 2
+    assert waited(patience=1)[0] is None
