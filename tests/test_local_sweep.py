@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from rich.console import Console
 import robust.sweep.main
 import robust.sweep.process
 from robust.errors import ConfigError
-from robust.sweep import sweep
 from robust.sweep.file import SweepFile
 from robust.sweep.journal import Journal, Trial
+from robust.sweep.main import sweep
 from robust.sweep.process import Slot, parse_slots
 from robust.sweep.summary import pareto_front, short_names
 from robust.tracking import read_metrics
@@ -379,6 +380,12 @@ def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
     for trial in found["runs"]:
         rows = read_metrics(Path("runs/temperature") / trial["id"])
         assert [row["epoch"] for row in rows if "val/clean_acc" in row] == [0, 1, 2, 3, 4, 5]
+
+
+def test_without_the_package_of_the_search(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="pip install --no-deps sweeps"):
+        runpy.run_module("robust.sweep", run_name="__main__")
 
 
 def test_half_a_line_of_a_killed_driver_is_cut_off(tmp_path):

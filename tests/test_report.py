@@ -5,7 +5,6 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,8 +105,13 @@ def test_what_is_missing_is_listed_and_nothing_more_is_lost(text):
     (line,) = re.findall(r"<li><b>young/a</b>: ([^<]*)", text)
     assert line == "not attacked yet; no checkpoint yet"
     (line,) = re.findall(r"<li><b>&lt;b&gt;damaged&lt;/b&gt;/a</b>: ([^<]*)", text)
-    for what in ("tiny-0.csv: cannot be read", "tiny-1.part0.csv: an evaluation that has not ended",
-                 "config.yaml: cannot be read", "metrics.csv: unreadable", "no checkpoint yet"):  # fmt: skip
+    for what in (
+        "tiny-0.csv: cannot be read",
+        "tiny-1.part0.csv: an evaluation that has not ended",
+        "config.yaml: cannot be read",
+        "metrics.csv: unreadable",
+        "no checkpoint yet",
+    ):
         assert what in line
     assert "adversarials.png (cannot be read)" in text
     assert "<b>damaged" not in text
@@ -297,7 +301,7 @@ def test_paper_table_from_configs(runs, tmp_path):
         "clean_acc": {"squeezed": 99.5, "absent": 99.0},
         "rows": {"FGSM": {"attack": "fgsm", "published": {"squeezed": 1.5, "absent": 2}}},
     }
-    (tmp_path / "table.yaml").write_text(yaml.safe_dump(table))
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
     (tmp_path / "other.yaml").write_text("- not a table")
     (grid,) = paper_tables(tmp_path, protocols(Reader().read([runs])))
     assert grid.title.startswith("A paper, Table 1")
@@ -360,11 +364,11 @@ def test_server_answers_this_machine_alone():
 
 
 def test_a_port_that_is_taken():
-    with (
-        closing(server(Page(lambda: "", lambda: ""))) as taken,
-        pytest.raises(ConfigError, match=f"Expected a free port, but got {taken.server_port}"),
-    ):
-        server(Page(lambda: "", lambda: ""), taken.server_port)
+    page = Page(lambda: "", lambda: "")
+    with server(page) as taken:
+        port = taken.server_port
+        with pytest.raises(ConfigError, match=f"Expected a free port, but got {port}"):
+            server(page, port)
 
 
 def test_state_follows_every_file_that_is_shown(runs, tmp_path):

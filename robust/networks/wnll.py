@@ -8,6 +8,7 @@ import math
 from typing import Any, Literal, NamedTuple, cast, final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ _SMALLEST_SCALE = 1e-12
 """Of a squared distance to the neighbour that scales a point's weights: points may coincide."""
 _SMALLEST_WEIGHT = 1e-10
 """A lighter edge leads nowhere: even in float64 nothing would be left of what passes it."""
+_GROUP = 8
+"""Points of a group in the search for neighbours."""
 _TOLERANCE = 1e-5
 """How far the sum of a row of the solution may be from one; further off, float64 solves anew."""
 
@@ -120,7 +123,8 @@ class WeightedNonlocalLaplacian(nn.Module):
 
     def weights(self, points: Points, neighbors: Neighbors) -> Edges:
         """Weights of the edges to ``neighbors``, with the gradient of the kernel."""
-        squares = (points.unsqueeze(1) - points[neighbors]).square().sum(dim=2)
+        others = points.index_select(0, neighbors.flatten()).view(*neighbors.shape, -1)
+        squares = (points.unsqueeze(1) - others).square().sum(dim=2)
         # The list lacks the point itself, which is the first.
         scale = squares[:, self.scale_neighbor - 2].unsqueeze(1)
         return self._log_weight(squares, scale).exp()
@@ -176,7 +180,26 @@ def nearest(points: Points, neighbors: int) -> Neighbors:
     norms = centered.square().sum(dim=1)
     squares = torch.addmm(norms, centered, centered.T, alpha=-2)  # but for the row's own norm
     squares.fill_diagonal_(torch.inf)
-    return squares.topk(neighbors - 1, largest=False).indices
+    count = neighbors - 1
+    if len(points) < 2 * _GROUP * count:
+        return squares.topk(count, largest=False).indices
+    # The smallest lie in the groups of the smallest minima, which are found sooner.
+    if rest := -len(points) % _GROUP:
+        squares = F.pad(squares, (0, rest), value=torch.inf)
+    groups = squares.view(len(points), _GROUP, -1)
+    best = _smallest(groups.amin(dim=1), norms, count).unsqueeze(1)
+    members = groups.gather(2, best.expand(-1, _GROUP, -1)).flatten(1)
+    places = _smallest(members, norms, count)
+    place_of_group = best.squeeze(1).gather(1, places % count)
+    return places // count * groups.shape[2] + place_of_group
+
+
+def _smallest(squares: Edges, norms: Float[Tensor, " n"], count: int) -> Neighbors:
+    """Places of the smallest in each row, where the row's own norm is still to be added."""
+    squares = (squares + norms.unsqueeze(1)).clamp_min(0)
+    if squares.dtype == torch.float32:
+        squares = squares.view(torch.int32)  # of the same order, and compared faster
+    return squares.topk(count, largest=False).indices
 
 
 class _System(NamedTuple):
@@ -229,12 +252,16 @@ def _fidelity(n: int, labelled: int) -> float:
 
 def _assemble(weights: Edges, neighbors: Neighbors, labels: OneHot) -> _System:
     n, m = len(weights), len(labels)
-    w = torch.zeros(n, n, dtype=weights.dtype, device=weights.device)
-    w.scatter_(1, neighbors, torch.where(weights > _SMALLEST_WEIGHT, weights, 0.0))
-    to, back = w[m:, :m], w[:m, m:].T
-    fixed = to + (1 + _fidelity(n, m)) * back
-    free = w[m:, m:] + w[m:, m:].T
-    degree = fixed.sum(dim=1) + free.sum(dim=1)
+    weights = torch.where(weights > _SMALLEST_WEIGHT, weights, 0.0)
+    back = torch.cat([(1 + _fidelity(n, m)) * weights[:m], weights[m:]])
+    start = torch.arange(n, device=weights.device).unsqueeze(1)
+    # Each edge in the rows of both its ends; those of the template are not read.
+    w = torch.zeros(n * n, dtype=weights.dtype, device=weights.device)
+    w.scatter_add_(0, (n * start + neighbors).flatten(), weights.flatten())
+    w.scatter_add_(0, (n * neighbors + start).flatten(), back.flatten())
+    rows = w.view(n, n)[m:]
+    fixed, free = rows[:, :m], rows[:, m:]
+    degree = rows.sum(dim=1)
     right = fixed @ labels
     reached = _reached(free, fixed.sum(dim=1) > 0)
     if not reached.all():
@@ -244,7 +271,7 @@ def _assemble(weights: Edges, neighbors: Neighbors, labels: OneHot) -> _System:
         free[:, lost] = 0
         degree = torch.where(lost, 1.0, degree)
         right = torch.where(lost.unsqueeze(1), 1 / labels.shape[1], right)
-    return _System(free.neg_().diagonal_scatter(degree), right, reached)
+    return _System((-free).diagonal_scatter(degree), right, reached)
 
 
 def _reached(free: Float[Tensor, "u u"], start: Bool[Tensor, " u"]) -> Bool[Tensor, " u"]:

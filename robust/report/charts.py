@@ -83,7 +83,7 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
     )
     line = base.mark_line(aria=False).encode(
         y=accuracy,
-        opacity=_opacity(1, 0.15),
+        opacity=_opacity(1.0, 0.15),
         strokeDash=alt.StrokeDash(
             "view:N", scale=alt.Scale(domain=views, range=list(_DASHES.values())), legend=None
         ),
@@ -96,7 +96,7 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
     )
     dots = base.mark_point(filled=True, size=45 if points else 80, aria=False).encode(
         y=accuracy,
-        opacity=_opacity(1, 0.1) if points else alt.value(0),
+        opacity=_opacity(1.0, 0.1) if points else alt.value(0),
         tooltip=_tooltip("run", "view", "eps", "rate", "low", "high", "n"),
     )
     return _finish(alt.layer(band, line, dots))
@@ -163,7 +163,7 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
             ),
             legend=alt.Legend(title="verdict", orient="bottom", columns=3),
         ),
-        opacity=_opacity(1, 0.15),
+        opacity=_opacity(1.0, 0.15),
         tooltip=_tooltip(
             "run", "verdict", "clean", "clean_low", "clean_high", "rate", "low", "high", "n"
         ),
@@ -217,7 +217,7 @@ def parallel_spec() -> dict[str, Any]:
         .encode(
             x=x,
             y=y,
-            opacity=_opacity(1, 0.08),
+            opacity=_opacity(1.0, 0.08),
             color=alt.Color("robust:Q", scale=_HEAT),
             tooltip=_tooltip("run", "axis", "value", "robust"),
         )
@@ -244,7 +244,7 @@ def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
         color=_color(names),
         detail="run:N",
     )
-    line = base.mark_line(strokeWidth=1.75, aria=False).encode(opacity=_opacity(1, 0.12))
+    line = base.mark_line(strokeWidth=1.75, aria=False).encode(opacity=_opacity(1.0, 0.12))
     dots = base.mark_point(filled=True, size=60, opacity=0, aria=False).encode(
         tooltip=_tooltip("run", "step", "value")
     )

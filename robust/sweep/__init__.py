@@ -1,9 +1,5 @@
 """Sweeps without a server: ``python -m robust.sweep sweeps/temperature.yaml``.
 
-The file is that of ``wandb sweep``, and search and early stopping come from W&B's own package; runs
-are processes of this machine, recorded offline.
+The file is that of ``wandb sweep``, and search and early stopping come from W&B's own package
+``sweeps``; runs are processes of this machine, recorded offline.
 """
-
-from robust.sweep.main import sweep
-
-__all__ = ["sweep"]

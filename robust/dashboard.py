@@ -1,0 +1,193 @@
+"""`python -m robust.dashboard`: a W&B workspace and a report that compare the runs of a project.
+
+Both show what the page of `evaluate.py --report` shows, from what the runs logged: robust accuracy
+by view with its bounds, the adaptive worst case against clean accuracy, and the settings of sweeps.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from robust.errors import ConfigError
+from robust.parsing import run_command
+from robust.tracking import Run
+
+NAME = "Robustness"
+ADAPTIVE = "test/worst_robust_acc/adaptive"
+CLEAN = "test/clean_acc"
+_VIEWS = ("deployed", "published", "transfer", "adaptive")
+_SWEPT = {
+    "model.init_args.temperature": "temperature",
+    "model.init_args.length": "codeword length",
+    "model.init_args.network.init_args.activation.init_args.t": "BReLU cutoff",
+    "data.init_args.augmentation.sigma": "noise sigma",
+}
+"""Settings of the sweeps in ``sweeps/``."""
+_CAUTION = (
+    "Compare runs by the adaptive view. A robust accuracy that only another view shows is one that "
+    "its attacker failed to break; `evaluate.py` prints the verdict, with 95 % intervals."
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """`python -m robust.dashboard`: returns its exit code."""
+    return run_command(lambda: _main(_parse(args)))
+
+
+def workspace(entity: str, project: str) -> ws.Workspace:
+    """The workspace, which is saved with ``save()``; building it needs no account.
+
+    Args:
+        entity: User or team.
+        project: Where the runs are.
+    """
+    sections = [
+        ws.Section(name=name, panels=panels, is_open=True) for name, panels in _panels().items()
+    ]
+    columns = [f"summary:{key}" for key in (CLEAN, *_bounds(ADAPTIVE))]
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=NAME,
+        sections=sections,
+        runset_settings=ws.RunsetSettings(
+            order=[ws.Ordering(ws.Summary(ADAPTIVE), ascending=False)],
+            pinned_columns=columns,
+        ),
+    )
+
+
+def report(entity: str, project: str) -> wr.Report:
+    """The report, which is saved with ``save()``; W&B builds it only where it has a key.
+
+    Args:
+        entity: User or team.
+        project: Where the runs are.
+    """
+    blocks: list[Any] = [wr.P(_CAUTION), wr.TableOfContents()]
+    for name, panels in _panels().items():
+        runset = wr.Runset(entity=entity, project=project, name="all runs")
+        blocks += [wr.H2(name), wr.PanelGrid(runsets=[runset], panels=panels)]
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=f"{NAME} of {project}",
+        description=_CAUTION,
+        blocks=blocks,
+        width="fluid",
+    )
+
+
+def _panels() -> dict[str, list[Any]]:
+    """Panels by section, new ones at every call, since W&B writes into them."""
+    worst = [f"test/worst_robust_acc/{view}" for view in _VIEWS]
+    swept = [
+        wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), display_name=name)
+        for key, name in _SWEPT.items()
+    ]
+    reached = [
+        wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(key), display_name=name)
+        for key, name in ((CLEAN, "clean accuracy"), (ADAPTIVE, "adaptive worst case"))
+    ]
+    return {
+        "Robust accuracy": [
+            wr.ScatterPlot(
+                title="Clean accuracy against the adaptive worst case",
+                x=wr.SummaryMetric(CLEAN),
+                y=wr.SummaryMetric(ADAPTIVE),
+                range_y=(0.0, 1.0),
+                running_ymax=True,
+            ),
+            wr.ScatterPlot(
+                title="What the deployed view shows against the adaptive worst case",
+                x=wr.SummaryMetric(worst[0]),
+                y=wr.SummaryMetric(ADAPTIVE),
+                range_x=(0.0, 1.0),
+                range_y=(0.0, 1.0),
+            ),
+            wr.BarPlot(
+                title="Adaptive worst case, and the bounds of its 95 % interval",
+                metrics=_bounds(ADAPTIVE),
+                range_x=(0.0, 1.0),
+            ),
+            wr.BarPlot(title="Worst case by view", metrics=worst, range_x=(0.0, 1.0)),
+        ],
+        "Attacks": [
+            wr.LinePlot(title=f"Success, {view} view", metric_regex=f"test/success/{view}/[^/]+$")
+            for view in ("deployed", "adaptive")
+        ],
+        "Sweeps": [
+            wr.ParallelCoordinatesPlot(title="Settings and accuracy", columns=[*swept, *reached]),
+            wr.ParameterImportancePlot(with_respect_to=ADAPTIVE),
+        ],
+        "Training": [
+            wr.LinePlot(title=title, y=[key])
+            for key, title in (
+                ("train/loss", "Training loss"),
+                ("val/loss", "Validation loss"),
+                ("val/clean_acc", "Validation accuracy"),
+            )
+        ],
+        "Adversarial images": [
+            wr.MediaBrowser(title="Figures", media_keys=["figures/accuracy", "figures/pgd"]),
+        ],
+        "Settings": [wr.RunComparer(diff_only="split")],
+    }
+
+
+def _bounds(key: str) -> list[str]:
+    return [key, f"{key}_low", f"{key}_high"]
+
+
+def _parse(args: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m robust.dashboard",
+        allow_abbrev=False,
+        description="Save a workspace and a report that compare the runs of a W&B project.",
+    )
+    parser.add_argument("--entity", help="user or team; default: that of your key")
+    parser.add_argument("--project", default=Run().project, help="default: %(default)s")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the workspace as JSON; needs no account"
+    )
+    return parser.parse_args(args)
+
+
+def _main(options: argparse.Namespace) -> None:
+    if options.dry_run:
+        built = workspace(options.entity or "entity", options.project)
+        print(json.dumps(specification(built), indent=1))
+        return
+    try:
+        if not wandb.login(prompt=False, verify=False):
+            raise ConfigError(
+                "Expected a W&B key, but got none. Run `wandb login`, or look at the local page: "
+                "python evaluate.py --report runs/."
+            )
+        entity = options.entity or wandb.Api().default_entity
+        for made in (workspace(entity, options.project), report(entity, options.project)):
+            made.save()
+            print(made.url)
+    except (wandb.Error, OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"Expected to save to W&B project {options.project}, but: {error}. Mend --entity, "
+            "--project or the network."
+        ) from error
+
+
+def specification(built: ws.Workspace) -> dict[str, Any]:
+    """A workspace as W&B stores it, in JSON's types."""
+    spec: dict[str, Any] = built._to_model().spec.model_dump(mode="json", by_alias=True)
+    return spec
+
+
+if __name__ == "__main__":
+    sys.exit(main())

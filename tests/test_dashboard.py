@@ -1,0 +1,113 @@
+"""The W&B workspace and report: what would be sent, and saved on a stand-in server."""
+
+import json
+
+import pytest
+import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+import robust.dashboard
+from robust.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
+from robust.evaluation.metrics import summarize
+from tests.evaluation.factories import evaluation, info
+from tests.tiny import ROOT
+from tests.wandb_server import Server
+
+pytestmark = [
+    pytest.mark.usefixtures("quiet"),
+    # The client leaves its sockets to the end of the process.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return specification(workspace("team", "project"))
+
+
+def strings(value):
+    """All strings in a nested structure, keys included."""
+    if isinstance(value, dict):
+        return {text for item in (*value, *value.values()) for text in strings(item)}
+    if isinstance(value, list):
+        return {text for item in value for text in strings(item)}
+    return {value} if isinstance(value, str) else set()
+
+
+def test_sections_and_their_panels(spec):
+    sections = spec["section"]["panelBankConfig"]["sections"]
+    panels = {
+        section["name"]: [panel["viewType"] for panel in section["panels"]] for section in sections
+    }
+    assert panels == {
+        "Robust accuracy": ["Scatter Plot", "Scatter Plot", "Bar Chart", "Bar Chart"],
+        "Attacks": ["Run History Line Plot"] * 2,
+        "Sweeps": ["Parallel Coordinates Plot", "Parameter Importance"],
+        "Training": ["Run History Line Plot"] * 3,
+        "Adversarial images": ["Media Browser"],
+        "Settings": ["Run Comparer"],
+    }
+
+
+def test_keys_are_those_that_runs_log(spec):
+    attacks = {"fgsm": info()}
+    logged = summarize(
+        evaluation(attacks, {(view, "fgsm"): 3 for view in ("deployed", "adaptive", "published")})
+    )
+    named = {text.removeprefix("summary:") for text in strings(spec)}
+    for key in (ADAPTIVE, f"{ADAPTIVE}_low", f"{ADAPTIVE}_high"):
+        assert key in logged
+        assert key in named
+    assert CLEAN in named
+
+
+def test_swept_settings_are_those_of_the_sweeps(spec):
+    named = {text.removeprefix("config:") for text in strings(spec)}
+    for file in (ROOT / "sweeps").glob("*.yaml"):
+        swept = [key for key in robust.dashboard._SWEPT if f"{key}:" in file.read_text()]
+        assert swept, f"no axis for {file.name}"
+        assert any(key in text for key in swept for text in named)
+
+
+def test_dry_run_prints_what_would_be_saved(spec, capsys, monkeypatch):
+    monkeypatch.setattr(wandb, "login", lambda **_: pytest.fail("no account is needed"))
+    assert main(["--dry-run", "--entity", "team", "--project", "project"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert strings(printed) >= {ADAPTIVE, "Robust accuracy"}
+
+
+def test_no_key_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(wandb, "login", lambda **_: False)
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("error: Expected a W&B key, but got none.")
+
+
+def test_no_server_is_one_line(capsys, monkeypatch):
+    def unreachable(**_):
+        raise wandb.errors.CommError("no route")
+
+    monkeypatch.setattr(wandb, "login", unreachable)
+    assert main(["--project", "p"]) == 2
+    assert "Expected to save to W&B project p, but: no route" in capsys.readouterr().err
+
+
+def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wandb.teardown()  # it reads the environment once a session
+    with Server(tmp_path / "server") as server:
+        for key, value in server.environment.items():
+            monkeypatch.setenv(key, value)
+        assert main(["--project", "project"]) == 0
+        first, second = (line for line in capsys.readouterr().out.split() if "://" in line)
+        saved = specification(ws.Workspace.from_url(first))
+        report = wr.Report.from_url(second)
+        wandb.teardown()
+
+    def names(content):
+        return [section["name"] for section in content["section"]["panelBankConfig"]["sections"]]
+
+    assert names(saved) == names(spec)
+    assert [b.text for b in report.blocks if isinstance(b, wr.H2)] == names(spec)
+    assert len([b for b in report.blocks if isinstance(b, wr.PanelGrid)]) == len(names(spec))
