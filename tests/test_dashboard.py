@@ -1,18 +1,23 @@
 """The W&B workspace and report: what would be sent, and saved on a stand-in server."""
 
 import json
+import warnings
 
 import pytest
 import wandb
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
 
-import robust.dashboard
-from robust.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
 from robust.evaluation.metrics import summarize
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 from tests.wandb_server import Server
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # its validators are pydantic 1's
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    import robust.dashboard
+    from robust.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),

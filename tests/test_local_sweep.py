@@ -383,7 +383,7 @@ def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
 
 
 def test_without_the_package_of_the_search(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sweeps.run", None)
     with pytest.raises(SystemExit, match="pip install --no-deps sweeps"):
         runpy.run_module("robust.sweep", run_name="__main__")
 
