@@ -120,14 +120,17 @@ def _beside_published(
 ) -> list[Grid]:
     """The table of a paper, after what its adaptive suite finds, if it has one."""
     runs = {column: subjects[name] for column, name in table.columns.items()}
-    rows = table.content["rows"].values()
+    crafted: dict[str, set[str]] = {}
+    for row in table.content["rows"].values():
+        if "crafted_on" in row:
+            crafted.setdefault(row["crafted_on"], set()).update(row["published"])
     transferred = {
         source: {
             column: _result(_run(options, suite, subject, runs[source])[0])
             for column, subject in runs.items()
-            if column != source
+            if column in columns - {source}
         }
-        for source in dict.fromkeys(row.get("crafted_on") for row in rows)
+        for source, columns in crafted.items()
         if source in runs
     }
     adaptive: dict[str, Evaluation] = {}

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import wandb
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
+from wandb_workspaces import expr
+from wandb_workspaces.reports.v2 import interface as wr
+from wandb_workspaces.workspaces import interface as ws
 
 from robust.errors import ConfigError
 from robust.parsing import run_command
@@ -57,7 +58,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
         name=NAME,
         sections=sections,
         runset_settings=ws.RunsetSettings(
-            order=[ws.Ordering(ws.Summary(ADAPTIVE), ascending=False)],
+            order=[expr.Ordering(expr.Summary(ADAPTIVE), ascending=False)],
             pinned_columns=columns,
         ),
     )
@@ -86,7 +87,7 @@ def report(entity: str, project: str) -> wr.Report:
 
 def _panels() -> dict[str, list[Any]]:
     """Panels by section, new ones at every call, since W&B writes into them."""
-    worst = [f"test/worst_robust_acc/{view}" for view in _VIEWS]
+    worst: list[Any] = [f"test/worst_robust_acc/{view}" for view in _VIEWS]
     swept = [
         wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), display_name=name)
         for key, name in _SWEPT.items()
@@ -141,7 +142,7 @@ def _panels() -> dict[str, list[Any]]:
     }
 
 
-def _bounds(key: str) -> list[str]:
+def _bounds(key: str) -> list[Any]:
     return [key, f"{key}_low", f"{key}_high"]
 
 
@@ -170,8 +171,9 @@ def _main(options: argparse.Namespace) -> None:
                 "Expected a W&B key, but got none. Run `wandb login`, or look at the local page: "
                 "python evaluate.py --report runs/."
             )
-        entity = options.entity or wandb.Api().default_entity
-        for made in (workspace(entity, options.project), report(entity, options.project)):
+        entity = options.entity or wandb.Api().default_entity or ""
+        views: list[Any] = [workspace(entity, options.project), report(entity, options.project)]
+        for made in views:
             made.save()
             print(made.url)
     except (wandb.Error, OSError, ValueError) as error:

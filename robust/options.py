@@ -13,7 +13,7 @@ from robust.parsing import fractions_to_decimals
 from robust.tracking import Processes
 from robust.types import View
 
-Picture = Literal["confidence", "progress", "recalled", "transformed"]
+Picture = Literal["confidence", "features", "progress", "recalled", "transformed"]
 """What `evaluate.py --draw` knows."""
 
 
@@ -77,6 +77,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         choices=get_args(Picture),
         metavar="PICTURE",
         help="pictures that need no suite: confidence over the plane of runs on configs/toy; "
+        "features of two classes, clean and adversarial; "
         "progress, accuracy per epoch; recalled images; transformed, images before and after a "
         "transform",
     )

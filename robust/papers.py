@@ -150,6 +150,8 @@ def _is_column(wanted: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
 
 def _fits(wanted: Any, value: Any) -> bool:  # noqa: ANN401
     """Whether a described object or plain value is the wanted one, of which less may be said."""
+    if isinstance(wanted, Mapping) and "class_path" in wanted and isinstance(value, str):
+        value = {"class_path": value}  # as a flag may name it
     if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
         return bool(wanted == value)
     if "class_path" not in value:

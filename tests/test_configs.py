@@ -100,6 +100,8 @@ class TestDefenseConfig:
         init_args = read_yaml(config)["model"]["init_args"]
         if "source" in init_args:
             arguments.append(f"--model.init_args.source={source(init_args['network'], tmp_path)}")
+        if "template_size" in init_args:
+            arguments.append("--model.init_args.template_size=20")  # of the 38 images
         assert train(arguments) == 0, capsys.readouterr().err
         output = capsys.readouterr().out
         assert "robust acc" in output

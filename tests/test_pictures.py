@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from robust.compare import evaluate
+from robust.data import ImageDataModule
 from robust.defenses import Recall
+from robust.errors import ConfigError
 from robust.options import Picture
 from robust.pictures import draw_pictures
 from robust.subjects import Subject
@@ -58,6 +60,18 @@ def test_images_before_and_after_a_transform(folders, capsys):
         assert picture.height > 400  # four rows
 
 
+def test_features_of_several_runs(folders, capsys):
+    subjects = {name: Subject.of(Path(folder)) for name, folder in folders.items()}
+    first = next(iter(subjects))
+    subjects[first].defense.transform = FeatureSqueezing(1)
+    draw_pictures(["features"], subjects)
+    assert shown(capsys) == [f"{first}/a/figures/features.png"]
+    assert isinstance(subjects[first].defense.transform, FeatureSqueezing)
+    other = subjects[first]._replace(data=ImageDataModule("cifar10"))
+    with pytest.raises(ConfigError, match="on one data set"):
+        draw_pictures(["features"], {**subjects, "other": other})
+
+
 def test_recalled_images(folders, capsys):
     standard = Subject.of(Path(folders["standard"]))
     channels, side, _ = standard.data.shape
@@ -68,4 +82,5 @@ def test_recalled_images(folders, capsys):
 
 
 def test_every_picture_has_a_test():
-    assert set(Picture.__args__) == {"confidence", "progress", "recalled", "transformed"}
+    tested = {"confidence", "features", "progress", "recalled", "transformed"}
+    assert set(Picture.__args__) == tested

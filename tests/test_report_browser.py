@@ -166,8 +166,9 @@ def test_overlap_follows_the_chosen_view(opened):
     page = opened()
     drawn(page)
     box = page.locator(".overlap:visible")
-    assert box.get_by_label("View", exact=True).input_value() == "adaptive"
-    box.get_by_label("View", exact=True).select_option("deployed")
+    view = box.locator("select[name=view]")
+    assert view.input_value() == "adaptive"
+    view.select_option("deployed")
     page.wait_for_function(
         """() => [...document.querySelectorAll(".overlap [aria-label]")]
           .some((e) => e.getAttribute("aria-label").endsWith("deployed view"))"""

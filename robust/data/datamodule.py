@@ -127,7 +127,7 @@ class ImageDataModule(LightningDataModule):
         if self._data is None and (download := DATASETS[self.dataset].download) is not None:
             download(self.root)
         if self.trainer is not None and self.trainer.state.fn == "fit":
-            self._training()
+            self.trained_samples()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the set into memory, once.
@@ -146,7 +146,7 @@ class ImageDataModule(LightningDataModule):
 
         There, the copies of an image follow it, with the same noise in every epoch.
         """
-        train, index = self._training()
+        train, index = self.trained_samples()
         source = Source(train, index, self.augmentation.copies if self.augmentation else 0)
         trainer = self.trainer
         if trainer is None:
@@ -247,8 +247,14 @@ class ImageDataModule(LightningDataModule):
             )
         return Samples(test.x[start:stop], test.y[start:stop])
 
-    def _training(self) -> tuple[Samples, Positions]:
-        """What the training loader takes from, and the places there of what it takes."""
+    def trained_samples(self) -> tuple[Samples, Positions]:
+        """What the training loader takes from, and the places there of what it takes.
+
+        Nothing of what is held out is taken, in no form of it. Noisy copies are not among them.
+
+        Raises:
+            ConfigError: As `TrainingSet.samples`.
+        """
         original = self._loaded().train
         index, _ = split(len(original.y), self.val_fraction, self.seed)
         if self.training_set is None:

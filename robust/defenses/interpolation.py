@@ -4,14 +4,19 @@ Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 """
 
 import math
-from typing import Literal, final
+from collections.abc import Sequence
+from typing import Literal, Protocol, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from robust.attacks.views import shrunk
+from robust.data import ImageDataModule
+from robust.data.loaders import evaluation_pieces, split
 from robust.errors import ConfigError
 from robust.networks.wnll import WeightedNonlocalLaplacian
 from robust.types import Images, Labels, Scores
@@ -58,6 +63,7 @@ class Interpolation(nn.Module):
         super().__init__()
         self.layer = layer
         self.num_classes, self.queries = num_classes, queries
+        self._told = False
         # In a list: it is a part of the network already.
         self._last = [last_linear(network)]
         self.inputs: Tensor
@@ -74,7 +80,13 @@ class Interpolation(nn.Module):
 
     def forward(self, features: Features) -> Scores:
         """Mean scores over the templates, in [0, 1]; they sum to one."""
-        layer = self.layer if self.queries == "batch" and len(features) > 1 else self.layer.alone
+        together = self.queries == "batch" and len(features) > 1
+        if self.queries == "batch" and len(features) == 1 and not self._told:
+            self._told = True
+            rank_zero_info(
+                "With `queries: batch`, an image came by itself: its graph has no other."
+            )
+        layer = self.layer if together else self.layer.alone
         with torch.autocast(features.device.type, enabled=False):
             scores = [layer(features, *template) for template in self._templates()]
             return torch.stack(scores).mean(dim=0)
@@ -201,6 +213,43 @@ def check_template(labels: Labels, size: int, num_classes: int) -> None:
             f"Expected a template of {size} training images with each of {num_classes} classes, "
             f"but got {len(labels)} images of {classes} classes. Choose another `template_size`, "
             "`template_draw` or `template_seed`."
+        )
+
+
+@runtime_checkable
+class _Blocks(Protocol):
+    block: int
+    limit: int | None
+
+
+def check_batches(data: ImageDataModule, callbacks: Sequence[Callback], processes: int) -> None:
+    """Raise if validation, test or attacks would have a batch of one image.
+
+    Args:
+        data: With the sizes of batches and of the sets.
+        callbacks: Those with a ``block`` and a ``limit`` show the first test images in blocks.
+        processes: Among which validation and test are shared.
+
+    Raises:
+        ConfigError: If one of them has.
+    """
+    held_out = split(len(data.train_labels), data.val_fraction, data.seed)[1]
+    alone = any(
+        piece.stop - piece.start == 1
+        for n in (len(held_out), data.test_size)
+        for rank in range(processes)
+        for piece in evaluation_pieces(n, data.eval_batch_size, rank, processes)
+    )
+    for callback in callbacks:
+        if isinstance(callback, _Blocks):
+            limit = data.test_size if callback.limit is None else callback.limit
+            alone |= callback.block == 1 or min(limit, data.test_size) % callback.block == 1
+    if alone:
+        raise ConfigError(
+            "Expected batches of at least two images with `queries: batch`, which interpolates "
+            "over a batch, but the last or each of them would have 1. Change "
+            "`data.init_args.eval_batch_size`, `evaluation.block` or the number of images, or set "
+            "`queries` to single."
         )
 
 

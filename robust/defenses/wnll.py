@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from robust.attacks.views import BPDA
 from robust.data import ImageDataModule
-from robust.data.loaders import split
 from robust.defenses.base import Defense
 from robust.defenses.crafting import frozen
 from robust.defenses.interpolation import (
@@ -20,6 +20,7 @@ from robust.defenses.interpolation import (
     Features,
     Interpolation,
     Queries,
+    check_batches,
     check_template,
     draw_template,
 )
@@ -42,16 +43,14 @@ class WNLL(Defense):
 
     The last linear layer of the network and a ReLU are the paper's buffer block, of ``width``
     features. Upon them a linear head is trained, which is not deployed, and `WNLL` stands at test.
-    Training alternates (section 3.2): ``linear_epochs`` of the whole net through the linear head,
-    then ``wnll_epochs`` of the buffer's linear layer alone, through the value of `WNLL` with the
-    gradient of the linear head; and again, for as long as the trainer's ``max_epochs`` last. The
-    authors' code went on from the best test epoch of a stage; this does from its last.
+    Training alternates (section 3.2), as ``max_epochs`` last: ``linear_epochs`` of the whole net
+    through the linear head, then ``wnll_epochs`` of the buffer's linear layer alone, through
+    the value of `WNLL` with the gradient of the linear head. The authors' code went on from the
+    best test epoch of a stage; this does from its last.
 
-    The template is drawn once from the training images, but for those held out for validation, and
-    lies in the checkpoint as the inputs of the buffer block.
-
-    Of several processes, those parameters that a WNLL stage leaves alone need the trainer's
-    ``strategy: ddp_find_unused_parameters_true``.
+    The template is drawn once from the images that the net is trained on: after the transform of a
+    `robust.data.TrainingSet`, and without those held out for validation. It lies in the checkpoint
+    as the inputs of the buffer block.
 
     Args:
         network: Builds the network of ``width`` outputs; it must end in a linear layer.
@@ -64,8 +63,10 @@ class WNLL(Defense):
             ``random`` draws from all.
         template_seed: Fixes the templates, whatever the seed of the training.
         queries: ``batch`` interpolates over all images of a batch together, as the paper does, so
-            an image's scores depend on the others. ``single`` gives those of each image alone with
-            the template, whoever shares its batch.
+            an image's scores depend on the others: in an attack, on those that are attacked with it
+            still. A test batch or block of one is refused; where an attack leaves one image of
+            many, that is interpolated alone, which is said once. ``single`` gives the scores of
+            each image alone with the template, whoever shares its batch.
         neighbors: Of the graph, see `WeightedNonlocalLaplacian`.
         scale_neighbor: Entry of the list of neighbours that scales a point's weights.
         exponent: 2, or 4 as in the authors' code.
@@ -140,7 +141,8 @@ class WNLL(Defense):
     def forward(self, x: Images) -> Scores:
         """Interpolated scores in [0, 1], which sum to one.
 
-        Of a batch of one, ``queries: batch`` gives what ``single`` gives: attacks let go of images.
+        Of a batch of one, ``queries: batch`` gives what ``single`` gives, the graph being the same:
+        attacks let go of images.
         """
         return cast(Tensor, self.interpolation(self.features(x)))
 
@@ -166,7 +168,9 @@ class WNLL(Defense):
             inputs = self.interpolation.inputs_of(self.network, self.transform(x))
         features = self.interpolation.last(inputs).relu()
         with frozen(self.linear):
-            return F.cross_entropy(BPDA(self.interpolation, self.linear)(features), y)
+            loss = F.cross_entropy(BPDA(self.interpolation, self.linear)(features), y)
+        # Distributed training waits for a gradient of every parameter.
+        return loss + 0 * sum(p.sum() for p in self.parameters() if p.requires_grad)
 
     def published_view(self) -> nn.Module:
         """The scores with the linear head's gradient (section 4), without the input transform.
@@ -198,14 +202,9 @@ class WNLL(Defense):
     def setup(self, stage: str) -> None:
         """Check that network, data and the sizes of batches fit before any work is done."""
         super().setup(stage)
-        sizes = [getattr(callback, "block", 2) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
-        sizes.append(getattr(self.trainer.datamodule, "eval_batch_size", 2))  # type: ignore[attr-defined]
-        if self.queries == "batch" and min(sizes) < 2:
-            raise ConfigError(
-                "Expected batches of at least two images with `queries: batch`, which interpolates "
-                "over a batch, but got 1. Raise `data.init_args.eval_batch_size` and "
-                "`evaluation.block`, or set `queries` to single."
-            )
+        data = getattr(self.trainer, "datamodule", None)
+        if self.queries == "batch" and isinstance(data, ImageDataModule):
+            check_batches(data, self.trainer.callbacks, self.trainer.world_size)  # type: ignore[attr-defined]
 
     def on_fit_start(self) -> None:
         """Draw the templates."""
@@ -223,6 +222,12 @@ class WNLL(Defense):
     def on_train_epoch_end(self) -> None:
         """Bring the templates' features up to date where there is no validation."""
         self._draw_templates()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave alone what a WNLL stage does not train: momentum would move it without gradient."""
+        if self.in_wnll_stage:
+            for parameter in {*self.parameters()} - {*self.interpolation.last.parameters()}:
+                parameter.grad = None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Step with the learning rate of the stage."""
@@ -248,18 +253,17 @@ class WNLL(Defense):
             raise ConfigError(
                 f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
             )
-        train, _ = split(len(data.train_labels), data.val_fraction, data.seed)
+        samples, trained = data.trained_samples()
         for i in range(self.templates):
-            places = train[
-                draw_template(
-                    data.train_labels[train],
-                    self.template_size,
-                    self.num_classes,
-                    self.template_draw,
-                    self.template_seed + i,
-                )
-            ]
-            self.set_template(data.train_images[places].float() / 255, data.train_labels[places], i)
+            chosen = draw_template(
+                samples.y[trained],
+                self.template_size,
+                self.num_classes,
+                self.template_draw,
+                self.template_seed + i,
+            )
+            places = trained[chosen]
+            self.set_template(samples.x[places].float() / 255, samples.y[places], i)
 
     @torch.no_grad()
     def set_template(self, x: Images, y: Labels, place: int = 0) -> None:

@@ -194,9 +194,7 @@ def nearest(points: Points, neighbors: int) -> Neighbors:
     return places // count * groups.shape[2] + place_of_group
 
 
-def _smallest(
-    squares: Edges, norms: Float[Tensor, " n"], count: int
-) -> Int64[Tensor, "n {count}"]:
+def _smallest(squares: Edges, norms: Float[Tensor, " n"], count: int) -> Int64[Tensor, "n _"]:
     """Places of the smallest in each row, where the row's own norm is still to be added."""
     squares = (squares + norms.unsqueeze(1)).clamp_min(0)
     if squares.dtype == torch.float32:

@@ -222,11 +222,14 @@ def parallel_spec() -> dict[str, Any]:
             tooltip=_tooltip("run", "axis", "value", "robust"),
         )
     )
-    beside = {"align": "right", "dx": -8, "fontSize": 11, "limit": 110, "aria": False}
+    place = {"x": x, "y": y, "text": "text:N"}
+    text = ticks.mark_text(align="right", dx=-8, fontSize=11, limit=110, aria=False).encode(**place)
     # The ground around letters keeps them readable where a line crosses.
-    halo = ticks.mark_text(stroke=alt.expr("ground"), strokeWidth=4, **beside)
-    labels = [mark.encode(x=x, y=y, text="text:N") for mark in (halo, ticks.mark_text(**beside))]
-    return _finish(alt.layer(rules, lines, dots, *labels), height=320)
+    halo = ticks.mark_text(
+        align="right", dx=-8, fontSize=11, limit=110, aria=False, strokeWidth=4,
+        stroke=alt.expr("ground"),
+    ).encode(**place)  # fmt: skip
+    return _finish(alt.layer(rules, lines, dots, halo, text), height=320)
 
 
 def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
@@ -280,7 +283,7 @@ def overlap_spec() -> dict[str, Any]:
         color=alt.condition("datum.share > 55", alt.value("white"), alt.value("black")),
     )
     chart = alt.layer(cells, text).properties(width=alt.Step(34), height=alt.Step(24))
-    return chart.to_dict(validate=False)  # type: ignore[no-any-return]
+    return chart.to_dict(validate=False)
 
 
 def _base() -> alt.Chart:
@@ -327,9 +330,9 @@ def _tooltip(*columns: str) -> list[alt.Tooltip]:
     ]
 
 
-def _finish(chart: alt.LayerChart, height: int = _HEIGHT) -> dict[str, Any]:
+def _finish(chart: alt.LayerChart | alt.FacetChart, height: int = _HEIGHT) -> dict[str, Any]:
     shown = alt.param(name="shown", value=None)
     picked = alt.param(name="picked", value="")
     ground = alt.param(name="ground", value="white")
     whole = chart.add_params(shown, picked, ground).properties(width="container", height=height)
-    return whole.to_dict()  # type: ignore[no-any-return]
+    return whole.to_dict()

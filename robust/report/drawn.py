@@ -170,7 +170,7 @@ def draw_trainings(charts: Charts) -> list[dict[str, str]]:
     logged = {
         key for run in charts.runs for key in run.metrics if key.startswith(("train/", "val/"))
     }
-    drawn = []
+    drawn: list[dict[str, str]] = []
     for metric in [*_METRICS, *sorted(logged - set(_METRICS))]:
         if metric not in logged:
             continue

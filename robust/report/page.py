@@ -113,11 +113,11 @@ def _render(runs: Sequence[RunFiles], roots: Sequence[Path], tables: Path, *, wa
         "overlaps": {protocol.key: overlaps(protocol) for protocol in found},
         "names": charts.names,
     }
-    bundle = Markup(vl_convert.javascript_bundle())
+    bundle = Markup(vl_convert.javascript_bundle())  # type: ignore[call-arg]
     packed = htmlsafe_json_dumps(data, separators=(",", ":"))
     room = _LARGEST - len(bundle) - len(packed) - _TABLES * len(runs)
     configs = {run.name: run.config for run in runs}
-    return _template().render(
+    text: str = _template().render(
         album=album(runs, min(room, _PICTURES)),
         bundle=bundle,
         color=charts.color,
@@ -138,6 +138,7 @@ def _render(runs: Sequence[RunFiles], roots: Sequence[Path], tables: Path, *, wa
         unfinished=[run for run in runs if run.missing],
         watched=watched,
     )
+    return text
 
 
 _VIEWS = ("adaptive", "deployed", "published", "transfer")

@@ -44,16 +44,17 @@ class Page:
         return self._text
 
     def _renew(self) -> None:
-        state = self._state()
-        if state == self._version:
-            return
         begun = time.monotonic()
         try:
+            state = self._state()
+            if state == self._version:
+                return
             self._text = self._make()
         except ConfigError:
             # The folders are gone for the moment; the page of a moment ago is still right.
             if not self._text:
                 raise
+            return
         self._version = state
         took = time.monotonic() - begun
         self._rest_until = time.monotonic() + min(_REST * took, _LONGEST_REST)

@@ -1,19 +1,24 @@
 """Data-dependent activation: training in stages, the template, the views, checkpoints."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from robust.attacks import PGD, craft
 from robust.cli import train
-from robust.data import ImageDataModule
+from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
 from robust.defenses.interpolation import draw_template
 from robust.errors import ConfigError
 from robust.networks import ResNet, TunaMnistCNN
 from robust.parsing import restore
+from robust.transforms import FeatureSqueezing
+from tests.test_ddp import launch
 from tests.tiny import SUITE
 
 
@@ -146,6 +151,8 @@ class TestTraining:
         loss = model.training_loss(x, y)
         torch.testing.assert_close(loss, F.cross_entropy(model(x), y))
         loss.backward()
+        assert all(p.grad is not None for p in model.parameters())  # as DDP needs it
+        model.on_before_optimizer_step(optimizer)
         optimizer.step()
         moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
         assert moved == {"network.3.weight", "network.3.bias"}
@@ -254,6 +261,27 @@ class TestTemplate:
         assert not torch.equal(first, second)
         assert torch.equal(y.bincount(), torch.full((10,), 5))
 
+    @pytest.mark.parametrize("mode", ["original", "transformed", "original+transformed"])
+    def test_is_of_what_the_net_is_trained_on(self, mode, tmp_path):
+        training_set = TrainingSet(FeatureSqueezing(1), mode, cache=str(tmp_path))
+        data = ImageDataModule("digits", val_fraction=0.5, training_set=training_set)
+        model = WNLL(dense, template_size=100, linear_epochs=1)
+        seen = []
+        model.set_template = lambda x, y, place: seen.append(x)
+        model._trainer = SimpleNamespace(datamodule=data)
+        model.on_fit_start()
+        held_out = data.val_samples(10_000).x
+        held_out = {row.numpy().tobytes() for row in (*held_out, *FeatureSqueezing(1)(held_out))}
+        samples, places = data.trained_samples()
+        trained = {(row.float() / 255).numpy().tobytes() for row in samples.x[places]}
+        rows = [row.numpy().tobytes() for row in seen[0]]
+        assert len(rows) == 100
+        assert set(rows) <= trained
+        assert not set(rows) & (held_out - trained)
+        squeezed = sum(bool(((row == 0) | (row == 1)).all()) for row in seen[0])
+        low, high = {"original": (0, 0), "transformed": (100, 100)}.get(mode, (30, 70))
+        assert low <= squeezed <= high
+
     def test_follows_from_its_seed_alone(self):
         labels = torch.arange(200) % 10
         torch.manual_seed(3)
@@ -318,12 +346,74 @@ def test_a_network_that_does_not_end_in_a_linear_layer():
         wnll(lambda n: nn.Sequential(nn.Flatten(), nn.Linear(16, n), nn.Tanh()))
 
 
-@pytest.mark.parametrize("flag", ["--data.eval_batch_size=1", "--evaluation.block=1"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--data.eval_batch_size=1",
+        "--evaluation.block=1",
+        "--evaluation.limit=9",  # with blocks of 8
+        "--data.val_fraction=0.0001",
+    ],
+)
 def test_batches_of_one_are_refused(tmp_path, suite, flag, capsys):
     arguments = [*DIGITS, f"--evaluation={suite}", f"--run.root={tmp_path}"]
     arguments += ["--trainer.max_epochs=1", "--model.queries=batch"]
     assert train([*arguments, flag]) == 2
     assert "batches of at least two images with `queries: batch`" in capsys.readouterr().err
+
+
+def test_an_image_that_comes_alone_is_no_secret(caplog):
+    model = wnll(queries="batch")
+    with caplog.at_level("INFO"):
+        model(images(2))
+        assert not caplog.messages
+        for _ in range(2):
+            model(images(1))
+    assert caplog.messages == [
+        "With `queries: batch`, an image came by itself: its graph has no other."
+    ]
+    with caplog.at_level("INFO"):
+        wnll()(images(1))
+    assert len(caplog.messages) == 1
+
+
+class Steps(nn.Module):
+    """What the wrapper of a distributed run calls."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, y):
+        return self.model.training_loss(x, y)
+
+
+@pytest.mark.parametrize("stage", [False, True])
+def test_every_parameter_has_a_gradient_that_a_distributed_run_waits_for(
+    stage, monkeypatch, tmp_path
+):
+    model = wnll()
+    monkeypatch.setattr(WNLL, "in_wnll_stage", stage)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    try:
+        wrapped = DistributedDataParallel(Steps(model))
+        for _ in range(2):  # the second raises if a gradient of the first is missing
+            wrapped(images(), torch.arange(40) % 3).backward()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_train_both_stages(tmp_path, suite):
+    arguments = [*DIGITS, f"--evaluation={suite}", f"--run.root={tmp_path}", "--run.name=two"]
+    arguments += ["--model.linear_epochs=1", "--trainer.max_epochs=2"]
+    done = launch([*arguments, "--trainer.limit_train_batches=3"])
+    assert "unused" not in done.stderr
+    (folder,) = (tmp_path / "two").iterdir()
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,15 @@ class TestSolution:
         assert u.max() <= 1 + 1e-6
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [50, 300, 307])
+def test_nearest_points_are_those_of_a_full_sort(n, dtype):
+    every = torch.randn(n, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    order = torch.cdist(every.double(), every.double()).argsort(dim=1)
+    for neighbors in (2, 15):
+        assert torch.equal(nearest(every, neighbors), order[:, 1:neighbors])
+
+
 def test_two_points_by_hand():
     # Points at 0 and 1 of two classes, a query at 0.25; each point's scale is its nearest other.
     layer = WeightedNonlocalLaplacian(neighbors=2, scale_neighbor=2, precision="float64")

@@ -73,6 +73,7 @@ async function draw(element) {
     actions: { export: true, source: false, compiled: false, editor: false },
     ast: true, // without eval, which the page forbids itself
     config: chartConfig(),
+    logLevel: 1, // errors; it warns of charts from which the filters took all runs
     downloadFileName: chart.title.replace(/\W+/g, "_"),
     renderer: most > 4000 ? "canvas" : "svg",
   });
