@@ -20,7 +20,7 @@ def images(n=20):
     return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
-def clusters(distance, n=2000):
+def clusters(distance, n=20_000):
     y = torch.arange(n) % 2
     points = torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
     points[:, 0] += distance * y
@@ -73,8 +73,14 @@ class TestPicture:
         assert sizes[0][0] == sizes[1][0]
         assert sizes[1][1] > 1.5 * sizes[0][1]
 
-    @pytest.mark.parametrize("y", [[0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 0, 1, 0]])
-    def test_of_what_are_not_two_classes(self, y, tmp_path):
-        runs = {"a": {"clean": torch.rand(4, 3)}}
+    @pytest.mark.parametrize(
+        ("runs", "y"),
+        [
+            ({"a": {"clean": torch.rand(4, 3)}}, [0, 0, 0, 1]),
+            ({"a": {"clean": torch.rand(4, 3)}}, [0, 0, 1, 2]),
+            ({}, [0, 0, 1, 1]),
+        ],
+    )
+    def test_of_what_are_not_two_classes(self, runs, y, tmp_path):
         with pytest.raises(ConfigError, match="two or more images of each of two classes"):
             draw_features(runs, torch.tensor(y), tmp_path / "f.png", names=("cat", "dog"))
