@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from robust.report.charts import Columns
 from robust.report.collect import RunFiles
+from robust.report.columns import Columns
 from robust.report.derive import Entry, differing
 
 _MOST = 8

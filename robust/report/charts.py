@@ -5,16 +5,13 @@ them know two parameters: ``shown``, the labels of the runs that the table shows
 ``picked``, one run or colour that stands out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
-from robust.evaluation.plots import COLORS
+from robust.report.columns import tooltip
 from robust.types import Norm
-
-Columns = Mapping[str, Sequence[Any]]
-"""Data of a chart by column; all columns are of one length."""
 
 _SHOWN = "shown == null || indexof(shown, datum.run) >= 0"
 _FAINT = "picked == '' || datum.run == picked || datum.color == picked"
@@ -34,31 +31,6 @@ _HEIGHT = 260
 _HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
                   interpolate="rgb")  # fmt: skip
 """Colours that show on light and on dark ground."""
-
-
-def color_names(runs: Sequence[str], defenses: Sequence[str]) -> tuple[str, list[str]]:
-    """What colours tell apart, and the names that have one: runs if they are few, else defenses.
-
-    Args:
-        runs: Names of all runs.
-        defenses: Their classes, which may repeat.
-    """
-    if len(runs) <= len(COLORS):
-        return "run", list(runs)
-    return "defense", sorted(set(defenses))
-
-
-def pack(columns: Columns) -> dict[str, Any]:
-    """Columns for the page; of strings, each is written once."""
-    packed: dict[str, Any] = {}
-    for name, values in columns.items():
-        if values and all(isinstance(value, str) for value in values):
-            words = list(dict.fromkeys(values))
-            place = {word: i for i, word in enumerate(words)}
-            packed[name] = {"words": words, "codes": [place[value] for value in values]}
-        else:
-            packed[name] = [round(v, 5) if isinstance(v, float) else v for v in values]
-    return packed
 
 
 def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> dict[str, Any]:
@@ -97,7 +69,7 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
     dots = base.mark_point(filled=True, size=45 if points else 80, aria=False).encode(
         y=accuracy,
         opacity=_opacity(1.0, 0.1) if points else alt.value(0),
-        tooltip=_tooltip("run", "view", "eps", "rate", "low", "high", "n"),
+        tooltip=tooltip("run", "view", "eps", "rate", "low", "high", "n"),
     )
     return _finish(alt.layer(band, line, dots))
 
@@ -144,7 +116,7 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
         x=x,
         y=alt.Y("claim:Q", title=y_title),
         opacity=_opacity(0.7, 0.1),
-        tooltip=_tooltip("run", "view", "claim"),
+        tooltip=tooltip("run", "view", "claim"),
     )
     spans = [
         base.mark_rule(strokeWidth=1, aria=False).encode(x=x, y="low:Q", y2="high:Q"),
@@ -164,7 +136,7 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
             legend=alt.Legend(title="verdict", orient="bottom", columns=3),
         ),
         opacity=_opacity(1.0, 0.15),
-        tooltip=_tooltip(
+        tooltip=tooltip(
             "run", "verdict", "clean", "clean_low", "clean_high", "rate", "low", "high", "n"
         ),
     )
@@ -219,7 +191,7 @@ def parallel_spec() -> dict[str, Any]:
             y=y,
             opacity=_opacity(1.0, 0.08),
             color=alt.Color("robust:Q", scale=_HEAT),
-            tooltip=_tooltip("run", "axis", "value", "robust"),
+            tooltip=tooltip("run", "axis", "value", "robust"),
         )
     )
     place = {"x": x, "y": y, "text": "text:N"}
@@ -249,7 +221,7 @@ def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
     )
     line = base.mark_line(strokeWidth=1.75, aria=False).encode(opacity=_opacity(1.0, 0.12))
     dots = base.mark_point(filled=True, size=60, opacity=0, aria=False).encode(
-        tooltip=_tooltip("run", "step", "value")
+        tooltip=tooltip("run", "step", "value")
     )
     return _finish(alt.layer(line, dots), height=220)
 
@@ -276,7 +248,7 @@ def overlap_spec() -> dict[str, Any]:
             scale=alt.Scale(scheme="blues", domain=[0, 100]),
             legend=None,
         ),
-        tooltip=_tooltip("row", "column", "share", "both", "own"),
+        tooltip=tooltip("row", "column", "share", "both", "own"),
     )
     text = base.mark_text(fontSize=10, aria=False).encode(
         text=alt.Text("share:Q", format=".0f"),
@@ -297,37 +269,6 @@ def _color(names: Sequence[str]) -> alt.Color:
 
 def _opacity(full: float, faint: float) -> Any:  # noqa: ANN401
     return alt.condition(_FAINT, alt.value(full), alt.value(faint))
-
-
-_FORMATS = {"eps": ".4g", "value": ".4~g", "step": ",", "n": ",", "both": ",", "own": ","}
-_TITLES = {
-    "rate": "robust accuracy, %",
-    "low": "95 % interval from",
-    "high": "95 % interval to",
-    "clean": "clean accuracy, %",
-    "clean_low": "clean, 95 % from",
-    "clean_high": "clean, 95 % to",
-    "claim": "robust accuracy, worst case, %",
-    "robust": "robust accuracy, worst case, %",
-    "n": "test images",
-    "share": "share, %",
-    "row": "turned by",
-    "column": "turned as well by",
-    "both": "images turned by both",
-    "own": "images turned by the first",
-}
-_WORDS = {"run", "view", "verdict", "axis", "row", "column"}
-
-
-def _tooltip(*columns: str) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip(f"{name}:N", title=_TITLES.get(name, name))
-        if name in _WORDS
-        else alt.Tooltip(
-            f"{name}:Q", title=_TITLES.get(name, name), format=_FORMATS.get(name, ".1f")
-        )
-        for name in columns
-    ]
 
 
 def _finish(chart: alt.LayerChart | alt.FacetChart, height: int = _HEIGHT) -> dict[str, Any]:

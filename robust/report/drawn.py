@@ -10,15 +10,13 @@ from robust.evaluation.curves import Curve, Panel, accuracy_curves
 from robust.evaluation.metrics import Rate
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
-    Columns,
     accuracy_curve_spec,
-    color_names,
-    pack,
     parallel_spec,
     pareto_spec,
     training_spec,
 )
 from robust.report.collect import Point, RunFiles
+from robust.report.columns import Columns, color_names, pack
 from robust.report.derive import Entry, Protocol
 
 _CURVE_POINTS = 26
