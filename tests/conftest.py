@@ -4,6 +4,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+import wandb
 
 from robust.cli import train
 from tests.tiny import SUITE, arguments
@@ -22,6 +23,14 @@ def suite(tmp_path_factory):
     path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
     path.write_text(SUITE)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_open():
+    """A run of W&B that a test leaves open is that of all tests after it."""
+    yield
+    if wandb.run is not None:
+        wandb.finish()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -171,8 +172,9 @@ def _write(path: Path, x: Pixels) -> None:
 
 
 def _part(path: Path) -> Path:
-    """A name that no other process writes to."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+    """A name that no other thread of any process writes to."""
+    writer = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+    return path.with_name(f"{path.name}.{writer}.part")
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
