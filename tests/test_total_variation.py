@@ -6,11 +6,9 @@ from torch import nn
 
 from robust.attacks import PGD, craft, sample_seeds
 from robust.attacks.views import Randomized
-from robust.cli import train
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.transforms import TotalVariation
-from tests.tiny import SUITE
 
 NORMS = ["isotropic", "anisotropic", "group"]
 
@@ -286,30 +284,3 @@ def test_crafting_is_reproducible():
 def test_arguments_out_of_range(arguments, match):
     with pytest.raises(ConfigError, match=rf"\AExpected [^\n]*{match}[^\n]*\Z"):
         TotalVariation(**arguments)
-
-
-def test_a_defense_learns_digits_behind_it(tmp_path, quiet, capsys):
-    suite = tmp_path / "tiny.yaml"
-    suite.write_text(SUITE)
-    arguments = [
-        "fit",
-        "--model=robust.defenses.Standard",
-        "--model.network=tests.tiny.TinyNet",
-        "--model.transform=robust.transforms.TotalVariation",
-        "--model.transform.iterations=10",
-        "--model.transform.in_training=false",
-        "--model.transform.eot=2",
-        "--data=configs/data/digits.yaml",
-        f"--evaluation={suite}",
-        "--evaluation.limit=4",
-        f"--run.root={tmp_path / 'runs'}",
-        "--trainer.max_epochs=1",
-        "--trainer.accelerator=cpu",
-        "--trainer.enable_progress_bar=false",
-    ]
-    assert train(arguments) == 0, capsys.readouterr().err
-    (metrics,) = (tmp_path / "runs").glob("*/*/metrics.csv")
-    header, *rows = (line.split(",") for line in metrics.read_text().splitlines())
-    column = header.index("test/clean_acc")
-    (accuracy,) = (float(row[column]) for row in rows if row[column])
-    assert accuracy > 0.5

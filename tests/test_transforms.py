@@ -150,6 +150,8 @@ def test_arguments_out_of_range(build, match):
         "robust.transforms.MedianSmoothing",
         "robust.transforms.Binarize",
         "robust.transforms.BitDepthReduction",
+        "{class_path: robust.transforms.TotalVariation, "
+        "init_args: {iterations: 10, in_training: false, eot: 2}}",
     ],
 )
 def test_a_defense_learns_digits_behind_it(transform, tmp_path, quiet, capsys):
