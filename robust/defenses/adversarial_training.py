@@ -4,15 +4,16 @@ With a `source`, as Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728) c
 """
 
 import copy
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Int64
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from robust.attacks import PGD
-from robust.defenses.crafting import CraftingDefense, load_network
+from robust.defenses.crafting import CraftingDefense, Kept, load_network
 from robust.errors import ConfigError
 from robust.types import AttackCallable, Images, Labels, Scalar
 
@@ -25,10 +26,10 @@ class AdversarialTraining(CraftingDefense):
     with PGD and ``clean_share`` 0 the saddle point of Madry et al. (Eq. 2.1).
 
     With a ``source``, it runs on that fixed net, with the classes that it predicts for labels, and
-    makes the same image in every epoch; the training has the true labels. That is the static set
-    that Zantedeschi et al. append once to the training data. The one difference is which images
-    share a batch: here it holds each image beside its copy. Half of the paper's ``batch_size``
-    gives the paper's number of images in a step and steps in an epoch.
+    makes the same image in every epoch, which is kept in memory (see `Kept`); the training has the
+    true labels. That is the static set that Zantedeschi et al. append once to the training data.
+    The one difference is which images share a batch: here it holds each image beside its copy.
+    Half of the paper's ``batch_size`` gives its number of images in a step and steps in an epoch.
 
     Args:
         network: Images to logits of shape (N, K).
@@ -68,6 +69,7 @@ class AdversarialTraining(CraftingDefense):
         self.attack, self.clean_share = attack, clean_share
         self.source_checkpoint = source
         self.source = copy.deepcopy(network).requires_grad_(False) if source is not None else None
+        self._kept = Kept(self._of_source)
         self.has_source: Tensor
         self.register_buffer("has_source", torch.tensor(False))
 
@@ -91,6 +93,10 @@ class AdversarialTraining(CraftingDefense):
         """The adversarial images to train on, of the shape of ``x``."""
         if self.source is None:
             return self.crafted(self.attack, self.outputs_view(), x, y, self.current_epoch)
+        return self._kept(x, self.index_of(x))
+
+    def _of_source(self, x: Images, index: Int64[Tensor, " n"]) -> Images:
+        source = cast(nn.Module, self.source).eval()
         with torch.no_grad():
-            predicted = self.source.eval()(x).argmax(dim=1)
-        return self.crafted(self.attack, self.source, x, predicted, epoch=0)
+            predicted = source(x).argmax(dim=1)
+        return self.crafted(self.attack, source, x, predicted, epoch=0, index=index)

@@ -1,9 +1,11 @@
 """What the defenses share that train on the images of an attack."""
 
+import hashlib
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64
@@ -40,12 +42,20 @@ class CraftingDefense(Defense, ABC):
         """Forget them."""
         self._index = None
 
+    def index_of(self, x: Images) -> Int64[Tensor, " n"]:
+        """Places of the images in their dataset; outside of a training step they are the first."""
+        return torch.arange(len(x), device=x.device) if self._index is None else self._index
+
     def crafted(
-        self, attack: AttackCallable, view: nn.Module, x: Images, y: Labels, epoch: int
+        self,
+        attack: AttackCallable,
+        view: nn.Module,
+        x: Images,
+        y: Labels,
+        epoch: int,
+        index: Int64[Tensor, " n"] | None = None,
     ) -> Images:
         """What ``attack`` makes of ``x`` on ``view``, detached.
-
-        Outside of a training step the images count as the first of their dataset.
 
         Args:
             attack: Builds the attack on ``view``.
@@ -53,8 +63,9 @@ class CraftingDefense(Defense, ABC):
             x: Clean images.
             y: Labels, or what the attacker takes for them.
             epoch: Images of the same epoch get the same random numbers.
+            index: Places of the images in their dataset; those of the step if None.
         """
-        index = torch.arange(len(x), device=x.device) if self._index is None else self._index
+        index = self.index_of(x) if index is None else index
         # The seed of the run, the same in all its processes.
         seeds = sample_seeds(torch.initial_seed() % 2**63, sample_seeds(epoch, index))
         # Attacks of torchattacks draw from the global state, which can but follow the batch.
@@ -66,6 +77,47 @@ class CraftingDefense(Defense, ABC):
     def adaptive_view(self) -> nn.Module:
         """The logits, with the gradient let through an input transform."""
         return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
+
+
+@final
+class Kept:
+    """Images made of other images, kept in memory so that each is made once.
+
+    One is known by its place in the dataset and by every bit of the image that it was made of:
+    where augmentation changes that, another is made. Kept on the CPU; what does not fit into
+    ``most_bytes`` any more is made anew each time.
+
+    Args:
+        make: Images, of the shape of those given, and their places in the dataset to those made.
+        most_bytes: Of the images kept by one process; 2 GiB are CIFAR-10 three times over.
+    """
+
+    def __init__(
+        self, make: Callable[[Images, Int64[Tensor, " n"]], Images], most_bytes: int = 2**31
+    ) -> None:
+        self._make, self._bytes_left = make, most_bytes
+        self._made: dict[tuple[int, bytes], Tensor] = {}
+
+    def __call__(self, x: Images, index: Int64[Tensor, " n"]) -> Images:
+        """What ``make`` made or makes of ``x``."""
+        keys = [
+            (place, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
+            for place, image in zip(index.tolist(), x.detach().cpu().numpy(), strict=True)
+        ]
+        known = [self._made.get(key) for key in keys]
+        new = [i for i, image in enumerate(known) if image is None]
+        if new:
+            chosen = torch.tensor(new, device=x.device)
+            for i, image in zip(new, self._make(x[chosen], index[chosen]).cpu(), strict=True):
+                known[i] = image
+                self._keep(keys[i], image)
+        return torch.stack([image for image in known if image is not None]).to(x.device)
+
+    def _keep(self, key: tuple[int, bytes], image: Tensor) -> None:
+        if image.nbytes <= self._bytes_left:
+            self._bytes_left -= image.nbytes
+            # A copy: a view would keep all of its batch.
+            self._made[key] = image.clone()
 
 
 @contextmanager

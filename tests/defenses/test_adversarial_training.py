@@ -11,8 +11,10 @@ from torch import nn
 from robust.attacks import FGSM, PGD
 from robust.cli import train
 from robust.defenses import AdversarialTraining, Standard, VirtualAdversarialImages
+from robust.defenses.crafting import Kept
 from robust.errors import ConfigError
 from robust.parsing import restore
+from robust.types import Batch
 from tests.defenses.digits import accuracies, trained
 from tests.tiny import TinyNet, arguments
 
@@ -116,6 +118,38 @@ class TestOnASource:
         monkeypatch.setattr(AdversarialTraining, "current_epoch", property(lambda self: 3))
         assert torch.equal(model.adversarial(x, y), made)
         assert not torch.equal(made, x)
+
+    def test_an_image_is_made_once(self, tmp_path):
+        """In whatever order and company it comes again; where it has changed, it is made anew."""
+        seen, (x, y) = [], images()
+
+        class Recorded(FGSM):
+            def forward(self, inputs, labels):
+                seen.append(len(inputs))
+                return super().forward(inputs, labels)
+
+        model, source = self.model(tmp_path, attack=lambda view: Recorded(view, 0.1))
+        fresh = stepped(source, x, source(x).argmax(dim=1), 0.1)
+
+        def made(places, of=x):
+            model.on_train_batch_start(Batch(of[places], y[places], places), 0)
+            return model.adversarial(of[places], y[places])
+
+        torch.testing.assert_close(made(torch.tensor([0, 1, 2])), fresh[:3])
+        torch.testing.assert_close(made(torch.tensor([4, 2, 3, 0])), fresh[[4, 2, 3, 0]])
+        torch.testing.assert_close(made(torch.tensor([1, 4])), fresh[[1, 4]])
+        assert seen == [3, 2]
+        brighter = x + 1e-6
+        again = stepped(source, brighter, source(brighter).argmax(dim=1), 0.1)
+        torch.testing.assert_close(made(torch.tensor([0, 1]), brighter), again[:2])
+        assert seen == [3, 2, 2]
+
+    def test_what_does_not_fit_is_made_anew(self):
+        calls, (x, _) = [], images(3)
+        kept = Kept(lambda x, index: (calls.append(index.tolist()), x / 2)[1], x[0].nbytes)
+        for _ in range(2):
+            assert torch.equal(kept(x, torch.arange(3)), x / 2)
+        assert calls == [[0, 1, 2], [1, 2]]
 
     def test_the_source_is_not_trained(self, tmp_path):
         (x, y), (model, source) = images(), self.model(tmp_path)
