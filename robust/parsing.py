@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -53,7 +54,7 @@ def run_command(command: Callable[[], Any]) -> int:
 
 def _mendable(error: BaseException | None) -> str | None:
     """What the user can mend; None if that is nothing, so that the traceback is kept."""
-    if isinstance(error, MisconfigurationException):
+    if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
@@ -64,6 +65,14 @@ def _mendable(error: BaseException | None) -> str | None:
     while error is not None and not isinstance(error, ConfigError):
         error = error.__cause__
     return None if error is None else str(error)
+
+
+def _refused_by_trainer(error: BaseException | None) -> bool:
+    """Whether Lightning itself found an argument wrong, some of which it only looks at late."""
+    if not isinstance(error, ValueError):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("lightning.")
 
 
 @contextlib.contextmanager

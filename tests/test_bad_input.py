@@ -215,6 +215,12 @@ def test_a_net_that_does_not_fit_leaves_no_run_behind(npz, suite, tmp_path, caps
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_the_trainer_refuses_only_when_it_has_the_data(npz, suite, tmp_path, capsys):
+    args = [*arguments(npz, tmp_path / "runs", suite), "--trainer.logger=false"]
+    code = code_of(train, [*args, "--trainer.val_check_interval=100000"])
+    assert_one_line(code, capsys, r"`val_check_interval` \(100000\) must be less than or equal to")
+
+
 def test_a_run_folder_that_cannot_be(npz, suite, tmp_path, capsys):
     (tmp_path / "file").write_text("kept")
     code = code_of(train, arguments(npz, tmp_path / "file", suite))

@@ -107,6 +107,11 @@ def test_run_command_keeps_the_traceback_of_a_defect():
         run_command(lambda: 1 / 0)
 
 
+def test_run_command_keeps_the_traceback_of_a_value_error_of_ours():
+    with pytest.raises(ValueError, match="invalid literal"):
+        run_command(lambda: int("x"))
+
+
 def test_run_command_finds_the_cause(capsys):
     def command():
         try:
