@@ -17,10 +17,10 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
+from robust.fractions import fractions_to_decimals
 from robust.parsing import (
     Parser,
     check_fits,
-    fractions_to_decimals,
     mendable_trainer,
     run_command,
 )

@@ -31,9 +31,9 @@ def evaluate(args: Sequence[str] | None = None) -> int:
     """`evaluate.py`: returns its exit code."""
     arguments = sys.argv[1:] if args is None else list(args)
     if "--report" in arguments:
-        from robust.report import report  # a second's import that no attack has to wait for
+        from robust.report import report
 
-        return run_command(lambda: report(arguments))
+        return report(arguments)
     return run_command(lambda: _evaluate(parse_options(arguments)))
 
 

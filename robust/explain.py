@@ -7,10 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import torchattacks
-
-from robust.defenses import Defense
-
 
 class _Message(NamedTuple):
     text: str
@@ -108,6 +104,10 @@ def _unknown_module(match: re.Match[str], message: _Message) -> str:
 
 
 def _not_a_path(match: re.Match[str], message: _Message) -> str:
+    import torchattacks  # seconds, for a message
+
+    from robust.defenses import Defense
+
     name = match[1].strip()
     known = [c.__name__ for c in Defense.__subclasses__()] + dir(torchattacks)
     hint = nearest(name, known)

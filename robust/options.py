@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import yaml
 
 from robust.errors import ConfigError
-from robust.parsing import fractions_to_decimals
+from robust.fractions import fractions_to_decimals
 from robust.tracking import Processes
 from robust.types import View
 

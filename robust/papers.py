@@ -9,7 +9,8 @@ from robust.checkpoints import DESCRIPTION, read_checkpoint
 from robust.errors import ConfigError
 from robust.evaluation.measured_tables import MEASURED, MEASURES
 from robust.explain import imported, nearest
-from robust.parsing import arguments_of, read_yaml
+from robust.fractions import read_yaml
+from robust.parsing import arguments_of
 
 _Result = TypeVar("_Result")
 

@@ -1,4 +1,4 @@
-"""What the commands share: fractions as numbers, errors of one line, runs read back."""
+"""What the commands share: errors of one line, runs read back."""
 
 import contextlib
 import ctypes
@@ -6,7 +6,6 @@ import errno
 import inspect
 import logging
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -15,8 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-import yaml
-from jsonargparse import ArgumentError, get_loader, set_loader
+from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -26,11 +24,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.explain import explain, imported, one_line
-
-PARSER_MODE = "yaml_with_fractions"
-"""jsonargparse's YAML, in which ``8/255`` is a number; a string of that form takes quotes and ./"""
-
-_FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
+from robust.fractions import PARSER_MODE, read_yaml
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -132,32 +126,6 @@ def keep_freed_memory() -> None:
 
 # M_MMAP_MAX: no mappings of their own; M_TRIM_THRESHOLD: nothing back; M_TOP_PAD: grow in 256 MiB.
 _MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}
-
-
-def fractions_to_decimals(arguments: Sequence[str]) -> list[str]:
-    """Replace values such as ``8/255`` among command-line arguments; other arguments stay."""
-    return [
-        re.sub(r"^(--[\w.+-]+=|)(.*)$", lambda m: m[1] + _decimal(m[2]), argument, flags=re.DOTALL)
-        for argument in arguments
-    ]
-
-
-def _decimal(text: str) -> str:
-    match = _FRACTION.fullmatch(text)
-    return repr(float(match[1]) / float(match[2])) if match and float(match[2]) else text
-
-
-def _with_fractions(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _with_fractions(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_fractions(item) for item in value]
-    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
-    return float(match[1]) / float(match[2]) if match and float(match[2]) else value
-
-
-def _load(text: str) -> Any:  # noqa: ANN401
-    return _with_fractions(get_loader("yaml")(text))
 
 
 class Parser(LightningArgumentParser):
@@ -311,23 +279,3 @@ def _only(suite: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
             f"{', '.join(patterns)}. Name some of them, or patterns such as 'bim_*'."
         )
     return kept
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, with fractions as numbers.
-
-    Raises:
-        ConfigError: If the file is missing, unreadable or holds something else.
-    """
-    try:
-        content = _load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"Expected a YAML file at {path}, but cannot read it ({one_line(str(error))})."
-        ) from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"Expected a mapping in {path}, but it holds {type(content).__name__}.")
-    return content
-
-
-set_loader(PARSER_MODE, _load, exceptions=(yaml.YAMLError,))

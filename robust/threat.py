@@ -1,6 +1,5 @@
 """What an attacker may do to an image, and the check that an attack did no more."""
 
-import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,9 +9,7 @@ from torch import Tensor
 
 from robust.errors import ConfigError
 from robust.types import Images, Norm
-
-# Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
-_SLACK = 1e-6
+from robust.words import budget, limit_of
 
 
 class ThreatModelViolation(RuntimeError):
@@ -48,12 +45,12 @@ class ThreatModel:
             )
 
     def __str__(self) -> str:
-        return f"{self.norm} {'unbounded' if math.isinf(self.eps) else format(self.eps, '.4g')}"
+        return budget(self.norm, self.eps)
 
     @property
     def limit(self) -> float:
         """The largest distance that counts as within ``eps``: float32's rounding is forgiven."""
-        return self.eps * (1 + _SLACK) + _SLACK
+        return limit_of(self.eps)
 
     def distance(self, x: Images, x_adv: Images) -> Float[Tensor, " n"]:
         """Distance of each pair of images in this norm, in float64."""

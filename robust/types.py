@@ -1,11 +1,14 @@
 """Words that every floor speaks: tensors with their shapes, and one batch of samples."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
+
+from robust.words import Norm as Norm
+from robust.words import View as View
 
 Images = Float[Tensor, "n c h w"]
 """Pixels in [0, 1]; eps, sigma and every distance are in the same units."""
@@ -13,11 +16,6 @@ Labels = Int64[Tensor, " n"]
 Scores = Float[Tensor, "n k"]
 """Any real numbers, one per class; the argmax is the prediction. Not always logits."""
 Scalar = Float[Tensor, ""]
-
-Norm = Literal["Linf", "L2", "L0"]
-View = Literal["deployed", "published", "adaptive"]
-"""What an attacker differentiates: the deployed scores, what the paper's attacker saw, or the way
-around the defense."""
 
 AttackCallable = Callable[[nn.Module], Attack]
 """Builds an attack on a view; in YAML ``{class_path: torchattacks.PGD, init_args: {...}}``."""

@@ -18,8 +18,9 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.measured_tables import MEASURED, published_measures
 from robust.evaluation.tables import published
 from robust.explain import imported
+from robust.fractions import read_yaml
 from robust.papers import read_table
-from robust.parsing import Parser, read_suite, read_yaml
+from robust.parsing import Parser, read_suite
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"

@@ -3,11 +3,10 @@ import pytest
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.explain import explain, nearest
+from robust.fractions import fractions_to_decimals, read_yaml
 from robust.parsing import (
     check_fits,
-    fractions_to_decimals,
     read_suite,
-    read_yaml,
     restore,
     run_command,
 )

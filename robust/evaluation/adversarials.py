@@ -18,7 +18,8 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.callback import AttackEvaluation
 from robust.evaluation.curves import families
-from robust.evaluation.plots import draw_image, save_figure
+from robust.evaluation.images import draw_image
+from robust.evaluation.plots import save_figure
 from robust.evaluation.records import Target
 from robust.evaluation.search import predict, smallest_eps
 from robust.evaluation.suite import random_targets
@@ -110,7 +111,7 @@ def draw_grid(
         predictions = predict(seen.defense, found.x_adv)
         norm = info.norm if info.minimal else None
         rows.append(Adversarials(label, found.x_adv, predictions, norm))
-    budget = f"smallest {info.norm} eps for all" if len(names) > 1 else str(info.threat_model)
+    budget = f"smallest {info.norm} eps for all" if len(names) > 1 else info.budget
     title = f"{attack}, {budget}"
     return draw_adversarials(
         *chosen[:2],

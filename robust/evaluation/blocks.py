@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
-from robust.evaluation.records import AttackInfo, Row
+from robust.evaluation.records import AttackInfo
+from robust.evaluation.rows import Row
 from robust.evaluation.suite import random_targets
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Scores, View
+from robust.words import limit_of
 
 
 class Block(NamedTuple):
@@ -83,7 +85,7 @@ def standing(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]
         columns: What it did to a block, by the names of `Row`.
     """
     turned = columns["attacked"] & (columns["adv_pred"] != columns["label"])
-    return ~(turned & (columns[info.norm.lower()] <= info.threat_model.limit))
+    return ~(turned & (columns[info.norm.lower()] <= limit_of(info.eps)))
 
 
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:

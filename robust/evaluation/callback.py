@@ -31,7 +31,7 @@ from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.measurements import RobustnessMetrics
 from robust.evaluation.metrics import Rate, rate_numbers, summarize
 from robust.evaluation.records import Evaluation, Header, RecordFile, Target
-from robust.evaluation.samples import Pool, Split
+from robust.evaluation.samples import Pool
 from robust.evaluation.suite import (
     check_targets,
     check_validation,
@@ -42,6 +42,7 @@ from robust.evaluation.suite import (
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View
+from robust.words import Split
 
 
 @final
@@ -265,7 +266,8 @@ class AttackEvaluation(Callback):
             judge=judge,
             transferred=self.source is not None,
         )
-        info.threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
+        threat_model = ThreatModel(info.norm, info.eps)
+        threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
         x_adv, scores = x.clone(), block.scores.clone()
         x_adv[attacked] = crafted.x_adv.to(x.dtype)
         scores[attacked] = defense(x_adv[attacked])

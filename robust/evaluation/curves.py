@@ -145,9 +145,12 @@ def _radii(evaluations: Mapping[str, Evaluation], name: str) -> list[float]:
     largest = 0.0
     for evaluation in evaluations.values():
         info = evaluation.header.attacks[name]
-        found = [row for view in evaluation.views for row in evaluation.select(view, name)]
-        flips = [info.distance(row) for row in found if row.attacked and row.adv_pred != row.label]
-        largest = max([largest, *flips]) if math.isinf(info.eps) else info.eps
+        if math.isfinite(info.eps):
+            largest = info.eps
+            continue
+        for view in evaluation.views:
+            rows = evaluation.select(view, name)
+            largest = max(largest, info.distance(rows)[info.turned(rows)].max(initial=0.0))
     return [largest * i / (_RADII - 1) for i in range(_RADII)]
 
 

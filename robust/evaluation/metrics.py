@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from scipy.stats import binomtest
+import numpy as np
 
-from robust.evaluation.records import AttackInfo, Evaluation, Row
+from robust.evaluation.records import AttackInfo, Evaluation
+from robust.evaluation.rows import Column, Row, Rows
 
 _Z95 = 1.959963984540054
 
@@ -40,7 +41,8 @@ class Rate(NamedTuple):
 
 def success_rate(rows: Sequence[Row], info: AttackInfo) -> Rate:
     """Share of the attacked samples on which the attack reached its goal within ``eps``."""
-    return Rate(sum(info.succeeded(row) for row in rows), sum(row.attacked for row in rows))
+    found = Rows.of(rows)
+    return Rate(int(info.succeeded(found).sum()), int(found["attacked"].sum()))
 
 
 def resistance(rows: Sequence[Row], info: AttackInfo) -> Rate:
@@ -55,7 +57,8 @@ def resistance(rows: Sequence[Row], info: AttackInfo) -> Rate:
 
 def clean_accuracy(rows: Sequence[Row]) -> Rate:
     """Share of all samples that are classified correctly without an attack."""
-    return Rate(sum(row.clean_pred == row.label for row in rows), len(rows))
+    found = Rows.of(rows)
+    return _share(found["clean_pred"] == found["label"])
 
 
 def robust_accuracy(rows: Sequence[Row], info: AttackInfo) -> Rate:
@@ -63,25 +66,27 @@ def robust_accuracy(rows: Sequence[Row], info: AttackInfo) -> Rate:
 
     A targeted attack that reaches another class than its target has broken the sample too.
     """
-    held = sum(row.clean_pred == row.label and not info.broke(row) for row in rows)
-    return Rate(held, len(rows))
+    return _share(info.held(Rows.of(rows)))
 
 
 def worst_robust_accuracy(evaluation: Evaluation, view: str) -> Rate:
     """Share of all samples that are correct under every attack of the suite, per sample."""
-    held: dict[int, bool] = {}
+    samples, lost = [], []
     for name, info in evaluation.header.attacks.items():
-        for row in evaluation.select(view, name):
-            correct = row.clean_pred == row.label and not info.broke(row)
-            held[row.index] = held.get(row.index, True) and correct
-    return Rate(sum(held.values()), len(held))
+        rows = evaluation.select(view, name)
+        samples.append(rows["index"])
+        lost.append(rows["index"][~info.held(rows)])
+    n = len(np.unique(np.concatenate(samples)))
+    return Rate(n - len(np.unique(np.concatenate(lost))), n)
 
 
 def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]) -> list[Rate]:
     """Robust accuracy of a minimal-norm attack at every radius, from one crafting."""
-    flips = [info.distance(row) for row in rows if row.attacked and row.adv_pred != row.label]
-    correct = sum(row.clean_pred == row.label for row in rows)
-    return [Rate(correct - sum(d <= radius for d in flips), len(rows)) for radius in radii]
+    found = Rows.of(rows)
+    flips = np.sort(info.distance(found)[info.turned(found)])
+    clean = clean_accuracy(found)
+    counts = np.searchsorted(flips, radii, side="right").tolist()
+    return [Rate(clean.hits - count, clean.n) for count in counts]
 
 
 def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo) -> float:
@@ -90,13 +95,13 @@ def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo
     Raises:
         ValueError: If the rows are not of the same samples in the same order.
     """
-    if [row.index for row in first] != [row.index for row in second]:
+    from scipy.stats import binomtest  # half a second's import that a page has no use for
+
+    one, other = Rows.of(first), Rows.of(second)
+    if one["index"].tolist() != other["index"].tolist():
         raise ValueError("Expected rows of the same samples in the same order, but they differ.")
-    held = [
-        tuple(row.clean_pred == row.label and not info.broke(row) for row in pair)
-        for pair in zip(first, second, strict=True)
-    ]
-    only_first, only_second = held.count((True, False)), held.count((False, True))
+    held, too = info.held(one), info.held(other)
+    only_first, only_second = int((held & ~too).sum()), int((too & ~held).sum())
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
@@ -104,12 +109,12 @@ def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo
 
 def ties(rows: Sequence[Row]) -> Rate:
     """Share of clean images whose two best deployed scores are exactly equal."""
-    return Rate(sum(row.clean_tie for row in rows), len(rows))
+    return _share(Rows.of(rows)["clean_tie"])
 
 
 def zero_gradients(rows: Sequence[Row]) -> Rate:
     """Share of clean images at which the view's cross-entropy has an exactly zero gradient."""
-    return Rate(sum(row.zero_gradient for row in rows), len(rows))
+    return _share(Rows.of(rows)["zero_gradient"])
 
 
 def summarize(evaluation: Evaluation) -> dict[str, float]:
@@ -134,3 +139,7 @@ def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
             numbers[key] = rate.value
             numbers[f"{key}_low"], numbers[f"{key}_high"] = rate.interval
     return numbers
+
+
+def _share(hits: Column) -> Rate:
+    return Rate(int(hits.sum()), len(hits))

@@ -1,11 +1,8 @@
-"""What figures share: colours that everyone can tell apart, images, and files."""
+"""What figures share: colours that everyone can tell apart, and files."""
 
 from pathlib import Path
 
-from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from robust.errors import ConfigError
 
@@ -22,14 +19,6 @@ COLORS = (
     "#7A5C2E",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-
-
-def draw_image(axes: Axes, image: Float[Tensor, "c h w"]) -> None:
-    """Draw pixels in [0, 1], grey or RGB; other numbers of channels as their mean."""
-    image = image.detach().cpu()
-    pixels = image.permute(1, 2, 0) if len(image) == 3 else image.mean(dim=0)
-    axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

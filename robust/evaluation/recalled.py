@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from robust.errors import ConfigError
-from robust.evaluation.plots import draw_image, save_figure
+from robust.evaluation.images import draw_image
+from robust.evaluation.plots import save_figure
 from robust.types import Batch, Images, Scores
 
 

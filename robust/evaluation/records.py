@@ -10,54 +10,18 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from robust.errors import ConfigError
-from robust.evaluation.samples import Split
-from robust.threat import ThreatModel
-from robust.types import Norm
+from robust.evaluation.rows import Column, Row, Rows
+from robust.words import Norm, Split, budget, limit_of
 
 Target = int | Literal["random"]
 """A class, or for each image one drawn from those that are not its own."""
-
-
-class Row(NamedTuple):
-    """One sample under one attack through one view."""
-
-    view: str
-    attack: str
-    index: int  # type: ignore[assignment] # a column, not tuple's method
-    """Place in the test set, or in the order of `samples.Pool`."""
-    label: int
-    target: int
-    """Class that the image should become; -1 if untargeted."""
-    attacked: bool
-    """False for samples that the protocol leaves out: misclassified, or of the target class."""
-    clean_pred: int
-    adv_pred: int
-    """Prediction of the defense, whatever the view; the clean one if not attacked."""
-    clean_tie: bool
-    """Whether the two best clean scores of the defense are exactly equal."""
-    adv_tie: bool
-    zero_gradient: bool
-    """Whether the cross-entropy of the view has an exactly zero gradient at the clean image."""
-    linf: float
-    l2: float
-    l0: float
-    forwards: float
-    """Forward passes per image."""
-    seconds: float
-    """Wall time per image."""
-
-
-_PARSERS: dict[str, Any] = {"view": str, "attack": str} | {
-    name: {int: int, float: float, bool: lambda text: text == "True"}[kind]
-    for name, kind in Row.__annotations__.items()
-    if kind is not str
-}
 
 
 @dataclass(frozen=True)
@@ -83,26 +47,34 @@ class AttackInfo:
     code_sha256: str = ""
 
     @property
-    def threat_model(self) -> ThreatModel:
-        """Which adversarial images count."""
-        return ThreatModel(self.norm, self.eps)
+    def budget(self) -> str:
+        """Its threat model in a word or two."""
+        return budget(self.norm, self.eps)
 
-    def distance(self, row: Row) -> float:
-        """Distance of the adversarial image in the norm of the threat model."""
-        return {"Linf": row.linf, "L2": row.l2, "L0": row.l0}[self.norm]
+    def distance(self, rows: Rows) -> Column:
+        """Distances of the adversarial images in the norm of the threat model."""
+        return rows[self.norm.lower()]
 
-    def within(self, row: Row) -> bool:
-        """Whether the adversarial image lies within ``eps``."""
-        return self.distance(row) <= self.threat_model.limit
+    def turned(self, rows: Rows) -> Column:
+        """Which correctly classified images became another class, at whatever distance."""
+        turned: Column = rows["attacked"] & (rows["adv_pred"] != rows["label"])
+        return turned
 
-    def broke(self, row: Row) -> bool:
-        """Whether a correctly classified image became another class, the target or not."""
-        return row.attacked and row.adv_pred != row.label and self.within(row)
+    def broke(self, rows: Rows) -> Column:
+        """Which correctly classified images became another class within ``eps``."""
+        broke: Column = self.turned(rows) & (self.distance(rows) <= limit_of(self.eps))
+        return broke
 
-    def succeeded(self, row: Row) -> bool:
-        """Whether the attack reached its goal: the target if there is one, else any other class."""
-        reached = row.target < 0 or row.adv_pred == row.target
-        return self.broke(row) and reached
+    def held(self, rows: Rows) -> Column:
+        """Which images are classified correctly, and still so under the attack."""
+        held: Column = (rows["clean_pred"] == rows["label"]) & ~self.broke(rows)
+        return held
+
+    def succeeded(self, rows: Rows) -> Column:
+        """Where the attack reached its goal: the target if there is one, else any other class."""
+        reached = (rows["target"] < 0) | (rows["adv_pred"] == rows["target"])
+        succeeded: Column = self.broke(rows) & reached
+        return succeeded
 
 
 @dataclass(frozen=True)
@@ -149,10 +121,9 @@ class Evaluation:
 
     def __init__(self, header: Header, rows: Iterable[Row]) -> None:
         self.header = header
-        self.rows = _in_order(rows)
-        self._groups: dict[tuple[str, str], list[Row]] = {}
-        for row in self.rows:
-            self._groups.setdefault((row.view, row.attack), []).append(row)
+        self.rows = Rows.of(rows).ordered()
+        ends = [*self.rows.starts(), len(self.rows)]
+        self._groups = {self.rows[i][:2]: self.rows[i:end] for i, end in pairwise(ends)}
 
     @property
     def views(self) -> list[str]:
@@ -160,13 +131,13 @@ class Evaluation:
         order = ["deployed", "published", "transfer", "adaptive"]
         return sorted({view for view, _ in self._groups}, key=order.index)
 
-    def select(self, view: str, attack: str) -> list[Row]:
+    def select(self, view: str, attack: str) -> Rows:
         """Rows of one attack through one view, by index; empty if it was not run."""
-        return self._groups.get((view, attack), [])
+        return self._groups.get((view, attack), self.rows[:0])
 
     def first(self, limit: int) -> "Evaluation":
         """The rows of the first ``limit`` samples."""
-        return Evaluation(self.header, (row for row in self.rows if row.index < limit))
+        return Evaluation(self.header, self.rows.where(self.rows["index"] < limit))
 
 
 class RecordFile:
@@ -201,7 +172,8 @@ class RecordFile:
     def read(self) -> list[Row]:
         """All whole rows on disk: the merged ones, and the parts of runs that were interrupted."""
         files = [self.path, *sorted(self.path.parent.glob(self._pattern))]
-        rows = {row[:3]: row for file in files if file.exists() for row in _read_rows(file)}
+        attacks = self.header.attacks
+        rows = {row[:3]: row for file in files if file.exists() for row in Rows.read(file, attacks)}
         return list(rows.values())
 
     def append(self, rows: Iterable[Row]) -> None:
@@ -217,7 +189,7 @@ class RecordFile:
         with new.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(Row._fields)
-            writer.writerows(_in_order(rows))
+            writer.writerows(Rows.of(rows).ordered())
         header = json.dumps(self.header.plain(), indent=1, allow_nan=False)
         self.path.with_suffix(".json").write_text(header)
         new.replace(self.path)
@@ -234,7 +206,7 @@ def read_evaluation(path: Path) -> Evaluation:
     try:
         content = json.loads(path.with_suffix(".json").read_text())
         attacks = {name: _info(**info) for name, info in content.pop("attacks").items()}
-        return Evaluation(Header(attacks=attacks, **content), _read_rows(path))
+        return Evaluation(Header(attacks=attacks, **content), Rows.read(path, attacks))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"Expected records in {path} and {path.with_suffix('.json').name}, but cannot read "
@@ -253,19 +225,3 @@ def _mend(part: Path) -> None:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         part.write_bytes(whole)
-
-
-def _in_order(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.view, row.attack, row.index))
-
-
-def _read_rows(path: Path) -> Iterator[Row]:
-    with path.open(newline="") as file:
-        for line in file:
-            # Another process, killed while writing, may have left half a line at the end.
-            if line.endswith("\n") and not line.startswith("view,"):
-                yield _parse(next(csv.reader([line])))
-
-
-def _parse(values: list[str]) -> Row:
-    return Row(*(_PARSERS[name](text) for name, text in zip(Row._fields, values, strict=True)))

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from robust.evaluation.metrics import Rate
-from robust.evaluation.records import AttackInfo, Evaluation, Row
+from robust.evaluation.records import AttackInfo, Evaluation
+from robust.evaluation.rows import Row
 
 Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 """A rate of the rows of one attack through one view."""
@@ -24,12 +27,13 @@ def draw_line(
     """
     if evaluation is None or size is None:
         return ""
-    draws: dict[int, list[Row]] = {}
-    for row in evaluation.select(view, attack):
-        draws.setdefault(row.index // size, []).append(row)
-    if len(draws) < 2:
+    rows = evaluation.select(view, attack)
+    draws = rows["index"] // size
+    numbers = np.unique(draws)
+    if len(numbers) < 2:
         return ""
-    rates = [rate(rows, evaluation.header.attacks[attack]) for rows in draws.values()]
+    info = evaluation.header.attacks[attack]
+    rates = [rate(rows.where(draws == number), info) for number in numbers]
     return "\n" + " ".join(f"{100 * r.value:.1f}" for r in rates)
 
 

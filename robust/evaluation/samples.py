@@ -1,7 +1,7 @@
 """Which samples a suite attacks, in which order: the test set's, or training images at random."""
 
 import hashlib
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
@@ -9,10 +9,7 @@ import torch
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.types import Batch
-
-Split = Literal["test", "train"]
-"""``test``: the test set, from its first image on. ``train``: all training images, also those held
-out for validation, in an order drawn from a seed."""
+from robust.words import Split
 
 
 @final

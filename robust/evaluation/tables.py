@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from robust.errors import ConfigError
-from robust.evaluation.checks import verdict
 from robust.evaluation.metrics import (
     Rate,
     clean_accuracy,
@@ -19,8 +19,10 @@ from robust.evaluation.metrics import (
     ties,
     worst_robust_accuracy,
 )
-from robust.evaluation.records import AttackInfo, Evaluation, Row
+from robust.evaluation.records import AttackInfo, Evaluation
 from robust.evaluation.repeats import Metric, draw_line, draw_notes
+from robust.evaluation.rows import Row
+from robust.evaluation.verdict import verdict
 
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
@@ -79,13 +81,17 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
     """
     first = next(iter(evaluations.values()))
     attacks = list(first.header.attacks)
-    rows = [[name, *_run_cells(evaluation, attacks)] for name, evaluation in evaluations.items()]
+    verdicts = {name: verdict(evaluation) for name, evaluation in evaluations.items()}
+    rows = [
+        [name, *_run_cells(evaluation, attacks), verdicts[name].word]
+        for name, evaluation in evaluations.items()
+    ]
     return Grid(
         f"Attack success in %, suite {first.header.suite}, {first.header.data}",
         ["run", "view", "clean acc", *attacks, "robust acc", "verdict"],
         rows,
         [
-            *(f"{name}: {verdict(e)}." for name, e in evaluations.items()),
+            *(f"{name}: {found}." for name, found in verdicts.items()),
             *_tie_notes(evaluations),
             *_protocol_notes(evaluations),
         ],
@@ -223,7 +229,7 @@ def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:
     columns = [[f"{view}\n" for view in views], [rate_cell(clean)]]
     columns += [[rate_cell(_rate(evaluation, view, name)) for view in views] for name in attacks]
     columns += [[rate_cell(worst_robust_accuracy(evaluation, view)) for view in views]]
-    return ["\n".join(cells) for cells in columns] + [verdict(evaluation).word]
+    return ["\n".join(cells) for cells in columns]
 
 
 def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
@@ -242,9 +248,9 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     if not evaluations:
         return []
     first = next(iter(evaluations.values()))
-    counts = sorted({len({row.index for row in e.rows}) for e in evaluations.values()})
+    counts = sorted({len(np.unique(e.rows["index"])) for e in evaluations.values()})
     budgets = ", ".join(
-        f"{name} {info.threat_model}{_goal(info)}" for name, info in first.header.attacks.items()
+        f"{name} {info.budget}{_goal(info)}" for name, info in first.header.attacks.items()
     )
     images = {"test": "test images", "train": "random training images"}[first.header.split]
     return [
@@ -263,7 +269,7 @@ def _adaptive_notes(table: Mapping[str, Any], adaptive: Mapping[str, Evaluation]
     rows: dict[str, list[str]] = {}
     for name, row in table["rows"].items():
         if "adaptive" in row:
-            attacks = [f"{a} ({header.attacks[a].threat_model})" for a in row["adaptive"]]
+            attacks = [f"{a} ({header.attacks[a].budget})" for a in row["adaptive"]]
             rows.setdefault(", ".join(attacks), []).append(name)
     worst = "; ".join(f"{attacks} beside {', '.join(names)}" for attacks, names in rows.items())
     return [f"adaptive: correct under the worst for each image, white box, of {worst}."]

@@ -7,23 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.errors import ConfigError
+from robust.explain import one_line
 from robust.report.page import render
 from robust.report.watch import server, watched_page
 
 
-def report(args: Sequence[str]) -> None:
+def report(args: Sequence[str] | None = None) -> int:
     """Write or serve the page that `evaluate.py` is asked for.
 
     Args:
-        args: The command line after the program, with ``--report``.
+        args: The command line after the program, with ``--report``; that of the process if None.
 
-    Raises:
-        ConfigError: If there are no runs, the file cannot be written, or the port is taken.
+    Returns:
+        The exit code: 0, or 2 if there are no runs, the file cannot be written, or the port is
+        taken.
     """
-    options = _parse(args)
-    if options.watch:
-        _serve(options)
-        return
+    options = _parse(sys.argv[1:] if args is None else args)
+    try:
+        (_serve if options.watch else _write)(options)
+    except ConfigError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(options: argparse.Namespace) -> None:
     text = render(options.report, options.tables)
     try:
         options.output.write_text(text, encoding="utf-8")

@@ -1,15 +1,16 @@
 """What the page shows of records: protocols, the runs under each, and their rates."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from robust.evaluation.checks import Verdict, verdict
 from robust.evaluation.metrics import Rate, clean_accuracy, worst_robust_accuracy
-from robust.evaluation.records import Evaluation, Row
+from robust.evaluation.records import Evaluation
+from robust.evaluation.rows import Rows
+from robust.evaluation.verdict import Verdict, verdict
 from robust.report.collect import RunFiles
 
 _OF_THE_RUN = ("model_sha256", "adaptive_sha256", "source_sha256")
@@ -51,9 +52,10 @@ class Entry:
 
         Whatever view an image was found through, it is the deployed defense that it fools.
         """
-        broken = set().union(*(self.broken(*key) for key in self.keys))
-        wrong = {row.index for row in self._first(self.evaluation.views[0]) if _is_wrong(row)}
-        return Rate(self.n - len(broken | wrong), self.n)
+        lost = set().union(*(self.broken(*key) for key in self.keys))
+        first = self._first(self.evaluation.views[0])
+        lost |= set(first["index"][first["clean_pred"] != first["label"]].tolist())
+        return Rate(self.n - len(lost), self.n)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -79,26 +81,22 @@ class Entry:
     def broken(self, view: str, attack: str) -> set[int]:
         """The samples that an attack turned through a view."""
         info = self.evaluation.header.attacks[attack]
-        return {row.index for row in self.evaluation.select(view, attack) if info.broke(row)}
+        rows = self.evaluation.select(view, attack)
+        return set(rows["index"][info.broke(rows)].tolist())
 
     def overlap(self, view: str) -> list[list[int]]:
         """How many samples each two attacks both turned; on the diagonal, how many one turned."""
         sets = [self.broken(view, attack) for attack in self.evaluation.header.attacks]
         return [[len(one & other) for other in sets] for one in sets]
 
-    def _first(self, view: str) -> list[Row]:
+    def _first(self, view: str) -> Rows:
         return next(self.evaluation.select(*key) for key in self.keys if key[0] == view)
 
     def _cost(self, column: str) -> float:
-        costs: Counter[str] = Counter()
+        costs: defaultdict[str, float] = defaultdict(float)
         for view, attack in self.keys:
-            rows = self.evaluation.select(view, attack)
-            costs[view] += sum(getattr(row, column) for row in rows)
+            costs[view] += self.evaluation.select(view, attack)[column].sum()
         return max(costs.values()) / self.n
-
-
-def _is_wrong(row: Row) -> bool:
-    return row.clean_pred != row.label
 
 
 @dataclass(frozen=True)

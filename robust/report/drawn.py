@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from robust.evaluation.checks import Verdict
 from robust.evaluation.curves import Curve, Panel, accuracy_curves
 from robust.evaluation.metrics import Rate
+from robust.evaluation.verdict import Verdict
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
     accuracy_curve_spec,

@@ -1,16 +1,13 @@
 """The page: one HTML file that needs no network, put together from what the other modules find."""
 
-import contextlib
-import gc
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
@@ -18,6 +15,7 @@ from markupsafe import Markup
 from robust.evaluation.metrics import Rate
 from robust.evaluation.plots import COLORS
 from robust.evaluation.tables import Grid, comparison
+from robust.report.bundle import bundling
 from robust.report.charts import overlap_spec
 from robust.report.collect import Reader, RunFiles
 from robust.report.derive import Entry, Protocol, differing, protocols
@@ -77,23 +75,8 @@ def render(
     Raises:
         ConfigError: If a folder does not exist, or none holds a run.
     """
-    with _no_collection():
-        return _render((reader or Reader()).read(roots), roots, tables, watched=watched)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Garbage collection off: a million rows in which it finds nothing double the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _render(runs: Sequence[RunFiles], roots: Sequence[Path], tables: Path, *, watched: bool) -> str:
+    bundle = bundling()
+    runs = (reader or Reader()).read(roots)
     found = protocols(runs)
     charts = Charts(runs)
     sections = [
@@ -113,13 +96,13 @@ def _render(runs: Sequence[RunFiles], roots: Sequence[Path], tables: Path, *, wa
         "overlaps": {protocol.key: overlaps(protocol) for protocol in found},
         "names": charts.names,
     }
-    bundle = Markup(vl_convert.javascript_bundle())  # type: ignore[call-arg]
+    script = Markup(bundle())
     packed = htmlsafe_json_dumps(data, separators=(",", ":"))
-    room = _LARGEST - len(bundle) - len(packed) - _TABLES * len(runs)
+    room = _LARGEST - len(script) - len(packed) - _TABLES * len(runs)
     configs = {run.name: run.config for run in runs}
     text: str = _template().render(
         album=album(runs, min(room, _PICTURES)),
-        bundle=bundle,
+        bundle=script,
         color=charts.color,
         colors=COLORS,
         configs=differing(configs),

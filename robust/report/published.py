@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust.data.datasets import DATASETS
 from robust.errors import ConfigError
 from robust.evaluation.tables import Grid, published
-from robust.papers import match_columns, read_table
-from robust.parsing import read_yaml
+from robust.fractions import read_yaml
 from robust.report.derive import Entry, Protocol
 
 
@@ -42,6 +40,8 @@ def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
 
 
 def _table(path: Path, suite: str, entries: Sequence[Entry]) -> list[Grid]:
+    from robust.papers import read_table  # seconds, for the classes that tables name
+
     table = read_table(path)
     data = _data_set(f"{path.stem} {suite}")
     chosen = [
@@ -61,12 +61,16 @@ def _table(path: Path, suite: str, entries: Sequence[Entry]) -> list[Grid]:
 
 def _data_set(text: str) -> str | None:
     """The data set that a name speaks of; the longest, since fashion_mnist speaks of mnist too."""
+    from robust.data.datasets import DATASETS
+
     return max((name for name in DATASETS if name in text), key=len, default=None)
 
 
 def _match(
     table: Mapping[str, Any], entries: Sequence[Entry]
 ) -> tuple[dict[str, Entry], list[str]]:
+    from robust.papers import match_columns
+
     columns, notes = {}, []
     for column, wanted in table["columns"].items():
         one = {"title": table["title"], "columns": {column: wanted}}

@@ -14,7 +14,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 
 from robust.errors import ConfigError
 from robust.explain import one_line
-from robust.parsing import read_yaml
+from robust.fractions import read_yaml
 from robust.sweep.journal import Trial
 
 with warnings.catch_warnings():

@@ -92,7 +92,7 @@ def fetch_run(name: str) -> Path:
     return folder
 
 
-def _last_artifact(api: wandb.Api, name: str) -> wandb.Artifact:
+def _last_artifact(api: "wandb.Api", name: str) -> "wandb.Artifact":
     artifacts = [a for a in api.run(name).logged_artifacts() if a.type == _TYPE]
     if not artifacts:
         raise ConfigError(

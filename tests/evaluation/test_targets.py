@@ -59,9 +59,9 @@ def test_unbounded_attacks_succeed_at_any_distance(data, tmp_path):
     }
     result, _ = evaluate(data, tmp_path, **arguments)
     info = result.header.attacks["ddn"]
-    attacked = [row for row in result.rows if row.attacked]
-    assert all(info.succeeded(row) for row in attacked)
-    assert max(row.l2 for row in attacked) > EPS
+    attacked = result.rows.where(result.rows["attacked"])
+    assert info.succeeded(attacked).all()
+    assert attacked["l2"].max() > EPS
     (path,) = (tmp_path / "records").glob("*.csv")
     assert read_evaluation(path).header == result.header
     assert "ddn L2 unbounded." in comparison({"run": result}).notes[-1]

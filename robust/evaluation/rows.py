@@ -1,0 +1,153 @@
+"""The rows of records by column: a table of a million rows, and each row of it as a `Row`."""
+
+import io
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Row(NamedTuple):
+    """One sample under one attack through one view."""
+
+    view: str
+    attack: str
+    index: int  # type: ignore[assignment] # a column, not tuple's method
+    """Place in the test set, or in the order of `samples.Pool`."""
+    label: int
+    target: int
+    """Class that the image should become; -1 if untargeted."""
+    attacked: bool
+    """False for samples that the protocol leaves out: misclassified, or of the target class."""
+    clean_pred: int
+    adv_pred: int
+    """Prediction of the defense, whatever the view; the clean one if not attacked."""
+    clean_tie: bool
+    """Whether the two best clean scores of the defense are exactly equal."""
+    adv_tie: bool
+    zero_gradient: bool
+    """Whether the cross-entropy of the view has an exactly zero gradient at the clean image."""
+    linf: float
+    l2: float
+    l0: float
+    forwards: float
+    """Forward passes per image."""
+    seconds: float
+    """Wall time per image."""
+
+
+Column = NDArray[Any]
+"""The values of one field of all rows."""
+
+_LONGEST_VIEW = 9
+
+
+@final
+class Rows(Sequence[Row]):
+    """Rows of records: ``rows["label"]`` is a column of them, ``rows[0]`` a `Row`.
+
+    Args:
+        table: A structured array with the fields of `Row`.
+    """
+
+    def __init__(self, table: Column) -> None:
+        self._table = table
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "Rows":
+        """These rows by column; the same object if they already are."""
+        if isinstance(rows, cls):
+            return rows
+        found = list(rows)
+        return cls(np.array(found, dtype=_types(row.attack for row in found)))
+
+    @classmethod
+    def read(cls, path: Path, attacks: Collection[str]) -> "Rows":
+        """The whole lines of a CSV file, whose first may name the fields.
+
+        Args:
+            path: The file.
+            attacks: Names that may be in it.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If a line is not a row.
+        """
+        text = path.read_text()
+        first = text.find("\n") + 1 if text.startswith("view,") else 0
+        # Another process, killed while writing, may have left half a line at the end.
+        lines = text[first : text.rfind("\n") + 1]
+        if not lines:
+            return cls.of(())
+        raw = np.loadtxt(
+            io.StringIO(lines),
+            # The C parser knows no True and False; their first letters tell.
+            dtype=_types(attacks, flag="S1"),
+            delimiter=",",
+            quotechar='"',
+            comments=None,
+            ndmin=1,
+        )
+        table = np.empty(len(raw), dtype=_types(attacks))
+        for field, kind in Row.__annotations__.items():
+            table[field] = raw[field] == b"T" if kind is bool else raw[field]
+        return cls(table)
+
+    def ordered(self) -> "Rows":
+        """By view, attack and index."""
+        starts = self.starts()
+        keys = [self[start][:2] for start in starts]
+        rising = np.diff(self["index"]) > 0
+        rising[[start - 1 for start in starts[1:]]] = True
+        if keys == sorted(set(keys)) and rising.all():
+            return self  # as files are
+        order = np.argsort(self._table, order=("view", "attack", "index"), kind="stable")
+        return type(self)(self._table[order])
+
+    def starts(self) -> list[int]:
+        """Places of the rows whose view or attack is not that of the row before."""
+        view, attack = self["view"], self["attack"]
+        changed = (view[1:] != view[:-1]) | (attack[1:] != attack[:-1])
+        return [0, *(np.flatnonzero(changed) + 1).tolist()] if len(self) else []
+
+    def where(self, chosen: Column) -> "Rows":
+        """Those rows of which a column of truth values says so."""
+        return type(self)(self._table[chosen])
+
+    @overload
+    def __getitem__(self, key: str) -> Column: ...
+    @overload
+    def __getitem__(self, key: int) -> Row: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Rows": ...
+    def __getitem__(self, key: str | int | slice) -> "Column | Row | Rows":
+        if isinstance(key, str):
+            return self._table[key]
+        if isinstance(key, slice):
+            return type(self)(self._table[key])
+        return Row._make(self._table[key].item())
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row._make, self._table.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # a table can be equal to a list
+
+
+def _types(attacks: Iterable[str], flag: str = "?") -> np.dtype[Any]:
+    """Types of the columns; a longer name than there may be is cut, but not to one of them."""
+    kinds = {int: "i8", float: "f8", bool: flag}
+    names = {"view": _LONGEST_VIEW + 1, "attack": max(map(len, attacks), default=0) + 1}
+    return np.dtype(
+        [
+            (field, f"U{names[field]}" if kind is str else kinds[kind])
+            for field, kind in Row.__annotations__.items()
+        ]
+    )

@@ -1,0 +1,112 @@
+"""The verdict: whether a robust accuracy can be believed, from records alone.
+
+The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
+(https://arxiv.org/abs/1802.00420, section 3.1) and Carlini et al. 2019
+(https://arxiv.org/abs/1902.06705, section 5).
+"""
+
+from itertools import product
+from typing import Literal, NamedTuple
+
+from robust.evaluation.metrics import Rate, success_rate, zero_gradients
+from robust.evaluation.records import AttackInfo, Evaluation, Target
+
+_BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump"}
+_SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
+
+
+class Verdict(NamedTuple):
+    """Whether to believe the robust accuracy of a run.
+
+    ``masked``: the adaptive view breaks what the deployed view does not. ``overstated``: the
+    deployed view hides nothing, but the paper's attacker, who had another, missed what the adaptive
+    view breaks. ``suspect``: an attack behaves as it does on masked gradients, so a better one may
+    exist. ``unverified``: there is no adaptive view in the records. ``no alarm``: none of that; not
+    a proof of robustness.
+    """
+
+    word: Literal["masked", "overstated", "suspect", "unverified", "no alarm"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.reason}" if self.reason else self.word
+
+
+def verdict(evaluation: Evaluation) -> Verdict:
+    """Judge an evaluation by its records."""
+    if "adaptive" not in evaluation.views:
+        return Verdict("unverified", "no adaptive view was attacked")
+    masked, overstated = (_missed(evaluation, view) for view in ("deployed", "published"))
+    if masked or overstated:
+        reason = "; ".join(filter(None, (masked, overstated)))
+        return Verdict("masked" if masked else "overstated", reason)
+    suspicions = [_weak_iteration(evaluation), _black_box(evaluation), _zero_gradient(evaluation)]
+    for reason in filter(None, suspicions):
+        return Verdict("suspect", reason)
+    return Verdict("no alarm", "")
+
+
+def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
+    return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
+
+
+def _above(one: Rate, other: Rate) -> bool:
+    """Whether the first rate is the larger beyond doubt: their intervals do not meet."""
+    return one.interval[0] > other.interval[1]
+
+
+def _percent(rate: Rate) -> str:
+    return f"{100 * rate.value:.1f} %"
+
+
+def _missed(evaluation: Evaluation, view: str) -> str:
+    """The attack that the adaptive view helps most, beyond doubt; empty if there is none."""
+    gaps = []
+    for name in evaluation.header.attacks:
+        seen, true = (_rate(evaluation, v, name) for v in (view, "adaptive"))
+        if seen.n and _above(true, seen):
+            gaps.append((true.value - seen.value, name, seen, true))
+    if not gaps:
+        return ""
+    _, name, seen, true = max(gaps)
+    return f"{name} succeeds on {_percent(seen)} {view}, {_percent(true)} adaptive"
+
+
+def _weak_iteration(evaluation: Evaluation) -> str:
+    attacks = evaluation.header.attacks
+    for (one, single), (many, iterated) in product(attacks.items(), repeat=2):
+        if single.name not in _SINGLE_STEP or _steps(iterated) <= 1:
+            continue
+        if _goal(single) != _goal(iterated):
+            continue
+        if _above(_rate(evaluation, "adaptive", one), _rate(evaluation, "adaptive", many)):
+            return f"{one} with one step succeeds more often than {many}"
+    return ""
+
+
+def _black_box(evaluation: Evaluation) -> str:
+    attacks = evaluation.header.attacks
+    for (black, blind), (white, seeing) in product(attacks.items(), repeat=2):
+        if blind.name not in _BLACK_BOX or _goal(blind) != _goal(seeing):
+            continue
+        if _steps(seeing) <= 1:
+            continue
+        if _above(_rate(evaluation, "adaptive", black), _rate(evaluation, "adaptive", white)):
+            return f"{black}, which sees no gradient, succeeds more often than {white}"
+    return ""
+
+
+def _zero_gradient(evaluation: Evaluation) -> str:
+    for name in evaluation.header.attacks:
+        rate = zero_gradients(evaluation.select("adaptive", name))
+        if rate.n and rate.value > 0.5:
+            return f"the adaptive view has no gradient at {_percent(rate)} of the images"
+    return ""
+
+
+def _steps(info: AttackInfo) -> int:
+    return int(info.arguments.get("steps", 0))
+
+
+def _goal(info: AttackInfo) -> tuple[str, float, Target | None]:
+    return info.norm, info.eps, info.target
