@@ -157,9 +157,9 @@ class RandomCrops:
             epoch: Number of the epoch, below 2**31.
         """
         draws = Draws(sample_seeds(seed + (epoch << 32), index + (copy << 32) + _CROPS))
-        down, right = draws.uniform(2).mul_(2 * self.padding + 1).long().split(1, dim=1)
-        rows = down + torch.arange(x.shape[2])
-        columns = right + torch.arange(x.shape[3])
+        corner = draws.uniform(2).mul_(2 * self.padding + 1).long()
+        rows = corner[:, :1] + torch.arange(x.shape[2])
+        columns = corner[:, 1:] + torch.arange(x.shape[3])
         if self.flip:
             columns = torch.where(draws.uniform(1) < 0.5, columns.flip(1), columns)
         framed = F.pad(x, 4 * [self.padding])

@@ -5,7 +5,7 @@ Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, final, runtime_checkable
+from typing import Any, Literal, Protocol, cast, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -23,11 +23,11 @@ from robust.types import Images, Labels, Scores
 
 Features = Float[Tensor, "n d"]
 Queries = Literal["single", "batch"]
-Adaptive = Literal["implicit", "linear"]
+Adaptive = Literal["both", "implicit", "linear"]
 Draw = Literal["balanced", "random"]
 
 _UNCUT = 0.01
-"""Share of the scores without a cut-off in those of the adaptive view."""
+"""Share of the scores without a cut-off in those of the implicit gradient."""
 _SMALLEST_SCORE = 1e-6
 """Below it are rounding errors of the solution."""
 _LIFT = 1e-3
@@ -43,6 +43,8 @@ class Interpolation(nn.Module):
         network: Ends in the linear layer whose outputs, behind a ReLU, are the features.
         templates: Number of templates, over which the scores are averaged.
         size: Images of a template.
+        recipe: Numbers that say how the templates are drawn. Those of a checkpoint that were drawn
+            otherwise, or of another size or number, are not loaded.
         num_classes: Number of classes.
         queries: ``batch`` interpolates over all queries together, ``single`` over each alone.
 
@@ -57,6 +59,7 @@ class Interpolation(nn.Module):
         network: nn.Module,
         templates: int,
         size: int,
+        recipe: Sequence[int],
         num_classes: int,
         queries: Queries,
     ) -> None:
@@ -68,10 +71,32 @@ class Interpolation(nn.Module):
         self._last = [last_linear(network)]
         self.inputs: Tensor
         self.labels: Tensor
+        self.recipe: Tensor
         # Of the linear layer, which may still learn.
         self.register_buffer("inputs", torch.zeros(templates, size, self.last.in_features))
         # -1 before the template is drawn.
         self.register_buffer("labels", torch.full((templates, size), -1))
+        self.register_buffer("recipe", torch.tensor(recipe))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there are templates yet."""
+        return bool(self.labels.min() >= 0)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        *args: Any,  # noqa: ANN401
+    ) -> None:
+        names = ("inputs", "labels", "recipe")
+        stored = [state_dict.get(prefix + name) for name in names]
+        own = [self.inputs, self.labels, self.recipe]
+        same = all(s is not None and s.shape == o.shape for s, o in zip(stored, own, strict=True))
+        if not same or not torch.equal(cast(Tensor, stored[2]).cpu(), self.recipe.cpu()):
+            self.labels.fill_(-1)
+            state_dict.update((prefix + n, o) for n, o in zip(names, own, strict=True))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def last(self) -> nn.Linear:
@@ -98,7 +123,7 @@ class Interpolation(nn.Module):
             return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
 
     def _templates(self) -> list[tuple[Features, Float[Tensor, "n k"]]]:
-        if self.labels.min() < 0:
+        if not self.drawn:
             raise ConfigError(
                 "Expected a template, but none was drawn yet. Train the defense, load a checkpoint "
                 "of it, or call `set_template`."
@@ -143,6 +168,9 @@ class AdaptiveView(nn.Module):
     into the deployed ones, and takes logarithms, which do not saturate. Where WNLL has a gradient,
     this has its exact one, through the other queries of a batch too; elsewhere that of the graph
     without cut-off. ``linear`` are the scores of the linear head that the net was trained with.
+    ``both`` is the mean of those two and of the scores without a cut-off. There each of the three
+    gives the features of an image a gradient of the same length, the linear head's: the exact one
+    is the best guide near the border between classes and the worst far from it.
     Where the deployed prediction is not on top, it is put there, by a constant.
 
     Args:
@@ -162,18 +190,45 @@ class AdaptiveView(nn.Module):
     def forward(self, x: Images) -> Scores:
         """Scores of a spread of 10 at most."""
         features = self.net(x)
-        deployed = self.interpolation(features)
-        predicted = deployed.argmax(dim=1, keepdim=True)
         if self.adaptive == "linear":
-            scores = shrunk(self.linear(features))
+            deployed, scores = self.interpolation(features), shrunk(self.linear(features))
+        elif self.adaptive == "implicit":
+            deployed, scores = self._implicit(features)
         else:
-            logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
-            logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
-            uncut = self.interpolation.log_kernel(features) + math.log(_UNCUT)
-            scores = shrunk(torch.logaddexp(logs, uncut))
+            to_linear, to_implicit, to_uncut = _Balanced.apply(features)
+            deployed, implicit = self._implicit(to_implicit)
+            uncut = shrunk(self.interpolation.log_kernel(to_uncut))
+            scores = (shrunk(self.linear(to_linear)) + implicit + uncut) / 3
+        predicted = deployed.argmax(dim=1, keepdim=True)
         top, place = scores.detach().max(dim=1, keepdim=True)
         lift = top + _LIFT - scores.detach().gather(1, predicted)
         return scores.scatter_add(1, predicted, torch.where(place == predicted, 0.0, lift))
+
+    def _implicit(self, features: Features) -> tuple[Scores, Scores]:
+        """The deployed scores, and the logarithms that `implicit` has in place of them."""
+        deployed = self.interpolation(features)
+        logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
+        logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
+        uncut = self.interpolation.log_kernel(features) + math.log(_UNCUT)
+        return deployed, shrunk(torch.logaddexp(logs, uncut))
+
+
+class _Balanced(torch.autograd.Function):
+    """Three copies forward; backward the sum of their gradients, each as long as the first."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Features) -> tuple[Tensor, ...]:  # noqa: ANN401
+        return features.clone(), features.clone(), features.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
+        length, *others = (grad.norm(dim=1, keepdim=True) for grad in grads)
+        # A gradient of zero stays zero, where dividing by its length would give NaN.
+        scaled = (
+            grad * torch.where(other > 0, length / other, 0.0)
+            for grad, other in zip(grads[1:], others, strict=True)
+        )
+        return grads[0] + sum(scaled)
 
 
 def draw_template(

@@ -1,11 +1,12 @@
 """Data-dependent activation: Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3."""
 
 from collections.abc import Callable
-from typing import Any, Literal, cast, final
+from typing import Any, ClassVar, Literal, cast, final, get_args
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -50,7 +51,9 @@ class WNLL(Defense):
 
     The template is drawn once from the images that the net is trained on: after the transform of a
     `robust.data.TrainingSet`, and without those held out for validation. It lies in the checkpoint
-    as the inputs of the buffer block.
+    as the inputs of the buffer block. Where the arguments ask for other templates than the
+    checkpoint's, as with ``--model.templates=10`` at evaluation, those are drawn when it is read;
+    the training is the same with any, but for its WNLL stage.
 
     Args:
         network: Builds the network of ``width`` outputs; it must end in a linear layer.
@@ -86,6 +89,10 @@ class WNLL(Defense):
             template lacks a class, or an evaluation has batches of one with ``queries: batch``.
     """
 
+    remade: ClassVar[frozenset[str]] = frozenset(
+        f"interpolation.{name}" for name in ("inputs", "labels", "recipe")
+    )
+
     def __init__(
         self,
         network: NetworkCallable,
@@ -104,7 +111,7 @@ class WNLL(Defense):
         wnll_epochs: int = 10,
         wnll_stage: bool = True,
         wnll_lr: float | None = None,
-        adaptive: Adaptive = "implicit",
+        adaptive: Adaptive = "both",
         transform: nn.Module | None = None,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
         scheduler: LRSchedulerCallable | None = None,
@@ -135,7 +142,13 @@ class WNLL(Defense):
         self.wnll_stage, self.wnll_lr = wnll_stage, wnll_lr
         self.linear = nn.Linear(width, num_classes)
         self.interpolation = Interpolation(
-            layer, self.network, templates, template_size, num_classes, queries
+            layer,
+            self.network,
+            templates,
+            template_size,
+            (template_seed, get_args(Draw).index(template_draw)),
+            num_classes,
+            queries,
         )
 
     def forward(self, x: Images) -> Scores:
@@ -206,6 +219,11 @@ class WNLL(Defense):
         if self.queries == "batch" and isinstance(data, ImageDataModule):
             check_batches(data, self.trainer.callbacks, self.trainer.world_size)  # type: ignore[attr-defined]
 
+    def on_restored(self, data: ImageDataModule) -> None:
+        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
+        if not self.interpolation.drawn:
+            self._draw_from(data)
+
     def on_fit_start(self) -> None:
         """Draw the templates."""
         self._draw_templates()
@@ -216,7 +234,13 @@ class WNLL(Defense):
 
     def on_validation_epoch_start(self) -> None:
         """Bring the templates' features up to date, also for the checkpoint that follows."""
-        if self.trainer.training or self.trainer.sanity_checking:
+        # In a fit; `trainer.training` is False while it validates.
+        if self.trainer.state.fn == TrainerFn.FITTING or not self.interpolation.drawn:
+            self._draw_templates()
+
+    def on_test_start(self) -> None:
+        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
+        if not self.interpolation.drawn:
             self._draw_templates()
 
     def on_train_epoch_end(self) -> None:
@@ -253,6 +277,9 @@ class WNLL(Defense):
             raise ConfigError(
                 f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
             )
+        self._draw_from(data)
+
+    def _draw_from(self, data: ImageDataModule) -> None:
         samples, trained = data.trained_samples()
         for i in range(self.templates):
             chosen = draw_template(

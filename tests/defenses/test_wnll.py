@@ -59,7 +59,7 @@ class Halve(nn.Module):
         return (x > 0.5).float()
 
 
-@pytest.mark.parametrize("adaptive", ["implicit", "linear"])
+@pytest.mark.parametrize("adaptive", ["both", "implicit", "linear"])
 @pytest.mark.parametrize("queries", ["single", "batch"])
 @pytest.mark.parametrize("templates", [1, 3])
 class TestViews:
@@ -229,6 +229,43 @@ def test_a_run_trains_resumes_and_restores(tmp_path, suite, precision):
     resumed = restore(last).defense
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name]), name
+
+
+def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsys):
+    arguments = [*DIGITS, f"--evaluation={suite}", f"--run.root={tmp_path}", "--run.name=wnll"]
+    arguments += ["--run.id=a", "--trainer.max_epochs=1"]
+    last = tmp_path / "wnll/a/checkpoints/last.ckpt"
+    assert train(arguments) == 0
+    same, data = restore(last, {"template_seed": 0})
+    # The stored template is one of the net as it was stored.
+    samples, trained = data.trained_samples()
+    places = trained[draw_template(samples.y[trained], 100, 10, "balanced", 0)]
+    inputs = same.interpolation.inputs_of(same.network, data.train_samples(places).x)
+    torch.testing.assert_close(same.interpolation.inputs[0], inputs)
+    assert torch.equal(same.interpolation.labels, restore(last).defense.interpolation.labels)
+    changed = {"templates": 3, "template_size": 40, "template_seed": 5}
+    other = restore(last, changed).defense
+    for i, labels in enumerate(other.interpolation.labels):
+        places = trained[draw_template(samples.y[trained], 40, 10, "balanced", 5 + i)]
+        assert torch.equal(labels, samples.y[places])
+        inputs = other.interpolation.inputs_of(other.network, data.train_samples(places).x)
+        torch.testing.assert_close(other.interpolation.inputs[i], inputs)
+    x = data.test_samples(0, 20).x
+    assert other(x).shape == (20, 10)
+    # Nothing else is new, and with another seed or draw alone the templates are.
+    torch.testing.assert_close(other.logits(x), same.logits(x))
+    for alone in ({"template_seed": 1}, {"template_draw": "random"}):
+        drawn = restore(last, alone).defense.interpolation
+        assert drawn.drawn
+        assert not torch.equal(drawn.inputs, same.interpolation.inputs)
+    # The trainer's way to the same.
+    capsys.readouterr()
+    settings = [f"--model.{key}={value}" for key, value in changed.items()]
+    arguments[0] = "test"
+    arguments = [a for a in arguments if "run." not in a and "template_size" not in a]
+    assert train([*arguments, f"--ckpt_path={last}", *settings]) == 0
+    accuracy = (other(x).argmax(dim=1) == data.test_samples(0, 20).y).double().mean().item()
+    assert f"{100 * accuracy:.1f}" in capsys.readouterr().out
 
 
 class TestTemplate:
