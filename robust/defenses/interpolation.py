@@ -5,26 +5,22 @@ Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, cast, final, runtime_checkable
+from typing import Any, Literal, cast, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from lightning.pytorch import Callback
+from jaxtyping import Float
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from robust.attacks.views import shrunk
-from robust.data import ImageDataModule
-from robust.data.loaders import evaluation_pieces, split
 from robust.errors import ConfigError
 from robust.networks.wnll import WeightedNonlocalLaplacian
-from robust.types import Images, Labels, Scores
+from robust.types import Images, Scores
 
 Features = Float[Tensor, "n d"]
 Queries = Literal["single", "batch"]
 Adaptive = Literal["both", "implicit", "linear"]
-Draw = Literal["balanced", "random"]
 
 _UNCUT = 0.01
 """Share of the scores without a cut-off in those of the implicit gradient."""
@@ -229,83 +225,6 @@ class _Balanced(torch.autograd.Function):
             for grad, other in zip(grads[1:], others, strict=True)
         )
         return grads[0] + sum(scaled)
-
-
-def draw_template(
-    labels: Labels, size: int, num_classes: int, draw: Draw, seed: int
-) -> Int64[Tensor, " l"]:
-    """Places of a template among samples of those labels.
-
-    Args:
-        labels: Of the training samples.
-        size: Of the template.
-        num_classes: Number of classes.
-        draw: ``balanced`` takes as many of each class, or one more; ``random`` any.
-        seed: Fixes the template.
-
-    Raises:
-        ConfigError: If there are too few, or the template lacks a class.
-    """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    if draw == "balanced":
-        share, rest = divmod(size, num_classes)
-        places = [order[labels[order] == c] for c in range(num_classes)]
-        order = torch.cat([of[: share + (c < rest)] for c, of in enumerate(places)])
-    chosen = order[:size]
-    check_template(labels[chosen], size, num_classes)
-    return chosen
-
-
-def check_template(labels: Labels, size: int, num_classes: int) -> None:
-    """Raise unless there are as many labels as expected, and each class is among them.
-
-    Raises:
-        ConfigError: With both numbers.
-    """
-    classes = len(set(labels.tolist()))
-    if len(labels) != size or classes != num_classes:
-        raise ConfigError(
-            f"Expected a template of {size} training images with each of {num_classes} classes, "
-            f"but got {len(labels)} images of {classes} classes. Choose another `template_size`, "
-            "`template_draw` or `template_seed`."
-        )
-
-
-@runtime_checkable
-class _Blocks(Protocol):
-    block: int
-    limit: int | None
-
-
-def check_batches(data: ImageDataModule, callbacks: Sequence[Callback], processes: int) -> None:
-    """Raise if validation, test or attacks would have a batch of one image.
-
-    Args:
-        data: With the sizes of batches and of the sets.
-        callbacks: Those with a ``block`` and a ``limit`` show the first test images in blocks.
-        processes: Among which validation and test are shared.
-
-    Raises:
-        ConfigError: If one of them has.
-    """
-    held_out = split(len(data.train_labels), data.val_fraction, data.seed)[1]
-    alone = any(
-        piece.stop - piece.start == 1
-        for n in (len(held_out), data.test_size)
-        for rank in range(processes)
-        for piece in evaluation_pieces(n, data.eval_batch_size, rank, processes)
-    )
-    for callback in callbacks:
-        if isinstance(callback, _Blocks):
-            limit = data.test_size if callback.limit is None else callback.limit
-            alone |= callback.block == 1 or min(limit, data.test_size) % callback.block == 1
-    if alone:
-        raise ConfigError(
-            "Expected batches of at least two images with `queries: batch`, which interpolates "
-            "over a batch, but the last or each of them would have 1. Change "
-            "`data.init_args.eval_batch_size`, `evaluation.block` or the number of images, or set "
-            "`queries` to single."
-        )
 
 
 def last_linear(network: nn.Module) -> nn.Linear:

@@ -10,22 +10,19 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from robust.attacks.views import BPDA
+from robust.attacks.views import BPDA, Rescale
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.crafting import frozen
 from robust.defenses.interpolation import (
     Adaptive,
     AdaptiveView,
-    Draw,
     Features,
     Interpolation,
     Queries,
-    check_batches,
-    check_template,
-    draw_template,
 )
 from robust.defenses.standard import Standard
+from robust.defenses.templates import Draw, check_batches, check_template, templates_of
 from robust.errors import ConfigError
 from robust.networks.base import check_at_least
 from robust.networks.wnll import WeightedNonlocalLaplacian
@@ -36,6 +33,8 @@ NetworkCallable = Callable[[int], nn.Module]
 
 _BLOCK = 250
 """Images of a template in a forward pass."""
+_SLOWER = 0.01
+"""Learning rate of the WNLL stage, as a share of that of the linear stage."""
 
 
 @final
@@ -78,7 +77,11 @@ class WNLL(Defense):
         wnll_epochs: Length of a WNLL stage.
         wnll_stage: False leaves out the WNLL stage, which did nothing in the authors' code.
         wnll_lr: Learning rate of the WNLL stage number i from 1 on is ``wnll_lr / i``, without
-            weight decay; that of the linear stage goes on if None.
+            weight decay; a hundredth of the linear stage's last if None. The stage has no end:
+            scores in [0, 1] that stand for logits never satisfy cross-entropy, so the features grow
+            for as long as it lasts and leave the linear head behind. The authors' 0.05 ruins it.
+        head: What is deployed: ``wnll``, or the ``linear`` head that it is compared with, a softmax
+            net of the same weights. The training is the same.
         adaptive: What the adaptive view differentiates, see `AdaptiveView`.
         transform: Input transform; the identity if None.
         optimizer: Builds the optimizer.
@@ -111,6 +114,7 @@ class WNLL(Defense):
         wnll_epochs: int = 10,
         wnll_stage: bool = True,
         wnll_lr: float | None = None,
+        head: Literal["wnll", "linear"] = "wnll",
         adaptive: Adaptive = "both",
         transform: nn.Module | None = None,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
@@ -135,7 +139,8 @@ class WNLL(Defense):
         layer = WeightedNonlocalLaplacian(neighbors, scale_neighbor, exponent, precision)
         layer.check_template(template_size)
         super().__init__(network(width), transform, optimizer, scheduler)
-        self.num_classes, self.queries, self.adaptive = num_classes, queries, adaptive
+        self.num_classes, self.queries = num_classes, queries
+        self.head, self.adaptive = head, adaptive
         self.template_size, self.templates = template_size, templates
         self.template_draw, self.template_seed = template_draw, template_seed
         self.linear_epochs, self.wnll_epochs = linear_epochs, wnll_epochs
@@ -152,12 +157,13 @@ class WNLL(Defense):
         )
 
     def forward(self, x: Images) -> Scores:
-        """Interpolated scores in [0, 1], which sum to one.
+        """Interpolated scores in [0, 1], which sum to one; with ``head: linear`` its logits.
 
         Of a batch of one, ``queries: batch`` gives what ``single`` gives, the graph being the same:
         attacks let go of images.
         """
-        return cast(Tensor, self.interpolation(self.features(x)))
+        head = self.interpolation if self.head == "wnll" else self.linear
+        return cast(Tensor, head(self.features(x)))
 
     def features(self, x: Images) -> Features:
         """What the graph is built of: the outputs of the buffer block."""
@@ -190,11 +196,14 @@ class WNLL(Defense):
 
         In the published code, cross-entropy takes the scores in [0, 1] for logits.
         """
-        return nn.Sequential(self.network, nn.ReLU(), BPDA(self.interpolation, self.linear))
+        wnll = BPDA(self.interpolation, self.linear)
+        return nn.Sequential(self.network, nn.ReLU(), wnll if self.head == "wnll" else self.linear)
 
     def adaptive_view(self) -> nn.Module:
         """What ``adaptive`` says, with the gradient let straight through an input transform."""
         net = nn.Sequential(self.outputs_view(), nn.ReLU())
+        if self.head == "linear":
+            return Rescale(nn.Sequential(net, self.linear), temperature=1)
         return AdaptiveView(net, self.interpolation, self.linear, self.adaptive)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
@@ -222,7 +231,7 @@ class WNLL(Defense):
     def on_restored(self, data: ImageDataModule) -> None:
         """Draw the templates that the arguments ask for, if the checkpoint holds others."""
         if not self.interpolation.drawn:
-            self._draw_from(data)
+            self._draw_templates(data)
 
     def on_fit_start(self) -> None:
         """Draw the templates."""
@@ -256,11 +265,12 @@ class WNLL(Defense):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Step with the learning rate of the stage."""
         optimizer: Any = kwargs.get("optimizer", args[2] if len(args) > 2 else None)
-        groups = optimizer.param_groups if self.in_wnll_stage and self.wnll_lr is not None else []
+        groups = optimizer.param_groups if self.in_wnll_stage else []
         before = [dict(group) for group in groups]
         loop = self.current_epoch // (self.linear_epochs + self.wnll_epochs)
         for group in groups:
-            group.update(lr=cast(float, self.wnll_lr) / (loop + 1), weight_decay=0.0)
+            lr = _SLOWER * group["lr"] if self.wnll_lr is None else self.wnll_lr / (loop + 1)
+            group.update(lr=lr, weight_decay=0.0)
         super().optimizer_step(*args, **kwargs)
         for group, settings in zip(groups, before, strict=True):
             group.update(lr=settings["lr"], weight_decay=settings["weight_decay"])
@@ -271,26 +281,18 @@ class WNLL(Defense):
         n = len(batch.y)
         self.log(f"{stage}/linear_acc", right.float().mean(), batch_size=n, sync_dist=True)
 
-    def _draw_templates(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule):
-            raise ConfigError(
-                f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
-            )
-        self._draw_from(data)
-
-    def _draw_from(self, data: ImageDataModule) -> None:
-        samples, trained = data.trained_samples()
-        for i in range(self.templates):
-            chosen = draw_template(
-                samples.y[trained],
-                self.template_size,
-                self.num_classes,
-                self.template_draw,
-                self.template_seed + i,
-            )
-            places = trained[chosen]
-            self.set_template(samples.x[places].float() / 255, samples.y[places], i)
+    def _draw_templates(self, data: ImageDataModule | None = None) -> None:
+        """Of the trainer's data if ``data`` is None."""
+        drawn = templates_of(
+            getattr(self.trainer, "datamodule", None) if data is None else data,
+            self.templates,
+            self.template_size,
+            self.num_classes,
+            self.template_draw,
+            self.template_seed,
+        )
+        for i, (x, y) in enumerate(drawn):
+            self.set_template(x, y, i)
 
     @torch.no_grad()
     def set_template(self, x: Images, y: Labels, place: int = 0) -> None:
