@@ -186,6 +186,7 @@ def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
     try:
         built = parser.instantiate(parser.parse_object(parts))
         built.model.load_state_dict(checkpoint["state_dict"])
+        built.model.on_restored(built.data)
     except (ArgumentError, RuntimeError) as error:
         raise ConfigError(
             f"Expected {path} to be of a defense that this version knows, but: "
@@ -227,7 +228,7 @@ def check_fits(
         for state in (model.state_dict(), checkpoint["state_dict"])
     )
     for name in {**shapes, **stored}:
-        if shapes.get(name) != stored.get(name):
+        if name not in model.remade and shapes.get(name) != stored.get(name):
             raise ConfigError(
                 f"Expected {name} of shape {shapes.get(name)} in the checkpoint {path}, but got "
                 f"{stored.get(name)}. Give the config that it was trained with."

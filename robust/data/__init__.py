@@ -1,7 +1,7 @@
 """Image data: four named sets or any ``.npz``, held in memory and split over devices."""
 
-from robust.data.augmentation import GaussianAugmentation
+from robust.data.augmentation import GaussianAugmentation, RandomCrops
 from robust.data.datamodule import ImageDataModule
 from robust.data.training_set import TrainingSet
 
-__all__ = ["GaussianAugmentation", "ImageDataModule", "TrainingSet"]
+__all__ = ["GaussianAugmentation", "ImageDataModule", "RandomCrops", "TrainingSet"]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from robust.data.augmentation import GaussianAugmentation
+from robust.data.augmentation import GaussianAugmentation, RandomCrops
 from robust.data.datasets import (
     DATASETS,
     Dataset,
@@ -59,10 +59,11 @@ class ImageDataModule(LightningDataModule):
         eval_batch_size: Validation and test samples per batch and device.
         val_fraction: Share of the training set held out for validation, in [0, 1).
         seed: Fixes that split, the order of training batches and the noise upon them; 0 to
-            2**32 - 1.
+            2**32 - 1. Crops follow from it too.
         augmentation: Adds noisy copies to the training samples; none if None. Validation and test
             samples stay as they are.
         training_set: Trains on transformed images; on the originals if None.
+        crops: Trains on random crops of the images, drawn anew every epoch; on whole ones if None.
 
     Attributes:
         name: Of the set; for a file, without folder and suffix.
@@ -83,6 +84,7 @@ class ImageDataModule(LightningDataModule):
         seed: int = 0,
         augmentation: GaussianAugmentation | None = None,
         training_set: TrainingSet | None = None,
+        crops: RandomCrops | None = None,
     ) -> None:
         super().__init__()
         _check_at_least_one("batch_size", batch_size)
@@ -104,6 +106,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.augmentation = augmentation
         self.training_set = training_set
+        self.crops = crops
         self._train: Samples | None = None
         self._data: Dataset | None = None
         if dataset.endswith(".npz"):
@@ -117,6 +120,8 @@ class ImageDataModule(LightningDataModule):
             self.name = dataset
             self.shape = DATASETS[dataset].shape
             self.num_classes = DATASETS[dataset].num_classes
+        if crops is not None:
+            crops.check_fit(self.shape)
 
     def prepare_data(self) -> None:
         """Download a named set unless it is in ``root``; before training, make its `training_set`.
@@ -147,7 +152,8 @@ class ImageDataModule(LightningDataModule):
         There, the copies of an image follow it, with the same noise in every epoch.
         """
         train, index = self.trained_samples()
-        source = Source(train, index, self.augmentation.copies if self.augmentation else 0)
+        copies = self.augmentation.copies if self.augmentation else 0
+        source = Source(train, index, copies, self._crop if self.crops else None)
         trainer = self.trainer
         if trainer is None:
             return TrainingLoader(source, self.batch_size, self.seed, self._share())
@@ -269,6 +275,10 @@ class ImageDataModule(LightningDataModule):
                 # Kept once, not twice.
                 self._data = self._loaded()._replace(train=Samples(train.x[:n], original.y))
         return self._train, self.training_set.positions(index, len(original.y))
+
+    def _crop(self, x: Pixels, index: Positions, copy: Positions, epoch: int) -> Pixels:
+        assert self.crops is not None
+        return self.crops(x, index, copy, self.seed, epoch)
 
     def _loaded(self) -> Dataset:
         self.setup()

@@ -14,6 +14,7 @@ from robust.errors import ConfigError
 from robust.types import Batch, Labels
 
 Positions = Int64[Tensor, " _"]
+Crop = Callable[[Pixels, Positions, Positions, int], Pixels]
 
 
 class CopiedBatch(NamedTuple):
@@ -36,12 +37,17 @@ class Source:
         samples: All of the set.
         index: Positions in ``samples`` of those to take.
         copies: Further times that each sample is given.
+        crop: What is given of images, by their positions, the numbers of their copies, and the
+            epoch; all of them if None.
     """
 
-    def __init__(self, samples: Samples, index: Positions, copies: int = 0) -> None:
+    def __init__(
+        self, samples: Samples, index: Positions, copies: int = 0, crop: Crop | None = None
+    ) -> None:
         self.samples = samples
         self.index = index
         self.copies = copies
+        self.crop = crop
 
     def __len__(self) -> int:
         return len(self.index) * (1 + self.copies)
@@ -53,9 +59,12 @@ class Source:
         # Copies whole images: an eighth of the time of `x[index]`.
         x = torch.from_numpy(self.samples.x.numpy().take(index.numpy(), axis=0))
         y = self.samples.y[index]
+        copy = places % times
+        if self.crop is not None:
+            x = self.crop(x, index, copy, epoch)
         if not self.copies:
             return Batch(x, y, index)
-        return CopiedBatch(x, y, index, places % times, epoch)
+        return CopiedBatch(x, y, index, copy, epoch)
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[Positions, Positions]:

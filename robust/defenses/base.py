@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,9 @@ class Defense(LightningModule, ABC):
         optimizer: Builds the optimizer of the trainable parameters; Adam with 1e-3 by default.
         scheduler: Builds a learning-rate scheduler, stepped once an epoch; none if None.
     """
+
+    remade: ClassVar[frozenset[str]] = frozenset()
+    """Entries of the state that `on_restored` makes anew where a checkpoint's are other ones."""
 
     def __init__(
         self,
@@ -85,6 +88,9 @@ class Defense(LightningModule, ABC):
         if name == "adaptive":
             return self.adaptive_view()
         return self if name == "deployed" else self.published_view()
+
+    def on_restored(self, data: ImageDataModule) -> None:
+        """Make of the training data what the arguments ask for and the checkpoint did not hold."""
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit before any work is done."""

@@ -5,29 +5,25 @@ Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, final, runtime_checkable
+from typing import Any, Literal, cast, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from lightning.pytorch import Callback
+from jaxtyping import Float
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from robust.attacks.views import shrunk
-from robust.data import ImageDataModule
-from robust.data.loaders import evaluation_pieces, split
 from robust.errors import ConfigError
 from robust.networks.wnll import WeightedNonlocalLaplacian
-from robust.types import Images, Labels, Scores
+from robust.types import Images, Scores
 
 Features = Float[Tensor, "n d"]
 Queries = Literal["single", "batch"]
-Adaptive = Literal["implicit", "linear"]
-Draw = Literal["balanced", "random"]
+Adaptive = Literal["both", "implicit", "linear"]
 
 _UNCUT = 0.01
-"""Share of the scores without a cut-off in those of the adaptive view."""
+"""Share of the scores without a cut-off in those of the implicit gradient."""
 _SMALLEST_SCORE = 1e-6
 """Below it are rounding errors of the solution."""
 _LIFT = 1e-3
@@ -43,6 +39,8 @@ class Interpolation(nn.Module):
         network: Ends in the linear layer whose outputs, behind a ReLU, are the features.
         templates: Number of templates, over which the scores are averaged.
         size: Images of a template.
+        recipe: Numbers that say how the templates are drawn. Those of a checkpoint that were drawn
+            otherwise, or of another size or number, are not loaded.
         num_classes: Number of classes.
         queries: ``batch`` interpolates over all queries together, ``single`` over each alone.
 
@@ -57,6 +55,7 @@ class Interpolation(nn.Module):
         network: nn.Module,
         templates: int,
         size: int,
+        recipe: Sequence[int],
         num_classes: int,
         queries: Queries,
     ) -> None:
@@ -68,10 +67,32 @@ class Interpolation(nn.Module):
         self._last = [last_linear(network)]
         self.inputs: Tensor
         self.labels: Tensor
+        self.recipe: Tensor
         # Of the linear layer, which may still learn.
         self.register_buffer("inputs", torch.zeros(templates, size, self.last.in_features))
         # -1 before the template is drawn.
         self.register_buffer("labels", torch.full((templates, size), -1))
+        self.register_buffer("recipe", torch.tensor(recipe))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there are templates yet."""
+        return bool(self.labels.min() >= 0)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        *args: Any,  # noqa: ANN401
+    ) -> None:
+        names = ("inputs", "labels", "recipe")
+        stored = [state_dict.get(prefix + name) for name in names]
+        own = [self.inputs, self.labels, self.recipe]
+        same = all(s is not None and s.shape == o.shape for s, o in zip(stored, own, strict=True))
+        if not same or not torch.equal(cast(Tensor, stored[2]).cpu(), self.recipe.cpu()):
+            self.labels.fill_(-1)
+            state_dict.update((prefix + n, o) for n, o in zip(names, own, strict=True))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def last(self) -> nn.Linear:
@@ -98,7 +119,7 @@ class Interpolation(nn.Module):
             return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
 
     def _templates(self) -> list[tuple[Features, Float[Tensor, "n k"]]]:
-        if self.labels.min() < 0:
+        if not self.drawn:
             raise ConfigError(
                 "Expected a template, but none was drawn yet. Train the defense, load a checkpoint "
                 "of it, or call `set_template`."
@@ -143,6 +164,9 @@ class AdaptiveView(nn.Module):
     into the deployed ones, and takes logarithms, which do not saturate. Where WNLL has a gradient,
     this has its exact one, through the other queries of a batch too; elsewhere that of the graph
     without cut-off. ``linear`` are the scores of the linear head that the net was trained with.
+    ``both`` is the mean of those two and of the scores without a cut-off. There each of the three
+    gives the features of an image a gradient of the same length, the linear head's: the exact one
+    is the best guide near the border between classes and the worst far from it.
     Where the deployed prediction is not on top, it is put there, by a constant.
 
     Args:
@@ -162,95 +186,45 @@ class AdaptiveView(nn.Module):
     def forward(self, x: Images) -> Scores:
         """Scores of a spread of 10 at most."""
         features = self.net(x)
-        deployed = self.interpolation(features)
-        predicted = deployed.argmax(dim=1, keepdim=True)
         if self.adaptive == "linear":
-            scores = shrunk(self.linear(features))
+            deployed, scores = self.interpolation(features), shrunk(self.linear(features))
+        elif self.adaptive == "implicit":
+            deployed, scores = self._implicit(features)
         else:
-            logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
-            logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
-            uncut = self.interpolation.log_kernel(features) + math.log(_UNCUT)
-            scores = shrunk(torch.logaddexp(logs, uncut))
+            to_linear, to_implicit, to_uncut = _Balanced.apply(features)
+            deployed, implicit = self._implicit(to_implicit)
+            uncut = shrunk(self.interpolation.log_kernel(to_uncut))
+            scores = (shrunk(self.linear(to_linear)) + implicit + uncut) / 3
+        predicted = deployed.argmax(dim=1, keepdim=True)
         top, place = scores.detach().max(dim=1, keepdim=True)
         lift = top + _LIFT - scores.detach().gather(1, predicted)
         return scores.scatter_add(1, predicted, torch.where(place == predicted, 0.0, lift))
 
-
-def draw_template(
-    labels: Labels, size: int, num_classes: int, draw: Draw, seed: int
-) -> Int64[Tensor, " l"]:
-    """Places of a template among samples of those labels.
-
-    Args:
-        labels: Of the training samples.
-        size: Of the template.
-        num_classes: Number of classes.
-        draw: ``balanced`` takes as many of each class, or one more; ``random`` any.
-        seed: Fixes the template.
-
-    Raises:
-        ConfigError: If there are too few, or the template lacks a class.
-    """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    if draw == "balanced":
-        share, rest = divmod(size, num_classes)
-        places = [order[labels[order] == c] for c in range(num_classes)]
-        order = torch.cat([of[: share + (c < rest)] for c, of in enumerate(places)])
-    chosen = order[:size]
-    check_template(labels[chosen], size, num_classes)
-    return chosen
+    def _implicit(self, features: Features) -> tuple[Scores, Scores]:
+        """The deployed scores, and the logarithms that `implicit` has in place of them."""
+        deployed = self.interpolation(features)
+        logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
+        logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
+        uncut = self.interpolation.log_kernel(features) + math.log(_UNCUT)
+        return deployed, shrunk(torch.logaddexp(logs, uncut))
 
 
-def check_template(labels: Labels, size: int, num_classes: int) -> None:
-    """Raise unless there are as many labels as expected, and each class is among them.
+class _Balanced(torch.autograd.Function):
+    """Three copies forward; backward the sum of their gradients, each as long as the first."""
 
-    Raises:
-        ConfigError: With both numbers.
-    """
-    classes = len(set(labels.tolist()))
-    if len(labels) != size or classes != num_classes:
-        raise ConfigError(
-            f"Expected a template of {size} training images with each of {num_classes} classes, "
-            f"but got {len(labels)} images of {classes} classes. Choose another `template_size`, "
-            "`template_draw` or `template_seed`."
+    @staticmethod
+    def forward(ctx: Any, features: Features) -> tuple[Tensor, ...]:  # noqa: ANN401
+        return features.clone(), features.clone(), features.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
+        length, *others = (grad.norm(dim=1, keepdim=True) for grad in grads)
+        # A gradient of zero stays zero, where dividing by its length would give NaN.
+        scaled = (
+            grad * torch.where(other > 0, length / other, 0.0)
+            for grad, other in zip(grads[1:], others, strict=True)
         )
-
-
-@runtime_checkable
-class _Blocks(Protocol):
-    block: int
-    limit: int | None
-
-
-def check_batches(data: ImageDataModule, callbacks: Sequence[Callback], processes: int) -> None:
-    """Raise if validation, test or attacks would have a batch of one image.
-
-    Args:
-        data: With the sizes of batches and of the sets.
-        callbacks: Those with a ``block`` and a ``limit`` show the first test images in blocks.
-        processes: Among which validation and test are shared.
-
-    Raises:
-        ConfigError: If one of them has.
-    """
-    held_out = split(len(data.train_labels), data.val_fraction, data.seed)[1]
-    alone = any(
-        piece.stop - piece.start == 1
-        for n in (len(held_out), data.test_size)
-        for rank in range(processes)
-        for piece in evaluation_pieces(n, data.eval_batch_size, rank, processes)
-    )
-    for callback in callbacks:
-        if isinstance(callback, _Blocks):
-            limit = data.test_size if callback.limit is None else callback.limit
-            alone |= callback.block == 1 or min(limit, data.test_size) % callback.block == 1
-    if alone:
-        raise ConfigError(
-            "Expected batches of at least two images with `queries: batch`, which interpolates "
-            "over a batch, but the last or each of them would have 1. Change "
-            "`data.init_args.eval_batch_size`, `evaluation.block` or the number of images, or set "
-            "`queries` to single."
-        )
+        return grads[0] + sum(scaled)
 
 
 def last_linear(network: nn.Module) -> nn.Linear:

@@ -1,30 +1,28 @@
 """Data-dependent activation: Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3."""
 
 from collections.abc import Callable
-from typing import Any, Literal, cast, final
+from typing import Any, ClassVar, Literal, cast, final, get_args
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from robust.attacks.views import BPDA
+from robust.attacks.views import BPDA, Rescale
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.crafting import frozen
 from robust.defenses.interpolation import (
     Adaptive,
     AdaptiveView,
-    Draw,
     Features,
     Interpolation,
     Queries,
-    check_batches,
-    check_template,
-    draw_template,
 )
 from robust.defenses.standard import Standard
+from robust.defenses.templates import Draw, check_batches, check_template, templates_of
 from robust.errors import ConfigError
 from robust.networks.base import check_at_least
 from robust.networks.wnll import WeightedNonlocalLaplacian
@@ -35,6 +33,8 @@ NetworkCallable = Callable[[int], nn.Module]
 
 _BLOCK = 250
 """Images of a template in a forward pass."""
+_SLOWER = 0.01
+"""Learning rate of the WNLL stage, as a share of that of the linear stage."""
 
 
 @final
@@ -50,7 +50,9 @@ class WNLL(Defense):
 
     The template is drawn once from the images that the net is trained on: after the transform of a
     `robust.data.TrainingSet`, and without those held out for validation. It lies in the checkpoint
-    as the inputs of the buffer block.
+    as the inputs of the buffer block. Where the arguments ask for other templates than the
+    checkpoint's, as with ``--model.templates=10`` at evaluation, those are drawn when it is read;
+    the training is the same with any, but for its WNLL stage.
 
     Args:
         network: Builds the network of ``width`` outputs; it must end in a linear layer.
@@ -75,7 +77,11 @@ class WNLL(Defense):
         wnll_epochs: Length of a WNLL stage.
         wnll_stage: False leaves out the WNLL stage, which did nothing in the authors' code.
         wnll_lr: Learning rate of the WNLL stage number i from 1 on is ``wnll_lr / i``, without
-            weight decay; that of the linear stage goes on if None.
+            weight decay; a hundredth of the linear stage's last if None. The stage has no end:
+            scores in [0, 1] that stand for logits never satisfy cross-entropy, so the features grow
+            for as long as it lasts and leave the linear head behind. The authors' 0.05 ruins it.
+        head: What is deployed: ``wnll``, or the ``linear`` head that it is compared with, a softmax
+            net of the same weights. The training is the same.
         adaptive: What the adaptive view differentiates, see `AdaptiveView`.
         transform: Input transform; the identity if None.
         optimizer: Builds the optimizer.
@@ -85,6 +91,10 @@ class WNLL(Defense):
         ConfigError: If an argument is out of range, the network does not end in a linear layer, the
             template lacks a class, or an evaluation has batches of one with ``queries: batch``.
     """
+
+    remade: ClassVar[frozenset[str]] = frozenset(
+        f"interpolation.{name}" for name in ("inputs", "labels", "recipe")
+    )
 
     def __init__(
         self,
@@ -104,7 +114,8 @@ class WNLL(Defense):
         wnll_epochs: int = 10,
         wnll_stage: bool = True,
         wnll_lr: float | None = None,
-        adaptive: Adaptive = "implicit",
+        head: Literal["wnll", "linear"] = "wnll",
+        adaptive: Adaptive = "both",
         transform: nn.Module | None = None,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
         scheduler: LRSchedulerCallable | None = None,
@@ -128,23 +139,31 @@ class WNLL(Defense):
         layer = WeightedNonlocalLaplacian(neighbors, scale_neighbor, exponent, precision)
         layer.check_template(template_size)
         super().__init__(network(width), transform, optimizer, scheduler)
-        self.num_classes, self.queries, self.adaptive = num_classes, queries, adaptive
+        self.num_classes, self.queries = num_classes, queries
+        self.head, self.adaptive = head, adaptive
         self.template_size, self.templates = template_size, templates
         self.template_draw, self.template_seed = template_draw, template_seed
         self.linear_epochs, self.wnll_epochs = linear_epochs, wnll_epochs
         self.wnll_stage, self.wnll_lr = wnll_stage, wnll_lr
         self.linear = nn.Linear(width, num_classes)
         self.interpolation = Interpolation(
-            layer, self.network, templates, template_size, num_classes, queries
+            layer,
+            self.network,
+            templates,
+            template_size,
+            (template_seed, get_args(Draw).index(template_draw)),
+            num_classes,
+            queries,
         )
 
     def forward(self, x: Images) -> Scores:
-        """Interpolated scores in [0, 1], which sum to one.
+        """Interpolated scores in [0, 1], which sum to one; with ``head: linear`` its logits.
 
         Of a batch of one, ``queries: batch`` gives what ``single`` gives, the graph being the same:
         attacks let go of images.
         """
-        return cast(Tensor, self.interpolation(self.features(x)))
+        head = self.interpolation if self.head == "wnll" else self.linear
+        return cast(Tensor, head(self.features(x)))
 
     def features(self, x: Images) -> Features:
         """What the graph is built of: the outputs of the buffer block."""
@@ -177,11 +196,14 @@ class WNLL(Defense):
 
         In the published code, cross-entropy takes the scores in [0, 1] for logits.
         """
-        return nn.Sequential(self.network, nn.ReLU(), BPDA(self.interpolation, self.linear))
+        wnll = BPDA(self.interpolation, self.linear)
+        return nn.Sequential(self.network, nn.ReLU(), wnll if self.head == "wnll" else self.linear)
 
     def adaptive_view(self) -> nn.Module:
         """What ``adaptive`` says, with the gradient let straight through an input transform."""
         net = nn.Sequential(self.outputs_view(), nn.ReLU())
+        if self.head == "linear":
+            return Rescale(nn.Sequential(net, self.linear), temperature=1)
         return AdaptiveView(net, self.interpolation, self.linear, self.adaptive)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
@@ -206,6 +228,11 @@ class WNLL(Defense):
         if self.queries == "batch" and isinstance(data, ImageDataModule):
             check_batches(data, self.trainer.callbacks, self.trainer.world_size)  # type: ignore[attr-defined]
 
+    def on_restored(self, data: ImageDataModule) -> None:
+        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
+        if not self.interpolation.drawn:
+            self._draw_templates(data)
+
     def on_fit_start(self) -> None:
         """Draw the templates."""
         self._draw_templates()
@@ -216,7 +243,13 @@ class WNLL(Defense):
 
     def on_validation_epoch_start(self) -> None:
         """Bring the templates' features up to date, also for the checkpoint that follows."""
-        if self.trainer.training or self.trainer.sanity_checking:
+        # In a fit; `trainer.training` is False while it validates.
+        if self.trainer.state.fn == TrainerFn.FITTING or not self.interpolation.drawn:
+            self._draw_templates()
+
+    def on_test_start(self) -> None:
+        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
+        if not self.interpolation.drawn:
             self._draw_templates()
 
     def on_train_epoch_end(self) -> None:
@@ -232,11 +265,12 @@ class WNLL(Defense):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Step with the learning rate of the stage."""
         optimizer: Any = kwargs.get("optimizer", args[2] if len(args) > 2 else None)
-        groups = optimizer.param_groups if self.in_wnll_stage and self.wnll_lr is not None else []
+        groups = optimizer.param_groups if self.in_wnll_stage else []
         before = [dict(group) for group in groups]
         loop = self.current_epoch // (self.linear_epochs + self.wnll_epochs)
         for group in groups:
-            group.update(lr=cast(float, self.wnll_lr) / (loop + 1), weight_decay=0.0)
+            lr = _SLOWER * group["lr"] if self.wnll_lr is None else self.wnll_lr / (loop + 1)
+            group.update(lr=lr, weight_decay=0.0)
         super().optimizer_step(*args, **kwargs)
         for group, settings in zip(groups, before, strict=True):
             group.update(lr=settings["lr"], weight_decay=settings["weight_decay"])
@@ -247,23 +281,18 @@ class WNLL(Defense):
         n = len(batch.y)
         self.log(f"{stage}/linear_acc", right.float().mean(), batch_size=n, sync_dist=True)
 
-    def _draw_templates(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule):
-            raise ConfigError(
-                f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
-            )
-        samples, trained = data.trained_samples()
-        for i in range(self.templates):
-            chosen = draw_template(
-                samples.y[trained],
-                self.template_size,
-                self.num_classes,
-                self.template_draw,
-                self.template_seed + i,
-            )
-            places = trained[chosen]
-            self.set_template(samples.x[places].float() / 255, samples.y[places], i)
+    def _draw_templates(self, data: ImageDataModule | None = None) -> None:
+        """Of the trainer's data if ``data`` is None."""
+        drawn = templates_of(
+            getattr(self.trainer, "datamodule", None) if data is None else data,
+            self.templates,
+            self.template_size,
+            self.num_classes,
+            self.template_draw,
+            self.template_seed,
+        )
+        for i, (x, y) in enumerate(drawn):
+            self.set_template(x, y, i)
 
     @torch.no_grad()
     def set_template(self, x: Images, y: Labels, place: int = 0) -> None:

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from robust.data import GaussianAugmentation, ImageDataModule
+from robust.data import GaussianAugmentation, ImageDataModule, RandomCrops
 from robust.data.loaders import CopiedBatch, split
 from robust.errors import ConfigError
 from robust.types import Batch
@@ -291,3 +291,97 @@ def test_overfit_batches_repeat_with_their_noise(npz, fresh):
     assert len(seen) == 6
     first, _ = split(44, 0.1, seed=0)
     assert seen[0][2] == first.repeat_interleave(4)[: len(seen[0][2])].tolist()
+
+
+# --- random crops
+
+
+def cropped(npz, **settings):
+    crops = RandomCrops(**{"padding": 2, **settings})
+    return ImageDataModule(str(npz), batch_size=9, val_fraction=0.1, crops=crops)
+
+
+def by_sample(loader):
+    return {i: x for b in loader for i, x in zip(b.index.tolist(), b.x, strict=True)}
+
+
+def windows(image, padding):
+    """Every crop of the framed image."""
+    framed = np.pad(image, padding)
+    side = len(image)
+    return [
+        framed[i : i + side, j : j + side]
+        for i in range(2 * padding + 1)
+        for j in range(2 * padding + 1)
+    ]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_crops_are_windows_of_the_framed_image(npz, arrays, flip):
+    data = cropped(npz, flip=flip)
+    loader, found = data.train_dataloader(), set()
+    for _ in range(20):
+        for index, x in by_sample(loader).items():
+            assert x.dtype == torch.uint8
+            image = arrays["x_train"][index]
+            whole = windows(image, 2)
+            mirrored = [window[:, ::-1] for window in whole] if flip else []
+            places = [k for k, w in enumerate(whole + mirrored) if np.array_equal(x[0], w)]
+            assert places, index
+            found.update(places)
+    assert found == set(range(50 if flip else 25))
+
+
+def test_crops_follow_seed_epoch_and_sample_alone(npz):
+    data, larger = cropped(npz), cropped(npz)
+    larger.batch_size = 50
+    loader = data.train_dataloader()
+    first, second = by_sample(loader), by_sample(loader)
+    again = by_sample(larger.train_dataloader())
+    assert all(torch.equal(x, again[i]) for i, x in first.items())
+    assert any(not torch.equal(x, second[i]) for i, x in first.items())
+    other = cropped(npz)
+    other.seed = 1
+    other.val_fraction = larger.val_fraction = 0.0
+    whole = by_sample(larger.train_dataloader())
+    assert any(not torch.equal(x, whole[i]) for i, x in by_sample(other.train_dataloader()).items())
+
+
+def test_a_crop_without_frame_and_mirror_is_the_image(npz):
+    plain = by_sample(ImageDataModule(str(npz), val_fraction=0.1).train_dataloader())
+    same = by_sample(cropped(npz, padding=0, flip=False).train_dataloader())
+    assert all(torch.equal(x, same[i]) for i, x in plain.items())
+
+
+def test_what_is_evaluated_is_whole(npz, arrays):
+    data = cropped(npz)
+    for part in ("val_dataloader", "test_dataloader"):
+        other = getattr(ImageDataModule(str(npz), val_fraction=0.1), part)()
+        for a, b in zip(getattr(data, part)(), other, strict=True):
+            assert torch.equal(a.x, b.x)
+    samples, _ = data.trained_samples()
+    assert np.array_equal(samples.x[:, 0], arrays["x_train"])
+
+
+def test_each_noisy_copy_is_a_crop_of_its_own(npz):
+    noise = GaussianAugmentation(copies=3, sigma=0.2)
+    data = ImageDataModule(
+        str(npz), batch_size=9, val_fraction=0.1, augmentation=noise, crops=RandomCrops(2)
+    )
+    raw = {
+        (i, c): x
+        for b in data.train_dataloader()
+        for i, c, x in zip(b.index.tolist(), b.copy.tolist(), b.x, strict=True)
+    }
+    assert any(not torch.equal(x, raw[i, 0]) for (i, _), x in raw.items())
+    images = by_copy(data, data.train_dataloader())
+    for (index, copy), x in images.items():
+        given = raw[index, copy].float() / 255
+        assert torch.equal(x, given) == (copy == 0)
+
+
+def test_crops_out_of_range(npz):
+    with pytest.raises(ConfigError, match=r"\AExpected `padding` to be at least 0, but got -1\."):
+        RandomCrops(-1)
+    with pytest.raises(ConfigError, match=r"less than the sides of images of 8x8 .* but got 8\."):
+        cropped(npz, padding=8)

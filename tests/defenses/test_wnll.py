@@ -10,10 +10,11 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from robust.attacks import PGD, craft
+from robust.attacks.views import shrunk
 from robust.cli import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
-from robust.defenses.interpolation import draw_template
+from robust.defenses.templates import draw_template
 from robust.errors import ConfigError
 from robust.networks import ResNet, TunaMnistCNN
 from robust.parsing import restore
@@ -59,7 +60,7 @@ class Halve(nn.Module):
         return (x > 0.5).float()
 
 
-@pytest.mark.parametrize("adaptive", ["implicit", "linear"])
+@pytest.mark.parametrize("adaptive", ["both", "implicit", "linear"])
 @pytest.mark.parametrize("queries", ["single", "batch"])
 @pytest.mark.parametrize("templates", [1, 3])
 class TestViews:
@@ -91,6 +92,45 @@ class TestViews:
         ]
         assert slopes[0] < 1e-4
         assert slopes[1] > 1e-2
+
+
+@pytest.mark.parametrize("queries", ["single", "batch"])
+def test_both_adds_three_gradients_of_the_length_of_the_linear_heads(queries):
+    model, x = wnll(queries=queries), images(12)
+    features = model.features(x).detach().requires_grad_()
+    seen = {}
+    for adaptive in ("implicit", "linear", "both"):
+        model.adaptive = adaptive
+        view = model.adaptive_view()
+        view.net = nn.Identity()
+        (seen[adaptive],) = torch.autograd.grad(view(features)[:, 0].sum(), features)
+    uncut = shrunk(model.interpolation.log_kernel(features))[:, 0].sum()
+    (seen["uncut"],) = torch.autograd.grad(uncut, features)
+    length = seen["linear"].norm(dim=1, keepdim=True)
+    assert length.min() > 0
+    expected = sum(length * F.normalize(seen[k], dim=1) for k in ("implicit", "linear", "uncut"))
+    torch.testing.assert_close(3 * seen["both"], expected)
+
+
+def test_where_one_gradient_is_zero_both_has_the_others():
+    model = wnll(adaptive="both")
+    with torch.no_grad():
+        model.linear.weight.zero_()
+    x = images(12).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.adaptive_view()(x)[:, 0].sum(), x)
+    assert gradient.isfinite().all()
+
+
+def test_the_linear_head_deployed():
+    """The softmax net of the same weights."""
+    model, x = wnll(head="linear"), images()
+    x.requires_grad_()
+    y = model(x).argmax(dim=1)
+    assert torch.equal(model(x), model.logits(x))
+    for view in ("published", "adaptive"):
+        assert torch.equal(model.view(view)(x).argmax(dim=1), y)
+    losses = [F.cross_entropy(view(x), y) for view in (model, model.published_view())]
+    torch.testing.assert_close(*(torch.autograd.grad(loss, x)[0] for loss in losses))
 
 
 def test_the_published_gradient_is_that_of_the_linear_head():
@@ -157,6 +197,26 @@ class TestTraining:
         moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
         assert moved == {"network.3.weight", "network.3.bias"}
         assert all(p.requires_grad for p in model.parameters())
+
+    @pytest.mark.parametrize(
+        ("given", "epoch", "expected"),
+        [(None, 1, 0.001), (0.02, 1, 0.02), (0.02, 3, 0.01), (None, 0, 0.1), (0.02, 2, 0.1)],
+    )
+    def test_the_rate_of_a_step(self, given, epoch, expected, monkeypatch):
+        model = wnll(linear_epochs=1, wnll_epochs=1, wnll_lr=given)
+        model._trainer = type("T", (), {"current_epoch": epoch})()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.3)
+        seen = []
+        monkeypatch.setattr(
+            "robust.defenses.base.Defense.optimizer_step",
+            lambda *args: seen.append({**optimizer.param_groups[0]}),
+            raising=False,
+        )
+        model.optimizer_step(epoch, 0, optimizer)
+        assert seen[0]["lr"] == pytest.approx(expected)
+        assert seen[0]["weight_decay"] == (0 if epoch % 2 else 0.3)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        assert optimizer.param_groups[0]["weight_decay"] == 0.3
 
     def test_the_linear_stage_is_cross_entropy(self):
         model, x, y = wnll(), images(), torch.arange(40) % 3
@@ -229,6 +289,43 @@ def test_a_run_trains_resumes_and_restores(tmp_path, suite, precision):
     resumed = restore(last).defense
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name]), name
+
+
+def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsys):
+    arguments = [*DIGITS, f"--evaluation={suite}", f"--run.root={tmp_path}", "--run.name=wnll"]
+    arguments += ["--run.id=a", "--trainer.max_epochs=1"]
+    last = tmp_path / "wnll/a/checkpoints/last.ckpt"
+    assert train(arguments) == 0
+    same, data = restore(last, {"template_seed": 0})
+    # The stored template is one of the net as it was stored.
+    samples, trained = data.trained_samples()
+    places = trained[draw_template(samples.y[trained], 100, 10, "balanced", 0)]
+    inputs = same.interpolation.inputs_of(same.network, data.train_samples(places).x)
+    torch.testing.assert_close(same.interpolation.inputs[0], inputs)
+    assert torch.equal(same.interpolation.labels, restore(last).defense.interpolation.labels)
+    changed = {"templates": 3, "template_size": 40, "template_seed": 5}
+    other = restore(last, changed).defense
+    for i, labels in enumerate(other.interpolation.labels):
+        places = trained[draw_template(samples.y[trained], 40, 10, "balanced", 5 + i)]
+        assert torch.equal(labels, samples.y[places])
+        inputs = other.interpolation.inputs_of(other.network, data.train_samples(places).x)
+        torch.testing.assert_close(other.interpolation.inputs[i], inputs)
+    x = data.test_samples(0, 20).x
+    assert other(x).shape == (20, 10)
+    # Nothing else is new, and with another seed or draw alone the templates are.
+    torch.testing.assert_close(other.logits(x), same.logits(x))
+    for alone in ({"template_seed": 1}, {"template_draw": "random"}):
+        drawn = restore(last, alone).defense.interpolation
+        assert drawn.drawn
+        assert not torch.equal(drawn.inputs, same.interpolation.inputs)
+    # The trainer's way to the same.
+    capsys.readouterr()
+    settings = [f"--model.{key}={value}" for key, value in changed.items()]
+    arguments[0] = "test"
+    arguments = [a for a in arguments if "run." not in a and "template_size" not in a]
+    assert train([*arguments, f"--ckpt_path={last}", *settings]) == 0
+    accuracy = (other(x).argmax(dim=1) == data.test_samples(0, 20).y).double().mean().item()
+    assert f"{100 * accuracy:.1f}" in capsys.readouterr().out
 
 
 class TestTemplate:
