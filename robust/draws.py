@@ -1,5 +1,6 @@
 """Random numbers that belong to a sample, whoever shares its batch."""
 
+from functools import lru_cache
 from typing import final
 
 import torch
@@ -45,6 +46,20 @@ class Draws:
         pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=-1)
         return pairs[..., :size].reshape(-1, *shape)
 
+    def window(self, size: int) -> Float[Tensor, "n size"]:
+        """Standard normal numbers, float32, out of a table that all samples share.
+
+        Each is the next ``size`` numbers from a random one of 2**20 places of the table on
+        (Salimans et al. 2017, https://arxiv.org/abs/1703.03864, share noise so). A copy of memory,
+        some 50 times faster than `normal`, for attacks that need a direction for each of tens of
+        thousands of queries: two of them rarely overlap, and where they do the numbers stand at
+        other pixels.
+        """
+        bits = _splitmix64(_splitmix64(self._seeds) + self._place)
+        self._place = self._place + 1
+        start = _shifted(bits, 64 - _WINDOWS.bit_length() + 1)
+        return _table(size, self._seeds.device).unfold(0, size, 1).index_select(0, start)
+
     def sign(self, *shape: int) -> Float[Tensor, "n ..."]:
         """Numbers -1 or 1, float32, of shape (n, *shape)."""
         return torch.where(self.uniform(*shape) < 0.5, -1.0, 1.0)
@@ -54,6 +69,14 @@ class Draws:
         part = Draws(self._seeds[chosen])
         part._place = self._place[chosen]
         return part
+
+
+@lru_cache(maxsize=4)
+def _table(size: int, device: torch.device) -> Float[Tensor, " _"]:
+    """Enough numbers for windows of a size; those of a smaller one are the first of them."""
+    rows = -(-(_WINDOWS + size) // _ROW)
+    # Made on the CPU, so that every device has the same.
+    return Draws(torch.zeros(1, dtype=torch.int64)).normal(rows, _ROW).flatten().to(device)
 
 
 def sample_seeds(seed: int, index: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
@@ -81,5 +104,7 @@ def _signed(x: int) -> int:
     return x - 2**64 if x >= 2**63 else x
 
 
+_WINDOWS = 2**20
+_ROW = 1024
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _MULTIPLIERS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))

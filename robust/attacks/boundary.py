@@ -97,10 +97,10 @@ class BoundaryAttack(QueryAttack):
             return best
         walk = self._begin(place, x[place], best[place], goals[place], draws[place])
         for candidate in count(1):
-            self._step(walk, checked=candidate % _CHECK_EVERY == 0)
+            self._step(walk, x.shape[1:], checked=candidate % _CHECK_EVERY == 0)
             going = (walk.iteration < self.iterations) & (walk.source_step >= self.converged)
             if not going.all():
-                best[walk.place] = walk.best
+                best[walk.place] = walk.best.view(-1, *x.shape[1:])
                 walk = _chosen(walk, going)
             if not len(walk.place):
                 break
@@ -120,8 +120,9 @@ class BoundaryAttack(QueryAttack):
     ) -> "_Walk":
         return _Walk(
             place,
-            x,
-            best,
+            x.flatten(1),
+            best.flatten(1),
+            (best - x).flatten(1),
             goals,
             draws,
             distance(x, best, "L2"),
@@ -133,18 +134,14 @@ class BoundaryAttack(QueryAttack):
             _Outcomes.none(len(place), x.device),
         )
 
-    def _step(self, walk: "_Walk", checked: bool) -> None:
-        """One candidate of each image."""
+    def _step(self, walk: "_Walk", shape: torch.Size, checked: bool) -> None:
+        """One candidate of each image, all of which have that shape."""
         on_sphere, candidates = _propose(walk)
-        broken = self.broken(candidates, walk.goals)
+        broken = self.broken(candidates.view(-1, *shape), walk.goals)
         walk.candidate_outcomes.add(broken)
-        # The candidate was computed to be closer; rounding may differ.
-        lengths = distance(walk.x, candidates, "L2")
-        moved = broken & (lengths < walk.distance)
-        walk.best = torch.where(moved.view(-1, 1, 1, 1), candidates, walk.best)
-        walk.distance = torch.where(moved, lengths, walk.distance)
+        walk.move(candidates, broken.nonzero().flatten())
         if checked:
-            walk.sphere_outcomes.add(self.broken(on_sphere, walk.goals))
+            walk.sphere_outcomes.add(self.broken(on_sphere.view(-1, *shape), walk.goals))
             factor = self._factor(walk.sphere_outcomes, _SPHERE_RATES)
             walk.spherical_step = walk.spherical_step * factor
             walk.source_step = walk.source_step * factor
@@ -159,8 +156,8 @@ class BoundaryAttack(QueryAttack):
         """What a step changes by; outcomes that changed one are forgotten."""
         least, most = rates
         rate = outcomes.rate()
-        factor = torch.ones_like(rate)
-        factor[rate > most], factor[rate < least] = self.step_adaptation, 1 / self.step_adaptation
+        grown = torch.where(rate > most, self.step_adaptation, 1.0)
+        factor = torch.where(rate < least, 1 / self.step_adaptation, grown).double()
         outcomes.clear(factor != 1)
         return factor
 
@@ -180,14 +177,13 @@ class _Outcomes:
 
     def add(self, outcome: Bool[Tensor, " n"]) -> None:
         """Note an outcome of each image."""
-        rows = torch.arange(len(outcome), device=outcome.device)
-        self.ring[rows, self.count % _WINDOW] = outcome
+        self.ring.scatter_(1, (self.count % _WINDOW).unsqueeze(1), outcome.unsqueeze(1))
         self.count = self.count + 1
 
     def rate(self) -> Float[Tensor, " n"]:
         """Share of successes; NaN, which no comparison holds for, where there are too few."""
         full = self.count >= _WINDOW
-        return torch.where(full, self.ring.double().mean(dim=1), torch.nan)
+        return torch.where(full, self.ring.sum(dim=1) / _WINDOW, torch.nan)
 
     def clear(self, chosen: Bool[Tensor, " n"]) -> None:
         """Forget the outcomes of the chosen images."""
@@ -199,11 +195,13 @@ class _Outcomes:
 
 @dataclass
 class _Walk:
-    """The images still walking and all that belongs to each."""
+    """The images still walking, flattened, and all that belongs to each."""
 
     place: Int64[Tensor, " n"]
-    x: Images
-    best: Images
+    x: Float[Tensor, "n d"]
+    best: Float[Tensor, "n d"]
+    outward: Float[Tensor, "n d"]
+    """The way from ``x`` to ``best``."""
     goals: Labels
     draws: Draws
     distance: Float[Tensor, " n"]
@@ -214,29 +212,41 @@ class _Walk:
     sphere_outcomes: _Outcomes
     candidate_outcomes: _Outcomes
 
+    def move(self, candidates: Float[Tensor, "n d"], rows: Int64[Tensor, " m"]) -> None:
+        """Move some images to their candidates."""
+        x, best = self.x[rows], candidates[rows]
+        lengths = torch.linalg.vector_norm(best.double() - x.double(), dim=1)
+        # A candidate was computed to be closer; rounding may differ.
+        closer = lengths < self.distance[rows]
+        rows, best = rows[closer], best[closer]
+        self.best[rows], self.outward[rows] = best, best - x[closer]
+        self.distance[rows] = lengths[closer]
+
 
 def _chosen(walk: _Walk, chosen: Bool[Tensor, " n"]) -> _Walk:
     return _Walk(*(getattr(walk, field.name)[chosen] for field in fields(walk)))
 
 
-def _propose(walk: _Walk) -> tuple[Images, Images]:
+def _propose(walk: _Walk) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
     """Each image's next point on the sphere around the clean one, and that moved inwards."""
-    outward = walk.best - walk.x
-    length = walk.distance.to(outward.dtype).view(-1, 1, 1, 1)
-    spherical_step = walk.spherical_step.to(outward.dtype).view(-1, 1, 1, 1)
-    source_step = walk.source_step.to(outward.dtype).view(-1, 1, 1, 1)
-    random = walk.draws.normal(1, outward[0].numel()).view(outward.shape).to(outward.dtype)
-    along = (random * outward).sum(dim=(1, 2, 3), keepdim=True) / length.square()
-    orthogonal = random - along * outward
-    orthogonal = orthogonal * (spherical_step * length / _norm(orthogonal))
+    x, outward = walk.x, walk.outward
+    length, spherical_step, source_step = (
+        column.to(x.dtype).unsqueeze(1)
+        for column in (walk.distance, walk.spherical_step, walk.source_step)
+    )
+    random = walk.draws.window(x.shape[1]).to(x.dtype)
+    along = (random * outward).sum(dim=1, keepdim=True) / length.square()
+    orthogonal = random.addcmul_(outward, -along)
     back = (1 + spherical_step.square()).rsqrt()
-    on_sphere = (walk.x + back * (outward + orthogonal)).clamp(0, 1)
+    sideways = back * spherical_step * length / _norm(orthogonal)
+    on_sphere = torch.addcmul(x, outward, back).addcmul_(orthogonal, sideways).clamp_(0, 1)
     # Clipping has changed the distance, which the step inwards makes up for.
-    reached = _norm(on_sphere - walk.x)
-    inwards = ((source_step * length + reached - length) / reached).clamp_min(0)
-    return on_sphere, torch.lerp(on_sphere, walk.x, inwards).clamp(0, 1)
+    way = on_sphere - x
+    reached = _norm(way)
+    kept = ((1 - source_step) * length / reached).clamp(0, 1)
+    return on_sphere, torch.addcmul(x, way, kept)
 
 
-def _norm(x: Images) -> Float[Tensor, "n 1 1 1"]:
-    norms = x.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+def _norm(x: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return norms.clamp_min(torch.finfo(x.dtype).tiny)

@@ -67,18 +67,26 @@ class QueryAttack(OwnAttack, ABC):
     def first_success(
         self, x: Images, goals: Labels, draws: Draws, tries: int, propose: Propose
     ) -> tuple[Images, Int64[Tensor, " n"]]:
-        """The first broken proposal of each image, and which one that was; -1 if there is none."""
-        result = x.clone()
+        """The first broken proposal of each image, and which one that was; -1 if there is none.
+
+        A proposal that is ``x`` itself, which is not broken, costs no query.
+        """
+        result, clean, wanted = x.clone(), x, goals
         remaining = torch.arange(len(x), device=x.device)
         found_at = torch.full_like(remaining, -1)
         for k in range(tries):
             if not len(remaining):
                 break
             proposals = propose(remaining, draws, k)
-            broken = self.broken(proposals, goals[remaining])
-            result[remaining[broken]] = proposals[broken]
-            found_at[remaining[broken]] = k
-            remaining, draws = remaining[~broken], draws[~broken]
+            broken = (proposals != clean).flatten(1).any(dim=1)
+            asked = slice(None) if broken.all() else broken.nonzero().flatten()
+            broken[asked] = self.broken(proposals[asked], wanted[asked])
+            # A copy, so that the caller's go on from where one try has left them, whoever fails.
+            draws = draws[~broken]
+            if broken.any():
+                result[remaining[broken]] = proposals[broken]
+                found_at[remaining[broken]] = k
+                remaining, clean, wanted = remaining[~broken], clean[~broken], wanted[~broken]
         return result, found_at
 
     def start(
