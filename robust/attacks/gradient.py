@@ -12,6 +12,7 @@ from robust.attacks.base import Draws, OwnAttack, direction
 from robust.attacks.minimal import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
+from robust.precision import warn_if_emulated
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
@@ -115,6 +116,8 @@ class GradientAttack(OwnAttack):
     def _climb(self, active: _Active, result: Images) -> None:
         """Move the active images step by step; write each into ``result`` when it is done."""
         half = self.precision == "bfloat16"
+        if half:
+            warn_if_emulated(result.device, "Leave out `precision: bfloat16` of the attack.")
         # Around all steps: it keeps the weights that it has rounded until it is left.
         with torch.autocast(result.device.type, torch.bfloat16, enabled=half):
             self._steps_of(active, result)
