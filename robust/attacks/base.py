@@ -83,6 +83,17 @@ class OwnAttack(Attack):  # type: ignore[misc]
         predicted = self.predict(x_adv)
         return predicted != y if target is None else predicted == target
 
+    def seen_broken(
+        self, x: Images, scores: Scores, y: Labels, target: Labels | None
+    ) -> Bool[Tensor, " n"]:
+        """Which images are broken by the view's ``scores`` of them, and by the judge as well."""
+        predicted = scores.argmax(dim=1)
+        broken = predicted != y if target is None else predicted == target
+        if self.judge is not None and broken.any():
+            goal = None if target is None else target[broken]
+            broken[broken.clone()] = self._broken(x[broken], y[broken], goal)
+        return broken
+
     def target(self, images: Images, labels: Labels) -> Labels | None:
         """The class that each image shall become; None if the attack is untargeted."""
         if not self.targeted:
