@@ -1,13 +1,14 @@
 """Auto-PGD: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, direction
+from robust.attacks.base import Draws, OwnAttack, check_choice, direction
+from robust.attacks.gradient import Loss
 from robust.attacks.minimal import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -86,7 +87,7 @@ class APGD(OwnAttack):
         eps: float = 8 / 255,
         steps: int = 100,
         norm: Literal["Linf", "L2"] = "Linf",
-        loss: Literal["cross_entropy", "margin", "dlr"] = "cross_entropy",
+        loss: Loss = "cross_entropy",
         restarts: int = 1,
         rank: int | None = None,
     ) -> None:
@@ -94,6 +95,8 @@ class APGD(OwnAttack):
         for name, count in (("steps", steps), ("restarts", restarts)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        check_choice("loss", loss, get_args(Loss))
+        check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps = norm, eps, steps
         if rank is not None and rank < 0:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.attacks.apgd import APGD
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import OwnAttack, check_choice
 from robust.attacks.fab import FAB
 from robust.attacks.square import Square
 from robust.errors import ConfigError
@@ -54,6 +54,7 @@ class AutoAttack(OwnAttack):
         for name, count in (("steps", steps), ("targets", targets), ("queries", queries)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps = norm, eps
         self.steps, self.targets, self.queries = steps, targets, queries

@@ -1,5 +1,7 @@
 """What our own attacks share: checked input, and random numbers that belong to a sample."""
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torchattacks.attack import Attack
 
 from robust.draws import Draws as Draws
 from robust.draws import sample_seeds as sample_seeds
+from robust.errors import ConfigError
 from robust.types import Images, Labels, Norm, Scores
 
 
@@ -103,6 +106,14 @@ class OwnAttack(Attack):  # type: ignore[misc]
 
 _FURTHER = (1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
 """How much further than the view's boundary a judge may have its own."""
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise a ConfigError unless an attack's argument is one of some values."""
+    if value not in choices:
+        raise ConfigError(
+            f"Expected `{name}` to be one of {', '.join(map(str, choices))}, but got {value!r}."
+        )
 
 
 def direction(gradient: Images, norm: Norm) -> Images:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import OwnAttack, check_choice
 from robust.attacks.minimal import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -68,6 +68,7 @@ class FAB(OwnAttack):
         for name, count in (("steps", steps), ("targets", targets)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps, self.targets = norm, eps, steps, targets
 

@@ -1,14 +1,14 @@
 """The one loop behind all attacks that follow the gradient; fgsm, bim and pgd preset it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, direction
+from robust.attacks.base import Draws, OwnAttack, check_choice, direction
 from robust.attacks.minimal import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -82,8 +82,9 @@ class GradientAttack(OwnAttack):
         for name, value in (("alpha", alpha), ("decay", decay)):
             if not value >= 0:
                 raise ConfigError(f"Expected `{name}` to be non-negative, but got {value}.")
-        if loss not in _LOSSES:
-            raise ConfigError(f"Expected `loss` to be one of {', '.join(_LOSSES)}, but got {loss}.")
+        check_choice("loss", loss, _LOSSES)
+        check_choice("precision", precision, get_args(Precision))
+        check_choice("norm", threat_model.norm, ("Linf", "L2"))
         self.threat_model = threat_model
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws
+from robust.attacks.base import Draws, check_choice
 from robust.attacks.query import QueryAttack, check_at_least
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -58,8 +58,7 @@ class Square(QueryAttack):
         p_init: float = 0.8,
     ) -> None:
         super().__init__(model)
-        if norm not in ("Linf", "L2"):
-            raise ConfigError(f"Expected `norm` to be Linf or L2, but got {norm!r}.")
+        check_choice("norm", norm, ("Linf", "L2"))
         check_at_least("queries", queries, 2)
         if not 0 < p_init <= 1:
             raise ConfigError(f"Expected `p_init` to be in (0, 1], but got {p_init}.")
