@@ -27,7 +27,8 @@ lint: .venv/ready
 	$(BIN)/lint-imports
 
 # The four nets of Tuna et al. 2022 on MNIST, 20 epochs each (distillation 40); an hour on 2 cores,
-# a third of that with PRECISION=bf16-mixed. Goes on from the last epoch where it was interrupted.
+# a third of that with PRECISION=bf16-mixed where the CPU has bfloat16 of its own (AVX512-BF16, AMX;
+# up to ten times as long where not). Goes on from the last epoch where it was interrupted.
 PRECISION ?= 32-true
 MNIST_NETS := standard distillation squeezed mnist_sigmoid
 mnist: $(MNIST_NETS:%=runs/mnist/%/seed0/done)

@@ -24,6 +24,7 @@ from robust.parsing import (
     mendable_trainer,
     run_command,
 )
+from robust.precision import warn_if_emulated
 from robust.tracking import (
     AtomicCheckpoints,
     Preemption,
@@ -114,6 +115,10 @@ class RobustCLI(LightningCLI):
         with mendable_trainer():
             built = super().instantiate_trainer(**kwargs)
         check_processes(built)
+        if built.precision.startswith("bf16"):
+            warn_if_emulated(
+                built.strategy.root_device, "Train with `--trainer.precision=32-true`."
+            )
         return built
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from robust.attacks.carlini_wagner import CarliniWagner, HasCodebook
 from robust.attacks.craft import Crafted, craft, isolated
 from robust.attacks.ddn import DDN
 from robust.attacks.deepfool import DeepFool
+from robust.attacks.fab import FAB
 from robust.attacks.fgsm import FGSM, TGSM, MinimalFGSM, RandomFGSM
 from robust.attacks.hop_skip_jump import HopSkipJump
 from robust.attacks.jsma import JSMA
@@ -25,6 +26,7 @@ __all__ = [
     "BPDA",
     "DDN",
     "EOT",
+    "FAB",
     "FGSM",
     "IFGSM",
     "JSMA",

@@ -1,13 +1,15 @@
 """Auto-PGD: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, direction
+from robust.attacks.base import Draws, OwnAttack, check_choice, direction
+from robust.attacks.gradient import Loss
+from robust.attacks.minimal import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -72,6 +74,8 @@ class APGD(OwnAttack):
         norm: Linf or L2.
         loss: What to climb where the view names no objective.
         restarts: Random starts; an image that one of them breaks is left alone by the later ones.
+        rank: Climb towards the other class of this place among the clean image's scores, 0 for the
+            highest. Unlike in targeted mode, an image of any other class counts as broken.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -83,20 +87,25 @@ class APGD(OwnAttack):
         eps: float = 8 / 255,
         steps: int = 100,
         norm: Literal["Linf", "L2"] = "Linf",
-        loss: Literal["cross_entropy", "margin", "dlr"] = "cross_entropy",
+        loss: Loss = "cross_entropy",
         restarts: int = 1,
+        rank: int | None = None,
     ) -> None:
         super().__init__(model)
         for name, count in (("steps", steps), ("restarts", restarts)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        check_choice("loss", loss, get_args(Loss))
+        check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps = norm, eps, steps
-        self.loss, self.restarts = loss, restarts
+        if rank is not None and rank < 0:
+            raise ConfigError(f"Expected `rank` to be non-negative, but got {rank}.")
+        self.loss, self.restarts, self.rank = loss, restarts, rank
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Adversarial images of the same shape; of the highest loss where none was found."""
-        target, draws = self.target(images, labels), self.draws(images)
+        target, draws = self._aim(images, labels), self.draws(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
         for _ in range(self.restarts):
@@ -107,6 +116,14 @@ class APGD(OwnAttack):
             if not len(left):
                 break
         return x_adv
+
+    def _aim(self, images: Images, labels: Labels) -> Labels | None:
+        if self.rank is None:
+            return self.target(images, labels)
+        if self.targeted:
+            raise ConfigError("Expected no `rank` where there are targets, but got both. Drop one.")
+        with torch.no_grad():
+            return ranked_classes(self.get_logits(images), labels)[:, self.rank]
 
     def _one_start(
         self, x: Images, y: Labels, target: Labels | None, draws: Draws
@@ -147,20 +164,10 @@ class APGD(OwnAttack):
         scores: Scores = self.get_logits(x)
         loss = self._loss(scores, y, target)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
-        return loss.detach(), gradient, self._reached(x.detach(), scores.detach(), y, target)
-
-    def _reached(
-        self, x: Images, scores: Scores, y: Labels, target: Labels | None
-    ) -> Bool[Tensor, " n"]:
-        predicted = scores.argmax(dim=1)
-        reached = predicted != y if target is None else predicted == target
         if self.transferred:
-            return torch.zeros_like(reached)
-        if self.judge is not None and reached.any():
-            predicted = self.predict(x[reached])
-            goal = y[reached] if target is None else target[reached]
-            reached[reached.clone()] = (predicted != goal) if target is None else predicted == goal
-        return reached
+            return loss.detach(), gradient, torch.zeros_like(y, dtype=torch.bool)
+        goal = None if self.rank is not None else target
+        return loss.detach(), gradient, self.seen_broken(x.detach(), scores.detach(), y, goal)
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         label = y if target is None else target

@@ -4,20 +4,15 @@ from collections.abc import Iterator
 from typing import Literal, final
 
 import torch
-import torchattacks
-from jaxtyping import Int64
 from torch import Tensor, nn
-from torchattacks.attack import Attack
 
 from robust.attacks.apgd import APGD
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import OwnAttack, check_choice
+from robust.attacks.fab import FAB
 from robust.attacks.square import Square
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
-
-# Images that torchattacks' FAB gets at a time; it holds several gradients of all of them.
-_PART = 128
 
 
 @final
@@ -25,9 +20,9 @@ class AutoAttack(OwnAttack):
     """Four attacks, each on the images that the earlier ones did not break.
 
     APGD on the cross-entropy; targeted APGD on the logits ratio, for the classes of the highest
-    scores; targeted FAB (torchattacks'); Square. All take the lengths of the authors' standard
-    version, where torchattacks' class of this name takes ten steps instead of a hundred. What FAB
-    finds counts only within ``eps``.
+    scores; targeted FAB; Square. All take the lengths of the authors' standard version, where
+    torchattacks' class of this name takes ten steps instead of a hundred. Each leaves an image as
+    soon as it is of any other class.
 
     A net of fewer than four classes has no targeted ratio: APGD then climbs the difference of the
     target's and the label's score (`robust.losses`). FAB is left out for two classes, where its
@@ -59,6 +54,7 @@ class AutoAttack(OwnAttack):
         for name, count in (("steps", steps), ("targets", targets), ("queries", queries)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
+        check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps = norm, eps
         self.steps, self.targets, self.queries = steps, targets, queries
@@ -71,63 +67,29 @@ class AutoAttack(OwnAttack):
         x_adv = images.clone()
         with torch.no_grad():
             scores = self.get_logits(images)
-        ranked = scores.scatter(1, labels.unsqueeze(1), -torch.inf).argsort(1, descending=True)
         left = (scores.argmax(dim=1) == labels).nonzero().squeeze(1)
-        for number, (attack, rank) in enumerate(self._attacks_in_turn(scores.shape[1])):
+        for number, attack in enumerate(self._attacks_in_turn(scores.shape[1])):
             if not len(left):
                 break
-            target = None if rank is None else ranked[left, rank]
-            self._prepare(attack, images.device, seeds[left] + number, target)
-            found = _in_parts(attack, images[left], labels[left])
+            attack.set_device(images.device)
+            attack.sample_seeds = seeds[left] + number
+            attack.judge, attack.transferred = self.judge, self.transferred
+            found = attack(images[left], labels[left])
             broken = self._breaks(images[left], found, labels[left])
             x_adv[left[broken]] = found[broken]
             left = left[~broken]
         return x_adv
 
-    def _attacks_in_turn(self, classes: int) -> Iterator[tuple[Attack, int | None]]:
-        """The attacks, each with the rank of its target among the other classes."""
-        ranks = range(min(self.targets, classes - 1))
-        yield APGD(self.model, self.eps, self.steps, self.norm), None
-        for rank in ranks:
-            yield APGD(self.model, self.eps, self.steps, self.norm, "dlr"), rank
+    def _attacks_in_turn(self, classes: int) -> Iterator[OwnAttack]:
+        targets = min(self.targets, classes - 1)
+        yield APGD(self.model, self.eps, self.steps, self.norm)
+        for rank in range(targets):
+            yield APGD(self.model, self.eps, self.steps, self.norm, "dlr", rank=rank)
         if classes > 2:
-            yield self._fab(len(ranks)), None
-        yield Square(self.model, self.norm, self.eps, self.queries), None
-
-    def _fab(self, targets: int) -> Attack:
-        return torchattacks.FAB(
-            self.model,
-            norm=self.norm,
-            eps=self.eps,
-            steps=self.steps,
-            multi_targeted=True,
-            n_classes=targets + 1,
-        )
+            yield FAB(self.model, self.eps, self.norm, self.steps, targets)
+        yield Square(self.model, self.norm, self.eps, self.queries)
 
     def _breaks(self, x: Images, x_adv: Images, y: Labels) -> Tensor:
         finite = x_adv.isfinite().flatten(1).all(dim=1)
         near = self.threat_model.distance(x, x_adv) <= self.threat_model.limit
         return finite & near & (self.predict(x_adv.nan_to_num()) != y)
-
-    def _prepare(
-        self,
-        attack: Attack,
-        device: torch.device,
-        seeds: Int64[Tensor, " n"],
-        target: Labels | None,
-    ) -> None:
-        attack.set_device(device)
-        if isinstance(attack, OwnAttack):
-            attack.sample_seeds = seeds
-            attack.judge, attack.transferred = self.judge, self.transferred
-        if target is not None:
-            attack.set_mode_targeted_by_function(lambda x, y: target, quiet=True)
-
-
-def _in_parts(attack: Attack, images: Images, labels: Labels) -> Images:
-    """What an attack finds, one of torchattacks' in parts."""
-    if isinstance(attack, OwnAttack):
-        whole: Images = attack(images, labels)
-        return whole
-    parts = zip(torch.split(images, _PART), torch.split(labels, _PART), strict=True)
-    return torch.cat([attack(x, y) for x, y in parts])

@@ -1,5 +1,7 @@
 """What our own attacks share: checked input, and random numbers that belong to a sample."""
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torchattacks.attack import Attack
 
 from robust.draws import Draws as Draws
 from robust.draws import sample_seeds as sample_seeds
+from robust.errors import ConfigError
 from robust.types import Images, Labels, Norm, Scores
 
 
@@ -83,6 +86,17 @@ class OwnAttack(Attack):  # type: ignore[misc]
         predicted = self.predict(x_adv)
         return predicted != y if target is None else predicted == target
 
+    def seen_broken(
+        self, x: Images, scores: Scores, y: Labels, target: Labels | None
+    ) -> Bool[Tensor, " n"]:
+        """Which images are broken by the view's ``scores`` of them, and by the judge as well."""
+        predicted = scores.argmax(dim=1)
+        broken = predicted != y if target is None else predicted == target
+        if self.judge is not None and broken.any():
+            goal = None if target is None else target[broken]
+            broken[broken.clone()] = self._broken(x[broken], y[broken], goal)
+        return broken
+
     def target(self, images: Images, labels: Labels) -> Labels | None:
         """The class that each image shall become; None if the attack is untargeted."""
         if not self.targeted:
@@ -92,6 +106,14 @@ class OwnAttack(Attack):  # type: ignore[misc]
 
 _FURTHER = (1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
 """How much further than the view's boundary a judge may have its own."""
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise a ConfigError unless an attack's argument is one of some values."""
+    if value not in choices:
+        raise ConfigError(
+            f"Expected `{name}` to be one of {', '.join(map(str, choices))}, but got {value!r}."
+        )
 
 
 def direction(gradient: Images, norm: Norm) -> Images:

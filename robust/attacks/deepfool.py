@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import OwnAttack, check_choice
 from robust.attacks.minimal import confirmed, mask_class, normalized
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
@@ -52,8 +52,7 @@ class DeepFool(OwnAttack):
         overshoot: float = 0.02,
     ) -> None:
         super().__init__(model)
-        if norm not in _NUDGE:
-            raise ConfigError(f"Expected `norm` to be one of L2, Linf, but got {norm!r}.")
+        check_choice("norm", norm, ("L2", "Linf"))
         if steps < 1:
             raise ConfigError(f"Expected `steps` to be at least 1, but got {steps}.")
         if candidates < 2:

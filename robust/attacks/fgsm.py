@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack
+from robust.attacks.base import Draws, OwnAttack, check_choice
 from robust.attacks.gradient import GradientAttack, Loss
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -47,10 +47,11 @@ class TGSM(GradientAttack):
         equation: 2 descends the target's loss; 3 climbs the label's loss minus the target's.
 
     Raises:
-        ConfigError: If ``eps`` is negative, or no target class is given for Eq. 3.
+        ConfigError: If an argument is out of range, or no target class is given for Eq. 3.
     """
 
     def __init__(self, model: nn.Module, eps: float = 8 / 255, equation: Literal[2, 3] = 2) -> None:
+        check_choice("equation", equation, (2, 3))
         threat_model = ThreatModel("Linf", eps)
         super().__init__(
             model, threat_model=threat_model, alpha=eps, steps=1, difference=equation == 3

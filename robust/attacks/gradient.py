@@ -1,17 +1,18 @@
 """The one loop behind all attacks that follow the gradient; fgsm, bim and pgd preset it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, direction
+from robust.attacks.base import Draws, OwnAttack, check_choice, direction
 from robust.attacks.minimal import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
+from robust.precision import warn_if_emulated
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
@@ -81,8 +82,9 @@ class GradientAttack(OwnAttack):
         for name, value in (("alpha", alpha), ("decay", decay)):
             if not value >= 0:
                 raise ConfigError(f"Expected `{name}` to be non-negative, but got {value}.")
-        if loss not in _LOSSES:
-            raise ConfigError(f"Expected `loss` to be one of {', '.join(_LOSSES)}, but got {loss}.")
+        check_choice("loss", loss, _LOSSES)
+        check_choice("precision", precision, get_args(Precision))
+        check_choice("norm", threat_model.norm, ("Linf", "L2"))
         self.threat_model = threat_model
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start
@@ -115,6 +117,8 @@ class GradientAttack(OwnAttack):
     def _climb(self, active: _Active, result: Images) -> None:
         """Move the active images step by step; write each into ``result`` when it is done."""
         half = self.precision == "bfloat16"
+        if half:
+            warn_if_emulated(result.device, "Leave out `precision: bfloat16` of the attack.")
         # Around all steps: it keeps the weights that it has rounded until it is left.
         with torch.autocast(result.device.type, torch.bfloat16, enabled=half):
             self._steps_of(active, result)

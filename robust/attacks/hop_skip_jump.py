@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws
+from robust.attacks.base import Draws, check_choice
 from robust.attacks.query import QueryAttack, check_at_least
 from robust.errors import ConfigError
 from robust.threat import distance
@@ -59,8 +59,7 @@ class HopSkipJump(QueryAttack):
         starts: int = 100,
     ) -> None:
         super().__init__(model)
-        if norm not in ("L2", "Linf"):
-            raise ConfigError(f"Expected `norm` to be L2 or Linf, but got {norm!r}.")
+        check_choice("norm", norm, ("L2", "Linf"))
         counts = {"iterations": iterations, "initial_evaluations": initial_evaluations}
         for name, count in (counts | {"starts": starts}).items():
             check_at_least(name, count, 1)

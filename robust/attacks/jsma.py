@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import OwnAttack, check_choice
 from robust.attacks.minimal import is_adversarial, mask_class
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
@@ -87,14 +87,8 @@ class JSMA(OwnAttack):
             )
         if pixels not in (1, 2):
             raise ConfigError(f"Expected `pixels` to be 1 or 2, but got {pixels}.")
-        for name, value, known in (
-            ("target_rule", target_rule, get_args(TargetRule)),
-            ("outputs", outputs, get_args(Outputs)),
-        ):
-            if value not in known:
-                raise ConfigError(
-                    f"Expected `{name}` to be one of {', '.join(known)}, but got {value!r}."
-                )
+        check_choice("target_rule", target_rule, get_args(TargetRule))
+        check_choice("outputs", outputs, get_args(Outputs))
         self.theta, self.gamma, self.pixels = theta, gamma, pixels
         self.target_rule, self.outputs = target_rule, outputs
 

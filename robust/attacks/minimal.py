@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from robust.types import Images, Labels, Scores
@@ -26,6 +26,11 @@ def mask_class(scores: Scores, y: Labels) -> Scores:
     Scores may all be negative, so that a zero in its place could be the largest of all.
     """
     return scores.scatter(1, y.view(-1, 1), -torch.inf)
+
+
+def ranked_classes(scores: Scores, y: Labels) -> Int64[Tensor, "n others"]:
+    """The classes other than ``y``, of the highest score first."""
+    return mask_class(scores, y).argsort(dim=1, descending=True)[:, :-1]
 
 
 def is_adversarial(scores: Scores, y: Labels, target: Labels | None = None) -> Bool[Tensor, " n"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws
+from robust.attacks.base import Draws, check_choice
 from robust.attacks.query import QueryAttack, check_at_least
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -58,8 +58,7 @@ class Square(QueryAttack):
         p_init: float = 0.8,
     ) -> None:
         super().__init__(model)
-        if norm not in ("Linf", "L2"):
-            raise ConfigError(f"Expected `norm` to be Linf or L2, but got {norm!r}.")
+        check_choice("norm", norm, ("Linf", "L2"))
         check_at_least("queries", queries, 2)
         if not 0 < p_init <= 1:
             raise ConfigError(f"Expected `p_init` to be in (0, 1], but got {p_init}.")
@@ -71,7 +70,9 @@ class Square(QueryAttack):
         clean_margin, _ = self._ask(x, goals)
         result = x.clone()
         place = torch.arange(len(x), device=x.device)
-        hunt = _Hunt(place, x, x, goals, draws, torch.full_like(clean_margin, torch.inf))
+        margin = torch.full_like(clean_margin, torch.inf)
+        low, high = ((x + change).clamp(0, 1) for change in (-self.eps, self.eps))
+        hunt = _Hunt(place, x, low, high, x, goals, draws, margin)
         # The clean image has been asked about twice: for its class and for its margin.
         for query in range(self.queries - 2):
             proposals = self._propose(hunt, query)
@@ -107,20 +108,17 @@ class Square(QueryAttack):
             return self.threat_model.project(hunt.x, hunt.x + delta)
         channels, _, width = hunt.x.shape[1:]
         if query == 0:
-            stripes = hunt.draws.sign(channels, 1, width).to(hunt.x.dtype)
-            return self.threat_model.project(hunt.x, hunt.x + self.eps * stripes)
-        inside = _window(hunt, side)[0]
-        square = self.eps * hunt.draws.sign(channels, 1, 1).to(hunt.x.dtype)
-        proposals = self._recolour(hunt, inside, square)
+            return torch.where(hunt.draws.uniform(channels, 1, width) < 0.5, hunt.low, hunt.high)
+        numbers = hunt.draws.uniform(2 + channels)
+        inside = _inside(hunt, side, *_corner(hunt, side, numbers[:, :2]))
+        dark = (numbers[:, 2:] < 0.5).view(-1, channels, 1, 1)
+        proposals = _recoloured(hunt, inside, dark)
         # A square of the colour that is there already would waste a query.
-        same = (proposals == hunt.current).flatten(1).all(dim=1).view(-1, 1, 1, 1)
-        return torch.where(same, self._recolour(hunt, inside, -square), proposals)
-
-    def _recolour(
-        self, hunt: "_Hunt", inside: Bool[Tensor, "n 1 h w"], square: Float[Tensor, "n c 1 1"]
-    ) -> Images:
-        x = torch.where(inside, hunt.x + square, hunt.current)
-        return self.threat_model.project(hunt.x, x)
+        same = (proposals == hunt.current).flatten(1).all(dim=1)
+        if not same.any():
+            return proposals
+        dark = dark ^ same.view(-1, 1, 1, 1)
+        return _recoloured(hunt, inside, dark)
 
     def _side(self, query: int, x: Images) -> int:
         """Side of the window of a query, in pixels."""
@@ -189,6 +187,9 @@ class _Hunt:
 
     place: Int64[Tensor, " n"]
     x: Images
+    low: Images
+    high: Images
+    """The values that a square of -eps or of eps has, in Linf."""
     current: Images
     goals: Labels
     draws: Draws
@@ -199,17 +200,36 @@ def _chosen(hunt: _Hunt, chosen: Bool[Tensor, " n"]) -> _Hunt:
     return _Hunt(*(getattr(hunt, field.name)[chosen] for field in fields(hunt)))
 
 
+def _recoloured(
+    hunt: _Hunt, inside: Bool[Tensor, "n 1 h w"], dark: Bool[Tensor, "n c 1 1"]
+) -> Images:
+    return torch.where(inside, torch.where(dark, hunt.low, hunt.high), hunt.current)
+
+
 def _window(
     hunt: _Hunt, side: int
 ) -> tuple[Bool[Tensor, "n 1 h w"], Int64[Tensor, " n"], Int64[Tensor, " n"]]:
     """Each image's random window, as a mask and as its first row and column."""
+    row, column = _corner(hunt, side, hunt.draws.uniform(2))
+    return _inside(hunt, side, row, column), row, column
+
+
+def _corner(
+    hunt: _Hunt, side: int, numbers: Float[Tensor, "n 2"]
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
+    """First row and column of a random window of each image, of two uniform numbers."""
     height, width = hunt.x.shape[2:]
-    row, column = hunt.draws.uniform(2).unbind(dim=1)
-    row, column = (row * (height - side + 1)).long(), (column * (width - side + 1)).long()
+    row, column = numbers.unbind(dim=1)
+    return (row * (height - side + 1)).long(), (column * (width - side + 1)).long()
+
+
+def _inside(
+    hunt: _Hunt, side: int, row: Int64[Tensor, " n"], column: Int64[Tensor, " n"]
+) -> Bool[Tensor, "n 1 h w"]:
+    height, width = hunt.x.shape[2:]
     rows = torch.arange(height, device=row.device).view(1, 1, -1, 1) - row.view(-1, 1, 1, 1)
     columns = torch.arange(width, device=row.device).view(1, 1, 1, -1) - column.view(-1, 1, 1, 1)
-    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    return inside, row, column
+    return ((rows >= 0) & (rows < side)) & ((columns >= 0) & (columns < side))
 
 
 def _bump(side: int, like: Tensor) -> Float[Tensor, "side side"]:

@@ -11,6 +11,7 @@ from robust.attacks import (
     APGD,
     BIM,
     DDN,
+    FAB,
     FGSM,
     IFGSM,
     JSMA,
@@ -63,6 +64,8 @@ class Short:
     """Whether it asks first if an image is broken, and leaves it alone if so."""
     honest: bool = True
     """Whether an image that it did not break comes back as it was."""
+    scores_lead: bool = False
+    """Whether its steps are as long as scores say, which those of a binarized input mislead."""
 
     @property
     def targeted(self) -> bool:
@@ -105,6 +108,16 @@ def _square(norm):
         gradient=False,
         breaks={"Linf": 3.0, "L2": None}[norm],
         honest=False,
+    )
+
+
+def _fab(norm):
+    return Short(
+        FAB,
+        lambda view, eps: FAB(view, eps, norm, steps=5),
+        norm,
+        budget=True,
+        scores_lead=True,
     )
 
 
@@ -154,6 +167,8 @@ EVERY = {
     "PGD L2": _budget(PGD, "L2", steps=6, loss="margin"),
     "APGD Linf": _budget(APGD, steps=8),
     "APGD L2": _budget(APGD, "L2", steps=8, loss="dlr"),
+    "FAB Linf": _fab("Linf"),
+    "FAB L2": _fab("L2"),
     "AutoAttack Linf": _auto("Linf"),
     "AutoAttack L2": _auto("L2"),
     "DeepFool L2": _minimal(DeepFool, steps=10),

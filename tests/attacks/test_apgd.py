@@ -94,8 +94,15 @@ def test_the_ratio_does_not_mind_the_scale(scale):
         ({"eps": -0.1}, "`eps` to be non-negative"),
         ({"steps": 0}, "`steps` to be at least 1"),
         ({"restarts": 0}, "`restarts` to be at least 1"),
+        ({"rank": -1}, "`rank` to be non-negative"),
     ],
 )
 def test_arguments_are_checked(curved, arguments, message):
     with pytest.raises(ConfigError, match=message):
         APGD(curved[0], **arguments)
+
+
+def test_a_rank_is_no_target(curved):
+    net, x, y = curved
+    with pytest.raises(ConfigError, match="Expected no `rank` where there are targets"):
+        craft(lambda m: APGD(m, EPS, 2, rank=0), net, x, y, target=(y + 1) % 5)

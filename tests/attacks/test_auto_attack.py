@@ -7,6 +7,7 @@ from torch import nn
 from robust.attacks import craft
 from robust.attacks.apgd import APGD
 from robust.attacks.auto_attack import AutoAttack
+from robust.attacks.minimal import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from tests.oracles import LinearOracle
@@ -65,13 +66,28 @@ def test_later_attacks_see_survivors_only(monkeypatch):
 def test_the_standard_lengths():
     attack = AutoAttack(LinearOracle(10), 0.1)
     turns = list(attack._attacks_in_turn(10))
-    names = [type(a).__name__ for a, _ in turns]
-    assert names == ["APGD"] * 10 + ["FAB", "Square"]
-    assert [rank for _, rank in turns] == [None, *range(9), None, None]
-    assert {a.steps for a, _ in turns[:11]} == {100}
-    assert {a.loss for a, _ in turns[1:10]} == {"dlr"}
-    assert turns[-1][0].queries == 5000
-    assert all(a.eps == 0.1 for a, _ in turns)
+    assert [type(a).__name__ for a in turns] == ["APGD"] * 10 + ["FAB", "Square"]
+    assert [a.rank for a in turns[:10]] == [None, *range(9)]
+    assert {a.steps for a in turns[:11]} == {100}
+    assert {a.loss for a in turns[1:10]} == {"dlr"}
+    assert turns[10].targets == 9
+    assert turns[-1].queries == 5000
+    assert all(a.eps == 0.1 for a in turns)
+
+
+def test_any_other_class_ends_the_climb_towards_one():
+    """In targeted mode it would go on to the target."""
+    oracle = LinearOracle(4)
+    x, y = (part[1::2] for part in oracle.samples(8))
+    aims = ranked_classes(oracle(x), y)[:, 2]
+    assert (aims > 1).all()
+    eps = 2 * oracle.budget("Linf")
+    crafted = craft(lambda m: APGD(m, eps, 10, loss="margin", rank=2), oracle, x, y)
+    assert torch.equal(oracle(crafted.x_adv).argmax(dim=1), 1 - y)
+    # One pass to rank the classes, and one after the start and after each step.
+    assert crafted.forwards < 5
+    to_the_end = craft(lambda m: APGD(m, eps, 10, loss="margin"), oracle, x, y, target=aims)
+    assert to_the_end.forwards == 11
 
 
 @pytest.mark.parametrize("name", ["steps", "targets", "queries"])

@@ -377,10 +377,3 @@ def test_bad_arguments(attack, message):
 @pytest.mark.parametrize("attack", [*MINIMAL])
 def test_minimal_norm_attacks_name_no_budget(attack):
     assert not hasattr(built(attack)(LinearOracle()), "eps")
-
-
-@pytest.mark.parametrize("attack", [HopSkipJump, Square])
-def test_other_norms(attack):
-    # Where annotations are checked, as here, they are the first to object.
-    with pytest.raises((ConfigError, TypeError), match="norm"):
-        attack(LinearOracle(), norm="L1")

@@ -1,0 +1,42 @@
+"""Where bfloat16 pays: on GPUs, and on the CPUs that multiply it themselves."""
+
+import functools
+import platform
+import sys
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+
+def bfloat16_is_native(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself.
+
+    On x86 that takes AVX512-BF16 or AMX, on ARM its BF16 extension. Elsewhere oneDNN emulates it.
+    """
+    if device.type != "cpu":
+        return True
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # Of the public `torch.cpu.get_capabilities`, which torch 2.11 does not have.
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def warn_if_emulated(device: torch.device, remedy: str) -> None:
+    """Say once, in one line, that bfloat16 will be slow here; nothing where it is native.
+
+    Args:
+        device: Where the work will run.
+        remedy: What to set instead, as a sentence.
+    """
+    if not bfloat16_is_native(device):
+        _say(
+            "warning: this CPU has no bfloat16 of its own (AVX512-BF16, AMX, ARM BF16) and "
+            f"emulates it, up to ten times slower than float32. {remedy}"
+        )
+
+
+@functools.cache
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,99 @@
+"""FAB: its projection and its results beside torchattacks', what it drops, flat views."""
+
+import pytest
+import torch
+import torchattacks
+from torch import nn
+from torchattacks.attacks.fab import projection_l2, projection_linf
+
+from robust.attacks import FAB, craft
+from robust.attacks.fab import onto_plane
+from robust.errors import ConfigError
+from robust.threat import ThreatModel
+from tests.oracles import LinearOracle
+
+EPS = {"Linf": 0.05, "L2": 0.25}
+
+
+@pytest.fixture(scope="module")
+def curved():
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    with torch.no_grad():
+        net[1].weight.normal_()
+        net[1].bias.copy_(-net[1].weight.sum(dim=1) / 2)
+    x = torch.rand(60, 3, 4, 4)
+    return net, x, net(x).argmax(dim=1)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_the_projection_is_that_of_the_authors(norm):
+    project = {"Linf": projection_linf, "L2": projection_l2}[norm]
+    torch.manual_seed(0)
+    x, slope = torch.rand(200, 3, 4, 4), torch.randn(200, 3, 4, 4)
+    # Of either sign, from well inside the box to beyond it.
+    gap = torch.randn(200) * torch.logspace(-2, 2, 200)
+    plane = (slope * x).sum(dim=(1, 2, 3)) + gap
+    theirs = project(x.flatten(1), slope.flatten(1), plane).view_as(x)
+    ours = onto_plane(x, slope, gap, norm)
+    torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-5)
+    gained = (slope * ours).sum(dim=(1, 2, 3))
+    assert torch.isclose(gained, gap, rtol=1e-4, atol=1e-5).float().mean() > 0.5
+    assert (x + ours).min() >= -1e-6
+    assert (x + ours).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_breaks_what_torchattacks_breaks(curved, norm):
+    net, x, y = curved
+    eps = EPS[norm]
+    theirs = torchattacks.FAB(net, norm, eps, steps=20, multi_targeted=True, n_classes=5)
+    found = {
+        "ours": craft(lambda m: FAB(m, eps, norm, steps=20, targets=4), net, x, y),
+        "theirs": craft(lambda _: theirs, net, x, y),
+    }
+    broken = {name: net(crafted.x_adv).argmax(dim=1) != y for name, crafted in found.items()}
+    assert 0.1 < broken["theirs"].float().mean() < 0.95
+    assert torch.equal(broken["ours"], broken["theirs"])
+    assert found["ours"].forwards < found["theirs"].forwards
+    ThreatModel(norm, eps).check(x, found["ours"].x_adv, "fab")
+    unbroken = ~broken["ours"]
+    assert torch.equal(found["ours"].x_adv[unbroken], x[unbroken])
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("n", [1, 64])
+def test_oracle(targeted, norm, n):
+    oracle = LinearOracle(3)
+    x, y = oracle.samples(n)
+    for factor, expected in ((0.9, y), (1.1, 1 - y)):
+        eps = factor * oracle.budget(norm)
+        target = 1 - y if targeted else None
+        x_adv = craft(lambda m, e=eps: FAB(m, e, norm, steps=5), oracle, x, y, target=target).x_adv
+        assert torch.equal(oracle(x_adv).argmax(dim=1), expected)
+
+
+def test_a_flat_view_costs_one_look_a_class():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 4))
+    with torch.no_grad():
+        net[1].weight.zero_()
+    x = torch.rand(6, 1, 5, 5)
+    y = net(x).argmax(dim=1)
+    crafted = craft(lambda m: FAB(m, 0.3, steps=50), net, x, y)
+    assert torch.equal(crafted.x_adv, x)
+    # The clean image, and one look towards each of three classes.
+    assert crafted.forwards == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"eps": -0.1}, "`eps` to be non-negative"),
+        ({"steps": 0}, "`steps` to be at least 1"),
+        ({"targets": 0}, "`targets` to be at least 1"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        FAB(LinearOracle(), **arguments)
