@@ -59,7 +59,8 @@ def craft(
             not stop at the first that breaks this one.
 
     Raises:
-        ValueError: If ``target`` is given and the attack has no targeted mode.
+        ValueError: If ``target`` is given and the attack has no targeted mode, or one of them is no
+            class of the view.
     """
     with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
         # Tensors made in inference mode cannot enter a graph; their clones can.
@@ -74,12 +75,25 @@ def craft(
             built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)
         if not len(x):
             return Crafted(x, 0.0, 0.0)
+        if target is not None:
+            _check_classes(goal, view, x[:2])
         with _counted(view) as images_seen, _counted(judge) as images_judged:
             start = time.perf_counter()
             x_adv = built(x, y)
             seconds = time.perf_counter() - start
         forwards = sum(images_seen) + sum(images_judged)
         return Crafted(x_adv.detach(), forwards / len(x), seconds / len(x))
+
+
+@torch.no_grad()
+def _check_classes(target: Labels, view: nn.Module, some: Float[Tensor, "m c h w"]) -> None:
+    classes = view(some).shape[1]
+    outside = target[(target < 0) | (target >= classes)]
+    if len(outside):
+        raise ValueError(
+            f"Expected target classes from 0 to {classes - 1}, but got {int(outside[0])}. Choose "
+            "among the classes of the view."
+        )
 
 
 @contextmanager

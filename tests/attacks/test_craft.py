@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchattacks
 from torch import nn
 
-from robust.attacks import PGD, craft
+from robust.attacks import PGD, HopSkipJump, craft
 from tests.oracles import SHAPE, LinearOracle
 
 N = 6
@@ -189,6 +189,16 @@ def test_an_attack_without_targeted_mode_says_so(batch):
     x, y = batch
     with pytest.raises(ValueError, match="Targeted mode is not supported"):
         craft(LEAKY["APGD"], Net(), x, y, target=(y + 1) % 4)
+
+
+@pytest.mark.parametrize("outside", [-1, 4])
+@pytest.mark.parametrize("attack", [PGD, HopSkipJump, torchattacks.PGD])
+def test_a_target_that_is_no_class_is_refused(batch, attack, outside):
+    x, y = batch
+    target = torch.full_like(y, 3)
+    target[1] = outside
+    with pytest.raises(ValueError, match=f"from 0 to 3, but got {outside}. Choose among"):
+        craft(attack, Net(), x, y, target=target)
 
 
 def test_a_difference_of_losses_needs_a_target(batch):
