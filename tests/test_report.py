@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -105,6 +107,14 @@ def test_page_is_whole_and_small(text):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
+
+
+def test_a_page_needs_no_torch():
+    heavy = "{'torch', 'lightning', 'wandb', 'scipy'}"
+    code = f"import sys, robust.report; print(sorted({heavy} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_what_is_missing_is_listed_and_nothing_more_is_lost(text):

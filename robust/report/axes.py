@@ -49,7 +49,9 @@ def parallel_columns(
     lines: dict[str, list[str | float | int]] = {
         key: [] for key in ("run", "color", "place", "axis", "position", "value", "robust")
     }
-    ticks: dict[str, list[str | float | int]] = {key: [] for key in ("place", "axis", "position", "text")}
+    ticks: dict[str, list[str | float | int]] = {
+        key: [] for key in ("place", "axis", "position", "text")
+    }
     for place, axis in enumerate(axes):
         for i, entry in enumerate(entries):
             where = (place, axis.name, axis.positions[i])
