@@ -10,7 +10,6 @@ from robust.evaluation.metrics import summarize
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 from tests.wandb_server import Server
-from tests.wandb_state import State, connection
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its validators are pydantic 1's
@@ -99,10 +98,6 @@ def test_no_server_is_one_line(capsys, monkeypatch):
 
 
 def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
-    # The report looks whether there is such a project, and makes it if not.
-    monkeypatch.setattr(
-        State, "on_models", lambda self, v, query: connection([self.project_node("project")]), False
-    )
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("HOME", str(tmp_path))
     wandb.teardown()  # it reads the environment once a session
@@ -113,6 +108,8 @@ def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
         first, second = (line for line in capsys.readouterr().out.split() if "://" in line)
         saved = specification(ws.Workspace.from_url(first))
         report = wr.Report.from_url(second)
+        # The report looks whether there is such a project, and makes it if not.
+        assert server.state.projects == {"project"}
         wandb.teardown()
 
     def names(content):

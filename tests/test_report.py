@@ -2,11 +2,14 @@
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import altair as alt
 import pytest
 import yaml
 from PIL import Image
@@ -18,9 +21,15 @@ from robust.evaluation.metrics import accuracy_curve, worst_robust_accuracy
 from robust.evaluation.records import Evaluation
 from robust.report import render
 from robust.report.axes import setting_axes
-from robust.report.collect import Reader, RunFiles
+from robust.report.collect import Point, Reader, RunFiles
 from robust.report.derive import Entry, differing, protocols
-from robust.report.drawn import Charts, draw_curves, draw_pareto
+from robust.report.drawn import (
+    Charts,
+    draw_curves,
+    draw_parallel,
+    draw_pareto,
+    draw_trainings,
+)
 from robust.report.pictures import album
 from robust.report.published import paper_tables
 from robust.report.watch import Page, server, state_of, watched_page
@@ -98,6 +107,14 @@ def test_page_is_whole_and_small(text):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
+
+
+def test_a_page_needs_no_torch():
+    heavy = "{'torch', 'lightning', 'wandb', 'scipy'}"
+    code = f"import sys, robust.report; print(sorted({heavy} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 def test_what_is_missing_is_listed_and_nothing_more_is_lost(text):
@@ -235,6 +252,32 @@ def test_pareto_shows_the_adaptive_number_and_the_largest_claim():
     assert (data["rate"], data["claim"]) == ([25.0], [95.0])
     assert data["view"]["words"] == ["deployed"]
     assert data["verdict"]["words"] == ["masked"]
+
+
+def test_trainings_are_drawn_without_the_bounds_of_their_intervals():
+    logged = ["val/worst_robust_acc/adaptive", "train/loss", "test/clean_acc"]
+    metrics = {f"{key}{end}": [Point(9, 0.5)] for key in logged for end in ("", "_low", "_high")}
+    charts = Charts([RunFiles(Path("a"), "a", metrics=metrics)])
+    drawn = [chart["title"] for chart in draw_trainings(charts)]
+    assert drawn == ["training loss", "val/worst_robust_acc/adaptive"]
+
+
+def test_specifications_are_valid():
+    charts = Charts([run_of(str(i), two_views(i, 20 + i), {"model": {"t": i}}) for i in range(3)])
+    for run in charts.runs:
+        run.metrics["train/loss"] = [Point(9, 0.5)]
+    (protocol,) = protocols(charts.runs)
+    draw_pareto(charts, protocol)
+    draw_parallel(charts, protocol)
+    draw_trainings(charts)
+    attacks = {"df": info("DeepFool", norm="L2", eps=2.0, minimal=True)}
+    minimal = evaluation(attacks, {("deployed", "df"): 3})
+    draw_curves(charts, protocols([run_of("m", minimal)])[0])
+    assert {name.split("-")[0] for name in charts.specs} == {
+        "curve", "pareto", "parallel", "training",
+    }  # fmt: skip
+    for spec in charts.specs.values():
+        alt.Chart.from_dict(spec)
 
 
 def test_many_runs_have_the_colours_of_their_defenses():

@@ -4,57 +4,17 @@ An answer is picked by the root field of a query and holds more than was asked f
 validation. Names of variables are those of wandb 0.31.
 """
 
-import base64
 import json
 import math
 import re
 import secrets
 import threading
-import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-import yaml
-
-with warnings.catch_warnings():
-    # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
-    warnings.simplefilter("ignore")
-    import sweeps
-
-ENTITY = "local"
-_USER = {
-    "id": "VXNlcg==",
-    "name": ENTITY,
-    "username": ENTITY,
-    "email": "local@localhost",
-    "admin": False,
-    "entity": ENTITY,
-    "flags": "{}",
-    "deletedAt": None,
-    "apiKeys": {"edges": []},
-    "teams": {"edges": [{"node": {"name": ENTITY}}]},
-}
-
-
-def now():
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def uid(kind, name):
-    return base64.b64encode(f"{kind}:{name}".encode()).decode()
-
-
-def connection(nodes):
-    return {
-        "edges": [{"node": node, "cursor": str(i)} for i, node in enumerate(nodes)],
-        "totalCount": len(nodes),
-        "pageInfo": {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False},
-    }
-
-
-def numbers(row):
-    return {k: v for k, v in row.items() if isinstance(v, int | float) and type(v) is not bool}
+from tests.wandb_artifacts import Artifacts
+from tests.wandb_sweeps import Sweeps
+from tests.wandb_words import ENTITY, USER, connection, now, uid
 
 
 def root_fields(query):
@@ -71,7 +31,7 @@ def root_fields(query):
     return fields
 
 
-class State:
+class State(Sweeps, Artifacts):
     """Runs, sweeps, artifacts and views, by the ids or names that the client sends.
 
     Args:
@@ -83,6 +43,7 @@ class State:
         self.folder, self.url = Path(folder), url
         self.lock = threading.RLock()
         self.runs, self.sweeps, self.agents = {}, {}, {}
+        self.projects = set()
         self.artifacts, self.views, self.client_ids = {}, {}, {}
         self.operations = []
 
@@ -127,7 +88,7 @@ class State:
         return {"cliVersionInfo": versions, "latestLocalVersionInfo": None, "features": []}
 
     def on_viewer(self, v, query):
-        return {**_USER, "projects": connection([])}
+        return {**USER, "projects": connection([])}
 
     def on_entity(self, v, query):
         return {"id": "1", "name": ENTITY, "isTeam": False, "organization": None}
@@ -180,6 +141,19 @@ class State:
 
     on_model = on_project
 
+    def on_models(self, v, query):
+        """All projects, of which some are only known by what is in them."""
+        inside = [*self.runs.values(), *self.sweeps.values()]
+        found = self.projects | {content["project"] for content in inside}
+        return connection([self.project_node(name) for name in sorted(found)])
+
+    def on_upsertModel(self, v, query):
+        name = (v.get("input") or v)["name"]
+        inserted = name not in self.projects
+        self.projects.add(name)
+        node = self.project_node(name)
+        return {"project": node, "model": node, "inserted": inserted}
+
     def project_node(self, name):
         return {
             "__typename": "Project",
@@ -191,7 +165,7 @@ class State:
             "createdAt": now(),
             "isBenchmark": False,
             "readOnly": False,
-            "user": _USER,
+            "user": USER,
             "tags": [],
         }
 
@@ -218,7 +192,7 @@ class State:
             "heartbeatAt": now(),
             "readOnly": False,
             "shouldStop": run["stopped"],
-            "user": _USER,
+            "user": USER,
             "project": self.project_node(run["project"]),
             "history": [json.dumps(row) for row in _steps(history, v or {})],
             "events": [],
@@ -245,104 +219,12 @@ class State:
             "updatedAt": now(),
         }
 
-    # Sweeps.
-
-    def on_upsertSweep(self, v, query):
-        names = {uid("Sweep", name): name for name in self.sweeps}
-        name = names.get(v.get("id"), v.get("id")) or secrets.token_hex(4)
-        sweep = self.sweeps.setdefault(
-            name,
-            {
-                "name": name,
-                "config": {},
-                "state": "PENDING",
-                "project": v.get("projectName") or "uncategorized",
-                "createdAt": now(),
-            },
-        )
-        if v.get("config"):
-            sweep["config"] = yaml.safe_load(v["config"])
-        if v.get("state"):
-            sweep["state"] = v["state"]
-        problems = sweeps.schema_violations_from_proposed_config(sweep["config"])
-        return {"sweep": self.sweep_node(sweep), "configValidationWarnings": list(problems)}
-
-    def on_createAgent(self, v, query):
-        agent = uid("Agent", secrets.token_hex(4))
-        self.agents[agent] = {"sweep": v["sweep"], "runs": set()}
-        return {"agent": {"id": agent}}
-
-    def on_agentHeartbeat(self, v, query):
-        commands = self.commands(self.agents[v["id"]], json.loads(v.get("runState") or "{}"))
-        return {"agent": {"id": v["id"]}, "commands": json.dumps(commands)}
-
-    def commands(self, agent, running):
-        """What an agent shall do: stop a run that hyperband gives up, or start the next."""
-        sweep = self.sweeps[agent["sweep"]]
-        runs = self.runs_of(sweep)
-        for run in runs:
-            if run["name"] in agent["runs"] - set(running) and run["state"] in (
-                "running",
-                "pending",
-            ):
-                run["state"] = "crashed"
-        if sweep["config"].get("early_terminate"):
-            for loser in sweeps.stop_runs(sweep["config"], [_searched(run) for run in runs]):
-                self.run(sweep["project"], loser.name)["stopped"] = True
-        if running:
-            stopped = {run["name"] for run in runs if run["stopped"]}
-            return [{"type": "stop", "run_id": name} for name in running if name in stopped]
-        cap = sweep["config"].get("run_cap")
-        following = None
-        if sweep["state"] in ("PENDING", "RUNNING") and (cap is None or len(runs) < cap):
-            following = sweeps.next_run(sweep["config"], [_searched(run) for run in runs])
-        if following is None:
-            sweep["state"] = "FINISHED"
-            return [{"type": "exit"}]
-        sweep["state"] = "RUNNING"
-        run = self.run(sweep["project"], secrets.token_hex(4))
-        run |= {"sweep": sweep["name"], "suggested": following.config, "state": "pending"}
-        self.runs[sweep["project"], run["name"]] = run
-        agent["runs"].add(run["name"])
-        program = sweep["config"].get("program")
-        return [
-            {"type": "run", "run_id": run["name"], "program": program, "args": following.config}
-        ]
-
-    def runs_of(self, sweep):
-        return [run for run in self.runs.values() if run["sweep"] == sweep["name"]]
-
-    def sweep_node(self, sweep):
-        runs = self.runs_of(sweep)
-        return {
-            "__typename": "Sweep",
-            "id": uid("Sweep", sweep["name"]),
-            "name": sweep["name"],
-            "displayName": sweep["name"],
-            "method": sweep["config"].get("method"),
-            "state": sweep["state"],
-            "description": None,
-            "config": yaml.safe_dump(sweep["config"]),
-            "createdAt": sweep["createdAt"],
-            "updatedAt": now(),
-            "heartbeatAt": now(),
-            "bestLoss": None,
-            "controller": None,
-            "scheduler": None,
-            "runCount": len(runs),
-            "runCountExpected": None,
-            "priorRuns": connection([]),
-            "agents": connection([]),
-            "runs": connection([self.run_node(run) for run in runs]),
-            "project": self.project_node(sweep["project"]),
-        }
-
     # Saved workspaces and reports.
 
     def on_upsertView(self, v, query):
         key = v.get("id") or uid("View", secrets.token_hex(4))
         given = {k: v.get(k) for k in ("type", "name", "displayName", "description", "spec")}
-        view = {**self.views.get(key, {}), **given, "id": key, "entityName": ENTITY, "user": _USER}
+        view = {**self.views.get(key, {}), **given, "id": key, "entityName": ENTITY, "user": USER}
         view |= {"createdAt": now(), "updatedAt": now(), "locked": False}
         self.views[key] = {**view, "project": self.project_node(v.get("projectName"))}
         return {"view": self.views[key], "inserted": True}
@@ -351,156 +233,6 @@ class State:
 
     def on_view(self, v, query):
         return self.views.get(v.get("id") or v.get("reportId") or v.get("viewId"))
-
-    # Artifacts.
-
-    def on_createArtifact(self, v, query):
-        given = v.get("input") or v
-        key = given["projectName"], given["artifactCollectionName"]
-        versions = [a for a in self.artifacts.values() if (a["project"], a["collection"]) == key]
-        same = [a for a in versions if a["digest"] == given["digest"]]
-        if not same:
-            for other in versions:
-                other["aliases"] = [a for a in other["aliases"] if a != "latest"]
-            artifact = {
-                "id": uid("Artifact", secrets.token_hex(4)),
-                "state": "PENDING",
-                "digest": given["digest"],
-                "version": len(versions),
-                "project": key[0],
-                "collection": key[1],
-                "type": given["artifactTypeName"],
-                "run": given.get("runName"),
-                "aliases": [a["alias"] for a in given.get("aliases") or []],
-                "metadata": given.get("metadata") or "{}",
-                "createdAt": now(),
-            }
-            self.artifacts[artifact["id"]] = artifact
-            same = [artifact]
-        self.client_ids[given.get("clientID")] = same[0]["id"]
-        return {"artifact": self.artifact_node(same[0])}
-
-    def on_createArtifactManifest(self, v, query):
-        artifact = self.artifacts[v["artifactID"]]
-        artifact["manifest"] = f"manifests/{secrets.token_hex(8)}.json"
-        url = self.upload_url(artifact["manifest"])
-        file = {"id": "1", "uploadUrl": url, "uploadHeaders": []}
-        return {"artifactManifest": {"id": uid("Manifest", artifact["id"]), "file": file}}
-
-    def on_createArtifactFiles(self, v, query):
-        nodes = []
-        for file in v.get("artifactFiles") or v["input"]["artifactFiles"]:
-            digest = base64.b64decode(file["md5"]).hex()
-            nodes.append(
-                {
-                    "storagePath": f"wandb_artifacts/{digest}",
-                    "uploadUrl": self.upload_url(f"artifacts/{digest}"),
-                    "uploadHeaders": [],
-                    "uploadMultipartUrls": None,
-                    "artifact": {"id": file["artifactID"]},
-                }
-            )
-        return {"files": connection(nodes)}
-
-    def on_commitArtifact(self, v, query):
-        artifact = self.artifacts[v["artifactID"]]
-        artifact["state"] = "COMMITTED"
-        return {"artifact": self.artifact_node(artifact)}
-
-    def on_useArtifact(self, v, query):
-        return {"artifact": self.artifact_node(self.artifacts[(v.get("input") or v)["artifactID"]])}
-
-    def on_clientIDMapping(self, v, query):
-        return {"serverID": self.client_ids.get(v["clientID"])}
-
-    def on_artifact(self, v, query):
-        return self.artifact_node(self.artifacts[v.get("id") or v["artifact_id"]])
-
-    def project_artifacts(self, v):
-        """The fields of a project that answer for an artifact by name, and for its files."""
-        collection, _, alias = (v.get("name") or v.get("collection") or "").partition(":")
-        alias = v.get("alias") or alias or "latest"
-        found = [
-            artifact
-            for artifact in self.artifacts.values()
-            if artifact["collection"] == collection
-            and alias in (*artifact["aliases"], f"v{artifact['version']}")
-        ]
-        if not found:
-            return {"artifact": None, "artifactCollection": None}
-        node = self.artifact_node(found[-1])
-        manifest = json.loads((self.folder / found[-1]["manifest"]).read_text())["contents"]
-        files = [
-            {
-                "__typename": "File",
-                "id": name,
-                "name": name,
-                "directUrl": self.upload_url(
-                    f"artifacts/{base64.b64decode(entry['digest']).hex()}"
-                ),
-            }
-            for name, entry in manifest.items()
-        ]
-        membership = {
-            "__typename": "ArtifactCollectionMembership",
-            "id": "1",
-            "createdAt": now(),
-            "versionIndex": found[-1]["version"],
-            "aliases": [],
-            "artifact": node,
-            "artifactCollection": node["artifactSequence"],
-            "files": connection(files),
-        }
-        return {
-            "artifact": node,
-            "artifactCollectionMembership": membership,
-            "artifactCollection": {**node["artifactSequence"], "artifactMembership": membership},
-        }
-
-    def artifact_node(self, artifact):
-        kind = {"id": artifact["type"], "name": artifact["type"]}
-        sequence = {
-            "__typename": "ArtifactSequence",
-            "id": uid("Sequence", artifact["collection"]),
-            "name": artifact["collection"],
-            "project": self.project_node(artifact["project"]),
-            "type": kind,
-            "description": None,
-            "createdAt": now(),
-            "latestArtifact": None,
-        }
-        url = self.upload_url(artifact.get("manifest", ""))
-        aliases = [
-            {"id": alias, "alias": alias, "artifactCollection": sequence}
-            | {"artifactCollectionName": artifact["collection"]}
-            for alias in artifact["aliases"]
-        ]
-        return {
-            "__typename": "Artifact",
-            "id": artifact["id"],
-            "state": artifact["state"],
-            "digest": artifact["digest"],
-            "versionIndex": artifact["version"],
-            "description": None,
-            "metadata": artifact["metadata"],
-            "size": 0,
-            "fileCount": 0,
-            "commitHash": artifact["digest"][:12],
-            "createdAt": artifact["createdAt"],
-            "updatedAt": None,
-            "ttlDurationSeconds": -2,
-            "ttlIsInherited": True,
-            "aliases": aliases,
-            "tags": [],
-            "artifactType": kind,
-            "artifactSequence": sequence,
-            "currentManifest": {
-                "id": uid("Manifest", artifact["id"]),
-                "file": {"id": "1", "directUrl": url, "url": url},
-            },
-            "historyStep": None,
-            "artifactMemberships": connection([]),
-        }
 
 
 def matches(run, wanted):
@@ -511,17 +243,6 @@ def matches(run, wanted):
         return any(matches(run, part) for part in wanted["$or"]) or not wanted["$or"]
     names = {"display_name": "displayName", "job_type": "jobType"}
     return all(run[names.get(key, key)] == value for key, value in wanted.items())
-
-
-def _searched(run):
-    states = {state.value for state in sweeps.RunState}
-    return sweeps.SweepRun(
-        name=run["name"],
-        config=run["suggested"],
-        summary_metrics=numbers(run["summary"]),
-        history=[numbers(row) for row in run["history"]],
-        state=run["state"] if run["state"] in states else "running",
-    )
 
 
 def _steps(history, v):

@@ -46,10 +46,12 @@ def parallel_columns(
     axes.append(_share("clean accuracy, %", [100 * e.clean.value for e in entries]))
     robust = [100 * entry.robust["adaptive"].value for entry in entries]
     axes.append(_share("robust accuracy, %", robust))
-    lines: dict[str, list[str | float]] = {
+    lines: dict[str, list[str | float | int]] = {
         key: [] for key in ("run", "color", "place", "axis", "position", "value", "robust")
     }
-    ticks: dict[str, list[str | float]] = {key: [] for key in ("place", "axis", "position", "text")}
+    ticks: dict[str, list[str | float | int]] = {
+        key: [] for key in ("place", "axis", "position", "text")
+    }
     for place, axis in enumerate(axes):
         for i, entry in enumerate(entries):
             where = (place, axis.name, axis.positions[i])
@@ -131,6 +133,6 @@ def _share(name: str, percents: Sequence[float]) -> Axis:
     return Axis(name, [f"{p:.1f}" for p in percents], [p / 100 for p in percents], ticks)
 
 
-def _add(columns: dict[str, list[str | float]], *values: str | float | int) -> None:
+def _add(columns: dict[str, list[str | float | int]], *values: str | float | int) -> None:
     for column, value in zip(columns.values(), values, strict=True):
         column.append(value)

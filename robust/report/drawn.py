@@ -164,9 +164,12 @@ def _adaptive(protocol: Protocol) -> list[Entry]:
 
 
 def draw_trainings(charts: Charts) -> list[dict[str, str]]:
-    """A chart for every metric that trainings logged, the usual ones first."""
+    """A chart for every metric that trainings logged, the usual ones first; none of its bounds."""
     logged = {
-        key for run in charts.runs for key in run.metrics if key.startswith(("train/", "val/"))
+        key
+        for run in charts.runs
+        for key in run.metrics
+        if key.startswith(("train/", "val/")) and not key.endswith(("_low", "_high"))
     }
     drawn: list[dict[str, str]] = []
     for metric in [*_METRICS, *sorted(logged - set(_METRICS))]:
