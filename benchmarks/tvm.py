@@ -8,8 +8,8 @@ same strength with as many iterations, beside ours without a mask. Errors are ro
 against 20 times the iterations. Exit status 1 if the target is missed.
 
 With ``--calibrate``, the accuracy of a run's softmax net on clean test images after the transform
-is printed for several strengths and masks instead. Wang et al. 2018 give neither; theirs must be those
-that drop a ResNet-56 trained on the original images to about 40 %.
+is printed for several strengths and masks instead. Wang et al. 2018 give neither; theirs must be
+those that drop a ResNet-56 trained on the original images to about 40 %.
 """
 
 import argparse
