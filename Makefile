@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi toy bench
+.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi wang wang-tables toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -91,6 +91,36 @@ $(ZANTEDESCHI)/%/seed0/done: | .venv/ready
 		--trainer.precision $(PRECISION) $(if $(filter fgsm_static vat,$*),$(STATIC)) \
 		$$(test -f $$last && echo --ckpt_path $$last)
 	touch $@
+
+# Nets of Wang et al. 2018, reduced: WANG_DEPTH, WANG_LINEAR and WANG_WNLL epochs through either head on
+# CIFAR-10 and on MNIST, where the net is a small one. WANG_NETS may name the others of
+# configs/papers/wang2018 too. Then accuracy and attacks of each net, with WNLL and with its linear head.
+WANG := runs/wang
+WANG_NETS ?= wnll_cifar10 wnll
+WANG_DEPTH ?= 20
+WANG_LINEAR ?= 4
+WANG_WNLL ?= 1
+WANG_LIMIT ?= 200
+WANG_STAGES = linear_epochs=$(WANG_LINEAR) wnll_epochs=$(WANG_WNLL)
+WANG_CIFAR10 = --model.network.depth=$(WANG_DEPTH) --model.scheduler=robust.defenses.WangSchedule \
+	$(WANG_STAGES:%=--model.scheduler.%)
+wang: $(WANG_NETS:%=$(WANG)/%/seed0/done)
+$(WANG)/%/seed0/done: | .venv/ready
+	last=$(@D)/checkpoints/last.ckpt; \
+	$(BIN)/python train.py fit --config $(firstword $(wildcard configs/$*.yaml configs/papers/wang2018/$*.yaml)) \
+		--run.root $(WANG) --run.name $* --run.id seed0 --evaluation.attacks null \
+		--evaluation.threat_models null $(if $(findstring cifar10,$*),$(WANG_CIFAR10)) \
+		$(if $(findstring wnll,$*),$(WANG_STAGES:%=--model.%)) \
+		--trainer.max_epochs $$(($(WANG_LINEAR) + $(if $(findstring wnll,$*),$(WANG_WNLL),0))) \
+		$$(test -f $$last && echo --ckpt_path $$last)
+	touch $@
+
+WANG_ATTACKS ?= 'fgsm_*' 'ifgsm_projected_*' cw
+WANG_RUN = $(BIN)/python evaluate.py $(WANG)/$(net)/seed0 --limit $(WANG_LIMIT) \
+	--suite configs/suites/wang2018.yaml --attacks $(WANG_ATTACKS)
+wang-tables: wang
+	$(foreach net,$(filter wnll%,$(WANG_NETS)),$(WANG_RUN) --output $(WANG)/$(net).md && \
+		$(WANG_RUN) --model.head=linear --view published --output $(WANG)/$(net)_linear.md && ) true
 
 # Figure 2 of Zantedeschi et al. 2017: nets on points of the plane, with ten noisy or one adversarial
 # variant of each point, and how sure they are.

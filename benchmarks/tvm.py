@@ -7,9 +7,9 @@ minutes of 2 cores, with the default mask. scikit-image knows no mask: its Chamb
 same strength with as many iterations, beside ours without a mask. Errors are root mean squares,
 against 20 times the iterations. Exit status 1 if the target is missed.
 
-With ``--calibrate``, the accuracy of a run's network on clean test images after the transform is
-printed for several strengths and masks instead. Wang et al. 2018 give neither; theirs must be those
-that drop a ResNet-56 trained on the original images to about 40 %.
+With ``--calibrate``, the accuracy of a run's softmax net on clean test images after the transform
+is printed for several strengths and masks instead. Wang et al. 2018 give neither; theirs must be
+those that drop a ResNet-56 trained on the original images to about 40 %.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from robust.data import ImageDataModule
@@ -55,9 +54,10 @@ def main() -> int:
 
 
 def calibrate(run: Path, x: Tensor, y: Tensor, cases: list[tuple[float, float]]) -> None:
-    defense = Subject.of(run).defense.eval()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, x, y = defense.network.to(device), x.to(device), y.to(device)
+    # The softmax head of a WNLL net; without a transform of its own.
+    network = Subject.of(run, {"head": "linear", "transform": None}).defense.to(device)
+    x, y = x.to(device), y.to(device)
     print(f"{len(x)} test images of CIFAR-10, {run}\n\nstrength | drop | accuracy | RMS change")
     for strength, drop in [(None, 0.0), *cases]:
         z = x if strength is None else TotalVariation(strength, drop)(x)
@@ -95,6 +95,8 @@ def compare(x: Tensor, rounds: int) -> int:
 
 
 def chambolle(x: Tensor) -> Tensor:
+    from skimage.restoration import denoise_tv_chambolle  # the calibration needs none
+
     made = [
         denoise_tv_chambolle(
             image.numpy(), _STRENGTH, eps=0.0, max_num_iter=_ITERATIONS, channel_axis=0

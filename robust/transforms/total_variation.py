@@ -26,7 +26,10 @@ class TotalVariation(nn.Module):
     ``argmin_z 1/2 ||m (z - x)||^2 + strength TV(z)`` for each channel, where ``m`` is 0 where a
     pixel is dropped and else 1: Guo et al. 2018, section 4.3 (https://arxiv.org/abs/1711.00117),
     with the squared norm that their code minimizes; Rudin, Osher and Fatemi 1992 if ``drop`` is 0,
-    which is scikit-image's ``denoise_tv_chambolle`` with ``strength`` as its ``weight``. Solved by
+    which is scikit-image's ``denoise_tv_chambolle`` with ``strength`` as its ``weight``, and with
+    ``anisotropic`` its ``denoise_tv_bregman`` with the weight ``1 / strength``. Its isotropic split
+    Bregman, which Guo et al. took, agrees with neither: it shrinks a difference of length s to
+    s^2 / (s + 1 / lambda), where total variation shrinks it to s - 1 / lambda or 0. Solved by
     the overrelaxed primal-dual method of Chambolle and Pock 2011
     (https://doi.org/10.1007/s10851-010-0251-1), with as many iterations for every image, so that
     none depends on its batch. Observed pixels have one solution. Dropped ones may have several, of
