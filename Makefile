@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi wang wang-tables toy bench
+.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi wang wang-tables \
+	paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -121,6 +122,32 @@ WANG_RUN = $(BIN)/python evaluate.py $(WANG)/$(net)/seed0 --limit $(WANG_LIMIT) 
 wang-tables: wang
 	$(foreach net,$(filter wnll%,$(WANG_NETS)),$(WANG_RUN) --output $(WANG)/$(net).md && \
 		$(WANG_RUN) --model.head=linear --view published --output $(WANG)/$(net)_linear.md && ) true
+
+# The nets of Paranjape et al. 2020 on MNIST; then Table 1 in both protocols, three draws of 500
+# training images (of TVM, which every query through `deployed` solves anew, one of 40), with BA_SUITE
+# for fewer iterations of the boundary attack; what an attacker who knows finds; Figures 2 to 7.
+PARANJAPE := runs/paranjape
+PARANJAPE_NETS := ibol iboi inoi cdr
+PARANJAPE_RUNS = $(PARANJAPE_NETS:%=$(PARANJAPE)/%/seed0)
+BA_SUITE ?= configs/suites/paranjape2020_short.yaml
+PARANJAPE_TABLE = --table configs/tables/paranjape2020_table1.yaml --suite $(BA_SUITE)
+paranjape: $(PARANJAPE_NETS:%=$(PARANJAPE)/%/seed0/done) $(PARANJAPE)/tvm/seed0/done
+	$(BIN)/python evaluate.py $(PARANJAPE_RUNS) $(PARANJAPE_TABLE) --output $(PARANJAPE)/table1.md
+	$(BIN)/python evaluate.py $(PARANJAPE)/tvm/seed0 $(PARANJAPE_TABLE) --view published
+	$(BIN)/python evaluate.py $(PARANJAPE)/tvm/seed0 $(PARANJAPE_TABLE) --limit 40
+	$(BIN)/python evaluate.py $(PARANJAPE_RUNS) --view adaptive --limit 50 \
+		--suite configs/suites/paranjape2020_adaptive.yaml --output $(PARANJAPE)/adaptive.md
+	$(BIN)/python evaluate.py $(wordlist 2,3,$(PARANJAPE_RUNS)) --draw recalled
+	for attack in single_pixel boundary gaussian_noise uniform_noise; do \
+		$(BIN)/python evaluate.py $(wordlist 1,3,$(PARANJAPE_RUNS)) --suite $(BA_SUITE) --limit 10 \
+			--view deployed --attacks $$attack --grid $$attack --images 3; done
+$(PARANJAPE)/%/seed0/done: | .venv/ready
+	last=$(@D)/checkpoints/last.ckpt; \
+	$(BIN)/python train.py fit \
+		--config $(firstword $(wildcard configs/papers/paranjape2020/$*.yaml configs/$*.yaml)) \
+		--run.root $(PARANJAPE) --run.name $* --run.id seed0 --evaluation.attacks null \
+		$$(test -f $$last && echo --ckpt_path $$last)
+	touch $@
 
 # Figure 2 of Zantedeschi et al. 2017: nets on points of the plane, with ten noisy or one adversarial
 # variant of each point, and how sure they are.

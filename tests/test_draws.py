@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from robust.draws import Draws, _splitmix64, sample_seeds
+from robust.draws import Draws, _splitmix64, _table, sample_seeds
 
 
 def test_the_hash_is_splitmix64():
@@ -50,6 +50,31 @@ def test_normals_are_the_same_however_many_are_drawn_at_a_time(size):
     together, apart = Draws(torch.arange(3)), Draws(torch.arange(3))
     rows = [apart.normal(size) for _ in range(4)]
     assert torch.equal(together.normal(4, size), torch.stack(rows, dim=1))
+
+
+def test_windows_are_normal_and_do_not_repeat_or_agree():
+    draws = Draws(sample_seeds(3, torch.arange(30)))
+    windows = torch.stack([draws.window(700) for _ in range(3)], dim=1)
+    assert windows.shape == (30, 3, 700)
+    assert stats.kstest(windows.flatten().numpy(), "norm").pvalue > 0.01
+    correlations = torch.corrcoef(windows.flatten(0, 1)) - torch.eye(90)
+    assert correlations.abs().max() < 0.25  # of 4005 pairs, six deviations
+
+
+def test_windows_start_at_every_part_of_the_table():
+    draws, table = Draws(sample_seeds(1, torch.arange(400))), _table(1, torch.device("cpu"))
+    values, place = table.sort()
+    found = place[torch.searchsorted(values, draws.window(1).flatten())]
+    assert stats.kstest(found.numpy() / 2**20, "uniform").pvalue > 0.01
+
+
+def test_a_samples_windows_do_not_depend_on_the_others_or_their_size():
+    seeds = sample_seeds(0, torch.arange(10))
+    together, alone, longer = Draws(seeds), Draws(seeds[[7, 2]]), Draws(seeds)
+    first, second = together.window(5), together[torch.tensor([7, 2])].window(5)
+    assert torch.equal(alone.window(5), first[[7, 2]])
+    assert torch.equal(alone.window(5), second)
+    assert torch.equal(longer.window(900)[:, :5], first)
 
 
 def test_streams_do_not_repeat_or_agree():

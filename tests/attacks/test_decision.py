@@ -201,6 +201,13 @@ class TestSinglePixel:
         # It ended there: no image was tried again.
         assert sum((part[:, :, 2, 3].sum(dim=1) == 2).sum() for part in model.seen) == 3
 
+    def test_a_pixel_that_has_the_value_already_costs_no_query(self):
+        model = Recorder(lambda x: torch.zeros(len(x)))
+        x = torch.zeros(2, 1, 4, 5)
+        x[1, 0, 0, 0] = 0.5
+        run(SinglePixel, model, x, self.y[:2])
+        assert sum(len(part) for part in model.seen[1:]) == 20 + (20 + 1)
+
     def test_the_number_of_pixels_is_bounded(self):
         model = Recorder(lambda x: torch.zeros(len(x)))
         run(partial(SinglePixel, max_pixels=3), model, self.x, self.y)
