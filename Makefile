@@ -124,7 +124,7 @@ wang-tables: wang
 		$(WANG_RUN) --model.head=linear --view published --output $(WANG)/$(net)_linear.md && ) true
 
 # The nets of Paranjape et al. 2020 on MNIST; then Table 1 in both protocols, three draws of 500
-# training images (of TVM, which every query through `deployed` solves anew, one of 40), with BA_SUITE
+# training images (of TVM, which every query through `deployed` solves anew, one of 20), with BA_SUITE
 # for fewer iterations of the boundary attack; what an attacker who knows finds; Figures 2 to 7.
 PARANJAPE := runs/paranjape
 PARANJAPE_NETS := ibol iboi inoi cdr
@@ -134,7 +134,7 @@ PARANJAPE_TABLE = --table configs/tables/paranjape2020_table1.yaml --suite $(BA_
 paranjape: $(PARANJAPE_NETS:%=$(PARANJAPE)/%/seed0/done) $(PARANJAPE)/tvm/seed0/done
 	$(BIN)/python evaluate.py $(PARANJAPE_RUNS) $(PARANJAPE_TABLE) --output $(PARANJAPE)/table1.md
 	$(BIN)/python evaluate.py $(PARANJAPE)/tvm/seed0 $(PARANJAPE_TABLE) --view published
-	$(BIN)/python evaluate.py $(PARANJAPE)/tvm/seed0 $(PARANJAPE_TABLE) --limit 40
+	$(BIN)/python evaluate.py $(PARANJAPE)/tvm/seed0 $(PARANJAPE_TABLE) --limit 20
 	$(BIN)/python evaluate.py $(PARANJAPE_RUNS) --view adaptive --limit 50 \
 		--suite configs/suites/paranjape2020_adaptive.yaml --output $(PARANJAPE)/adaptive.md
 	$(BIN)/python evaluate.py $(wordlist 2,3,$(PARANJAPE_RUNS)) --draw recalled
