@@ -123,6 +123,7 @@ def test_config(path):
     ingredients = path.stem.removeprefix(data.name)
     assert (data.augmentation is not None) == (ingredients == "_gaussian")
     modes = {"_tvm": "transformed", "_original_tvm": "original+transformed"}
+    assert (data.crops is not None) == (ingredients in {"_crops", *modes})
     mode = None if data.training_set is None else data.training_set.mode
     assert mode == modes.get(ingredients)
 
