@@ -30,6 +30,7 @@ DEFENSES = sorted(
 SUITES = sorted(CONFIGS.glob("suites/*.yaml"))
 TABLES = sorted(CONFIGS.glob("tables/*.yaml"))
 DATA = sorted(CONFIGS.glob("data/*.yaml"))
+ACCELERATORS = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]
 
 
 def name(path):
@@ -83,7 +84,10 @@ def source(network, folder):
 
 @pytest.mark.parametrize("config", DEFENSES, ids=name)
 class TestDefenseConfig:
-    def test_trains_a_batch_and_survives_its_suite(self, config, fake_data, tmp_path, capsys):
+    @pytest.mark.parametrize("accelerator", ACCELERATORS)
+    def test_trains_a_batch_and_survives_its_suite(
+        self, config, accelerator, fake_data, tmp_path, capsys
+    ):
         arguments = [
             "fit",
             f"--config={config}",
@@ -94,7 +98,8 @@ class TestDefenseConfig:
             "--trainer.max_epochs=2",
             "--trainer.limit_train_batches=1",
             "--trainer.limit_val_batches=1",
-            "--trainer.accelerator=cpu",
+            f"--trainer.accelerator={accelerator}",
+            "--trainer.devices=1",
             "--trainer.enable_progress_bar=false",
             "--evaluation.limit=3",
         ]
@@ -169,8 +174,9 @@ SMALL = {
 }
 
 
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
 @pytest.mark.parametrize("suite", SUITES, ids=name)
-def test_every_attack_of_a_suite_runs(suite, classified, tmp_path):
+def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
     attacks = read_yaml(suite)["attacks"]
     for attack in attacks.values():
         arguments = attack.setdefault("init_args", {})
@@ -181,7 +187,8 @@ def test_every_attack_of_a_suite_runs(suite, classified, tmp_path):
     records = str(tmp_path / "records")
     evaluation = read_suite(suite, attacks=attacks, limit=2, split="test", records=records)
     Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
+        devices=1,
         logger=False,
         callbacks=[evaluation],
         enable_progress_bar=False,

@@ -106,9 +106,11 @@ class Defense(LightningModule, ABC):
         """
         network = type(self.network).__name__
         training = self.training
+        # In `setup`, Lightning already names the GPU as `self.device`; the weights come there later.
+        device = next((p.device for p in self.parameters()), self.device)
         try:
             with torch.no_grad():
-                scores = self.eval()(torch.zeros(1, *shape, device=self.device))
+                scores = self.eval()(torch.zeros(1, *shape, device=device))
         except RuntimeError as error:
             raise ConfigError(
                 f"Expected a network for the {'x'.join(map(str, shape))} images of {name}, but "

@@ -105,6 +105,12 @@ class TestEveryDefense:
             model.check_fit(shape, classes, "data")
         assert model.training
 
+    def test_the_fit_is_checked_where_the_weights_are(self, defense):
+        """Before Lightning moves them, it tells a module of the device that they will be on."""
+        model = defense(linear())
+        model._device = torch.device("meta")
+        model.check_fit((1, 4, 4), 3, "data")
+
 
 def test_the_standard_net_is_its_own_adaptive_view():
     model = Standard(linear())
