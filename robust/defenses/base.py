@@ -106,7 +106,7 @@ class Defense(LightningModule, ABC):
         """
         network = type(self.network).__name__
         training = self.training
-        # In `setup`, Lightning already names the GPU as `self.device`; the weights come there later.
+        # In `setup`, Lightning already names the GPU as `self.device`; the weights come later.
         device = next((p.device for p in self.parameters()), self.device)
         try:
             with torch.no_grad():
