@@ -353,6 +353,21 @@ def test_paper_table_from_configs(runs, tmp_path):
     assert grid.notes[0].startswith("squeezed: squeezed/a, n = 30, ")
 
 
+def test_no_class_is_loaded_for_a_table_of_other_defenses(runs, tmp_path, monkeypatch):
+    """It takes seconds, and most pages show no table."""
+    opened = []
+    monkeypatch.setattr(
+        robust.report.published, "_table", lambda path, *_: opened.append(path.stem) or []
+    )
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    for stem in ("Squeezed", "Trades"):
+        columns = {"one": {"class_path": f"robust.defenses.{stem}"}}
+        text = yaml.safe_dump({"suite": "suite.yaml", "columns": columns})
+        (tmp_path / f"{stem}.yaml").write_text(text)
+    assert paper_tables(tmp_path, protocols(Reader().read([runs]))) == []
+    assert opened == ["Squeezed"]
+
+
 def test_pictures_fit_their_room(runs):
     found = Reader().read([runs])
     shown = album(found, 1_000_000)

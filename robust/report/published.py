@@ -22,12 +22,15 @@ def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
     """
     entries = [entry for protocol in protocols for entry in protocol.entries]
     attacked = {entry.evaluation.header.suite for entry in entries}
+    defenses = {str(entry.run.setting("model.class_path", "")) for entry in entries}
     suites: dict[Path, str] = {}
     grids = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            named = read_yaml(path).get("suite")
-            if named is None:  # of a measurement, which leaves no records
+            content = read_yaml(path)
+            named = content.get("suite")
+            # A measurement leaves no records. Classes are loaded only where one may be ours.
+            if named is None or not _defenses_of(content) & defenses:
                 continue
             file = (path.parent / str(named)).resolve()
             suite = suites.setdefault(file, "") or str(read_yaml(file).get("suite", "none"))
@@ -37,6 +40,13 @@ def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
         except ConfigError:  # not a table, or one of another version
             continue
     return grids
+
+
+def _defenses_of(table: Mapping[str, Any]) -> set[str]:
+    """The classes of a table's columns; those of ours are final, so a run is of no subclass."""
+    columns = table.get("columns")
+    described = columns.values() if isinstance(columns, dict) else []
+    return {str(column.get("class_path")) for column in described if isinstance(column, dict)}
 
 
 def _table(path: Path, suite: str, entries: Sequence[Entry]) -> list[Grid]:
