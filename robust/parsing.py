@@ -25,6 +25,7 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.explain import explain, imported, one_line
 from robust.fractions import PARSER_MODE, read_yaml
+from robust.precision import keep_float32
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -34,6 +35,7 @@ def run_command(command: Callable[[], Any]) -> int:
         The exit code: 0, or 2 after such an error.
     """
     keep_freed_memory()
+    keep_float32()
     _silence()
     try:
         command()

@@ -1,4 +1,4 @@
-"""bfloat16 on CPUs that have none of their own: said once, where it is asked for."""
+"""float32 that GPUs keep whole; bfloat16 on CPUs that have none of their own, said once."""
 
 import platform
 
@@ -8,6 +8,7 @@ import torch
 from robust import precision
 from robust.attacks import BIM, craft
 from robust.cli import train
+from robust.parsing import run_command
 from robust.precision import bfloat16_is_native, warn_if_emulated
 from tests.oracles import LinearOracle
 from tests.tiny import arguments
@@ -23,6 +24,12 @@ def emulated(monkeypatch):
     monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: device.type != "cpu")
     yield
     precision._say.cache_clear()
+
+
+def test_commands_keep_float32_whole(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert run_command(lambda: None) == 0
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64"])

@@ -17,6 +17,7 @@ from robust.attacks.lbfgs import LBFGS
 from robust.attacks.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
 from robust.attacks.pgd import PGD
 from robust.attacks.pointwise import Pointwise
+from robust.attacks.released import ReleasedCarliniWagner, ReleasedFGSM
 from robust.attacks.square import Square
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
 
@@ -49,6 +50,8 @@ __all__ = [
     "OwnAttack",
     "Pointwise",
     "RandomFGSM",
+    "ReleasedCarliniWagner",
+    "ReleasedFGSM",
     "Rescale",
     "SinglePixel",
     "Square",

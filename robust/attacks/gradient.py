@@ -134,9 +134,12 @@ class GradientAttack(OwnAttack):
                 if not len(active.index):
                     return
             step_direction = direction(self._with_momentum(active, gradient), self.norm)
-            moved = active.x_adv + self.alpha * step_direction
-            active.x_adv = self.threat_model.project(active.x, moved)
+            active.x_adv = self._moved(active.x, active.x_adv, step_direction)
         result[active.index] = active.x_adv
+
+    def _moved(self, x: Images, x_adv: Images, step_direction: Images) -> Images:
+        """One step on, and back into the threat model."""
+        return self.threat_model.project(x, x_adv + self.alpha * step_direction)
 
     def _gradient(self, active: _Active) -> tuple[Images, Scores]:
         x_adv = active.x_adv.detach().requires_grad_()

@@ -129,9 +129,10 @@ def _describe(
 ) -> AttackInfo:
     built = _build(name, attack)
     arguments = {
-        key: value
+        # Lists, as which JSON gives tuples back.
+        key: list(value) if isinstance(value, tuple) else value
         for key, value in vars(built).items()
-        if isinstance(value, str | int | float) and not key.startswith("_") and key not in _STATE
+        if _is_plain(value) and not key.startswith("_") and key not in _STATE
     }
     _check_arguments(name, arguments)
     _check_threat_model(name, type(built).__name__, arguments, threat_model)
@@ -149,6 +150,12 @@ def _describe(
         minimal="eps" not in arguments,
         code_sha256=code_sha256([type(built)]),
     )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(v, int | float) for v in value)
+    return isinstance(value, str | int | float)
 
 
 # What torchattacks keeps beside its arguments.

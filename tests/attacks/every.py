@@ -30,6 +30,8 @@ from robust.attacks import (
     OwnAttack,
     Pointwise,
     RandomFGSM,
+    ReleasedCarliniWagner,
+    ReleasedFGSM,
     SinglePixel,
     Square,
     TargetedBIM,
@@ -130,6 +132,22 @@ def _auto(norm):
     )
 
 
+_PIXELS = {"mean": (0.0,), "std": (1.0,)}
+
+
+def _released(**arguments):
+    """In pixels as they are: clipped to [0, 1] and moved by at most the radius."""
+    return Short(
+        ReleasedFGSM,
+        lambda view, eps: ReleasedFGSM(view, eps, **_PIXELS, **arguments),
+        "Linf",
+        budget=True,
+        saturates=True,
+        looks=False,
+        honest=False,
+    )
+
+
 _query = partial(_minimal, gradient=False)
 
 EVERY = {
@@ -160,6 +178,16 @@ EVERY = {
         "Linf",
         budget=True,
         saturates=True,
+        looks=False,
+        honest=False,
+    ),
+    "ReleasedFGSM": _released(),
+    "ReleasedFGSM iterated": _released(step=1.0, steps=3),
+    "ReleasedCarliniWagner": Short(
+        ReleasedCarliniWagner,
+        lambda view, eps: ReleasedCarliniWagner(view, c=100.0, steps=9, lr=0.1, **_PIXELS),
+        "L2",
+        breaks=None,
         looks=False,
         honest=False,
     ),

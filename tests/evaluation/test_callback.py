@@ -5,7 +5,7 @@ import torchattacks
 from lightning.pytorch import Trainer
 from torchattacks.attack import Attack
 
-from robust.attacks import PGD
+from robust.attacks import PGD, ReleasedFGSM
 from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
@@ -71,6 +71,20 @@ def test_the_limit_counts_samples_and_what_is_on_record_is_not_attacked_again(da
     assert sum(calls) == sum(row.attacked for row in more.rows[14:])
     fewer, _ = evaluate(data, tmp_path, limit=5, **arguments)
     assert fewer.rows == first.rows[:5]
+
+
+def test_an_argument_of_several_numbers_is_on_record_and_another_is_another_attack(data, tmp_path):
+    def evaluated(mean):
+        attack = {"cut": lambda m: ReleasedFGSM(m, 0.1, mean=(mean,), std=(0.2,))}
+        wide = {"attacks": attack, "threat_model": ThreatModel("Linf", 1.0), "views": ["deployed"]}
+        result, _ = evaluate(data, tmp_path, limit=6, **wide)
+        return result
+
+    first, again, other = evaluated(0.4), evaluated(0.4), evaluated(0.1)
+    assert first.header.attacks["cut"].arguments["mean"] == [0.4]
+    assert (again.header, again.rows) == (first.header, first.rows)
+    assert other.header.attacks["cut"].arguments["mean"] == [0.1]
+    assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
 def test_an_interrupted_evaluation_goes_on(data, tmp_path):
