@@ -23,7 +23,7 @@ from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
 from robust.pictures import draw_pictures
-from robust.subjects import Subject, check_used
+from robust.subjects import Subject, check_used, describe
 from robust.tracking import Preemption, Processes
 
 
@@ -43,8 +43,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     subjects = {subject.name: subject for subject in found}
     table = None
     if options.table:
-        checkpoints = {name: subject.path for name, subject in subjects.items()}
-        table = PaperTable.of(options.table, checkpoints, options.model)
+        described = {name: describe(s.path, options.model) for name, s in subjects.items()}
+        table = PaperTable.of(options.table, described)
         table.check_source(given=options.transfer_from is not None)
     measurements = _measurements(options, table)  # checked before hours of attacks
     grids: list[Grid] = []

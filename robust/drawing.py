@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import Logger
 
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import draw_grid
-from robust.evaluation.curves import draw_accuracy_curves
+from robust.evaluation.curve_figure import draw_accuracy_curves
 from robust.evaluation.figures import draw_figures
 from robust.evaluation.lipschitz import (
     draw_operator_norms,

@@ -1,16 +1,14 @@
 """Tables of the papers: files of ``configs/tables``, and which run is which of their columns."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from robust.checkpoints import DESCRIPTION, read_checkpoint
 from robust.errors import ConfigError
-from robust.evaluation.measured_tables import MEASURED, MEASURES
-from robust.explain import imported, nearest
+from robust.evaluation.tables import MEASURED
+from robust.explain import nearest
 from robust.fractions import read_yaml
-from robust.parsing import arguments_of
+from robust.kinds import KindOf, imported_kind
 
 _Result = TypeVar("_Result")
 
@@ -26,21 +24,19 @@ class PaperTable(NamedTuple):
     """On runs that are none of its columns."""
 
     @staticmethod
-    def of(path: Path, checkpoints: Mapping[str, Path], changed: Mapping[str, Any]) -> "PaperTable":
+    def of(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> "PaperTable":
         """Read a table and find its columns among runs.
 
         Args:
             path: A file of ``configs/tables``.
-            checkpoints: Of the runs, by name.
-            changed: As `describe` takes it.
+            runs: What each is of, by name: ``model`` and ``data``.
 
         Raises:
             ConfigError: As `read_table` and `match_columns`.
         """
         content = read_table(path)
-        described = {name: describe(file, changed) for name, file in checkpoints.items()}
-        columns = match_columns(content, described)
-        others = [name for name in described if name not in columns.values()]
+        columns = match_columns(content, runs)
+        others = [name for name in runs if name not in columns.values()]
         notes = [f"No column of this table: {', '.join(others)}."] if others else []
         return PaperTable(path, content, columns, notes)
 
@@ -75,8 +71,12 @@ class PaperTable(NamedTuple):
             )
 
 
-def read_table(path: Path) -> dict[str, Any]:
+def read_table(path: Path, kind_of: KindOf = imported_kind) -> dict[str, Any]:
     """The content of a file of ``configs/tables``.
+
+    Args:
+        path: The file.
+        kind_of: Knows the classes that it names.
 
     Raises:
         ConfigError: If the file cannot be read, lacks what a table needs, or names a class, an
@@ -90,7 +90,7 @@ def read_table(path: Path) -> dict[str, Any]:
         _require(table[key], set(), f"`{key}` of {path}")
     for name, column in table["columns"].items():
         _require(column, {"class_path"}, f"column {name!r} of {path}")
-        _check_classes(column)
+        _check_classes(column, kind_of)
     for name, row in table["rows"].items():
         _check_row(table, row, f"row {name!r} of {path}")
     if "suite" in table:
@@ -102,39 +102,21 @@ def read_table(path: Path) -> dict[str, Any]:
     return table
 
 
-def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint is of: ``model`` and ``data``, each a class path with plain arguments.
-
-    Args:
-        checkpoint: One that `robust.parsing.restore` has read.
-        changed: Arguments that the defense got instead of its own, if it has such arguments.
-    """
-    described: dict[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]
-    model = described["model"]
-    accepted = arguments_of(model["class_path"])
-    model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
-    return described
-
-
 def match_columns(
     table: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
     """The run of each column of a table: the one that is what the column describes.
 
-    A column describes a defense by its ``class_path`` and, as far as they tell the columns apart,
-    its ``init_args``, which may be nested like those of a config; and the run's data by ``data``.
-    A subclass is what its base is; an argument that a run does not have is at its default.
-
     Args:
         table: With ``columns``.
-        runs: What `describe` says of each, by name.
+        runs: What each is of, by name: ``model`` and ``data``.
 
     Raises:
         ConfigError: If two runs are the same column, or a column names no class.
     """
     columns: dict[str, str] = {}
     for column, wanted in table["columns"].items():
-        found = [name for name, run in runs.items() if _is_column(wanted, run)]
+        found = [name for name, run in runs.items() if is_column(wanted, run)]
         if len(found) > 1:
             raise ConfigError(
                 f"Expected one run for column {column!r} of {table['title']}, but got "
@@ -145,41 +127,57 @@ def match_columns(
     return columns
 
 
-def _is_column(wanted: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    return _fits(wanted, run["model"]) and _fits(wanted.get("data", {}), run["data"])
+def is_column(
+    wanted: Mapping[str, Any], run: Mapping[str, Any], kind_of: KindOf = imported_kind
+) -> bool:
+    """Whether a run is what a column describes.
+
+    A column describes a defense by its ``class_path`` and, as far as they tell the columns apart,
+    its ``init_args``, which may be nested like those of a config; and the run's data by ``data``.
+    A subclass is what its base is; an argument that a run does not have is at its default.
+
+    Args:
+        wanted: The column.
+        run: With ``model`` and ``data``, each a class path with plain arguments.
+        kind_of: Knows the classes that both name.
+
+    Raises:
+        ConfigError: If one of them names no class.
+    """
+    parts = (wanted, run["model"]), (wanted.get("data", {}), run["data"])
+    return all(_fits(part, value, kind_of) for part, value in parts)
 
 
-def _fits(wanted: Any, value: Any) -> bool:  # noqa: ANN401
+def _fits(wanted: Any, value: Any, kind_of: KindOf) -> bool:  # noqa: ANN401
     """Whether a described object or plain value is the wanted one, of which less may be said."""
     if isinstance(wanted, Mapping) and "class_path" in wanted and isinstance(value, str):
         value = {"class_path": value}  # as a flag may name it
     if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
         return bool(wanted == value)
     if "class_path" not in value:
-        return all(_fits(part, value.get(key)) for key, part in wanted.items())
-    kind = _class(value["class_path"])
-    if not issubclass(kind, _class(wanted.get("class_path", value["class_path"]))):
+        return all(_fits(part, value.get(key), kind_of) for key, part in wanted.items())
+    kind = kind_of(value["class_path"])
+    if kind_of(wanted.get("class_path", value["class_path"])).name not in kind.ancestors:
         return False
-    defaults = {key: p.default for key, p in inspect.signature(kind).parameters.items()}
-    arguments = defaults | value.get("init_args", {})
-    return all(_fits(part, arguments.get(key)) for key, part in wanted.get("init_args", {}).items())
+    arguments = {**(kind.defaults or {}), **(value.get("init_args") or {})}
+    described = wanted.get("init_args", {}).items()
+    return all(_fits(part, arguments.get(key), kind_of) for key, part in described)
 
 
-def _check_classes(wanted: Any) -> None:  # noqa: ANN401
+def _check_classes(wanted: Any, kind_of: KindOf) -> None:  # noqa: ANN401
     """Raise unless every class that a column names, at any depth, has the arguments named."""
     if not isinstance(wanted, Mapping):
         return
     if "class_path" in wanted:
-        _class(wanted["class_path"])
-        known = arguments_of(wanted["class_path"])
+        known = kind_of(wanted["class_path"]).defaults
         for key in wanted.get("init_args", {}):
-            if key not in known:
+            if known is not None and key not in known:
                 raise ConfigError(
                     f"Expected an argument of {wanted['class_path']} in the table "
                     f"({', '.join(sorted(known))}), but got {key!r}.{nearest(key, known)}"
                 )
     for part in wanted.values():
-        _check_classes(part)
+        _check_classes(part, kind_of)
 
 
 def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa: ANN401
@@ -192,15 +190,22 @@ def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa:
                 f"Expected {where} to name columns of the table ({', '.join(table['columns'])}), "
                 f"but got {column!r}."
             )
-    if measured and row["measure"] not in MEASURES:
-        raise ConfigError(
-            f"Expected the `measure` of {where} to be one of {', '.join(MEASURES)}, but got "
-            f"{row['measure']!r}."
-        )
+    if measured:
+        _check_measure(row["measure"], where)
     if "adaptive" in row and table["metric"] != "robust accuracy":
         raise ConfigError(
             f"Expected `adaptive` in tables of robust accuracy alone, but {where} has it in one of "
             f"{table['metric']}. Remove it."
+        )
+
+
+def _check_measure(name: str, where: str) -> None:
+    from robust.evaluation.measured_tables import MEASURES  # torch, which other tables do without
+
+    if name not in MEASURES:
+        raise ConfigError(
+            f"Expected the `measure` of {where} to be one of {', '.join(MEASURES)}, but got "
+            f"{name!r}."
         )
 
 
@@ -223,15 +228,3 @@ def _require(content: Any, keys: set[str], what: str) -> None:  # noqa: ANN401
         raise ConfigError(
             f"Expected {what}, but it lacks {', '.join(sorted(missing))}. See configs/tables."
         )
-
-
-def _class(path: str) -> type:
-    try:
-        kind = imported(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"Expected a class in the table, but got {path!r} ({error}). See robust.defenses."
-        ) from None
-    if not isinstance(kind, type):
-        raise ConfigError(f"Expected a class in the table, but got {path!r}. Name a class.")
-    return kind

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import Logger
 
+from robust.checkpoints import DESCRIPTION, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
-from robust.parsing import restore
+from robust.parsing import arguments_of, restore
 from robust.tracking import SCHEME, Run, Tracker, fetch_run
 
 
@@ -71,6 +72,20 @@ def find_checkpoint(path: Path) -> Path:
     found = sorted(str(p.parent.parent) for p in path.glob("**/checkpoints/last.ckpt"))
     hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
     raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/last.ckpt. {hint}")
+
+
+def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint is of: ``model`` and ``data``, each a class path with plain arguments.
+
+    Args:
+        checkpoint: One that `robust.parsing.restore` has read.
+        changed: Arguments that the defense got instead of its own, if it has such arguments.
+    """
+    described: dict[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]
+    model = described["model"]
+    accepted = arguments_of(model["class_path"])
+    model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
+    return described
 
 
 def check_used(changed: Mapping[str, Any], subjects: Sequence[Subject]) -> None:

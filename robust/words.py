@@ -10,6 +10,8 @@ around the defense."""
 Split = Literal["test", "train"]
 """``test``: the test set, from its first image on. ``train``: all training images, also those held
 out for validation, in an order drawn from a seed."""
+DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "digits", "circles", "moons")
+"""Names of image sets, each an entry of `robust.data.datasets.DATASETS`."""
 
 # Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
 _SLACK = 1e-6

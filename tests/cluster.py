@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import socket
@@ -94,14 +95,15 @@ def srun(words, tasks, folder, nodes=1):
 
 
 def torchrun(words, processes, folder, nodes=1, options=()):
-    """Start one torchrun for each node, all on the loopback."""
+    """Start one torchrun for each node, all on the loopback, with the variables of our script."""
+    variables = dict(re.findall(r"export (TORCH\w+)=(\S+)", (ROOT / "cluster/fit.sh").read_text()))
     command = ["torchrun", f"--nproc-per-node={processes}", f"--nnodes={nodes}", *options]
     command += [
         "--rdzv-backend=c10d",
         "--rdzv-id=test",
         f"--rdzv-endpoint=127.0.0.1:{_free_port()}",
     ]
-    return Job([([*command, *words], {})] * nodes, folder)
+    return Job([([*command, *words], variables)] * nodes, folder)
 
 
 def alone(words, folder):

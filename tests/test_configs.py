@@ -15,8 +15,8 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.measured_tables import MEASURED, published_measures
-from robust.evaluation.tables import published
+from robust.evaluation.measured_tables import published_measures
+from robust.evaluation.tables import MEASURED, published
 from robust.explain import imported
 from robust.fractions import read_yaml
 from robust.papers import read_table

@@ -5,7 +5,9 @@ import torch
 import yaml
 
 from robust.errors import ConfigError
-from robust.papers import PaperTable, describe, match_columns, read_table
+from robust.kinds import imported_kind, kind_in_source
+from robust.papers import PaperTable, is_column, match_columns, read_table
+from robust.subjects import describe
 from tests.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"
@@ -110,6 +112,17 @@ def test_an_argument_that_a_run_does_not_say_is_at_its_default():
     assert match_columns(table, {"cnn": run(), "other": RUNS["mse"]}) == {"a": "cnn"}
 
 
+@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize("name", RUNS)
+def test_source_says_of_columns_what_imported_classes_say(number, name):
+    columns = zantedeschi(number)["columns"]
+    found, wanted = (
+        [column for column, described in columns.items() if is_column(described, RUNS[name], kind)]
+        for kind in (kind_in_source, imported_kind)
+    )
+    assert found == wanted
+
+
 def test_two_runs_of_one_column_are_refused():
     with pytest.raises(ConfigError, match=r"one run for column 'gda' of .*, but got a and b"):
         match_columns(zantedeschi(4), {"a": RUNS["noisy"], "b": RUNS["noisy"]})
@@ -121,11 +134,11 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     assert describe(path, {"loss": "mse", "no_argument": 1})["model"] == object_(
         "robust.defenses.Standard", **{**RUNS["cnn"]["model"]["init_args"], "loss": "mse"}
     )
-    table = PaperTable.of(TABLES / "zantedeschi2017_table4.yaml", {"a/1": path}, {})
+    table = PaperTable.of(TABLES / "zantedeschi2017_table4.yaml", {"a/1": describe(path, {})})
     assert table.columns == {"cnn": "a/1"}
     assert table.of_columns({"a/1": 3}) == {"cnn": 3}
     assert table.suite("adaptive_suite").is_file()
-    other = PaperTable.of(table.path, {"a/1": path}, {"loss": "mse"})
+    other = PaperTable.of(table.path, {"a/1": describe(path, {"loss": "mse"})})
     assert not other.columns
     assert other.notes == ["No column of this table: a/1."]
 
@@ -135,7 +148,7 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     [(4, False, "Expected --transfer-from with"), (1, True, "Expected no --transfer-from with")],
 )
 def test_what_attacks_are_crafted_on_is_said_once(number, given, message):
-    table = PaperTable.of(TABLES / f"zantedeschi2017_table{number}.yaml", {}, {})
+    table = PaperTable.of(TABLES / f"zantedeschi2017_table{number}.yaml", {})
     with pytest.raises(ConfigError, match=message):
         table.check_source(given=given)
     table.check_source(given=not given)
@@ -191,5 +204,9 @@ def bad(number, tmp_path, change):
     ],
 )
 def test_bad_tables(number, change, message, tmp_path):
+    path = bad(number, tmp_path, change)
     with pytest.raises(ConfigError, match=message):
-        read_table(bad(number, tmp_path, change))
+        read_table(path)
+    if "Name a class" not in message:  # what is a function and what a class is not looked up
+        with pytest.raises(ConfigError, match=message):
+            read_table(path, kind_in_source)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import altair as alt
 import pytest
-import yaml
 from PIL import Image
 
 import robust.report.watch
@@ -31,10 +30,9 @@ from robust.report.drawn import (
     draw_trainings,
 )
 from robust.report.pictures import album
-from robust.report.published import paper_tables
 from robust.report.watch import Page, server, state_of, watched_page
 from tests.evaluation.factories import evaluation, header, info, row
-from tests.tiny import ROOT, SUITE
+from tests.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
 TABLES = ROOT / "configs" / "tables"
@@ -329,43 +327,6 @@ def test_axes_of_settings():
     assert t.positions == pytest.approx([0, 0.5, 1])  # logarithmic
     assert list(t.ticks.values()) == ["1", "10", "100"]
     assert half.values == ["5", "none", "5"]
-
-
-def test_paper_table_from_configs(runs, tmp_path):
-    (tmp_path / "suite.yaml").write_text(SUITE)
-    table = {
-        "title": "A paper, Table 1",
-        "metric": "attack success",
-        "suite": "suite.yaml",
-        "columns": {
-            "squeezed": {"class_path": "robust.defenses.Squeezed"},
-            "absent": {"class_path": "robust.defenses.Trades"},
-        },
-        "clean_acc": {"squeezed": 99.5, "absent": 99.0},
-        "rows": {"FGSM": {"attack": "fgsm", "published": {"squeezed": 1.5, "absent": 2}}},
-    }
-    (tmp_path / "table.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
-    (tmp_path / "other.yaml").write_text("- not a table")
-    (grid,) = paper_tables(tmp_path, protocols(Reader().read([runs])))
-    assert grid.title.startswith("A paper, Table 1")
-    assert grid.rows[2][:3] == ["FGSM", "squeezed", "1.5"]
-    assert grid.rows[3][3] == "not run"
-    assert grid.notes[0].startswith("squeezed: squeezed/a, n = 30, ")
-
-
-def test_no_class_is_loaded_for_a_table_of_other_defenses(runs, tmp_path, monkeypatch):
-    """It takes seconds, and most pages show no table."""
-    opened = []
-    monkeypatch.setattr(
-        robust.report.published, "_table", lambda path, *_: opened.append(path.stem) or []
-    )
-    (tmp_path / "suite.yaml").write_text(SUITE)
-    for stem in ("Squeezed", "Trades"):
-        columns = {"one": {"class_path": f"robust.defenses.{stem}"}}
-        text = yaml.safe_dump({"suite": "suite.yaml", "columns": columns})
-        (tmp_path / f"{stem}.yaml").write_text(text)
-    assert paper_tables(tmp_path, protocols(Reader().read([runs]))) == []
-    assert opened == ["Squeezed"]
 
 
 def test_pictures_fit_their_room(runs):

@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 import time
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -17,6 +19,11 @@ from tests.evaluation.factories import header, info, row
 from tests.tiny import ROOT
 
 RUNS, SAMPLES = 50, 1000
+MODELS = [
+    {"class_path": "robust.defenses.Standard", "init_args": {"loss": "cross_entropy"}},
+    {"class_path": "robust.defenses.Squeezed", "init_args": {"activation": "tanh"}},
+]
+"""Columns of Table I of Tuna et al. 2022, which the page has to show."""
 ATTACKS = {
     **{f"pgd_{eps}": info("PGD", eps=eps, steps=20) for eps in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)},
     "fgsm": info(eps=0.2),
@@ -54,12 +61,13 @@ def attacked(draw):
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Runs of two defenses with records, two thousand logged steps and two figures each."""
+    of_the_table = {"suite": "tuna2022_mnist_part1", "data": "mnist"}
     root, draw = tmp_path_factory.mktemp("many"), random.Random(0)
     logged = "".join(
         f"{step // 100},{step},{draw.random()},{draw.random() if step % 100 == 99 else ''}\n"
         for step in range(2000)
     )
-    file = RecordFile(root, header(**ATTACKS))
+    file = RecordFile(root, replace(header(**ATTACKS), **of_the_table))
     file.merge(attacked(draw))
     for i in range(RUNS):
         folder = root / "runs" / f"defense{i % 2}" / str(i)
@@ -67,8 +75,10 @@ def many(tmp_path_factory):
             (folder / name).mkdir(parents=True)
         for path in (file.path, file.path.with_suffix(".json")):
             (folder / "records" / path.name).write_bytes(path.read_bytes())
-        model = {"class_path": f"robust.defenses.D{i % 2}", "init_args": {"temperature": i + 1.0}}
-        (folder / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+        model = deepcopy(MODELS[i % 2])
+        model["init_args"]["temperature"] = i + 1.0
+        config = {"model": model, "data": {"class_path": "robust.data.ImageDataModule"}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "metrics.csv").write_text(f"epoch,step,train/loss,val/clean_acc\n{logged}")
         for name in ("adversarials_pgd", "loss_surface"):
             Image.effect_noise((1200, 500), 50).save(folder / "figures" / f"{name}.png")
@@ -87,6 +97,8 @@ def test_fifty_large_runs_in_ten_seconds_and_five_megabytes(many, tmp_path):
     print(measured)
     text = path.read_text()
     assert f"{RUNS} runs compared" in text
+    assert "Tuna et al. 2022, Table I " in text
+    assert text.count(", the one with most test images of 25 such runs, n = 1000") == 2
     assert len(re.findall(r"<tr [^>]*data-label=", text)) >= RUNS
     assert path.stat().st_size < 5_000_000
     if os.getloadavg()[0] > 1.5:  # this command's own load of two processes is about 1

@@ -34,6 +34,7 @@ from robust.tracking import (
     log_table,
     loggers,
 )
+from tests.test_resume import start_and_kill
 from tests.tiny import ROOT, arguments
 from tests.wandb_server import KEY, Server
 
@@ -83,12 +84,12 @@ class Model(BoringModel):
         return loss
 
 
-def fit(run, meanwhile=lambda: None):
+def fit(run, meanwhile=lambda: None, trackers=None):
     trainer = Trainer(
         max_epochs=3,
         limit_train_batches=2,
         limit_val_batches=1,
-        logger=loggers(run),
+        logger=trackers or loggers(run),
         log_every_n_steps=1,
         accelerator="cpu",
         enable_progress_bar=False,
@@ -230,6 +231,33 @@ def test_offline_run_is_uploaded_later(server, finished, monkeypatch):
     assert digests(fetch_run("local/p/a")) == expected
 
 
+@pytest.mark.slow
+def test_sessions_of_a_killed_training_are_uploaded_as_one_run(
+    server, npz, suite, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    args = [*arguments(npz, tmp_path, suite, epochs=8), "--run.id=a", "--run.resume=auto"]
+    args += ["--trainer.log_every_n_steps=1", "--evaluation.limit=8"]
+    folder = tmp_path / "squeezed" / "a"
+    # Slow enough for the client to write before the end: it does so every five seconds.
+    slow = [*args, "--model.network.seconds=0.5"]
+    start_and_kill(slow, folder / "checkpoints" / "last.ckpt", after_epochs=4)
+    (killed,) = (folder / "wandb").glob("offline-run-*")
+    assert train(args) == 0
+    wandb.finish()
+    (other,) = {*(folder / "wandb").glob("offline-run-*")} - {killed}
+    monkeypatch.delenv("WANDB_MODE")
+    wandb.teardown()
+    wandb_command("sync", str(killed))
+    assert len([row for row in server.run("a")["history"] if "train/loss" in row]) > 4
+    wandb_command("sync", str(other))
+    assert [name for _, name in server.state.runs] == ["a"]
+    seen = server.run("a")["history"]
+    losses = [row for row in seen if "train/loss" in row]
+    assert max(row["epoch"] for row in losses) == 7
+    assert any("test/clean_acc" in row for row in seen)
+
+
 # Within seconds, and with the timeouts that users have.
 PATIENCE = [1, pytest.param(None, marks=pytest.mark.slow)]
 
@@ -265,9 +293,11 @@ def test_server_that_hangs_from_the_start(server, patience, monkeypatch, capfd):
     have_patience(monkeypatch, "_INIT_TIMEOUT", patience)
     server.fault = "hang"
     run = run_of(id="a")
+    trackers = loggers(run)
     began = time.monotonic()
-    assert fit(run).global_step == 6
+    assert trackers[1].experiment.offline  # which asks the server in vain; training does not wait
     assert time.monotonic() - began < 30
+    assert fit(run, trackers=trackers).global_step == 6
     assert "records this run offline" in capfd.readouterr().err
     assert len(list((run.folder / "wandb").glob("offline-run-*"))) == 1
 

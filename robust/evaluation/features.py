@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.plots import COLORS, MARKERS, save_figure
+from robust.evaluation.colors import COLORS, MARKERS
+from robust.evaluation.plots import save_figure
 from robust.types import Images, Labels
 
 Features = Float[Tensor, "n d"]

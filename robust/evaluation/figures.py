@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.colors import COLORS
 from robust.evaluation.images import draw_image
-from robust.evaluation.plots import COLORS, save_figure
+from robust.evaluation.plots import save_figure
 from robust.evaluation.recalled import Recalls, draw_recalled
 from robust.evaluation.surfaces import Image, Label, Surface, loss_surface
 from robust.types import Batch, Images, Scores

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.errors import ConfigError
-from robust.evaluation.plots import COLORS, MARKERS, save_figure
+from robust.evaluation.colors import COLORS, MARKERS
+from robust.evaluation.plots import save_figure
 from robust.evaluation.tables import Grid
 from robust.tracking import log_figures, log_table
 

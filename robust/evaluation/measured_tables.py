@@ -9,9 +9,6 @@ from robust.evaluation.robustness import MinimalPerturbation, Robustness
 from robust.evaluation.tables import Grid, rate_cell
 from robust.types import View
 
-MEASURED = "robustness"
-"""The ``metric`` of such tables: what `RobustnessMetrics` measures."""
-
 _NOTES = (
     "code: as the authors' code computes it, its search included, which leaves most images alone "
     "after the second eps; this is what the paper's number is to be compared with.",
@@ -67,7 +64,8 @@ def published_measures(
     """A table of a paper beside what `RobustnessMetrics` measured, by its code, right and adaptive.
 
     Args:
-        table: Content of a file of ``configs/tables`` with metric `MEASURED`; each row names one of
+        table: Content of a file of ``configs/tables`` with metric ``robustness``; each row names
+            one of
             `MEASURES`. Its ``view`` is the one that the paper's attacker had, ``deployed`` if it
             names none.
         columns: Results by the table's columns; those without show what was published.

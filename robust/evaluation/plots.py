@@ -1,24 +1,10 @@
-"""What figures share: colours that everyone can tell apart, and files."""
+"""Files of figures."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from robust.errors import ConfigError
-
-# Okabe and Ito's palette, told apart by every common kind of colour vision, with a brown in place
-# of its yellow, which is faint on white. The markers tell the lines apart in grey as well.
-COLORS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#000000",
-    "#7A5C2E",
-)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

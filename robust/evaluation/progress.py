@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust.errors import ConfigError
-from robust.evaluation.plots import COLORS, MARKERS, save_figure
+from robust.evaluation.colors import COLORS, MARKERS
+from robust.evaluation.plots import save_figure
 
 
 def read_progress(file: Path, metric: str = "val/clean_acc") -> dict[int, float]:

@@ -24,6 +24,8 @@ from robust.evaluation.repeats import Metric, draw_line, draw_notes
 from robust.evaluation.rows import Row
 from robust.evaluation.verdict import verdict
 
+MEASURED = "robustness"
+"""The ``metric`` of tables that are of a measurement, `RobustnessMetrics`, not of attacks."""
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
 

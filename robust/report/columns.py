@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from robust.evaluation.plots import COLORS
+from robust.evaluation.colors import COLORS
 
 Columns = Mapping[str, Sequence[Any]]
 """Data of a chart by column; all columns are of one length."""

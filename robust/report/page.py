@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from robust.evaluation.colors import COLORS
 from robust.evaluation.metrics import Rate
-from robust.evaluation.plots import COLORS
 from robust.evaluation.tables import Grid, comparison
 from robust.report.bundle import bundling
 from robust.report.charts import overlap_spec

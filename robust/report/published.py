@@ -1,13 +1,19 @@
-"""Which tables of the papers a page can show, and which run is which of their columns."""
+"""Which tables of the papers a page can show, and which run is which of their columns.
+
+Classes are read in their source: nothing that a run names is executed, and no page waits for torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robust.errors import ConfigError
-from robust.evaluation.tables import Grid, published
+from robust.evaluation.tables import MEASURED, Grid, published
 from robust.fractions import read_yaml
+from robust.kinds import kind_in_source
+from robust.papers import is_column, read_table
 from robust.report.derive import Entry, Protocol
+from robust.words import DATA_SETS
 
 
 def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
@@ -21,38 +27,20 @@ def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
         protocols: Records of all runs.
     """
     entries = [entry for protocol in protocols for entry in protocol.entries]
-    attacked = {entry.evaluation.header.suite for entry in entries}
-    defenses = {str(entry.run.setting("model.class_path", "")) for entry in entries}
-    suites: dict[Path, str] = {}
     grids = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            content = read_yaml(path)
-            named = content.get("suite")
-            # A measurement leaves no records. Classes are loaded only where one may be ours.
-            if named is None or not _defenses_of(content) & defenses:
-                continue
-            file = (path.parent / str(named)).resolve()
-            suite = suites.setdefault(file, "") or str(read_yaml(file).get("suite", "none"))
-            suites[file] = suite
-            if suite in attacked:
-                grids += _table(path, suite, entries)
+            grids += _table(path, entries)
         except ConfigError:  # not a table, or one of another version
             continue
     return grids
 
 
-def _defenses_of(table: Mapping[str, Any]) -> set[str]:
-    """The classes of a table's columns; those of ours are final, so a run is of no subclass."""
-    columns = table.get("columns")
-    described = columns.values() if isinstance(columns, dict) else []
-    return {str(column.get("class_path")) for column in described if isinstance(column, dict)}
-
-
-def _table(path: Path, suite: str, entries: Sequence[Entry]) -> list[Grid]:
-    from robust.papers import read_table  # seconds, for the classes that tables name
-
-    table = read_table(path)
+def _table(path: Path, entries: Sequence[Entry]) -> list[Grid]:
+    if read_yaml(path).get("metric") == MEASURED:  # which leaves no records
+        return []
+    table = read_table(path, kind_in_source)
+    suite = str(read_yaml(path.parent / str(table["suite"])).get("suite"))
     data = _data_set(f"{path.stem} {suite}")
     chosen = [
         entry
@@ -71,20 +59,15 @@ def _table(path: Path, suite: str, entries: Sequence[Entry]) -> list[Grid]:
 
 def _data_set(text: str) -> str | None:
     """The data set that a name speaks of; the longest, since fashion_mnist speaks of mnist too."""
-    from robust.data.datasets import DATASETS
-
-    return max((name for name in DATASETS if name in text), key=len, default=None)
+    return max((name for name in DATA_SETS if name in text), key=len, default=None)
 
 
 def _match(
     table: Mapping[str, Any], entries: Sequence[Entry]
 ) -> tuple[dict[str, Entry], list[str]]:
-    from robust.papers import match_columns
-
     columns, notes = {}, []
     for column, wanted in table["columns"].items():
-        one = {"title": table["title"], "columns": {column: wanted}}
-        fitting = [e for e in entries if _is_ours(e) and match_columns(one, {"": e.run.config})]
+        fitting = [entry for entry in entries if _is(entry, wanted)]
         if not fitting:
             continue
         best = max(fitting, key=lambda entry: ("adaptive" in entry.robust, entry.n))
@@ -95,10 +78,14 @@ def _match(
     return columns, notes
 
 
-def _is_ours(entry: Entry) -> bool:
-    # The config of a run folder may name any class; none is imported to be asked what it is.
-    named = str(entry.run.setting("model.class_path", ""))
-    return named.startswith("robust.") and "data" in entry.run.config
+def _is(entry: Entry, wanted: Mapping[str, Any]) -> bool:
+    config = entry.run.config
+    if not all(isinstance(config.get(part), dict) for part in ("model", "data")):
+        return False
+    try:
+        return is_column(wanted, config, kind_in_source)
+    except ConfigError:  # a run of a class that this version does not have
+        return False
 
 
 def _adaptive(

@@ -14,8 +14,9 @@ from wandb.sdk.lib import RunDisabled
 from robust.errors import ConfigError
 from robust.tracking.run import Run
 
-# Seconds; W&B's own 90 look like a hang to someone behind a firewall.
-_INIT_TIMEOUT = 20.0
+# Seconds; W&B's own 90 look like a hang to someone behind a firewall. To ask for the name of the
+# user and to give up take it ten more.
+_INIT_TIMEOUT = 15.0
 # Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
 _FLUSH_INTERVAL = 5.0
 # Seconds; W&B itself waits without end for a server that went away. What it had no time to upload

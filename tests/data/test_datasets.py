@@ -13,11 +13,16 @@ from torchvision.datasets import CIFAR10, MNIST
 
 from robust.data.datasets import DATASETS, check_name, load_named, load_npz
 from robust.errors import ConfigError
+from robust.words import DATA_SETS
 
 
 def raises(match):
     """Expect a `ConfigError` of a single line."""
     return pytest.raises(ConfigError, match=rf"\A[^\n]*{match}[^\n]*\Z")
+
+
+def test_every_set_is_named_for_pages_without_torch():
+    assert tuple(DATASETS) == DATA_SETS
 
 
 # --- .npz

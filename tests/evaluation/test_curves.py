@@ -5,8 +5,9 @@ import math
 import pytest
 from matplotlib.image import imread
 
-from robust.evaluation import curves
-from robust.evaluation.curves import accuracy_curves, draw_accuracy_curves, families
+from robust.evaluation import curve_figure, curves
+from robust.evaluation.curve_figure import draw_accuracy_curves
+from robust.evaluation.curves import accuracy_curves, families
 from robust.evaluation.metrics import Rate
 from robust.evaluation.records import Evaluation
 from tests.evaluation.factories import evaluation, header, info, row
@@ -120,9 +121,11 @@ def test_single_eps_give_no_figure(tmp_path):
 @pytest.fixture
 def drawn(monkeypatch):
     figures = []
-    save = curves.save_figure
+    save = curve_figure.save_figure
     monkeypatch.setattr(
-        curves, "save_figure", lambda figure, path: figures.append(figure) or save(figure, path)
+        curve_figure,
+        "save_figure",
+        lambda figure, path: figures.append(figure) or save(figure, path),
     )
     return figures
 
