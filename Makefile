@@ -18,8 +18,11 @@ demo: .venv/ready
 		--suite configs/suites/quick.yaml --limit 200
 	@echo "Files of the runs: runs/demo/{standard,squeezed}/digits"
 
+# A test is one process with one thread of torch; two of them beside each other take half the time.
+WORKERS ?= 2
+test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .
