@@ -6,6 +6,7 @@ import errno
 import inspect
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -32,13 +33,18 @@ def run_command(command: Callable[[], Any]) -> int:
     """Run a command; print an error that the user can mend as one line.
 
     Returns:
-        The exit code: 0, or 2 after such an error.
+        The exit code: 0; 2 after such an error; 141, a shell's for it, if nobody reads on.
     """
     keep_freed_memory()
     keep_float32()
     _silence()
     try:
         command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Or Python complains once more, when it closes what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         message = _mendable(error)
         if message is None:

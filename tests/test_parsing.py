@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from robust.defenses import Squeezed, Standard
@@ -99,6 +102,19 @@ def test_check_fits_refuses(checkpoint, message):
 def test_check_fits_asks_for_weights_only_unless_training():
     checkpoint = checkpoint_of(Squeezed(TinyNet()), loops=None, optimizer_states=None, robust=None)
     check_fits(checkpoint, "p", Squeezed(TinyNet()), training=False)
+
+
+def test_run_command_lets_a_reader_stop_reading():
+    code = (
+        "import sys; from robust.parsing import run_command; "
+        "sys.exit(run_command(lambda: print('x' * 10**6)))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == (b"", 141)
 
 
 def test_run_command_keeps_the_traceback_of_a_defect():
