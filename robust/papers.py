@@ -144,6 +144,8 @@ def is_column(
     Raises:
         ConfigError: If one of them names no class.
     """
+    if isinstance(run["model"], Mapping) and "class_path" not in run["model"]:
+        return False
     parts = (wanted, run["model"]), (wanted.get("data", {}), run["data"])
     return all(_fits(part, value, kind_of) for part, value in parts)
 
@@ -154,6 +156,9 @@ def _fits(wanted: Any, value: Any, kind_of: KindOf) -> bool:  # noqa: ANN401
         value = {"class_path": value}  # as a flag may name it
     if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
         return bool(wanted == value)
+    if "class_path" in wanted and "class_path" not in value:
+        # Of a class that has no subclasses, a config holds the arguments alone.
+        value = {"class_path": wanted["class_path"], "init_args": value}
     if "class_path" not in value:
         return all(_fits(part, value.get(key), kind_of) for key, part in wanted.items())
     kind = kind_of(value["class_path"])

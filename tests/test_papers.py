@@ -96,6 +96,26 @@ def test_columns_are_told_apart_by_what_is_inside(number):
     }
 
 
+def wang(kind, mode):
+    """As a config is saved: a training set is of one class, so its arguments stand alone."""
+    total = object_("robust.transforms.TotalVariation", strength=0.03, drop=0.5, iterations=200)
+    images = mode and {"transform": total, "mode": mode, "cache": None}
+    model = object_(f"robust.defenses.{kind}", transform=None)
+    return {"model": model, "data": object_("robust.data.ImageDataModule", training_set=images)}
+
+
+@pytest.mark.parametrize("kind_of", [imported_kind, kind_in_source])
+@pytest.mark.parametrize("number", [1, 2])
+def test_columns_are_told_apart_by_what_a_net_was_trained_on(number, kind_of):
+    columns = read_table(TABLES / f"wang2018_table{number}.yaml", kind_of)["columns"]
+    modes = {"": None, "_tvm": "transformed", "_original_tvm": "original+transformed"}
+    for kind, name in (("Standard", "softmax"), ("WNLL", "wnll")):
+        for suffix, mode in modes.items():
+            run = wang(kind, mode)
+            found = [column for column in columns if is_column(columns[column], run, kind_of)]
+            assert found == [f"{name}{suffix}"]
+
+
 def test_columns_of_the_transfer_table():
     columns = {"cnn": "cnn", "cnn_brelu": "brelu"}
     columns |= {"resnet": "resnet", "resnet_brelu": "resnet brelu"}
