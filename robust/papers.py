@@ -144,8 +144,6 @@ def is_column(
     Raises:
         ConfigError: If one of them names no class.
     """
-    if isinstance(run["model"], Mapping) and "class_path" not in run["model"]:
-        return False
     parts = (wanted, run["model"]), (wanted.get("data", {}), run["data"])
     return all(_fits(part, value, kind_of) for part, value in parts)
 

@@ -7,17 +7,16 @@ step goes down the loss instead of up. Of its first release, the nearest to the 
 `IFGSM` and `CarliniWagner` are the attacks of the paper's equations.
 """
 
-import math
 from typing import final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from robust import losses
 from robust.attacks.base import OwnAttack
 from robust.attacks.gradient import GradientAttack
 from robust.errors import ConfigError
+from robust.networks import Normalize
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
 
@@ -27,37 +26,13 @@ _MEAN: PerChannel = (0.507, 0.487, 0.441)
 _STD: PerChannel = (0.267, 0.256, 0.276)
 
 
-class _Standardization:
-    """Pixels in [0, 1] to standard deviations from the mean of each channel, and back."""
-
-    def __init__(self, mean: PerChannel, std: PerChannel) -> None:
-        if len(mean) != len(std) or not all(math.isfinite(m) for m in mean):
-            raise ConfigError(
-                f"Expected `mean` and `std` to have one number for each channel, but got {mean} "
-                f"and {std}."
-            )
-        if not all(s > 0 for s in std):
-            raise ConfigError(f"Expected `std` to be positive in each channel, but got {std}.")
-        self._mean, self._std = mean, std
-
-    def __call__(self, x: Images) -> Images:
-        mean, std = self._like(x)
-        return (x - mean) / std
-
-    def back(self, z: Images) -> Images:
-        """Pixels, which may lie outside [0, 1]."""
-        mean, std = self._like(z)
-        return z * std + mean
-
-    def _like(self, x: Images) -> tuple[Float[Tensor, "k 1 1"], Float[Tensor, "k 1 1"]]:
-        if len(self._mean) not in (1, x.shape[1]):
-            raise ConfigError(
-                f"Expected images of {len(self._mean)} channels, as `mean` and `std` have, but got "
-                f"{x.shape[1]}. Give the attack one number for each channel, or one for all."
-            )
-        mean = torch.tensor(self._mean, dtype=x.dtype, device=x.device)
-        std = torch.tensor(self._std, dtype=x.dtype, device=x.device)
-        return mean[:, None, None], std[:, None, None]
+def _normalize(images: Images, mean: PerChannel, std: PerChannel) -> Normalize:
+    if len(mean) not in (1, images.shape[1]):
+        raise ConfigError(
+            f"Expected images of {len(mean)} channels, as `mean` and `std` have, but got "
+            f"{images.shape[1]}. Give the attack one number for each channel, or one for all."
+        )
+    return Normalize(mean, std).to(images)
 
 
 @final
@@ -101,14 +76,15 @@ class ReleasedFGSM(GradientAttack):
             steps=steps,
             early_stop=False,
         )
-        self._standardize = _Standardization(mean, std)
+        Normalize(mean, std)  # which checks them
         self.radius, self.descend, self.mean, self.std = radius, descend, mean, std
 
     def _moved(self, x: Images, x_adv: Images, step_direction: Images) -> Images:
-        z, z_adv = self._standardize(x), self._standardize(x_adv)
+        normalize = _normalize(x, self.mean, self.std)
+        z, z_adv = normalize(x), normalize(x_adv)
         z_adv = z_adv + (-self.alpha if self.descend else self.alpha) * step_direction
         near = torch.maximum(torch.minimum(z_adv, z + self.radius), z - self.radius)
-        return self._standardize.back(near.clamp(0, 1)).clamp(0, 1)
+        return normalize.inverse(near.clamp(0, 1)).clamp(0, 1)
 
 
 @final
@@ -146,18 +122,19 @@ class ReleasedCarliniWagner(OwnAttack):
                 raise ConfigError(f"Expected `{name}` to be positive, but got {value}.")
         if steps < 1:
             raise ConfigError(f"Expected `steps` to be at least 1, but got {steps}.")
-        self._standardize = _Standardization(mean, std)
+        Normalize(mean, std)  # which checks them
         self.eps = 1.0
         self.c, self.steps, self.lr, self.mean, self.std = c, steps, lr, mean, std
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Adversarial images of the same shape."""
         target = self.target(images, labels)
-        z = self._standardize(images)
+        normalize = _normalize(images, self.mean, self.std)
+        z = normalize(images)
         w = z.clone().requires_grad_()
         adam = torch.optim.Adam([w], lr=self.lr)
         for _ in range(self.steps):
-            scores = self.get_logits(self._standardize.back(w)).to(w.dtype)
+            scores = self.get_logits(normalize.inverse(w)).to(w.dtype)
             if target is None:
                 behind = -losses.margin(scores, labels)
             else:
@@ -165,4 +142,4 @@ class ReleasedCarliniWagner(OwnAttack):
             loss = (w - z).square().sum() + self.c * behind.clamp_min(0).sum()
             (w.grad,) = torch.autograd.grad(loss, w)
             adam.step()
-        return self._standardize.back(w.detach()).clamp(0, 1)
+        return normalize.inverse(w.detach()).clamp(0, 1)

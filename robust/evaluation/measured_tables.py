@@ -65,9 +65,8 @@ def published_measures(
 
     Args:
         table: Content of a file of ``configs/tables`` with metric ``robustness``; each row names
-            one of
-            `MEASURES`. Its ``view`` is the one that the paper's attacker had, ``deployed`` if it
-            names none.
+            one of `MEASURES`. Its ``view`` is the one that the paper's attacker had, ``deployed``
+            if it names none.
         columns: Results by the table's columns; those without show what was published.
     """
     view = table.get("view", "deployed")

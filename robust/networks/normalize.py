@@ -41,3 +41,7 @@ class Normalize(nn.Module):
     def forward(self, x: Images) -> Images:
         """Images of the same shape, in units of ``std`` from ``mean``."""
         return (x - self.mean) / self.std
+
+    def inverse(self, z: Images) -> Images:
+        """Pixels of images in those units; outside [0, 1] where ``z`` says so."""
+        return z * self.std + self.mean

@@ -80,7 +80,8 @@ def _match(
 
 def _is(entry: Entry, wanted: Mapping[str, Any]) -> bool:
     config = entry.run.config
-    if not all(isinstance(config.get(part), dict) for part in ("model", "data")):
+    named = [isinstance(config.get(part), dict) for part in ("model", "data")]
+    if not all(named) or "class_path" not in config["model"]:
         return False
     try:
         return is_column(wanted, config, kind_in_source)

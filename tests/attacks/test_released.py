@@ -104,8 +104,8 @@ def test_carlini_wagner_is_adam_on_standardized_pixels(curved, targeted):
     [
         (lambda m: ReleasedFGSM(m, -0.1), "`radius` to be non-negative"),
         (lambda m: ReleasedFGSM(m, step=-1.0), "`alpha` to be non-negative"),
-        (lambda m: ReleasedFGSM(m, mean=(0.5,)), "one number for each channel"),
-        (lambda m: ReleasedFGSM(m, std=(0.2, 0.0, 0.2)), "`std` to be positive"),
+        (lambda m: ReleasedFGSM(m, mean=(0.5,)), "one number a channel"),
+        (lambda m: ReleasedFGSM(m, std=(0.2, 0.0, 0.2)), "every `std` to be positive"),
         (lambda m: ReleasedCarliniWagner(m, c=0.0), "`c` to be positive"),
         (lambda m: ReleasedCarliniWagner(m, lr=0.0), "`lr` to be positive"),
         (lambda m: ReleasedCarliniWagner(m, steps=0), "`steps` to be at least 1"),

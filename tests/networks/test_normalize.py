@@ -16,6 +16,14 @@ def test_values():
     assert y[1, :, 2, 3].tolist() == pytest.approx([0, 0.5, 0.4])
 
 
+def test_inverse():
+    x, normalize = torch.rand(2, 3, 4, 4), Normalize(MEAN, STD)
+    torch.testing.assert_close(normalize.inverse(normalize(x)), x)
+    assert normalize.inverse(torch.full((1, 3, 1, 1), -9.0)).flatten().tolist() == pytest.approx(
+        [-1.75, -1.4, -4.2]
+    )
+
+
 def test_it_is_part_of_the_state():
     assert set(Normalize(MEAN, STD).state_dict()) == {"mean", "std"}
 
