@@ -6,6 +6,7 @@ import errno
 import inspect
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
@@ -41,17 +42,26 @@ def run_command(command: Callable[[], Any]) -> int:
     try:
         command()
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Or Python complains once more, when it closes what nobody reads.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         message = _mendable(error)
         if message is None:
             raise
         print(f"error: {one_line(message)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _nobody_reads() -> bool:
+    """Whether it is standard output whose reader has gone, as `head` does when it has enough."""
+    asked = select.poll()
+    asked.register(sys.stdout, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
+        return False
+    # Or Python complains once more, when it closes what nobody reads.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _mendable(error: BaseException | None) -> str | None:

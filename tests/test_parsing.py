@@ -104,17 +104,30 @@ def test_check_fits_asks_for_weights_only_unless_training():
     check_fits(checkpoint, "p", Squeezed(TinyNet()), training=False)
 
 
-def test_run_command_lets_a_reader_stop_reading():
+@pytest.mark.parametrize("length", [1, 10**6])
+def test_run_command_lets_a_reader_stop_reading(length):
     code = (
-        "import sys; from robust.parsing import run_command; "
-        "sys.exit(run_command(lambda: print('x' * 10**6)))"
+        "import sys; from robust.parsing import run_command; print(flush=True); sys.stdin.read(1); "
+        f"sys.exit(run_command(lambda: print('x' * {length})))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         process.stdout.read(1)
         process.stdout.close()
+        process.stdin.close()  # now it may write
         assert (process.stderr.read(), process.wait(60)) == (b"", 141)
+
+
+def test_run_command_keeps_the_traceback_of_another_broken_pipe():
+    def command():
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_command(command)
 
 
 def test_run_command_keeps_the_traceback_of_a_defect():
