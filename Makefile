@@ -98,13 +98,14 @@ $(ZANTEDESCHI)/%/seed0/done: | .venv/ready
 
 # Nets of Wang et al. 2018, reduced: WANG_DEPTH, WANG_LINEAR and WANG_WNLL epochs through either head on
 # CIFAR-10 and on MNIST, where the net is a small one. WANG_NETS may name the others of
-# configs/papers/wang2018 too. Then accuracy and attacks of each net, with WNLL and with its linear head.
+# configs/papers/wang2018 too, and WANG_ARGS more flags. Then accuracy and attacks of each net, with WNLL and with its linear head.
 WANG := runs/wang
 WANG_NETS ?= wnll_cifar10 wnll
 WANG_DEPTH ?= 20
 WANG_LINEAR ?= 4
 WANG_WNLL ?= 1
 WANG_LIMIT ?= 200
+WANG_ARGS ?=
 WANG_STAGES = linear_epochs=$(WANG_LINEAR) wnll_epochs=$(WANG_WNLL)
 WANG_CIFAR10 = --model.network.depth=$(WANG_DEPTH) --model.scheduler=robust.defenses.WangSchedule \
 	$(WANG_STAGES:%=--model.scheduler.%)
@@ -115,7 +116,7 @@ $(WANG)/%/seed0/done: | .venv/ready
 		--run.root $(WANG) --run.name $* --run.id seed0 --evaluation.attacks null \
 		--evaluation.threat_models null $(if $(findstring cifar10,$*),$(WANG_CIFAR10)) \
 		$(if $(findstring wnll,$*),$(WANG_STAGES:%=--model.%)) \
-		--trainer.max_epochs $$(($(WANG_LINEAR) + $(if $(findstring wnll,$*),$(WANG_WNLL),0))) \
+		--trainer.max_epochs $$(($(WANG_LINEAR) + $(if $(findstring wnll,$*),$(WANG_WNLL),0))) $(WANG_ARGS) \
 		$$(test -f $$last && echo --ckpt_path $$last)
 	touch $@
 

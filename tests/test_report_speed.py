@@ -101,6 +101,6 @@ def test_fifty_large_runs_in_ten_seconds_and_five_megabytes(many, tmp_path):
     assert text.count(", the one with most test images of 25 such runs, n = 1000") == 2
     assert len(re.findall(r"<tr [^>]*data-label=", text)) >= RUNS
     assert path.stat().st_size < 5_000_000
-    if os.getloadavg()[0] > 1.5:  # this command's own load of two processes is about 1
-        pytest.skip(f"the machine is busy (load {os.getloadavg()[0]:.1f}): {measured}")
-    assert wall < 10
+    assert busy < 20  # what two cores have in ten seconds
+    if os.getloadavg()[0] < 2:  # on the clock where nothing else runs: its own load is about 1.5
+        assert wall < 10
