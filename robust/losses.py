@@ -1,15 +1,50 @@
 """Losses of scores that several attacks climb; scores may be any real numbers, not only logits."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from robust.types import Labels, Scores
 
+Loss = Literal["cross_entropy", "exact_cross_entropy", "clipped_cross_entropy", "margin", "dlr"]
+"""What a configuration calls them; the functions of this module have the same names."""
+
+_KERAS_EPSILON = 1e-7
+
 
 def cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Cross-entropy of the softmax of each sample's scores."""
+    """Cross-entropy of the softmax of each sample's scores, as PyTorch and TensorFlow compute it.
+
+    The gradient at a score is its softmax, less one at the label. In float32 that difference is
+    zero at the label once its score exceeds the others by 17, as it does for most images of a net
+    trained to the end: the label's term is lost, and one step that follows the rest is blunt. The
+    gradient is not zero, and attacks of many steps recover. See `exact_cross_entropy`.
+    """
     return F.cross_entropy(scores, y, reduction="none")
+
+
+def exact_cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
+    """The same function without the rounding: the softplus of how far the others are ahead.
+
+    log(1 + sum over the others of exp(s_j - s_y)). Its gradient keeps the label's term until the
+    exponential itself underflows, in float32 at a lead of 87.
+    """
+    behind = _less_label(scores, y).logsumexp(dim=1)
+    # The default threshold returns the argument itself above 20, where they differ by rounding.
+    return F.softplus(behind)
+
+
+def clipped_cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
+    """Cross-entropy as Keras computes it from probabilities, which it clips by 1e-7 first.
+
+    Its gradient is exactly zero once the label's score exceeds the others by 16.
+    """
+    clipped = scores.softmax(dim=1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
+    return -clipped.gather(1, y.unsqueeze(1)).squeeze(1).log()
 
 
 def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -17,9 +52,7 @@ def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
 
     Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, f_6 without its clipping.
     """
-    label = y.unsqueeze(1)
-    others = scores.scatter(1, label, -float("inf"))
-    return others.amax(dim=1) - scores.gather(1, label).squeeze(1)
+    return _less_label(scores, y).amax(dim=1)
 
 
 def dlr(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -45,3 +78,21 @@ def targeted_dlr(scores: Scores, y: Labels, target: Labels) -> Float[Tensor, " n
     ordered = scores.sort(dim=1, descending=True).values
     scale = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2
     return chosen.squeeze(1) / scale.clamp_min(1e-12)
+
+
+def _less_label(scores: Scores, y: Labels) -> Scores:
+    """By how much each other class is ahead of ``y``; minus infinity at ``y`` itself."""
+    label = y.unsqueeze(1)
+    return (scores - scores.gather(1, label)).scatter(1, label, -float("inf"))
+
+
+NAMED: Mapping[Loss, Callable[[Scores, Labels], Float[Tensor, " n"]]] = MappingProxyType(
+    {
+        "cross_entropy": cross_entropy,
+        "exact_cross_entropy": exact_cross_entropy,
+        "clipped_cross_entropy": clipped_cross_entropy,
+        "margin": margin,
+        "dlr": dlr,
+    }
+)
+"""The losses that need no target class."""

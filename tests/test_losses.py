@@ -1,9 +1,21 @@
 """Losses against formulas written out, and on scores that are no logits."""
 
+import math
+from typing import get_args
+
 import pytest
 import torch
 
-from robust.losses import cross_entropy, dlr, margin, targeted_dlr
+from robust.losses import (
+    NAMED,
+    Loss,
+    clipped_cross_entropy,
+    cross_entropy,
+    dlr,
+    exact_cross_entropy,
+    margin,
+    targeted_dlr,
+)
 
 SCORES = torch.tensor([[3.0, 1.0, 0.5, -2.0, 0.0], [-5.0, -1.0, -9.0, -2.0, -3.0]])
 Y = torch.tensor([0, 3])
@@ -49,3 +61,46 @@ def test_few_classes_have_losses_too(classes):
 def test_equal_scores_have_no_ratio_but_are_finite():
     scores = torch.zeros(2, 5)
     assert dlr(scores, Y).tolist() == [0, 0]
+
+
+def gradient_of(loss, scores, y):
+    scores = scores.clone().requires_grad_()
+    return torch.autograd.grad(loss(scores, y).sum(), scores)[0]
+
+
+@pytest.mark.parametrize("scale", [1, 5, 10])
+def test_exact_cross_entropy_is_the_cross_entropy_of_float64(scale):
+    scores = scale * SCORES
+    wide = scores.double()
+    torch.testing.assert_close(
+        exact_cross_entropy(scores, Y).double(), cross_entropy(wide, Y), rtol=1e-5, atol=0
+    )
+    torch.testing.assert_close(
+        gradient_of(exact_cross_entropy, scores, Y).double(),
+        gradient_of(cross_entropy, wide, Y),
+        rtol=1e-5,
+        atol=0,
+    )
+
+
+def test_only_the_exact_gradient_has_the_label_once_the_softmax_rounds_to_one():
+    scores, y = torch.tensor([[30.0, 5.0, 0.0]]), torch.tensor([0])
+    exact = gradient_of(exact_cross_entropy, scores, y)[0].tolist()
+    assert exact == pytest.approx([-exact[1] - exact[2], math.exp(-25), math.exp(-30)], rel=1e-5)
+    rounded = gradient_of(cross_entropy, scores, y)[0].tolist()
+    assert rounded == pytest.approx([0, math.exp(-25), math.exp(-30)], rel=1e-5)
+    assert gradient_of(clipped_cross_entropy, scores, y)[0].tolist() == [0, 0, 0]
+
+
+def test_clipped_cross_entropy_by_hand():
+    scores, y = torch.tensor([[20.0, 0.0], [0.0, 20.0], [1.0, 0.0]]), torch.tensor([0, 0, 0])
+    expected = [-math.log1p(-1e-7), -math.log(1e-7), math.log1p(math.exp(-1))]
+    assert clipped_cross_entropy(scores, y).tolist() == pytest.approx(expected, rel=1e-6, abs=3e-8)
+    torch.testing.assert_close(
+        gradient_of(clipped_cross_entropy, scores[2:], y[2:]),
+        gradient_of(cross_entropy, scores[2:], y[2:]),
+    )
+
+
+def test_every_named_loss_is_the_function_of_that_name():
+    assert {name: loss.__name__ for name, loss in NAMED.items()} == {n: n for n in get_args(Loss)}

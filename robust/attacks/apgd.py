@@ -1,6 +1,6 @@
 """Auto-PGD: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
-from typing import Literal, final, get_args
+from typing import Literal, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, check_choice, direction
-from robust.attacks.gradient import Loss
 from robust.attacks.minimal import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
+from robust.losses import Loss
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
@@ -95,7 +95,7 @@ class APGD(OwnAttack):
         for name, count in (("steps", steps), ("restarts", restarts)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
-        check_choice("loss", loss, get_args(Loss))
+        check_choice("loss", loss, losses.NAMED)
         check_choice("norm", norm, ("Linf", "L2"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps = norm, eps, steps
@@ -175,7 +175,7 @@ class APGD(OwnAttack):
         if climbed is None:
             if self.loss == "dlr" and target is not None:
                 return losses.targeted_dlr(scores, y, target)
-            climbed = getattr(losses, self.loss)(scores, label)
+            climbed = losses.NAMED[self.loss](scores, label)
         return climbed if target is None else -climbed
 
     def _start(self, x: Images, draws: Draws) -> Images:

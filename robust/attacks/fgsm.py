@@ -11,8 +11,9 @@ from torch import nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, check_choice
-from robust.attacks.gradient import GradientAttack, Loss
+from robust.attacks.gradient import GradientAttack
 from robust.errors import ConfigError
+from robust.losses import Loss
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
 

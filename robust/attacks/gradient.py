@@ -12,18 +12,12 @@ from robust.attacks.base import Draws, OwnAttack, check_choice, direction
 from robust.attacks.minimal import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
+from robust.losses import Loss
 from robust.precision import warn_if_emulated
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
-Loss = Literal["cross_entropy", "margin", "dlr"]
 Precision = Literal["float32", "bfloat16"]
-
-_LOSSES = {
-    "cross_entropy": losses.cross_entropy,
-    "margin": losses.margin,
-    "dlr": losses.dlr,
-}
 
 
 @dataclass
@@ -82,7 +76,7 @@ class GradientAttack(OwnAttack):
         for name, value in (("alpha", alpha), ("decay", decay)):
             if not value >= 0:
                 raise ConfigError(f"Expected `{name}` to be non-negative, but got {value}.")
-        check_choice("loss", loss, _LOSSES)
+        check_choice("loss", loss, losses.NAMED)
         check_choice("precision", precision, get_args(Precision))
         check_choice("norm", threat_model.norm, ("Linf", "L2"))
         self.threat_model = threat_model
@@ -158,7 +152,7 @@ class GradientAttack(OwnAttack):
         self, outputs: Scores, y: Labels, *, targeted: bool = False
     ) -> Float[Tensor, " n"]:
         named = named_objective(self.model, outputs, y, targeted=targeted)
-        return _LOSSES[self.loss](outputs, y) if named is None else named
+        return losses.NAMED[self.loss](outputs, y) if named is None else named
 
     def _with_momentum(self, active: _Active, gradient: Images) -> Images:
         if not self.decay:

@@ -4,7 +4,8 @@ from typing import Literal, final
 
 from torch import nn
 
-from robust.attacks.gradient import GradientAttack, Loss, Precision
+from robust.attacks.gradient import GradientAttack, Precision
+from robust.losses import Loss
 from robust.threat import ThreatModel
 
 

@@ -132,6 +132,19 @@ def test_unprojected_steps_need_a_threat_model_of_their_reach():
     torch.testing.assert_close((projected - x).abs().max(), torch.tensor(0.01))
 
 
+@pytest.mark.parametrize(
+    ("loss", "broken"),
+    # Of the label's term, the only one that class 1 has, float32 leaves nothing; nor a clip.
+    [("exact_cross_entropy", [True, True]), ("cross_entropy", [True, False]),
+     ("clipped_cross_entropy", [False, False])],
+)  # fmt: skip
+def test_one_step_against_a_net_that_is_sure_needs_the_exact_gradient(loss, broken):
+    oracle = LinearOracle(scale=50)
+    x, y = oracle.samples(8)
+    x_adv = craft(lambda m: FGSM(m, 1.1 * oracle.budget("Linf"), loss=loss), oracle, x, y).x_adv
+    assert (oracle(x_adv).argmax(dim=1) != y).tolist() == 4 * broken
+
+
 @pytest.mark.parametrize("n", [1, 64])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_minimal_fgsm_stops_at_the_first_length(targeted, n):
