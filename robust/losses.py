@@ -10,10 +10,8 @@ from torch import Tensor
 
 from robust.types import Labels, Scores
 
-Loss = Literal["cross_entropy", "exact_cross_entropy", "clipped_cross_entropy", "margin", "dlr"]
+Loss = Literal["cross_entropy", "exact_cross_entropy", "margin", "dlr"]
 """What a configuration calls them; the functions of this module have the same names."""
-
-_KERAS_EPSILON = 1e-7
 
 
 def cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -36,15 +34,6 @@ def exact_cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
     behind = _less_label(scores, y).logsumexp(dim=1)
     # The default threshold returns the argument itself above 20, where they differ by rounding.
     return F.softplus(behind)
-
-
-def clipped_cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Cross-entropy as Keras computes it from probabilities, which it clips by 1e-7 first.
-
-    Its gradient is exactly zero once the label's score exceeds the others by 16.
-    """
-    clipped = scores.softmax(dim=1).clamp(_KERAS_EPSILON, 1 - _KERAS_EPSILON)
-    return -clipped.gather(1, y.unsqueeze(1)).squeeze(1).log()
 
 
 def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -90,7 +79,6 @@ NAMED: Mapping[Loss, Callable[[Scores, Labels], Float[Tensor, " n"]]] = MappingP
     {
         "cross_entropy": cross_entropy,
         "exact_cross_entropy": exact_cross_entropy,
-        "clipped_cross_entropy": clipped_cross_entropy,
         "margin": margin,
         "dlr": dlr,
     }

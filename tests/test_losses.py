@@ -9,7 +9,6 @@ import torch
 from robust.losses import (
     NAMED,
     Loss,
-    clipped_cross_entropy,
     cross_entropy,
     dlr,
     exact_cross_entropy,
@@ -89,17 +88,6 @@ def test_only_the_exact_gradient_has_the_label_once_the_softmax_rounds_to_one():
     assert exact == pytest.approx([-exact[1] - exact[2], math.exp(-25), math.exp(-30)], rel=1e-5)
     rounded = gradient_of(cross_entropy, scores, y)[0].tolist()
     assert rounded == pytest.approx([0, math.exp(-25), math.exp(-30)], rel=1e-5)
-    assert gradient_of(clipped_cross_entropy, scores, y)[0].tolist() == [0, 0, 0]
-
-
-def test_clipped_cross_entropy_by_hand():
-    scores, y = torch.tensor([[20.0, 0.0], [0.0, 20.0], [1.0, 0.0]]), torch.tensor([0, 0, 0])
-    expected = [-math.log1p(-1e-7), -math.log(1e-7), math.log1p(math.exp(-1))]
-    assert clipped_cross_entropy(scores, y).tolist() == pytest.approx(expected, rel=1e-6, abs=3e-8)
-    torch.testing.assert_close(
-        gradient_of(clipped_cross_entropy, scores[2:], y[2:]),
-        gradient_of(cross_entropy, scores[2:], y[2:]),
-    )
 
 
 def test_every_named_loss_is_the_function_of_that_name():
