@@ -71,12 +71,19 @@ class RandomFGSM(GradientAttack):
         model: View to attack.
         eps: Linf radius in pixel units, not negative.
         alpha: Length of the random step, not negative; 0.05 in the paper.
+        loss: What to climb where the view names no objective.
 
     Raises:
         ConfigError: If an argument is out of range.
     """
 
-    def __init__(self, model: nn.Module, eps: float = 0.3, alpha: float = 0.05) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 0.3,
+        alpha: float = 0.05,
+        loss: Loss = "cross_entropy",
+    ) -> None:
         if not alpha >= 0:
             raise ConfigError(f"Expected `alpha` to be non-negative, but got {alpha}.")
         super().__init__(
@@ -85,6 +92,7 @@ class RandomFGSM(GradientAttack):
             alpha=max(eps - alpha, 0.0),
             steps=1,
             random_start=True,
+            loss=loss,
         )
         self.random_step = min(alpha, eps)
 
@@ -99,7 +107,9 @@ class MinimalFGSM(OwnAttack):
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728, section 5.2) take 0.05, 0.10, ..., 1.
     Looks for the nearest adversarial image on one line, so it has no ``eps``; an image that no
-    length breaks is returned unchanged.
+    length breaks is returned unchanged. The line follows `robust.losses.exact_cross_entropy`; the
+    authors' code rounds (see there), and searches wrongly besides:
+    `robust.evaluation.robustness.published_minimal_fgsm`.
 
     Args:
         model: View to attack.
@@ -124,7 +134,7 @@ class MinimalFGSM(OwnAttack):
         target = self.target(images, labels)
         x = images.detach().requires_grad_()
         goal = labels if target is None else target
-        loss = losses.cross_entropy(self.get_logits(x), goal).sum()
+        loss = losses.exact_cross_entropy(self.get_logits(x), goal).sum()
         (gradient,) = torch.autograd.grad(loss if target is None else -loss, x)
         return self._search(images, gradient.sign(), labels, target)
 
