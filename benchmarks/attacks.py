@@ -83,7 +83,7 @@ class Result(NamedTuple):
 
 
 def cases(eps: float) -> list[Case]:
-    """What is compared; at ``eps`` most images of a net break."""
+    """What is compared at ``eps``."""
     alpha, attacks = eps / 10, torchattacks
     pgd = {
         "torchattacks": crafted(lambda m: attacks.PGD(m, eps, alpha, 20, random_start=False)),
@@ -305,6 +305,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--nets", type=Path, default=Path("runs/benchmark"))
     parser.add_argument("--only", default="", help="cases whose name begins so")
+    parser.add_argument("--eps", type=float, help="Linf radius; 0.15 or 4/255 if not given")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, help="of each epoch in training; default all")
     parser.add_argument("--same-format", action="store_true")
@@ -317,7 +318,7 @@ def main() -> int:
     print(f"{options.data}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"| {' | '.join(_COLUMNS)} |\n{'| --- ' * len(_COLUMNS)}|")
     missed = []
-    for case in cases(eps=0.15 if options.data == "mnist" else 4 / 255):
+    for case in cases(options.eps or (0.15 if options.data == "mnist" else 4 / 255)):
         if not case.name.startswith(options.only):
             continue
         if case.bfloat16 and not bfloat16_is_native(x.device):
