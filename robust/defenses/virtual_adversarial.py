@@ -11,7 +11,7 @@ from robust.attacks import OwnAttack
 from robust.attacks.base import direction
 from robust.defenses.crafting import CraftingDefense, kl_divergence
 from robust.errors import ConfigError
-from robust.types import Images, Labels, Scalar
+from robust.types import Images, Labels, Scalar, Scores
 
 
 @final
@@ -86,6 +86,7 @@ class VirtualAdversarialImages(OwnAttack):
             too short for float32, which rounds most of it away.
         power_iterations: At least 1; 5 in Zantedeschi et al.
         clip: Whether to clip to [0, 1].
+        released: Whether to compute as Zantedeschi et al. did; see `released_direction`.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -98,6 +99,7 @@ class VirtualAdversarialImages(OwnAttack):
         xi: float = 0.01,
         power_iterations: int = 5,
         clip: bool = True,
+        released: bool = False,
     ) -> None:
         super().__init__(model)
         self.supported_mode = ["default"]
@@ -113,11 +115,13 @@ class VirtualAdversarialImages(OwnAttack):
             )
         self.norm = "L2"
         self.eps, self.xi, self.power_iterations, self.clip = eps, xi, power_iterations, clip
+        self.released = released
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Virtual adversarial images of the same shape; ``labels`` do not matter."""
         start = self.draws(images).normal(*images.shape[1:]).to(images.dtype)
-        towards = virtual_direction(self.model, images, start, self.xi, self.power_iterations)
+        find = released_direction if self.released else virtual_direction
+        towards = find(self.model, images, start, self.xi, self.power_iterations)
         moved = images + self.eps * towards
         return moved.clamp(0, 1) if self.clip else moved
 
@@ -148,3 +152,37 @@ def virtual_direction(
         (gradient,) = torch.autograd.grad(divergence, step)
         found = direction(gradient, "L2")
     return found
+
+
+def released_direction(
+    view: nn.Module, x: Images, start: Images, xi: float, power_iterations: int
+) -> Images:
+    """What the authors' code took for that direction; zero for most images of a trained net.
+
+    They gave cleverhans' `vatm` (its version 1) probabilities where it expects logits, so that it
+    compares softmaxes of softmaxes. With the 1e-6 of its ``xi`` nothing of the difference is left
+    in float32 once the net is sure, and a gradient below 1e-12 is not scaled to length 1 either,
+    but towards 0. The images to train on are then the clean ones a second time. Theirs is the mean
+    over a batch, which makes gradients smaller still; this is the sum, which is each image's own.
+
+    Arguments are those of `virtual_direction`; the result has an L2 length of at most 1.
+    """
+
+    def log_probabilities(images: Images) -> Scores:
+        return view(images).softmax(dim=1).log_softmax(dim=1)  # type: ignore[no-any-return]
+
+    with torch.no_grad():
+        clean = log_probabilities(x)
+    found = _stabilized(start)
+    for _ in range(power_iterations):
+        step = (xi * found).requires_grad_()
+        divergence = (clean.exp() * (clean - log_probabilities(x + step))).sum()
+        (gradient,) = torch.autograd.grad(divergence, step)
+        found = _stabilized(gradient)
+    return found
+
+
+def _stabilized(x: Images) -> Images:
+    """Nearly of L2 length 1, as cleverhans normalizes: what is below 1e-12 becomes shorter."""
+    scaled = x / (1e-12 + x.abs().amax(dim=(1, 2, 3), keepdim=True))
+    return scaled * (1e-6 + scaled.square().sum(dim=(1, 2, 3), keepdim=True)).rsqrt()

@@ -8,7 +8,7 @@ from torch import nn
 from robust.attacks import craft
 from robust.defenses import VirtualAdversarial, VirtualAdversarialImages
 from robust.defenses.crafting import kl_divergence
-from robust.defenses.virtual_adversarial import virtual_direction
+from robust.defenses.virtual_adversarial import released_direction, virtual_direction
 from robust.errors import ConfigError
 
 
@@ -94,6 +94,25 @@ def test_images_move_the_distribution_further_than_noise():
 def test_where_nothing_changes_the_distribution_images_stay():
     net = linear(0.0)
     assert torch.equal(made(net, images()), images())
+
+
+def test_as_released_the_direction_is_that_of_the_softmax_taken_twice():
+    net, x = linear(), images()
+    start = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
+    twice = nn.Sequential(net, nn.Softmax(dim=1))
+    released = released_direction(net, x, start, xi=0.01, power_iterations=5)
+    expected = virtual_direction(twice, x, start, xi=0.01, power_iterations=5)
+    torch.testing.assert_close(released, expected, rtol=0, atol=2e-3)
+
+
+def test_as_released_most_images_of_a_sure_net_are_the_clean_ones():
+    net, x = linear(100.0), images(200)
+    settings = {"xi": 1e-6, "clip": False}
+    apart = (made(net, x, released=True, **settings) - x).flatten(1).norm(dim=1)
+    assert (apart == 0).double().mean() > 0.5
+    torch.testing.assert_close(
+        (made(net, x, **settings) - x).flatten(1).norm(dim=1).median(), torch.tensor(2.1)
+    )
 
 
 def test_the_loss_by_hand():
