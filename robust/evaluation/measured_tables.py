@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from robust.evaluation.metrics import Rate
+from robust.evaluation.metrics import Mean, Rate
 from robust.evaluation.robustness import MinimalPerturbation, Robustness
-from robust.evaluation.tables import Grid, rate_cell
+from robust.evaluation.tables import Grid, mean_cell, rate_cell
 from robust.types import View
 
 _NOTES = (
@@ -19,9 +19,9 @@ _NOTES = (
 
 
 class _Measure(NamedTuple):
-    coded: Callable[[Robustness], Rate | float]
+    coded: Callable[[Robustness], Rate | Mean | float]
     """By the authors' code."""
-    correct: Callable[[Robustness], tuple[Rate] | tuple[float, float]]
+    correct: Callable[[Robustness], tuple[Rate] | tuple[Mean, Mean] | tuple[float, float]]
     """By the correct search: a rate, or the formulas of the code and of the paper."""
     note: str
 
@@ -52,7 +52,7 @@ MEASURES: dict[str, _Measure] = {
         lambda measured: measured.sensitivity.prediction,
         lambda measured: (measured.sensitivity.prediction, measured.sensitivity.loss),
         "sensitivity: mean L2 norm of the input gradient, of the predicted class's softmax output "
-        "by the code and of the cross-entropy by the paper.",
+        "by the code and of the cross-entropy by the paper, +- 1.96 standard errors.",
     ),
 }
 """What a row may name as its ``measure``."""
@@ -99,16 +99,19 @@ def _cells(
     if measured is None:
         return [paper, "not run", "", "", shown]
     coded = measure.coded(measured)
-    value = 100 * coded.value if isinstance(coded, Rate) else coded
+    value = coded if isinstance(coded, float) else coded.value
+    value = 100 * value if isinstance(coded, Rate) else value
     difference = "" if number is None or math.isnan(value) else f"{value - number:+.4g}"
     return [paper, _lines(coded), difference, _lines(*measure.correct(measured)), shown]
 
 
-def _lines(*values: Rate | float) -> str:
-    return "\n".join(
-        rate_cell(value) if isinstance(value, Rate) else _number(value) for value in values
-    )
+def _lines(*values: Rate | Mean | float) -> str:
+    return "\n".join(_cell(value) for value in values)
 
 
-def _number(value: float) -> str:
+def _cell(value: Rate | Mean | float) -> str:
+    if isinstance(value, Rate):
+        return rate_cell(value)
+    if isinstance(value, Mean):
+        return mean_cell(value)
     return "-" if math.isnan(value) else f"{value:.4g}"

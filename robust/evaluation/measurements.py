@@ -17,14 +17,14 @@ from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.certify import ABSTAINED, Smoothed, certified_accuracy
-from robust.evaluation.metrics import Rate, rate_numbers
+from robust.evaluation.metrics import Rate, mean_numbers, rate_numbers
 from robust.evaluation.robustness import (
     MinimalPerturbation,
     Robustness,
     measure_robustness,
 )
 from robust.evaluation.suite import subject_of
-from robust.evaluation.tables import Grid, rate_cell
+from robust.evaluation.tables import Grid, mean_cell, rate_cell
 from robust.types import View
 
 _Result = TypeVar("_Result")
@@ -36,7 +36,8 @@ _ROBUSTNESS_NOTES = (
     "distance: mean L2 distance of the flipped images to the nearest training image, and below it "
     "the mean of its square / |x|_2, which is what the authors' code prints.",
     "sensitivity: mean L2 norm of the gradient of the cross-entropy, and below it of the softmax "
-    "output of the predicted class, which is what the authors' code prints.",
+    "output of the predicted class, which is what the authors' code prints; +- 1.96 standard "
+    "errors.",
     "published: the search with the indexing error of the authors' code, which leaves most images "
     "alone after the second eps; to be compared with their Table 2, and with nothing else.",
 )
@@ -121,8 +122,12 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
         numbers: dict[str, float] = {}
         for view, measured in result.items():
             key = f"test/robustness/{view}"
-            numbers[f"{key}/sensitivity"] = measured.sensitivity.loss
-            numbers[f"{key}/prediction_sensitivity"] = measured.sensitivity.prediction
+            numbers |= mean_numbers(
+                {
+                    f"{key}/sensitivity": measured.sensitivity.loss,
+                    f"{key}/prediction_sensitivity": measured.sensitivity.prediction,
+                }
+            )
             numbers |= _search_numbers(f"{key}/minimal", measured.minimal)
             numbers |= _search_numbers(f"{key}/published", measured.published)
         return numbers
@@ -135,7 +140,11 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
             for name, result in results.items()
             for view, measured in result.items()
             for search, made, sensitivity in (
-                ("correct", measured.minimal, [_cells(*measured.sensitivity[:2])]),
+                (
+                    "correct",
+                    measured.minimal,
+                    ["\n".join(map(mean_cell, measured.sensitivity[:2]))],
+                ),
                 ("published", measured.published, [""]),
             )
         ]

@@ -39,6 +39,27 @@ class Rate(NamedTuple):
         return max(0.0, centre - half), min(1.0, centre + half)
 
 
+class Mean(NamedTuple):
+    """A mean over samples."""
+
+    value: float
+    error: float
+    """Its standard error; NaN of fewer than two samples."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        """Of a vector of values; NaN if it is empty."""
+        n, column = len(values), np.asarray(values, dtype=np.float64)
+        error = column.std(ddof=1).item() / math.sqrt(n) if n > 1 else math.nan
+        return cls(column.mean().item() if n else math.nan, error)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Bounds of the 95 % normal interval; too narrow where few samples carry the mean."""
+        half = _Z95 * self.error
+        return self.value - half, self.value + half
+
+
 def success_rate(rows: Sequence[Row], info: AttackInfo) -> Rate:
     """Share of the attacked samples on which the attack reached its goal within ``eps``."""
     found = Rows.of(rows)
@@ -138,6 +159,15 @@ def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
         if rate.n:
             numbers[key] = rate.value
             numbers[f"{key}_low"], numbers[f"{key}_high"] = rate.interval
+    return numbers
+
+
+def mean_numbers(means: Mapping[str, Mean]) -> dict[str, float]:
+    """Every mean with its bounds, named as `rate_numbers` names them."""
+    numbers: dict[str, float] = {}
+    for key, mean in means.items():
+        numbers[key] = mean.value
+        numbers[f"{key}_low"], numbers[f"{key}_high"] = mean.interval
     return numbers
 
 

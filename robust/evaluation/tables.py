@@ -11,6 +11,7 @@ from rich.table import Table
 
 from robust.errors import ConfigError
 from robust.evaluation.metrics import (
+    Mean,
     Rate,
     clean_accuracy,
     resistance,
@@ -244,6 +245,12 @@ def rate_cell(rate: Rate) -> str:
         return "-"
     low, high = rate.interval
     return f"{100 * rate.value:.1f}\n{100 * low:.1f}-{100 * high:.1f}"
+
+
+def mean_cell(mean: Mean) -> str:
+    """A mean and half the width of its interval."""
+    low, high = mean.interval
+    return f"{mean.value:.4g} +-{(high - low) / 2:.2g}"
 
 
 def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from robust.evaluation.measured_tables import published_measures
-from robust.evaluation.metrics import Rate
+from robust.evaluation.metrics import Mean, Rate
 from robust.evaluation.robustness import (
     EmpiricalRobustness,
     MinimalPerturbation,
@@ -26,8 +26,10 @@ def made(hits, length):
 
 
 RESULTS = {
-    "published": Robustness(made(2, 0.5), made(6, 0.25), Sensitivity(0.7, 0.6, 10)),
-    "adaptive": Robustness(made(1, 0.4), made(5, 0.2), Sensitivity(0.9, 0.8, 10)),
+    "published": Robustness(
+        made(2, 0.5), made(6, 0.25), Sensitivity(Mean(0.7, 0.1), Mean(0.6, 0.02), 10)
+    ),
+    "adaptive": Robustness(made(1, 0.4), made(5, 0.2), Sensitivity(Mean(0.9, 0), Mean(0.8, 0), 10)),
 }
 
 
@@ -46,7 +48,11 @@ def table(measure, number):
         ("accuracy", 52, ["52", "60.0", "+8", "20.0", "10.0"]),
         ("robustness", 0.2, ["0.2", "0.25", "+0.05", "0.5/1", "0.4/0.8"]),
         ("distance", 4, ["4", "5", "+1", "10/5", "8/4"]),
-        ("sensitivity", 0.5, ["0.5", "0.6", "+0.1", "0.6/0.7", "0.8/0.9"]),
+        (
+            "sensitivity",
+            0.5,
+            ["0.5", "0.6 +-0.039", "+0.1", "0.6 +-0.039/0.7 +-0.2", "0.8 +-0/0.9 +-0"],
+        ),
         ("distance", None, ["lost", "5", "", "10/5", "8/4"]),
     ],
 )

@@ -61,10 +61,10 @@ def test_robustness_is_logged_as_measured(data, tmp_path):
         assert logged[f"{key}/minimal/{name}"] == pytest.approx(value)
     published = expected["adaptive"].published
     assert logged[f"{key}/published/accuracy"] == pytest.approx(published.accuracy.value)
-    assert logged[f"{key}/sensitivity"] == pytest.approx(expected["adaptive"].sensitivity.loss)
-    assert logged[f"{key}/prediction_sensitivity"] == pytest.approx(
-        expected["adaptive"].sensitivity.prediction
-    )
+    of_loss, of_prediction, _ = expected["adaptive"].sensitivity
+    assert logged[f"{key}/sensitivity"] == pytest.approx(of_loss.value)
+    assert logged[f"{key}/sensitivity_high"] == pytest.approx(of_loss.interval[1])
+    assert logged[f"{key}/prediction_sensitivity"] == pytest.approx(of_prediction.value)
 
 
 def test_means_of_no_image_are_not_logged(data, tmp_path):

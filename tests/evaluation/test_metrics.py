@@ -3,9 +3,10 @@
 import math
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, sem
 
 from robust.evaluation.metrics import (
+    Mean,
     Rate,
     accuracy_curve,
     clean_accuracy,
@@ -31,6 +32,16 @@ def test_interval_is_wilsons(hits, n):
 def test_no_samples_say_nothing():
     assert math.isnan(Rate(0, 0).value)
     assert Rate(0, 0).interval == (0.0, 1.0)
+    assert all(map(math.isnan, Mean.of([])))
+    assert math.isnan(Mean.of([3.0]).error)
+
+
+def test_the_interval_of_a_mean_is_the_normal_one():
+    values = [1.0, 2.0, 6.0, 7.0]
+    mean = Mean.of(values)
+    expected = norm.interval(0.95, loc=4.0, scale=sem(values))
+    assert mean.value == 4.0
+    assert mean.interval == pytest.approx(expected)
 
 
 # Six samples: correct and held, correct and broken, correct and broken outside eps, misclassified,

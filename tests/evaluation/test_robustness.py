@@ -1,6 +1,7 @@
 """Robustness, distances and sensitivities against cases worked out by hand."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -143,8 +144,11 @@ def test_sensitivity_of_a_logistic_net(block):
     net, x = Threshold(0.5, gain=4.0), images([0.6], [0.3], [0.8])
     p = torch.sigmoid(4 * (x.flatten() - 0.5)).tolist()  # of class 1
     result = loss_sensitivity(net, x, torch.tensor([1, 0, 0]), block)
-    assert result.loss == pytest.approx(4 * ((1 - p[0]) + p[1] + p[2]) / 3, rel=1e-5)
-    assert result.prediction == pytest.approx(4 * sum(q * (1 - q) for q in p) / 3, rel=1e-5)
+    assert result.loss.value == pytest.approx(4 * ((1 - p[0]) + p[1] + p[2]) / 3, rel=1e-5)
+    of_prediction = [4 * q * (1 - q) for q in p]
+    assert result.prediction.value == pytest.approx(statistics.mean(of_prediction), rel=1e-5)
+    error = statistics.stdev(of_prediction) / 3**0.5
+    assert result.prediction.error == pytest.approx(error, rel=1e-5)
     assert result.n == 3
 
 
@@ -186,9 +190,9 @@ def test_masking_shows(data):
     net[1].bias.data -= 1.7 * 500
     result = measure_robustness(Squeezed(net, temperature=500.0), data, n=24)
     assert result["deployed"].minimal.flipped == Rate(0, 24)
-    assert result["deployed"].sensitivity.loss == 0
+    assert result["deployed"].sensitivity.loss.value == 0
     assert result["adaptive"].minimal.flipped.hits > 12
-    assert result["adaptive"].sensitivity.loss > 0
+    assert result["adaptive"].sensitivity.loss.value > 0
 
 
 def test_more_images_than_there_are_is_all(data):
