@@ -45,6 +45,7 @@ from robust.parsing import keep_freed_memory
 from robust.precision import bfloat16_is_native
 from robust.threat import distance
 
+_EPS = {"mnist": 0.15, "cifar10": 4 / 255}
 _COLUMNS = (
     *("attack", "library", "images", "CPU ms", "wall ms an image", "forwards", "success"),
     *("median L2", "ratio", "target"),
@@ -318,7 +319,7 @@ def main() -> int:
     print(f"{options.data}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"| {' | '.join(_COLUMNS)} |\n{'| --- ' * len(_COLUMNS)}|")
     missed = []
-    for case in cases(options.eps or (0.15 if options.data == "mnist" else 4 / 255)):
+    for case in cases(_EPS[options.data] if options.eps is None else options.eps):
         if not case.name.startswith(options.only):
             continue
         if case.bfloat16 and not bfloat16_is_native(x.device):

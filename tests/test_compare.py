@@ -13,10 +13,10 @@ from robust.attacks import craft
 from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
+from robust.evaluation.cells import mean_cell
 from robust.evaluation.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.evaluation.records import read_evaluation
 from robust.evaluation.robustness import measure_robustness
-from robust.evaluation.tables import mean_cell
 from robust.papers import match_columns, read_table
 from robust.parsing import restore
 from robust.subjects import Subject, find_checkpoint

@@ -1,5 +1,6 @@
 """Virtual adversarial training: Miyato et al. 2018, https://arxiv.org/abs/1704.03976."""
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -145,13 +146,14 @@ def virtual_direction(
     """
     with torch.no_grad():
         clean = view(x)
-    found = direction(start, "L2")
-    for _ in range(power_iterations):
-        step = (xi * found).requires_grad_()
-        divergence = kl_divergence(clean, view(x + step)).sum()
-        (gradient,) = torch.autograd.grad(divergence, step)
-        found = direction(gradient, "L2")
-    return found
+    return _iterated(
+        lambda moved: kl_divergence(clean, view(moved)).sum(),
+        lambda gradient: direction(gradient, "L2"),
+        x,
+        start,
+        xi,
+        power_iterations,
+    )
 
 
 def released_direction(
@@ -173,12 +175,30 @@ def released_direction(
 
     with torch.no_grad():
         clean = log_probabilities(x)
-    found = _stabilized(start)
+    return _iterated(
+        lambda moved: (clean.exp() * (clean - log_probabilities(moved))).sum(),
+        _stabilized,
+        x,
+        start,
+        xi,
+        power_iterations,
+    )
+
+
+def _iterated(
+    divergence: Callable[[Images], Scalar],
+    normalized: Callable[[Images], Images],
+    x: Images,
+    start: Images,
+    xi: float,
+    power_iterations: int,
+) -> Images:
+    """Power iteration: ``start`` times the Hessian of the divergence at ``x``, over and over."""
+    found = normalized(start)
     for _ in range(power_iterations):
         step = (xi * found).requires_grad_()
-        divergence = (clean.exp() * (clean - log_probabilities(x + step))).sum()
-        (gradient,) = torch.autograd.grad(divergence, step)
-        found = _stabilized(gradient)
+        (gradient,) = torch.autograd.grad(divergence(x + step), step)
+        found = normalized(gradient)
     return found
 
 

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from robust.evaluation.cells import cells
 from robust.evaluation.metrics import Mean, Rate
 from robust.evaluation.robustness import MinimalPerturbation, Robustness
-from robust.evaluation.tables import Grid, mean_cell, rate_cell
+from robust.evaluation.tables import Grid
 from robust.types import View
 
 _NOTES = (
@@ -95,23 +96,11 @@ def _cells(
     number, measure = row["published"][column], MEASURES[row["measure"]]
     paper = "lost" if number is None else f"{number:g}"
     measured, adaptive = result.get(view), result.get("adaptive")
-    shown = "" if adaptive is None else _lines(*measure.correct(adaptive))
+    shown = "" if adaptive is None else cells(*measure.correct(adaptive))
     if measured is None:
         return [paper, "not run", "", "", shown]
     coded = measure.coded(measured)
     value = coded if isinstance(coded, float) else coded.value
     value = 100 * value if isinstance(coded, Rate) else value
     difference = "" if number is None or math.isnan(value) else f"{value - number:+.4g}"
-    return [paper, _lines(coded), difference, _lines(*measure.correct(measured)), shown]
-
-
-def _lines(*values: Rate | Mean | float) -> str:
-    return "\n".join(_cell(value) for value in values)
-
-
-def _cell(value: Rate | Mean | float) -> str:
-    if isinstance(value, Rate):
-        return rate_cell(value)
-    if isinstance(value, Mean):
-        return mean_cell(value)
-    return "-" if math.isnan(value) else f"{value:.4g}"
+    return [paper, cells(coded), difference, cells(*measure.correct(measured)), shown]

@@ -16,6 +16,7 @@ from robust.attacks.query import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.cells import cells, rate_cell
 from robust.evaluation.certify import ABSTAINED, Smoothed, certified_accuracy
 from robust.evaluation.metrics import Rate, mean_numbers, rate_numbers
 from robust.evaluation.robustness import (
@@ -24,7 +25,7 @@ from robust.evaluation.robustness import (
     measure_robustness,
 )
 from robust.evaluation.suite import subject_of
-from robust.evaluation.tables import Grid, mean_cell, rate_cell
+from robust.evaluation.tables import Grid
 from robust.types import View
 
 _Result = TypeVar("_Result")
@@ -140,11 +141,7 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
             for name, result in results.items()
             for view, measured in result.items()
             for search, made, sensitivity in (
-                (
-                    "correct",
-                    measured.minimal,
-                    ["\n".join(map(mean_cell, measured.sensitivity[:2]))],
-                ),
+                ("correct", measured.minimal, [cells(*measured.sensitivity[:2])]),
                 ("published", measured.published, [""]),
             )
         ]
@@ -265,11 +262,7 @@ def _search_cells(made: MinimalPerturbation) -> list[str]:
     return [
         rate_cell(made.accuracy),
         rate_cell(made.flipped),
-        _cells(*(robustness.linf for robustness in both)),
-        _cells(*(robustness.l2 for robustness in both)),
-        _cells(made.distance.l2, made.distance.squared),
+        cells(*(robustness.linf for robustness in both)),
+        cells(*(robustness.l2 for robustness in both)),
+        cells(made.distance.l2, made.distance.squared),
     ]
-
-
-def _cells(*means: float) -> str:
-    return "\n".join("-" if math.isnan(mean) else f"{mean:.4g}" for mean in means)

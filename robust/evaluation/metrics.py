@@ -163,12 +163,12 @@ def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
 
 
 def mean_numbers(means: Mapping[str, Mean]) -> dict[str, float]:
-    """Every mean with its bounds, named as `rate_numbers` names them."""
+    """Every mean with its bounds, as `rate_numbers` names them; without what is not known."""
     numbers: dict[str, float] = {}
     for key, mean in means.items():
-        numbers[key] = mean.value
-        numbers[f"{key}_low"], numbers[f"{key}_high"] = mean.interval
-    return numbers
+        low, high = mean.interval
+        numbers |= {key: mean.value, f"{key}_low": low, f"{key}_high": high}
+    return {key: value for key, value in numbers.items() if not math.isnan(value)}
 
 
 def _share(hits: Column) -> Rate:

@@ -44,7 +44,7 @@ class TrainingDistance(NamedTuple):
 
 
 class Sensitivity(NamedTuple):
-    """Mean L2 norm of a gradient with respect to the clean images."""
+    """Mean L2 norm of a gradient at the clean images; few of them carry it where a net is sure."""
 
     loss: Mean
     """Of the cross-entropy at the label: the paper's definition."""
@@ -159,9 +159,6 @@ def training_distance(
 
 def loss_sensitivity(view: nn.Module, x: Images, y: Labels, block: int = 250) -> Sensitivity:
     """Mean norm of the input gradient of a view: Zantedeschi et al. 2017, section 4.1 and Table 3.
-
-    Of a net that is sure, a few images in a hundred make up nearly all of it, so that of a thousand
-    its standard error is a quarter: read the interval.
 
     Args:
         view: Module from pixels to class scores; its cross-entropy counts, also where it names an

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.errors import ConfigError
+from robust.evaluation.cells import rate_cell
 from robust.evaluation.metrics import (
-    Mean,
     Rate,
     clean_accuracy,
     resistance,
@@ -237,20 +237,6 @@ def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:
 
 def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
     return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
-
-
-def rate_cell(rate: Rate) -> str:
-    """A rate in %, and its interval on a second line."""
-    if not rate.n:
-        return "-"
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f}\n{100 * low:.1f}-{100 * high:.1f}"
-
-
-def mean_cell(mean: Mean) -> str:
-    """A mean and half the width of its interval."""
-    low, high = mean.interval
-    return f"{mean.value:.4g} +-{(high - low) / 2:.2g}"
 
 
 def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:

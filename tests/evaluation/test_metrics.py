@@ -5,11 +5,13 @@ import math
 import pytest
 from scipy.stats import binomtest, norm, sem
 
+from robust.evaluation.cells import mean_cell
 from robust.evaluation.metrics import (
     Mean,
     Rate,
     accuracy_curve,
     clean_accuracy,
+    mean_numbers,
     paired_p_value,
     robust_accuracy,
     success_rate,
@@ -34,6 +36,12 @@ def test_no_samples_say_nothing():
     assert Rate(0, 0).interval == (0.0, 1.0)
     assert all(map(math.isnan, Mean.of([])))
     assert math.isnan(Mean.of([3.0]).error)
+
+
+def test_a_mean_of_one_value_has_no_bounds():
+    assert mean_numbers({"of": Mean.of([3.0])}) == {"of": 3.0}
+    assert mean_cell(Mean.of([3.0])) == "3"
+    assert mean_cell(Mean.of([])) == "-"
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():
