@@ -84,7 +84,7 @@ ZANTEDESCHI := runs/zantedeschi
 ZANTEDESCHI_NETS := cnn resnet brelu resnet_brelu feature_squeezing label_smoothing fgsm_static \
 	vat gda brelu_gda
 ZANTEDESCHI_SOURCE := $(ZANTEDESCHI)/cnn/seed0
-STATIC = --model.init_args.source=$(ZANTEDESCHI_SOURCE)/checkpoints/last.ckpt
+STATIC = --model.init_args.source=$(ZANTEDESCHI_SOURCE)/checkpoints/best.ckpt
 zantedeschi: $(ZANTEDESCHI_NETS:%=$(ZANTEDESCHI)/%/seed0/done)
 $(ZANTEDESCHI)/fgsm_static/seed0/done $(ZANTEDESCHI)/vat/seed0/done: $(ZANTEDESCHI_SOURCE)/done
 $(ZANTEDESCHI)/%/seed0/done: | .venv/ready

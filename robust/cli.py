@@ -26,7 +26,9 @@ from robust.parsing import (
 )
 from robust.precision import warn_if_emulated
 from robust.tracking import (
+    LAST,
     AtomicCheckpoints,
+    BestCheckpoint,
     Preemption,
     Run,
     SaveRunConfig,
@@ -128,8 +130,17 @@ class RobustCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test at once: one command gives one answer, clean accuracy and that under the suite."""
         if not self._get(self.config_init, "trainer").fast_dev_run:
-            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            best = BestCheckpoint.of(self.trainer)
+            self.trainer.test(
+                self.model,
+                datamodule=self.datamodule,
+                ckpt_path=best.best_model_path if best else None,
+                verbose=False,
+                weights_only=True,
+            )
             self.after_test()
+            if best and self.trainer.is_global_zero:
+                print(f"Tested: {best}")
 
     def after_test(self) -> None:
         """Print the table of this run, and give W&B what evaluations need of it."""
@@ -171,6 +182,6 @@ def _callbacks(trainer: Namespace) -> list[Callback]:
     if trainer.get("enable_progress_bar") is not False:
         callbacks.append(RichProgressBar())
     if trainer.get("enable_checkpointing") is not False and ModelCheckpoint not in own:
-        # The papers report the last epoch. One file, overwritten atomically after every epoch.
-        callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+        # Most papers report the last epoch. One file, overwritten atomically after every epoch.
+        callbacks.append(ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False))
     return callbacks

@@ -13,7 +13,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.parsing import arguments_of, restore
-from robust.tracking import SCHEME, Run, Tracker, fetch_run
+from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
 class Subject(NamedTuple):
@@ -59,19 +59,19 @@ class Subject(NamedTuple):
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint of a run folder, or the checkpoint itself.
+    """The checkpoint of a run folder, the best if it keeps that, or the checkpoint itself.
 
     Raises:
         ConfigError: If there is none, with the runs that a folder of runs holds.
     """
     if not path.is_dir():
         return path
-    last = path / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        return last
-    found = sorted(str(p.parent.parent) for p in path.glob("**/checkpoints/last.ckpt"))
+    for name in (BEST, LAST):
+        if (path / "checkpoints" / name).is_file():
+            return path / "checkpoints" / name
+    found = sorted(str(p.parent.parent) for p in path.glob(f"**/checkpoints/{LAST}"))
     hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
-    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/last.ckpt. {hint}")
+    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/{LAST}. {hint}")
 
 
 def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import yaml
 
 import robust.cli
 from robust.cli import train
+from robust.compare import evaluate
 from robust.evaluation.records import read_evaluation
 from tests.tiny import ROOT, arguments
 
@@ -99,6 +100,37 @@ def test_fit_tests_prints_and_keeps_everything(npz, suite, tmp_path, capsys):
     assert config["data"]["init_args"]["dataset"] == str(npz)
     (records,) = (folder / "records").glob("*.csv")
     assert len(read_evaluation(records).rows) == 30 * 3 * 2
+
+
+def test_a_run_that_keeps_its_best_net_is_judged_by_it(npz, suite, tmp_path, capsys):
+    """By the largest loss here, which is that of the first epoch, so that best and last differ."""
+    runs, folder = tmp_path / "runs", tmp_path / "runs" / "squeezed" / "a"
+    best, last = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    keep = "{class_path: robust.tracking.BestCheckpoint, init_args: {monitor: val/loss, mode: max}}"
+    args = [*arguments(npz, runs, suite, epochs=3), f"--trainer.callbacks+={keep}"]
+    assert train([*args, "--run.id=a"]) == 0
+    assert "Tested: best.ckpt, of the best val/loss (" in capsys.readouterr().out
+    assert train([*args, f"--ckpt_path={last}", "--trainer.max_epochs=4"]) == 0
+    epochs = [torch.load(path, weights_only=True)["epoch"] for path in (best, last)]
+    assert epochs == [0, 3]
+
+    def records():
+        return len(list((folder / "records").glob("*.csv")))
+
+    assert records() == 1
+    assert evaluate([str(folder), f"--suite={suite}"]) == 0
+    assert records() == 1  # nothing was attacked: the test had been of that net
+    assert evaluate([str(last), f"--suite={suite}"]) == 0
+    assert records() == 2
+
+
+@pytest.mark.parametrize("flag", ["--trainer.callbacks.monitor=val/acc", "--data.val_fraction=0"])
+def test_a_best_net_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag):
+    keep = "--trainer.callbacks+=robust.tracking.BestCheckpoint"
+    assert train([*arguments(npz, tmp_path / "runs", suite), keep, flag]) == 2
+    told = capsys.readouterr().err
+    assert "Expected validation to log val/" in told
+    assert told.count("\n") <= 2
 
 
 def test_the_config_of_a_run_runs_again(npz, suite, tmp_path):

@@ -10,12 +10,15 @@ from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
 from robust.tracking.run import Run, SaveRunConfig
-from robust.tracking.saving import AtomicCheckpoints
+from robust.tracking.saving import BEST, LAST, AtomicCheckpoints, BestCheckpoint
 from robust.tracking.tracker import Tracker, loggers
 
 __all__ = [
+    "BEST",
+    "LAST",
     "SCHEME",
     "AtomicCheckpoints",
+    "BestCheckpoint",
     "Preemption",
     "Processes",
     "Run",
