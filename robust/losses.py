@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robust.types import Labels, Scores
 
-Loss = Literal["cross_entropy", "exact_cross_entropy", "margin", "dlr"]
+Loss = Literal["cross_entropy", "log_odds", "margin", "dlr"]
 """What a configuration calls them; the functions of this module have the same names."""
 
 
@@ -20,20 +20,19 @@ def cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
     The gradient at a score is its softmax, less one at the label. In float32 that difference is
     zero at the label once its score exceeds the others by 17, as it does for most images of a net
     trained to the end: the label's term is lost, and one step that follows the rest is blunt. The
-    gradient is not zero, and attacks of many steps recover. See `exact_cross_entropy`.
+    gradient is not zero, and attacks of many steps recover. See `log_odds`.
     """
     return F.cross_entropy(scores, y, reduction="none")
 
 
-def exact_cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """The same function without the rounding: the softplus of how far the others are ahead.
+def log_odds(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
+    """Logarithm of the odds against ``y``: log((1 - p) / p) for its softmax p.
 
-    log(1 + sum over the others of exp(s_j - s_y)). Its gradient keeps the label's term until the
-    exponential itself underflows, in float32 at a lead of 87.
+    Cross-entropy is the softplus of it. So both have gradients of one direction, in which every
+    attack here steps by a length of its own; but this one neither rounds nor vanishes, however sure
+    the net is and however large its scores are.
     """
-    behind = _less_label(scores, y).logsumexp(dim=1)
-    # The default threshold returns the argument itself above 20, where they differ by rounding.
-    return F.softplus(behind)
+    return _less_label(scores, y).logsumexp(dim=1)
 
 
 def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -78,7 +77,7 @@ def _less_label(scores: Scores, y: Labels) -> Scores:
 NAMED: Mapping[Loss, Callable[[Scores, Labels], Float[Tensor, " n"]]] = MappingProxyType(
     {
         "cross_entropy": cross_entropy,
-        "exact_cross_entropy": exact_cross_entropy,
+        "log_odds": log_odds,
         "margin": margin,
         "dlr": dlr,
     }

@@ -5,13 +5,14 @@ from typing import get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from robust.losses import (
     NAMED,
     Loss,
     cross_entropy,
     dlr,
-    exact_cross_entropy,
+    log_odds,
     margin,
     targeted_dlr,
 )
@@ -68,26 +69,30 @@ def gradient_of(loss, scores, y):
 
 
 @pytest.mark.parametrize("scale", [1, 5, 10])
-def test_exact_cross_entropy_is_the_cross_entropy_of_float64(scale):
+def test_cross_entropy_is_the_softplus_of_the_log_odds(scale):
+    """Compared with float64, which does not round here."""
     scores = scale * SCORES
     wide = scores.double()
     torch.testing.assert_close(
-        exact_cross_entropy(scores, Y).double(), cross_entropy(wide, Y), rtol=1e-5, atol=0
+        F.softplus(log_odds(scores, Y)).double(), cross_entropy(wide, Y), rtol=1e-5, atol=0
     )
-    torch.testing.assert_close(
-        gradient_of(exact_cross_entropy, scores, Y).double(),
-        gradient_of(cross_entropy, wide, Y),
-        rtol=1e-5,
-        atol=0,
+    directions = (
+        F.normalize(gradient_of(loss, x, Y).double())
+        for loss, x in ((log_odds, scores), (cross_entropy, wide))
     )
+    torch.testing.assert_close(*directions, rtol=1e-5, atol=1e-12)
 
 
-def test_only_the_exact_gradient_has_the_label_once_the_softmax_rounds_to_one():
-    scores, y = torch.tensor([[30.0, 5.0, 0.0]]), torch.tensor([0])
-    exact = gradient_of(exact_cross_entropy, scores, y)[0].tolist()
-    assert exact == pytest.approx([-exact[1] - exact[2], math.exp(-25), math.exp(-30)], rel=1e-5)
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_only_the_log_odds_have_the_label_once_the_softmax_rounds_to_one(scale):
+    scores, y = scale * torch.tensor([[30.0, 5.0, 0.0]]), torch.tensor([0])
+    runner_up = 1 / (1 + math.exp(-5 * scale))
+    gradient = gradient_of(log_odds, scores, y)[0].tolist()
+    assert gradient == pytest.approx([-1, runner_up, 1 - runner_up], rel=1e-5, abs=1e-7)
     rounded = gradient_of(cross_entropy, scores, y)[0].tolist()
-    assert rounded == pytest.approx([0, math.exp(-25), math.exp(-30)], rel=1e-5)
+    assert rounded == pytest.approx(
+        [0, math.exp(-25 * scale), math.exp(-30 * scale)], rel=1e-5, abs=0
+    )
 
 
 def test_every_named_loss_is_the_function_of_that_name():

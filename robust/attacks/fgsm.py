@@ -107,8 +107,8 @@ class MinimalFGSM(OwnAttack):
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728, section 5.2) take 0.05, 0.10, ..., 1.
     Looks for the nearest adversarial image on one line, so it has no ``eps``; an image that no
-    length breaks is returned unchanged. The line follows `robust.losses.exact_cross_entropy`; the
-    authors' code rounds (see there), and searches wrongly besides:
+    length breaks is returned unchanged. The line follows `robust.losses.log_odds`; the gradient of
+    the authors' code is rounded (see there), and it searches wrongly besides:
     `robust.evaluation.robustness.published_minimal_fgsm`.
 
     Args:
@@ -134,7 +134,7 @@ class MinimalFGSM(OwnAttack):
         target = self.target(images, labels)
         x = images.detach().requires_grad_()
         goal = labels if target is None else target
-        loss = losses.exact_cross_entropy(self.get_logits(x), goal).sum()
+        loss = losses.log_odds(self.get_logits(x), goal).sum()
         (gradient,) = torch.autograd.grad(loss if target is None else -loss, x)
         return self._search(images, gradient.sign(), labels, target)
 

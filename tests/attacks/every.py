@@ -153,6 +153,7 @@ _query = partial(_minimal, gradient=False)
 EVERY = {
     "FGSM": _budget(FGSM),
     "FGSM margin": _budget(FGSM, loss="margin"),
+    "FGSM log odds": _budget(FGSM, loss="log_odds"),
     "TGSM": _budget(TGSM),
     "RandomFGSM": Short(
         RandomFGSM,
@@ -165,7 +166,7 @@ EVERY = {
         looks=False,
         honest=False,
     ),
-    "MinimalFGSM": Short(MinimalFGSM, lambda view, eps: MinimalFGSM(view), "Linf", saturates=True),
+    "MinimalFGSM": Short(MinimalFGSM, lambda view, eps: MinimalFGSM(view), "Linf"),
     "BIM": _budget(BIM, steps=10),
     "BIM dlr": _budget(BIM, steps=10, loss="dlr"),
     "BIM bfloat16": _budget(BIM, steps=10, precision="bfloat16"),
@@ -195,6 +196,7 @@ EVERY = {
     "PGD L2": _budget(PGD, "L2", steps=6, loss="margin"),
     "APGD Linf": _budget(APGD, steps=8),
     "APGD L2": _budget(APGD, "L2", steps=8, loss="dlr"),
+    "APGD log odds": _budget(APGD, steps=8, loss="log_odds"),
     "FAB Linf": _fab("Linf"),
     "FAB L2": _fab("L2"),
     "AutoAttack Linf": _auto("Linf"),

@@ -54,11 +54,11 @@ NORM = r"Expected `norm` to be one of (Linf, L2|L2, Linf), but got '(L0|L1)'\."
         *((lambda m, a=a: a(m, norm="L0"), NORM) for a in (PGD, APGD, FAB, AutoAttack)),
         (
             lambda m: BIM(m, loss="hinge"),
-            "`loss` to be one of cross_entropy, exact_cross_entropy, margin, dlr, but got",
+            "`loss` to be one of cross_entropy, log_odds, margin, dlr, but got",
         ),
         (
             lambda m: APGD(m, loss="ce"),
-            "`loss` to be one of cross_entropy, exact_cross_entropy, margin, dlr, but got",
+            "`loss` to be one of cross_entropy, log_odds, margin, dlr, but got",
         ),
         (lambda m: BIM(m, precision="fp8"), "`precision` to be one of float32, bfloat16, but got"),
         (lambda m: TGSM(m, equation=9), "`equation` to be one of 2, 3, but got 9"),

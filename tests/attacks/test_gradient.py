@@ -133,12 +133,16 @@ def test_unprojected_steps_need_a_threat_model_of_their_reach():
 
 
 @pytest.mark.parametrize(
-    ("loss", "broken"),
-    # Of the label's term, the only one that class 1 has, float32 leaves nothing.
-    [("exact_cross_entropy", [True, True]), ("cross_entropy", [True, False])],
+    ("loss", "scale", "broken"),
+    [
+        ("log_odds", 50, [True, True]),
+        ("log_odds", 50_000, [True, True]),
+        # Of the label's term, the only one that class 1 has, float32 leaves nothing.
+        ("cross_entropy", 50, [True, False]),
+    ],
 )
-def test_one_step_against_a_net_that_is_sure_needs_the_exact_gradient(loss, broken):
-    oracle = LinearOracle(scale=50)
+def test_one_step_against_a_net_that_is_sure_needs_the_log_odds(loss, scale, broken):
+    oracle = LinearOracle(scale=scale)
     x, y = oracle.samples(8)
     x_adv = craft(lambda m: FGSM(m, 1.1 * oracle.budget("Linf"), loss=loss), oracle, x, y).x_adv
     assert (oracle(x_adv).argmax(dim=1) != y).tolist() == 4 * broken
