@@ -94,6 +94,7 @@ class MIFGSM(GradientAttack):
         alpha: Length of a step; ``eps / steps`` if None, as in the paper.
         steps: Gradient steps.
         decay: What remains of the momentum, not negative; 1 in the paper.
+        loss: What to climb where the view names no objective.
         early_stop: Whether an image is left alone once it is broken.
 
     Raises:
@@ -107,6 +108,7 @@ class MIFGSM(GradientAttack):
         alpha: float | None = None,
         steps: int = 10,
         decay: float = 1.0,
+        loss: Loss = "cross_entropy",
         early_stop: bool = True,
     ) -> None:
         super().__init__(
@@ -115,6 +117,7 @@ class MIFGSM(GradientAttack):
             alpha=eps / max(steps, 1) if alpha is None else alpha,
             steps=steps,
             decay=decay,
+            loss=loss,
             early_stop=early_stop,
         )
 
@@ -132,13 +135,19 @@ class IFGSM(GradientAttack):
         steps: Gradient steps.
         project: Whether to stay within ``step`` of the image. If not, the attack's ``eps`` is
             ``steps * step``, which its threat model must allow.
+        loss: What to climb where the view names no objective.
 
     Raises:
         ConfigError: If an argument is out of range.
     """
 
     def __init__(
-        self, model: nn.Module, step: float = 8 / 255, steps: int = 10, project: bool = True
+        self,
+        model: nn.Module,
+        step: float = 8 / 255,
+        steps: int = 10,
+        project: bool = True,
+        loss: Loss = "cross_entropy",
     ) -> None:
         reach = step if project else step * steps
         super().__init__(
@@ -146,5 +155,6 @@ class IFGSM(GradientAttack):
             threat_model=ThreatModel("Linf", reach),
             alpha=step,
             steps=steps,
+            loss=loss,
             early_stop=False,
         )

@@ -172,7 +172,9 @@ EVERY = {
     "BIM bfloat16": _budget(BIM, steps=10, precision="bfloat16"),
     "TargetedBIM": _budget(TargetedBIM, steps=10),
     "MIFGSM": _budget(MIFGSM, steps=5),
+    "MIFGSM log odds": _budget(MIFGSM, steps=5, loss="log_odds"),
     "IFGSM": _budget(IFGSM, steps=3),
+    "IFGSM log odds": _budget(IFGSM, steps=3, loss="log_odds"),
     "IFGSM unprojected": Short(
         IFGSM,
         lambda view, eps: IFGSM(view, eps / 5, steps=5, project=False),
