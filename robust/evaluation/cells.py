@@ -19,10 +19,11 @@ def rate_cell(rate: Rate) -> str:
 
 
 def mean_cell(mean: Mean) -> str:
-    """A mean and half the width of its interval, of which a single value has none."""
+    """A mean, half the width of its interval, and the median; a single value is all of them."""
+    if math.isnan(mean.error):
+        return _number(mean.value)
     low, high = mean.interval
-    half = "" if math.isnan(mean.error) else f" +-{(high - low) / 2:.2g}"
-    return _number(mean.value) + half
+    return f"{_number(mean.value)} +-{(high - low) / 2:.2g}, median {mean.median:.2g}"
 
 
 def _cell(value: Rate | Mean | float) -> str:

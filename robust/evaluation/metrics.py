@@ -45,13 +45,17 @@ class Mean(NamedTuple):
     value: float
     error: float
     """Its standard error; NaN of fewer than two samples."""
+    median: float
+    """Of the samples; far below the mean where few of them carry that."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean":
         """Of a vector of values; NaN if it is empty."""
         n, column = len(values), np.asarray(values, dtype=np.float64)
+        if not n:
+            return cls(math.nan, math.nan, math.nan)
         error = column.std(ddof=1).item() / math.sqrt(n) if n > 1 else math.nan
-        return cls(column.mean().item() if n else math.nan, error)
+        return cls(column.mean().item(), error, np.median(column).item())
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -163,11 +167,12 @@ def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
 
 
 def mean_numbers(means: Mapping[str, Mean]) -> dict[str, float]:
-    """Every mean with its bounds, as `rate_numbers` names them; without what is not known."""
+    """Every mean with its bounds, as `rate_numbers` names them, and the median; what is known."""
     numbers: dict[str, float] = {}
     for key, mean in means.items():
         low, high = mean.interval
         numbers |= {key: mean.value, f"{key}_low": low, f"{key}_high": high}
+        numbers[f"{key}_median"] = mean.median
     return {key: value for key, value in numbers.items() if not math.isnan(value)}
 
 

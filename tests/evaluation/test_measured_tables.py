@@ -27,9 +27,11 @@ def made(hits, length):
 
 RESULTS = {
     "published": Robustness(
-        made(2, 0.5), made(6, 0.25), Sensitivity(Mean(0.7, 0.1), Mean(0.6, 0.02), 10)
+        made(2, 0.5), made(6, 0.25), Sensitivity(Mean(0.7, 0.1, 0.3), Mean(0.6, 0.02, 0.2), 10)
     ),
-    "adaptive": Robustness(made(1, 0.4), made(5, 0.2), Sensitivity(Mean(0.9, 0), Mean(0.8, 0), 10)),
+    "adaptive": Robustness(
+        made(1, 0.4), made(5, 0.2), Sensitivity(Mean(0.9, 0, 0.9), Mean(0.8, 0, 0.8), 10)
+    ),
 }
 
 
@@ -51,7 +53,13 @@ def table(measure, number):
         (
             "sensitivity",
             0.5,
-            ["0.5", "0.6 +-0.039", "+0.1", "0.6 +-0.039/0.7 +-0.2", "0.8 +-0/0.9 +-0"],
+            [
+                "0.5",
+                "0.6 +-0.039, median 0.2",
+                "+0.1",
+                "0.6 +-0.039, median 0.2/0.7 +-0.2, median 0.3",
+                "0.8 +-0, median 0.8/0.9 +-0, median 0.9",
+            ],
         ),
         ("distance", None, ["lost", "5", "", "10/5", "8/4"]),
     ],

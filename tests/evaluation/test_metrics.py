@@ -39,7 +39,7 @@ def test_no_samples_say_nothing():
 
 
 def test_a_mean_of_one_value_has_no_bounds():
-    assert mean_numbers({"of": Mean.of([3.0])}) == {"of": 3.0}
+    assert mean_numbers({"of": Mean.of([3.0])}) == {"of": 3.0, "of_median": 3.0}
     assert mean_cell(Mean.of([3.0])) == "3"
     assert mean_cell(Mean.of([])) == "-"
 
@@ -50,6 +50,12 @@ def test_the_interval_of_a_mean_is_the_normal_one():
     expected = norm.interval(0.95, loc=4.0, scale=sem(values))
     assert mean.value == 4.0
     assert mean.interval == pytest.approx(expected)
+
+
+def test_few_samples_may_carry_a_mean():
+    mean = Mean.of([0.0, 0.0, 0.1, 99.9])
+    assert (mean.value, mean.median) == pytest.approx((25.0, 0.05))
+    assert mean_cell(mean) == "25 +-49, median 0.05"
 
 
 # Six samples: correct and held, correct and broken, correct and broken outside eps, misclassified,

@@ -149,6 +149,7 @@ def test_sensitivity_of_a_logistic_net(block):
     assert result.prediction.value == pytest.approx(statistics.mean(of_prediction), rel=1e-5)
     error = statistics.stdev(of_prediction) / 3**0.5
     assert result.prediction.error == pytest.approx(error, rel=1e-5)
+    assert result.prediction.median == pytest.approx(statistics.median(of_prediction), rel=1e-5)
     assert result.n == 3
 
 
