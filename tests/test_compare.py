@@ -14,6 +14,7 @@ from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.cells import mean_cell
+from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.evaluation.records import read_evaluation
 from robust.evaluation.robustness import measure_robustness
@@ -148,6 +149,22 @@ def test_transfer(runs, suite, crafted):
     assert len(crafted) == 3 * 4
     run(runs["squeezed"], "--suite", suite)
     assert len(list(path.parent.glob("*.csv"))) == 2
+
+
+def test_a_table_crafts_on_the_net_that_the_papers_attacker_saw(runs, suite, tmp_path):
+    """Other transfer attacks, through the view that works best."""
+    rows = {"a": {"attack": "fgsm", "published": {"squeezed": 1}}}
+    columns = {"squeezed": {"class_path": "robust.defenses.Squeezed"}}
+    table = transfer_table(
+        tmp_path, suite, view="transfer", rows=rows, columns=columns, clean_acc={"squeezed": None}
+    )
+    source, seen = Subject.of(runs["standard"]).defense, set()
+    for call, given, view in (("--suite", suite, "adaptive"), ("--table", table, "published")):
+        run(runs["squeezed"], call, given, "--transfer-from", runs["standard"], "--limit", 8)
+        found = map(read_evaluation, (runs["squeezed"] / "records").glob("*.csv"))
+        crafted_on = {e.header.adaptive_sha256 for e in found if e.views == ["transfer"]}
+        assert crafted_on - seen == {model_sha256(source.view(view))}
+        seen |= crafted_on
 
 
 def test_a_transfer_net_of_another_shape_is_one_line(runs, suite, monkeypatch, capsys):
@@ -403,7 +420,7 @@ def test_a_table_attacks_each_run_from_each_other(runs, suite, crafted, tmp_path
     output, table = tmp_path / "out.md", transfer_table(tmp_path, suite)
     command = [*runs.values(), "--table", table, "--limit", 8, "--output", output]
     run(*command)
-    attacks = 3 * (2 + 1) + 3 * 2  # through the views, of which standard has one; from the other
+    attacks = 3 * (2 + 2) + 3 * 2  # through the views; from the other
     assert len(crafted) == attacks
     run(*command)
     assert len(crafted) == attacks
@@ -485,7 +502,7 @@ def test_many_images_are_drawn_without_what_changed(runs, suite, monkeypatch, ca
         run(runs["standard"], "--suite", suite, "--limit", 8, "--grid=fgsm", f"--images={images}")
     # Clean and adversarial ones have a title; changes and their colour bars have none.
     assert sizes[0] < sizes[1]
-    assert sizes[2] == sizes[3] == 2 * 6
+    assert sizes[2] == sizes[3] == 3 * 6
     with pytest.raises(SystemExit, match="2"):
         evaluate([str(runs["standard"]), f"--suite={suite}", "--grid=fgsm", "--images=0"])
     assert "expected --images to be at least 1, but got 0" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks import craft, sample_seeds
+from robust.attacks.views import Rescale
 from robust.checkpoints import read_checkpoint
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
@@ -75,8 +76,8 @@ class CraftingDefense(Defense, ABC):
         return made.x_adv
 
     def adaptive_view(self) -> nn.Module:
-        """The logits, with the gradient let through an input transform."""
-        return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
+        """The logits, with the gradient let through an input transform; kept from saturating."""
+        return Rescale(self.outputs_view(), 1.0)
 
 
 @final

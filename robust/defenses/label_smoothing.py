@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 
+from robust.attacks.views import Rescale
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scalar
@@ -59,5 +60,5 @@ class LabelSmoothing(Defense):
         return -(self.smoothing * label + (1 - self.smoothing) * others).mean()
 
     def adaptive_view(self) -> nn.Module:
-        """The logits, with the gradient let through an input transform."""
-        return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
+        """The logits, with the gradient let through an input transform; kept from saturating."""
+        return Rescale(self.outputs_view(), 1.0)

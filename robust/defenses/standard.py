@@ -21,9 +21,9 @@ from robust.types import Images, Labels, Scalar, Scores
 class Standard(Defense):
     """A net trained without more ado.
 
-    With cross-entropy its scores are the logits, so it is its own adaptive view. With the squared
-    error its scores are their softmax, which is flat where the net is sure; the logits order the
-    classes alike.
+    With cross-entropy its scores are the logits. With the squared error they are their softmax,
+    which orders the classes alike and is flat where the net is sure. But cross-entropy on logits is
+    flat there, too, in float32 (see `Rescale`): a net need not hide its gradient to be without.
 
     Args:
         network: Images to logits of shape (N, K).
@@ -58,9 +58,7 @@ class Standard(Defense):
 
     def adaptive_view(self) -> nn.Module:
         """The logits, with the gradient let through an input transform; kept from saturating."""
-        if self.loss == "mse":
-            return Rescale(self.outputs_view(), 1.0)
-        return self if isinstance(self.transform, nn.Identity) else self.outputs_view()
+        return Rescale(self.outputs_view(), 1.0)
 
     def published_view(self) -> nn.Module:
         """Without the transform; with ``mse`` what the authors climbed, `SquaredErrorOfLogits`."""

@@ -229,7 +229,7 @@ def _views(evaluation: AttackEvaluation, models: Mapping[str, Defense]) -> Itera
     """Every view of every run, once each; judged as in the records."""
     for run, defense in models.items():
         if evaluation.source is not None:
-            view = evaluation.source.cpu().adaptive_view()
+            view = evaluation.source.cpu().view(evaluation.source_view)
             yield _Seen(f"{run}, transfer", defense, view, None)
             continue
         views: dict[nn.Module, list[str]] = {}

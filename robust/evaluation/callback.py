@@ -120,6 +120,8 @@ class AttackEvaluation(Callback):
         """Measured beside the attacks; it keeps its own result."""
         self.source: Defense | None = None
         """A net to craft on instead: a transfer attack."""
+        self.source_view: View = "adaptive"
+        """Through which of its views."""
         self.result: Evaluation | None = None
         """Records of the last test, on every process."""
 
@@ -180,7 +182,9 @@ class AttackEvaluation(Callback):
             split=self.split,
             data_sha256=pool.fingerprint(),
             model_sha256=model_sha256(defense),
-            adaptive_sha256=model_sha256((source or defense).adaptive_view()),
+            adaptive_sha256=model_sha256(
+                defense.adaptive_view() if source is None else source.view(self.source_view)
+            ),
             source_sha256=None if source is None else model_sha256(source),
         )
 
@@ -190,7 +194,8 @@ class AttackEvaluation(Callback):
     def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
         """The modules to attack and their judges, each with the names of the views that it is."""
         if self.source is not None:
-            return {(self.source.to(defense.device).adaptive_view(), None): ["transfer"]}
+            source = self.source.to(defense.device)
+            return {(source.view(self.source_view), None): ["transfer"]}
         views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
         for name in self.views:
             views.setdefault(judged(defense, name), []).append(name)

@@ -16,6 +16,7 @@ from robust.defenses import (
     VirtualAdversarial,
 )
 from robust.errors import ConfigError
+from robust.evaluation.checks import has_zero_gradient
 from robust.networks import TunaMnistCNN
 from tests.data_files import write_npz
 
@@ -42,6 +43,15 @@ def linear():
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
 
 
+def sure():
+    """With scores that differ by hundreds."""
+    torch.manual_seed(0)
+    net = linear()
+    with torch.no_grad():
+        net[1].weight.mul_(10_000)
+    return net
+
+
 @pytest.mark.parametrize("defense", DEFENSES)
 class TestEveryDefense:
     def test_the_adaptive_view_predicts_like_the_defense(self, defense):
@@ -49,6 +59,11 @@ class TestEveryDefense:
         x = torch.rand(50, 1, 4, 4)
         model = defense(linear()).eval()
         assert torch.equal(model.adaptive_view()(x).argmax(dim=1), model(x).argmax(dim=1))
+
+    def test_where_the_net_is_sure_the_adaptive_view_has_a_gradient(self, defense):
+        model, x = defense(sure()).eval(), torch.rand(8, 1, 4, 4)
+        view = model.adaptive_view()
+        assert not has_zero_gradient(view, x, view(x).argmax(dim=1)).any()
 
     def test_behind_a_transform_the_adaptive_view_has_a_gradient(self, defense):
         x = torch.rand(8, 1, 4, 4, requires_grad=True)
@@ -112,9 +127,11 @@ class TestEveryDefense:
         model.check_fit((1, 4, 4), 3, "data")
 
 
-def test_the_standard_net_is_its_own_adaptive_view():
-    model = Standard(linear())
-    assert model.adaptive_view() is model
+def test_a_net_that_is_sure_has_none_through_its_own_scores():
+    """Cross-entropy on logits of hundreds is flat in float32, of an undefended net as of others."""
+    model = Standard(sure())
+    x = torch.rand(8, 1, 4, 4)
+    assert has_zero_gradient(model, x, model(x).argmax(dim=1)).all()
 
 
 def test_a_scheduler_is_stepped():

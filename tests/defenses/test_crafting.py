@@ -135,10 +135,6 @@ class TestEveryCraftingDefense:
             with mode():
                 assert torch.equal(crafted(model, part), made)
 
-    def test_the_adaptive_view_is_the_defense_itself(self, defense):
-        model = DEFENSES[defense](net())
-        assert model.adaptive_view() is model
-
     def test_resume(self, defense, npz, suite, tmp_path, quiet):
         """Stopped in the middle of an epoch: the images are those of an uninterrupted run."""
         runs = tmp_path / "runs"

@@ -20,6 +20,7 @@ from robust.evaluation.adversarials import (
 from robust.evaluation.search import smallest_eps
 from robust.threat import ThreatModel
 from robust.types import Batch
+from tests.tiny import Plain
 
 EPS = (0.05, 0.1, 0.2)
 ATTACKS = {eps: partial(PGD, eps=eps, steps=2, random_start=False) for eps in EPS}
@@ -128,7 +129,7 @@ def batch(x=X, y=Y):
 
 def test_one_attack_on_images_that_all_runs_classify_correctly(drawn, tmp_path):
     given = batch(images(0.9, 0.45, 0.1, 0.65), torch.tensor([0, 0, 0, 1]))
-    defenses = {"a/1": Standard(Mean()), "b/2": Squeezed(Mean(), temperature=2.0)}
+    defenses = {"a/1": Plain(Mean()), "b/2": Squeezed(Mean(), temperature=2.0)}
     path = draw_grid(suite(), defenses, given, "pgd_0.1", tmp_path / "new" / "grid.png", count=2)
     assert imread(path)[..., :3].std() > 0.05
     # The first image is misclassified, the fourth one too many.
@@ -147,7 +148,7 @@ def test_one_attack_on_images_that_all_runs_classify_correctly(drawn, tmp_path):
 
 
 def test_a_family_shows_its_smallest_eps(drawn, tmp_path):
-    given = {"near": Standard(Mean())}
+    given = {"near": Plain(Mean())}
     draw_grid(suite(), given, batch(), "pgd", tmp_path / "grid.png")
     draw_grid(suite(), given, batch(images(0.1), Y[:1]), "pgd", tmp_path / "grid.png")
     assert names(drawn[0])[1] == "near\ndeployed = adaptive\neps = 0.2"
@@ -214,7 +215,7 @@ def test_an_attack_that_looks_for_the_nearest_image_shows_how_far_it_went(drawn,
     attack = partial(MinimalFGSM, step=0.05, largest=0.1)
     evaluation = AttackEvaluation("test", {"nearest": attack}, ThreatModel("Linf", math.inf))
     path = tmp_path / "grid.png"
-    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "nearest", path, changes=False)
+    draw_grid(evaluation, {"a": Plain(Mean())}, batch(), "nearest", path, changes=False)
     # The third image would need 0.15.
     assert titles(drawn[0])[3:] == ["says 1\nLinf 0.05", "says 1\nLinf 0.1", "says 1"]
     assert len(drawn[0].axes) == 2 * 3

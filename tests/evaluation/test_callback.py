@@ -14,10 +14,11 @@ from robust.evaluation.metrics import Rate, clean_accuracy
 from robust.evaluation.records import read_evaluation
 from robust.threat import ThreatModel, ThreatModelViolation
 from tests.evaluation.factories import EPS, evaluate, linear
+from tests.tiny import Plain
 
 
 def test_every_sample_has_a_row_for_every_view_and_attack(data, tmp_path):
-    result, _ = evaluate(data, tmp_path)
+    result, _ = evaluate(data, tmp_path, Plain(linear()))
     assert result.views == ["deployed", "adaptive"]
     for view in result.views:
         assert [row.index for row in result.select(view, "pgd")] == list(range(24))
@@ -128,9 +129,9 @@ def test_views_that_are_one_module_are_attacked_once(data, tmp_path):
             return super().forward(images, labels)
 
     arguments = {"attacks": {"fgsm": lambda m: Spy(m, eps=EPS)}, "block": 24}
-    standard, _ = evaluate(data, tmp_path, **arguments)
+    plain, _ = evaluate(data, tmp_path, Plain(linear()), **arguments)
     assert len(calls) == 1
-    strip = [[r._replace(view="") for r in standard.select(v, "fgsm")] for v in standard.views]
+    strip = [[r._replace(view="") for r in plain.select(v, "fgsm")] for v in plain.views]
     assert strip[0] == strip[1]
     calls.clear()
     evaluate(data, tmp_path, Squeezed(linear()), **arguments)

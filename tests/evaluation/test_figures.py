@@ -8,12 +8,13 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 from torch import nn
 
-from robust.defenses import Squeezed, Standard
+from robust.defenses import Squeezed
 from robust.errors import ConfigError
 from robust.evaluation import figures, surfaces
 from robust.evaluation.figures import draw_figures, draw_loss_surfaces, draw_scores
 from robust.evaluation.surfaces import Surface, loss_surface
 from robust.types import Batch
+from tests.tiny import Plain
 
 EPS = 0.1
 X = torch.full((1, 1, 4, 4), 0.5)
@@ -225,9 +226,9 @@ def test_scores_are_softmaxes_with_the_largest_written(drawn, tmp_path):
 
 
 def test_view_that_is_the_defense_itself_is_called_the_same(drawn, tmp_path):
-    draw_scores(Standard(linear()), X, Y, tmp_path)
+    draw_scores(Plain(linear()), X, Y, tmp_path)
     said = texts(drawn[0])
-    assert "Standard: scores of an image of class 0\n" in said
+    assert "Plain: scores of an image of class 0\n" in said
     assert "adaptive view (the same)" in said
 
 
