@@ -19,8 +19,8 @@ def cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
 
     The gradient at a score is its softmax, less one at the label. In float32 that difference is
     zero at the label once its score exceeds the others by 17, as it does for most images of a net
-    trained to the end: the label's term is lost, and one step that follows the rest is blunt. The
-    gradient is not zero, and attacks of many steps recover. See `log_odds`.
+    trained to the end: the label's term is lost, and one step that follows the rest is blunt. Once
+    it exceeds them by 104, the whole gradient is zero. See `log_odds`.
     """
     return F.cross_entropy(scores, y, reduction="none")
 
