@@ -47,7 +47,10 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         help="processes or GPUs; default: those that torchrun or srun started, else 1",
     )
     parser.add_argument(
-        "--transfer-from", type=Path, metavar="RUN", help="craft on this run's net instead"
+        "--transfer-from",
+        type=Path,
+        metavar="RUN",
+        help="craft on this run's net instead, through its adaptive view; for --table, published",
     )
     parser.add_argument(
         "--figures", action="store_true", help="draw loss surfaces, scores and accuracy against eps"

@@ -124,6 +124,14 @@ def test_a_run_that_keeps_its_best_net_is_judged_by_it(npz, suite, tmp_path, cap
     assert records() == 2
 
 
+def test_the_best_of_every_other_epoch(npz, suite, tmp_path):
+    keep = "--trainer.callbacks+=robust.tracking.BestCheckpoint"
+    args = [*arguments(npz, tmp_path / "runs", suite), keep, "--run.id=a"]
+    assert train([*args, "--trainer.check_val_every_n_epoch=2"]) == 0
+    best = tmp_path / "runs" / "squeezed" / "a" / "checkpoints" / "best.ckpt"
+    assert torch.load(best, weights_only=True)["epoch"] == 1
+
+
 @pytest.mark.parametrize("flag", ["--trainer.callbacks.monitor=val/acc", "--data.val_fraction=0"])
 def test_a_best_net_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag):
     keep = "--trainer.callbacks+=robust.tracking.BestCheckpoint"

@@ -156,7 +156,7 @@ class Rescale(nn.Module):
         ConfigError: If ``temperature`` or ``span`` is not positive.
     """
 
-    def __init__(self, module: nn.Module, temperature: float, span: float = 10.0) -> None:
+    def __init__(self, module: nn.Module, temperature: float = 1.0, span: float = 10.0) -> None:
         super().__init__()
         for name, value in (("temperature", temperature), ("span", span)):
             if not value > 0:

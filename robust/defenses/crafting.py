@@ -77,7 +77,7 @@ class CraftingDefense(Defense, ABC):
 
     def adaptive_view(self) -> nn.Module:
         """The logits, with the gradient let through an input transform; kept from saturating."""
-        return Rescale(self.outputs_view(), 1.0)
+        return Rescale(self.outputs_view())
 
 
 @final

@@ -105,7 +105,7 @@ class Recall(Defense):
 
     def adaptive_view(self) -> nn.Module:
         """The same scores, with the gradient let through an input transform; not saturated."""
-        return Rescale(_Distances(self.outputs_view(), self.representatives), 1.0)
+        return Rescale(_Distances(self.outputs_view(), self.representatives))
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit, and choose the representatives unless that is done.

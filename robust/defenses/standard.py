@@ -58,7 +58,7 @@ class Standard(Defense):
 
     def adaptive_view(self) -> nn.Module:
         """The logits, with the gradient let through an input transform; kept from saturating."""
-        return Rescale(self.outputs_view(), 1.0)
+        return Rescale(self.outputs_view())
 
     def published_view(self) -> nn.Module:
         """Without the transform; with ``mse`` what the authors climbed, `SquaredErrorOfLogits`."""

@@ -203,7 +203,7 @@ class WNLL(Defense):
         """What ``adaptive`` says, with the gradient let straight through an input transform."""
         net = nn.Sequential(self.outputs_view(), nn.ReLU())
         if self.head == "linear":
-            return Rescale(nn.Sequential(net, self.linear), temperature=1.0)
+            return Rescale(nn.Sequential(net, self.linear))
         return AdaptiveView(net, self.interpolation, self.linear, self.adaptive)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:

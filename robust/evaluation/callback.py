@@ -119,9 +119,8 @@ class AttackEvaluation(Callback):
         self.robustness = RobustnessMetrics(limit, self.views, block) if robustness else None
         """Measured beside the attacks; it keeps its own result."""
         self.source: Defense | None = None
-        """A net to craft on instead: a transfer attack."""
+        """A net to craft on instead, through its `source_view`: a transfer attack."""
         self.source_view: View = "adaptive"
-        """Through which of its views."""
         self.result: Evaluation | None = None
         """Records of the last test, on every process."""
 

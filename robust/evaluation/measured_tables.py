@@ -53,7 +53,8 @@ MEASURES: dict[str, _Measure] = {
         lambda measured: measured.sensitivity.prediction,
         lambda measured: (measured.sensitivity.prediction, measured.sensitivity.loss),
         "sensitivity: mean L2 norm of the input gradient, of the predicted class's softmax output "
-        "by the code and of the cross-entropy by the paper, +- 1.96 standard errors.",
+        "by the code and of the cross-entropy by the paper, +- 1.96 standard errors, and their "
+        "median.",
     ),
 }
 """What a row may name as its ``measure``."""

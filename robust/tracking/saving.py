@@ -29,8 +29,6 @@ class BestCheckpoint(ModelCheckpoint):
         monitor: What validation logs, such as ``val/clean_acc``, ``val/loss``, or, with
             ``evaluation.every_n_epochs``, ``val/worst_robust_acc/adaptive``.
         mode: Whether the best is the ``max`` or the ``min``. Of equals the first counts.
-
-    Validation has to come at the end of every epoch, as it does unless the trainer is told else.
     """
 
     def __init__(self, monitor: str = "val/clean_acc", mode: Literal["min", "max"] = "max") -> None:
@@ -42,10 +40,10 @@ class BestCheckpoint(ModelCheckpoint):
         """Keep the net if it is the best so far.
 
         Raises:
-            ConfigError: If ``monitor`` was not logged.
+            ConfigError: If there should have been a validation, but ``monitor`` was not logged.
         """
-        logged = trainer.callback_metrics
-        if self.monitor not in logged:
+        logged, period = trainer.callback_metrics, trainer.check_val_every_n_epoch or 1
+        if self.monitor not in logged and (trainer.current_epoch + 1) % period == 0:
             raise ConfigError(
                 f"Expected validation to log {self.monitor}, by which BestCheckpoint chooses, but "
                 f"got {', '.join(sorted(logged)) or 'nothing'}. Set its `monitor`, and hold images "
