@@ -68,7 +68,8 @@ def many(tmp_path_factory):
         for step in range(2000)
     )
     file = RecordFile(root, replace(header(**ATTACKS), **of_the_table))
-    file.merge(attacked(draw))
+    file.append(attacked(draw))
+    file.merge()
     for i in range(RUNS):
         folder = root / "runs" / f"defense{i % 2}" / str(i)
         for name in ("records", "figures"):

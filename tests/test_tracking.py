@@ -378,7 +378,7 @@ def test_examples_are_shown_in_wandb(channels):
     x_adv[0, :, 0, 0] = 0.6
     x_adv[0, :, 1, 1] = 0.45
     y = torch.tensor([0, 1, 2])
-    log_adversarial_table(targets, "adaptive", "pgd", x, x_adv, y, y, 2 - y, limit=2)
+    log_adversarial_table(targets, "adaptive", "pgd", x[:2], x_adv[:2], y[:2], y[:2], 2 - y[:2])
     wandb.finish()
     staged = {
         hashlib.sha256(file.read_bytes()).hexdigest(): file

@@ -53,11 +53,14 @@ class OwnAttack(Attack):  # type: ignore[misc]
         """Images a little further out, where the judge still sees those of the attack's as whole.
 
         A minimal-norm attack ends at the boundary of the view. Where the judge's scores tie there,
-        its own boundary is somewhat further on the same line.
+        its own boundary is somewhat further on the same line. An image that the view has not lost
+        is nowhere near it, though an attack such as JSMA may have changed it.
         """
         target = self.target(x, y)
         result = x_adv.clone()
-        moved = (x_adv != x).flatten(1).any(dim=1)
+        with torch.no_grad():
+            seen: Labels = self.get_logits(x_adv).argmax(dim=1)
+        moved = seen != y if target is None else seen == target
         for factor in _FURTHER:
             whole = moved & ~self._broken(result, y, target)
             if not whole.any():

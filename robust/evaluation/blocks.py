@@ -1,17 +1,20 @@
 """Samples that are attacked together: what the evaluation of a test and of an epoch share."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor, nn
 
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
-from robust.evaluation.records import AttackInfo
+from robust.errors import ConfigError
+from robust.evaluation.records import AttackInfo, Evaluation
 from robust.evaluation.rows import Row
 from robust.evaluation.suite import random_targets
 from robust.tracking import log_adversarial_table
@@ -43,9 +46,21 @@ class Produced(NamedTuple):
 
 @torch.no_grad()
 def score(defense: Defense, batch: Batch) -> Block:
-    """A batch on the defense's device, with its scores."""
+    """A batch on the defense's device, with its scores.
+
+    Raises:
+        ConfigError: If a score is no number: nothing that is counted afterwards would mean much.
+    """
     x, y, index = (part.to(defense.device) for part in batch)
-    return Block(x, y, index, defense(x))
+    scores = defense(x)
+    bad = scores.isnan().any(dim=1)
+    if bad.any():
+        raise ConfigError(
+            f"Expected scores that are numbers, but of {len(x)} clean images {int(bad.sum())} got "
+            "NaN. The training has diverged: lower the learning rate, or take an earlier "
+            "checkpoint."
+        )
+    return Block(x, y, index, scores)
 
 
 def judged(defense: Defense, name: View) -> tuple[nn.Module, Defense | None]:
@@ -88,6 +103,33 @@ def standing(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]
     return ~(turned & (columns[info.norm.lower()] <= limit_of(info.eps)))
 
 
+def whole(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluation:
+    """The first ``count`` samples, through views of which all attacks are on record.
+
+    Of another view than those ``asked`` for, part may be on record: what is missing would count as
+    samples that an attack left alone.
+
+    Raises:
+        ConfigError: If a view that was asked for lacks records.
+    """
+    first = evaluation.first(count)
+    attacks = evaluation.header.attacks
+    lacking = {
+        view: attack
+        for view in {*asked, *first.views}
+        for attack in attacks
+        if len(first.select(view, attack)) != count
+    }
+    for view in set(asked) & set(lacking):
+        raise ConfigError(
+            f"Expected {count} records of {lacking[view]} through the {view} view, but got "
+            f"{len(first.select(view, lacking[view]))}. Something else has changed the record "
+            "files: evaluate again."
+        )
+    kept = ~np.isin(first.rows["view"], list(lacking))
+    return Evaluation(evaluation.header, first.rows.where(kept))
+
+
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:
     """Log what an attack made of the first ``count`` images that it attacked."""
     rows = produced.rows[: len(block.y)]
@@ -105,3 +147,12 @@ def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int)
             torch.tensor([rows[i].clean_pred for i in chosen]),
             torch.tensor([rows[i].adv_pred for i in chosen]),
         )
+
+
+def show(trainer: Trainer, text: str) -> None:
+    """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and bar.progress is not None:
+        for task in bar.progress.tasks:
+            bar.progress.update(task.id, description=text)
+        bar.refresh()

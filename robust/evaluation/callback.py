@@ -7,7 +7,6 @@ from typing import Any, final, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
@@ -23,8 +22,10 @@ from robust.evaluation.blocks import (
     rows_of,
     score,
     seed_of,
+    show,
     standing,
     targets_of,
+    whole,
 )
 from robust.evaluation.checks import has_tie, has_zero_gradient
 from robust.evaluation.fingerprints import model_sha256
@@ -159,15 +160,16 @@ class AttackEvaluation(Callback):
         records_written = patient_barrier()
         for block, produced in self._blocks(trainer, defense, pool, known):
             file.append(produced.rows)
-            _show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
+            show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
                 log_examples(trainer, block, produced, self.examples)
         records_written()
         rows = file.read()
         trainer.strategy.barrier("records read again")
         if trainer.is_global_zero:
-            file.merge(rows)
-        self.result = Evaluation(header, rows).first(self._count(pool))
+            file.merge()
+        asked = self.views if self.source is None else ["transfer"]
+        self.result = whole(Evaluation(header, rows), asked, self._count(pool))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
     def _header(self, defense: Defense, pool: Pool) -> Header:
@@ -185,6 +187,7 @@ class AttackEvaluation(Callback):
                 defense.adaptive_view() if source is None else source.view(self.source_view)
             ),
             source_sha256=None if source is None else model_sha256(source),
+            source_view=None if source is None else self.source_view,
         )
 
     def _count(self, pool: Pool) -> int:
@@ -289,12 +292,3 @@ class AttackEvaluation(Callback):
             "seconds": attacked * crafted.seconds,
         }
         return columns, x_adv
-
-
-def _show(trainer: Trainer, text: str) -> None:
-    """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, RichProgressBar) and bar.progress is not None:
-        for task in bar.progress.tasks:
-            bar.progress.update(task.id, description=text)
-        bar.refresh()

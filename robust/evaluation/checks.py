@@ -1,4 +1,4 @@
-"""What scores and gradients show of a masked gradient: exact ties, exact zeros."""
+"""What scores and gradients show of a masked gradient: exact ties, exact zeros, no numbers."""
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,12 @@ def has_tie(scores: Tensor) -> Bool[Tensor, " n"]:
 
 
 def has_zero_gradient(view: nn.Module, x: Images, y: Labels) -> Bool[Tensor, " n"]:
-    """Whether the cross-entropy of the view has an exactly zero gradient at each image."""
+    """Whether the cross-entropy of the view has no gradient to climb at each image.
+
+    One that is exactly zero, or that is not a number somewhere, at which attacks stand still too.
+    """
     with isolated(view, x.device, seed=0):
         x, y = x.detach().clone().requires_grad_(), y.detach().clone()
         (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), y, reduction="sum"), x)
-        return gradient.flatten(1).eq(0).all(dim=1)
+        gradient = gradient.flatten(1)
+        return gradient.eq(0).all(dim=1) | ~gradient.isfinite().all(dim=1)

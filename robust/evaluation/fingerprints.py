@@ -1,21 +1,32 @@
 """Hashes of what was evaluated and by which code, so that records of other things never mix."""
 
 import hashlib
-import inspect
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import torch
 from torch import nn
 
 from robust.attacks import Crafted, OwnAttack, Rescale
 from robust.draws import Draws
+from robust.evaluation.checks import has_zero_gradient
 from robust.threat import ThreatModel
 
-_CRAFTING = (Crafted, Draws, OwnAttack, Rescale, ThreatModel)
-"""One class of each file that every attack runs through."""
+_CRAFTING = (
+    *(kind.__module__ for kind in (Crafted, Draws, OwnAttack, Rescale, ThreatModel)),
+    has_zero_gradient.__module__,
+)
+"""Modules that every attack and every record runs through."""
+
+_NO_MATTER = ("robust.data", "robust.errors")
+"""What imports may lead to and no result depends on: the samples have a hash of their own."""
+
+_OF_TRAINING = ("training", "optimizer", "scheduler")
+"""Attributes of a module that say how it was trained, or whether it is being trained."""
 
 
 def model_sha256(model: nn.Module) -> str:
@@ -26,9 +37,9 @@ def model_sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, module in model.named_modules():
         plain = {
-            key: value
+            key: _text(value)
             for key, value in sorted(vars(module).items())
-            if isinstance(value, str | int | float) and key[0] != "_" and key != "training"
+            if _is_plain(value) and key[0] != "_" and key not in _OF_TRAINING
         }
         digest.update(f"{name}: {type(module).__qualname__} {plain}".encode())
     digest.update(code_sha256(type(module) for module in model.modules()).encode())
@@ -41,28 +52,59 @@ def model_sha256(model: nn.Module) -> str:
 
 
 def code_sha256(classes: Iterable[type]) -> str:
-    """Short hash of the files that define classes and their bases, and of how we craft.
+    """Short hash of the files that define classes and their bases, and of all that those import.
 
     Installed libraries count by their version. A changed file means other records, even where only
     a comment changed: attacking again costs minutes, a stale number costs trust.
     """
     digest = hashlib.sha256(version("torchattacks").encode())
-    files = {file for kind in {*classes, *_CRAFTING} for file in _own_files(kind)}
-    for file in sorted(files):
+    modules = {*_CRAFTING, *(base.__module__ for kind in classes for base in kind.__mro__)}
+    for file in sorted(set().union(*(_own_files(name) for name in modules))):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a value is the same in every process: numbers, names, and tuples and lists of them."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    plain = str | int | float | None | FunctionType | BuiltinFunctionType
+    return isinstance(value, plain)
+
+
+def _text(value: object) -> str:
+    """A plain value, whose functions are known by their names."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_text, value))})"
+    named = isinstance(value, FunctionType | BuiltinFunctionType)
+    return f"{value.__module__}.{value.__qualname__}" if named else repr(value)
+
+
 @cache
-def _own_files(kind: type) -> frozenset[Path]:
-    """Source files of a class and its bases outside installed libraries."""
-    files = set()
-    for base in kind.__mro__:
-        try:
-            file = Path(str(inspect.getsourcefile(base)))
-        except TypeError:  # built in, or typed into an interpreter
-            continue
-        ours = base.__module__.partition(".")[0] == "robust"
-        if file.is_file() and (ours or "site-packages" not in file.parts):
-            files.add(file)
-    return frozenset(files)
+def _own_files(name: str) -> frozenset[Path]:
+    """Source files of a module and of all that it imports, outside installed libraries."""
+    files: dict[str, Path] = {}
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name not in files and file is not None and _is_own(name, Path(file)):
+            files[name] = Path(file)
+            waiting += _imported_by(sys.modules[name])
+    return frozenset(files.values())
+
+
+def _is_own(name: str, file: Path) -> bool:
+    package = name.partition(".")[0]
+    if package == "robust":
+        return not any(f"{name}.".startswith(f"{other}.") for other in _NO_MATTER)
+    installed = {"site-packages", "dist-packages"} & set(file.parts)
+    return not installed and package not in sys.stdlib_module_names
+
+
+def _imported_by(module: ModuleType) -> Iterator[str]:
+    """Modules of the names that a module has."""
+    for value in vars(module).values():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        if isinstance(name, str):
+            yield name

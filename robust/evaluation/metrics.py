@@ -8,6 +8,7 @@ import numpy as np
 
 from robust.evaluation.records import AttackInfo, Evaluation
 from robust.evaluation.rows import Column, Row, Rows
+from robust.words import limit_of
 
 _Z95 = 1.959963984540054
 
@@ -110,7 +111,8 @@ def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]
     found = Rows.of(rows)
     flips = np.sort(info.distance(found)[info.turned(found)])
     clean = clean_accuracy(found)
-    counts = np.searchsorted(flips, radii, side="right").tolist()
+    limits = [limit_of(radius) for radius in radii]  # as a table counts them
+    counts = np.searchsorted(flips, limits, side="right").tolist()
     return [Rate(clean.hits - count, clean.n) for count in counts]
 
 

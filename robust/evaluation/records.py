@@ -5,20 +5,23 @@ data. Its name carries a fingerprint of that header, so that an interrupted eval
 rows again, a larger ``limit`` adds to them, and rows of different protocols never mix.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from robust.errors import ConfigError
 from robust.evaluation.rows import Column, Row, Rows
-from robust.words import Norm, Split, budget, limit_of
+from robust.words import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]
 """A class, or for each image one drawn from those that are not its own."""
@@ -95,6 +98,8 @@ class Header:
     """The net that a transfer attack was crafted on."""
     split: Split = "test"
     """What was attacked instead of the test set."""
+    source_view: View | None = None
+    """What of that net the attacker differentiated."""
 
     @property
     def fingerprint(self) -> str:
@@ -106,8 +111,10 @@ class Header:
         content = asdict(self)
         for info in content["attacks"].values():
             info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
-        if content["split"] == "test":
-            del content["split"]  # as in records from before there was another
+        # As in records from before there was another.
+        for key, usual in (("split", "test"), ("source_view", None)):
+            if content[key] == usual:
+                del content[key]
         return content
 
 
@@ -141,9 +148,10 @@ class Evaluation:
 
 
 class RecordFile:
-    """The rows of one header on disk, safe to append to from several processes.
+    """The rows of one header on disk, safe to append to from several processes and commands.
 
-    Every process appends whole blocks to a part of its own; `merge` makes one file of them.
+    Every process appends whole blocks to a part of its own; `merge` makes one file of them. Two
+    commands that evaluate the same do it twice, but lose no row of each other.
 
     Args:
         folder: Where records lie; made if absent.
@@ -160,9 +168,11 @@ class RecordFile:
         self.path = folder / f"{name}.csv"
         self._pattern = f"{name}.part*.csv"
         self._part = folder / f"{name}.part{rank}.csv"
+        self._lock = FileLock(folder / ".lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _mend(self._part)
+            with self._alone():
+                _mend(self._part)
         except OSError as error:
             raise ConfigError(
                 f"Expected to write records to {folder}, but cannot ({error.strerror}). Choose "
@@ -171,30 +181,47 @@ class RecordFile:
 
     def read(self) -> list[Row]:
         """All whole rows on disk: the merged ones, and the parts of runs that were interrupted."""
-        files = [self.path, *sorted(self.path.parent.glob(self._pattern))]
-        attacks = self.header.attacks
-        rows = {row[:3]: row for file in files if file.exists() for row in Rows.read(file, attacks)}
+        attacks, rows = self.header.attacks, {}
+        with self._alone():
+            for file in (self.path, *sorted(self.path.parent.glob(self._pattern))):
+                if file.exists():
+                    rows |= {row[:3]: row for row in Rows.read(file, attacks)}
         return list(rows.values())
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add the rows of a block, on disk when this returns."""
-        with self._part.open("a", newline="") as file:
+        with self._alone(), self._part.open("a", newline="") as file:
             csv.writer(file).writerows(rows)
             file.flush()
             os.fsync(file.fileno())
 
-    def merge(self, rows: Iterable[Row]) -> None:
-        """Replace merged file and parts by one file of ``rows``, atomically; by one process."""
+    def merge(self) -> None:
+        """Replace merged file and parts by one file of all rows, atomically; by one process.
+
+        Of all that there are now: another command may have added some since they were read.
+        """
         new = self.path.with_suffix(".new")
-        with new.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(Row._fields)
-            writer.writerows(Rows.of(rows).ordered())
-        header = json.dumps(self.header.plain(), indent=1, allow_nan=False)
-        self.path.with_suffix(".json").write_text(header)
-        new.replace(self.path)
-        for part in self.path.parent.glob(self._pattern):
-            part.unlink()
+        with self._alone():
+            rows = self.read()
+            with new.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(Row._fields)
+                writer.writerows(Rows.of(rows).ordered())
+            header = json.dumps(self.header.plain(), indent=1, allow_nan=False)
+            self.path.with_suffix(".json").write_text(header)
+            new.replace(self.path)
+            for part in self.path.parent.glob(self._pattern):
+                part.unlink()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other command reads or writes the rows."""
+        with contextlib.suppress(OSError):  # a file system without locks: then one at a time
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def read_evaluation(path: Path) -> Evaluation:

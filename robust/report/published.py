@@ -48,6 +48,7 @@ def _table(path: Path, entries: Sequence[Entry]) -> list[Grid]:
         if entry.evaluation.header.suite == suite
         and data in (None, entry.evaluation.header.data)
         and table.get("view", "deployed") in entry.evaluation.views
+        and entry.evaluation.header.source_view != "adaptive"  # stronger than a paper's attacker
     ]
     columns, notes = _match(table, chosen)
     if not columns:

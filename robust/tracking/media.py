@@ -23,10 +23,8 @@ def log_adversarial_table(
     y: Labels,
     clean_pred: Labels,
     adv_pred: Labels,
-    *,
-    limit: int = 16,
 ) -> None:
-    """Show some images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
+    """Show images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
 
     The third picture is the difference on grey, amplified until its largest change is black or
     white; the column ``amplified`` says how much.
@@ -40,7 +38,6 @@ def log_adversarial_table(
         y: True labels.
         clean_pred: Predictions on ``x``.
         adv_pred: Predictions on ``x_adv``.
-        limit: The first so many are shown.
     """
     targets = [logger for logger in loggers if isinstance(logger, WandbLogger)]
     if not targets:
@@ -48,7 +45,7 @@ def log_adversarial_table(
     columns = ["label", "clean prediction", "adversarial prediction"]
     columns += ["clean", "adversarial", "difference", "amplified"]
     rows = []
-    for i in range(min(limit, len(x))):
+    for i in range(len(x)):
         delta = x_adv[i] - x[i]
         largest = delta.abs().max().item()
         gain = 0.5 / largest if largest > 0 else 1.0

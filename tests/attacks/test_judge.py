@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import DDN, LBFGS, CarliniWagner, DeepFool, MinimalFGSM, craft
+from robust.attacks import DDN, JSMA, LBFGS, CarliniWagner, DeepFool, MinimalFGSM, craft
 from tests.oracles import MARGIN, LinearOracle
 
 
@@ -64,3 +64,19 @@ def test_the_minimal_fgsm_goes_on_until_the_judge_has_lost_the_image():
     torch.testing.assert_close(lengths[0], torch.ones(len(x)), atol=0.11, rtol=0)
     torch.testing.assert_close(lengths[1], torch.full((len(x),), 3.0), atol=0.11, rtol=0)
     assert (far(results[1]).argmax(dim=1) != y).all()
+
+
+def test_what_jsma_changed_in_vain_goes_no_further():
+    oracle = LinearOracle()
+    x, y = oracle.samples(12)
+    x, y = x[y == 0], y[y == 0]
+    # Two features of 0.1 are not enough for the view; the judge would fall to a little more.
+    near = judged(oracle, -0.35 * MARGIN)
+    assert (near(x).argmax(dim=1) == y).all()
+    results = [
+        craft(lambda m: JSMA(m, 0.1, gamma=0.08), oracle, x, y, judge=judge).x_adv
+        for judge in (None, near)
+    ]
+    assert (oracle(results[0]).argmax(dim=1) == y).all()
+    assert (results[0] != x).flatten(1).any(dim=1).all()
+    assert torch.equal(*results)

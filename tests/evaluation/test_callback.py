@@ -107,6 +107,32 @@ def test_an_interrupted_evaluation_goes_on(data, tmp_path):
     assert [row.index for row in result.rows] == list(range(24))
 
 
+def test_what_is_on_record_of_another_view_counts_only_where_it_is_whole(data, tmp_path):
+    evaluate(data, tmp_path, Squeezed(linear()), limit=14)
+    part, _ = evaluate(data, tmp_path, Squeezed(linear()), views=["deployed"])
+    assert (part.views, len(part.rows)) == (["deployed"], 24)
+    whole, _ = evaluate(data, tmp_path, Squeezed(linear()), views=["deployed"], limit=14)
+    assert (whole.views, len(whole.rows)) == (["deployed", "adaptive"], 28)
+
+
+def test_records_that_vanish_meanwhile_are_missed(data, tmp_path):
+    class Vandal(torchattacks.FGSM):
+        def forward(self, images, labels):
+            for path in (tmp_path / "records").glob("*.part0.csv"):
+                path.write_text("")
+            return super().forward(images, labels)
+
+    with pytest.raises(ConfigError, match="Expected 24 records of fgsm .* but got 3"):
+        evaluate(data, tmp_path, attacks={"fgsm": lambda m: Vandal(m, eps=EPS)})
+
+
+def test_scores_that_are_no_numbers_are_refused(data, tmp_path):
+    net = linear()
+    net[1].weight.data[0] = float("nan")
+    with pytest.raises(ConfigError, match="of 7 clean images 7 got NaN. The training has diverged"):
+        evaluate(data, tmp_path, Standard(net))
+
+
 def test_results_do_not_depend_on_the_test_batches(data, tmp_path):
     def outcome(eval_batch_size, folder):
         module = ImageDataModule(str(tmp_path / "tiny.npz"), eval_batch_size=eval_batch_size)
@@ -184,6 +210,7 @@ def test_transfer_crafts_on_another_net(data, tmp_path):
     trainer.test(Standard(linear()), datamodule=data, verbose=False)
     result = callback.result
     assert result.views == ["transfer"]
+    assert result.header.source_view == "adaptive"
     # The source's gradient points the other way: it makes the deployed net surer.
     assert not result.header.attacks["pgd"].broke(result.rows).any()
     own, _ = evaluate(data, tmp_path)

@@ -32,3 +32,20 @@ def test_zero_gradients_are_exact_and_per_sample():
     assert result.tolist() == [False, True, False, False]
     assert net.training
     assert net.weight.grad is None
+
+
+def test_a_gradient_that_is_not_a_number_is_none():
+    class Rooted(nn.Module):
+        """Finite scores; the root has no gradient where its argument is zero."""
+
+        def forward(self, x):
+            kept = x.flatten(1) * (x.flatten(1) > 0)
+            score = kept.sqrt().sum(dim=1, keepdim=True)
+            return torch.cat([score, -score], dim=1)
+
+    x = torch.rand(3, 1, 2, 2) + 0.1
+    x[1, 0, 0, 0] = 0
+    net = Rooted()
+    assert net(x).isfinite().all()
+    result = has_zero_gradient(net, x, torch.zeros(3, dtype=torch.int64))
+    assert result.tolist() == [False, True, False]

@@ -1,13 +1,16 @@
 """What changes a fingerprint, and what does not."""
 
 import importlib.util
+from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
-from robust.attacks import PGD, Rescale
-from robust.defenses import Squeezed, Standard
+from robust.attacks import PGD, AutoAttack, Rescale
+from robust.defenses import Recall, Squeezed, Standard
 from robust.evaluation.fingerprints import code_sha256, model_sha256
+from tests.tiny import ROOT
 
 
 def test_a_model_is_known_by_weights_modules_and_arguments():
@@ -31,6 +34,45 @@ def test_memory_format_and_mode_do_not_change_the_hash():
 def test_views_are_known_by_their_arguments():
     net = nn.Linear(2, 2)
     assert len({model_sha256(Rescale(net, t, s)) for t in (1.0, 2.0) for s in (5.0, 10.0)}) == 4
+
+
+def test_a_module_is_known_by_arguments_of_several_values_and_by_functions():
+    class Applied(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+    narrow = nn.Conv2d(1, 4, 3, stride=1, padding=1)
+    wide = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    wide.load_state_dict(narrow.state_dict())
+    modules = [narrow, wide, Applied(torch.relu), Applied(torch.tanh), Applied(None)]
+    assert len({model_sha256(module) for module in modules}) == 5
+
+
+def test_how_a_net_was_trained_does_not_matter():
+    net = nn.Linear(2, 2)
+    trained = Standard(net, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    assert model_sha256(trained) == model_sha256(Standard(net))
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        (PGD, "robust/losses.py"),
+        (AutoAttack, "robust/attacks/square.py"),
+        (Recall, "robust/defenses/codewords.py"),
+        (Standard, "robust/evaluation/checks.py"),
+    ],
+)
+def test_code_counts_that_a_class_only_imports(kind, file, monkeypatch):
+    before = code_sha256([kind])
+    read = Path.read_bytes
+
+    def changed(path):
+        return read(path) + (b"#" if path == ROOT / file else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    assert code_sha256([kind]) != before
 
 
 def load(path, body):

@@ -117,6 +117,14 @@ def test_curve_of_a_minimal_attack_from_one_crafting():
     assert {rate.n for rate in curve} == {5}
 
 
+def test_a_curve_counts_what_a_table_counts():
+    # float32 makes 0.05 of a step of 0.05 on some pixels, and a little more on others.
+    minimal = info("MinimalFGSM", eps=0.05, minimal=True)
+    found = [row(i, adv=1, linf=distance) for i, distance in enumerate([0.05, 0.0500000119, 0.06])]
+    assert accuracy_curve(found, minimal, [0.05]) == [robust_accuracy(found, minimal)]
+    assert robust_accuracy(found, minimal) == Rate(1, 3)
+
+
 def test_paired_test_is_mcnemars():
     first, second = rows(10, 50), rows(2, 50)
     assert paired_p_value(first, second, info()) == pytest.approx(binomtest(0, 8).pvalue)

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
 from robust.errors import ConfigError
 from robust.evaluation.records import Evaluation, RecordFile, read_evaluation
 from tests.evaluation.factories import header, info, row, rows
+from tests.tiny import ROOT
 
 HEADER = header(fgsm=info(alpha=0.1 + 0.2, loss="ce"))
 
@@ -18,7 +21,8 @@ def test_rows_and_header_come_back_exactly(tmp_path):
         row(i, linf=0.1 + i / 3, clean_tie=bool(i % 2), zero_gradient=True) for i in range(5)
     ]
     file = RecordFile(tmp_path, HEADER)
-    file.merge(written)
+    file.append(written)
+    file.merge()
     back = read_evaluation(file.path)
     assert back.header == HEADER
     assert back.rows == written
@@ -29,7 +33,8 @@ def test_an_unbounded_attack_with_random_targets_comes_back_from_strict_json(tmp
     unbounded = dataclasses.replace(info("CW", minimal=True, target="random"), eps=math.inf)
     written = header(cw=unbounded, fgsm=info())
     file = RecordFile(tmp_path, written)
-    file.merge([row(attack="cw", target=3, adv=3, l2=40.0)])
+    file.append([row(attack="cw", target=3, adv=3, l2=40.0)])
+    file.merge()
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -48,9 +53,35 @@ def test_parts_of_all_processes_are_read_and_merged(tmp_path):
         RecordFile(tmp_path, HEADER, rank).append(rows(0, 9)[rank::3])
     file = RecordFile(tmp_path, HEADER)
     assert sorted(r.index for r in file.read()) == list(range(9))
-    file.merge(file.read())
-    assert [p.suffix for p in sorted(tmp_path.iterdir())] == [".csv", ".json"]
+    file.merge()
+    kept = [path.suffix for path in sorted(tmp_path.iterdir()) if path.name != ".lock"]
+    assert kept == [".csv", ".json"]
     assert len(read_evaluation(file.path).rows) == 9
+
+
+def test_two_commands_lose_no_row_of_each_other(tmp_path):
+    """Each adds rows one by one and merges all the time, which takes the parts of both away."""
+    script = """
+import sys
+from pathlib import Path
+from robust.evaluation.records import RecordFile
+from tests.evaluation.test_records import HEADER, rows
+file = RecordFile(Path(sys.argv[1]), HEADER)
+for row in rows(0, 60)[int(sys.argv[2])::2]:
+    file.append([row])
+    file.merge()
+"""
+    commands = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(k)], cwd=ROOT)
+        for k in (0, 1)
+    ]
+    assert [command.wait(timeout=120) for command in commands] == [0, 0]
+    assert [row.index for row in read_evaluation(file_of(tmp_path)).rows] == list(range(60))
+
+
+def file_of(folder):
+    (path,) = folder.glob("*.csv")
+    return path
 
 
 def test_a_torn_last_line_is_dropped(tmp_path):
@@ -96,7 +127,9 @@ def test_a_row_written_twice_counts_once(tmp_path):
 )
 def test_another_protocol_is_another_file(tmp_path, change):
     other = dataclasses.replace(HEADER, **change)
-    RecordFile(tmp_path, HEADER).merge(rows(0, 3))
+    file = RecordFile(tmp_path, HEADER)
+    file.append(rows(0, 3))
+    file.merge()
     assert RecordFile(tmp_path, other).read() == []
 
 
