@@ -76,15 +76,23 @@ class RobustCLI(LightningCLI):
         """Read the checkpoint to go on from, where Lightning would look for hyperparameters."""
         command = self.config.subcommand
         config = self.config[command]
-        if config.run.resume == "auto" and not config.get("ckpt_path"):
-            found = Run(**config.run.as_dict()).checkpoint(_default_name(config))
-            config.ckpt_path = None if found is None else str(found)
+        run = Run(**config.run.as_dict())
+        if run.resume == "auto" and (run.has_id or not config.get("ckpt_path")):
+            found = run.checkpoint(_default_name(config))
+            if found is not None:
+                config.ckpt_path = str(found)
         if command != "fit" and not config.get("ckpt_path"):
             raise ConfigError(
                 f"Expected `--ckpt_path` with the weights to {command}, but got none, which would "
                 f"{command} an untrained net. Name runs/<name>/<id>/checkpoints/last.ckpt."
             )
-        self.checkpoint = read_checkpoint(config.ckpt_path) if config.get("ckpt_path") else None
+        ckpt_path = config.get("ckpt_path")
+        if ckpt_path and Path(str(ckpt_path)).is_dir():
+            raise ConfigError(
+                f"Expected `--ckpt_path` to be a checkpoint, but got the folder {ckpt_path}. Name "
+                "<folder of a run>/checkpoints/last.ckpt."
+            )
+        self.checkpoint = read_checkpoint(ckpt_path) if ckpt_path else None
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder: a new one, or that of the checkpoint to go on from."""
@@ -117,6 +125,11 @@ class RobustCLI(LightningCLI):
         with mendable_trainer():
             built = super().instantiate_trainer(**kwargs)
         check_processes(built)
+        if self.subcommand == "fit" and built.is_global_zero and not trainer.get("fast_dev_run"):
+            best = any(
+                isinstance(callback, BestCheckpoint) for callback in built.checkpoint_callbacks
+            )
+            self.run.set_checkpoints_aside(self._get(self.config, "ckpt_path"), best=best)
         if built.precision.startswith("bf16"):
             warn_if_emulated(
                 built.strategy.root_device, "Train with `--trainer.precision=32-true`."

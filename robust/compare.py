@@ -23,7 +23,7 @@ from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
 from robust.pictures import draw_pictures
-from robust.subjects import Subject, check_used, describe
+from robust.subjects import Subject, by_name, check_used, describe
 from robust.tracking import Preemption, Processes
 
 
@@ -40,7 +40,7 @@ def evaluate(args: Sequence[str] | None = None) -> int:
 def _evaluate(options: argparse.Namespace) -> None:
     found = [Subject.of(path, options.model) for path in options.runs]
     check_used(options.model, found)
-    subjects = {subject.name: subject for subject in found}
+    subjects = by_name(found)
     table = None
     if options.table:
         described = {name: describe(s.path, options.model) for name, s in subjects.items()}

@@ -83,7 +83,7 @@ def _features(subjects: Runs) -> list[Drawn]:
 
 def _progress(subjects: Runs) -> list[Drawn]:
     first = _first(subjects)
-    runs = {name: subject.folder / "metrics.csv" for name, subject in subjects.items()}
+    runs = {name: subject.folder for name, subject in subjects.items()}
     return [(first, draw_progress(runs, _file(first, "progress")))]
 
 

@@ -58,6 +58,22 @@ class Subject(NamedTuple):
         return [Tracker(run, job_type=f"evaluate-{what}")]
 
 
+def by_name(subjects: Sequence[Subject]) -> dict[str, Subject]:
+    """Runs by their names; where several nets have one, the file tells them apart, or its path."""
+    files: dict[str, set[Path]] = {}
+    for subject in subjects:
+        files.setdefault(subject.name, set()).add(subject.path.absolute())
+
+    def label(subject: Subject) -> str:
+        others = files[subject.name]
+        if len(others) == 1:
+            return subject.name
+        in_one_folder = len({path.parent for path in others}) == 1
+        return f"{subject.name}/{subject.path.name}" if in_one_folder else str(subject.path)
+
+    return {label(subject): subject for subject in subjects}
+
+
 def find_checkpoint(path: Path) -> Path:
     """The checkpoint of a run folder, the best if it keeps that, or the checkpoint itself.
 

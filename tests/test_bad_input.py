@@ -91,6 +91,7 @@ def assert_one_line(code, capsys, message):
         (["--trainer.max_epochs=-3"], "You passed in -3"),
         (["--trainer.max_epochs=many"], "`trainer.max_epochs` to be an integer or null.*'many'"),
         (["--run.name=a/b"], "`run.name` to be a name"),
+        (["--evaluation.views=[]"], "at least one of `views`, but got none"),
         (["--ckpt_path=http://localhost/a.ckpt"], "no such file"),
     ],
 )

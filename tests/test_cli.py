@@ -132,13 +132,113 @@ def test_the_best_of_every_other_epoch(npz, suite, tmp_path):
     assert torch.load(best, weights_only=True)["epoch"] == 1
 
 
-@pytest.mark.parametrize("flag", ["--trainer.callbacks.monitor=val/acc", "--data.val_fraction=0"])
-def test_a_best_net_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag):
-    keep = "--trainer.callbacks+=robust.tracking.BestCheckpoint"
-    assert train([*arguments(npz, tmp_path / "runs", suite), keep, flag]) == 2
+def best_of(folder):
+    """The epoch that `BestCheckpoint` has kept, and its score."""
+    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    (state,) = (s for key, s in checkpoint["callbacks"].items() if "BestCheckpoint" in key)
+    return checkpoint["epoch"], float(state["best_model_score"])
+
+
+KEEP = "--trainer.callbacks+=robust.tracking.BestCheckpoint"
+KEEP_LARGEST = (
+    "--trainer.callbacks+="
+    "{class_path: robust.tracking.BestCheckpoint, init_args: {monitor: val/loss, mode: max}}"
+)
+
+
+def test_the_best_is_remembered_where_its_folder_is_named_otherwise(
+    npz, suite, tmp_path, monkeypatch
+):
+    runs = tmp_path / "runs"
+    assert train([*arguments(npz, runs, suite), KEEP_LARGEST, "--run.id=a"]) == 0
+    best = best_of(runs / "squeezed" / "a")
+    monkeypatch.chdir(tmp_path)
+    runs.rename(tmp_path / "moved")
+    last = "moved/squeezed/a/checkpoints/last.ckpt"
+    args = [*arguments(npz, "moved", suite, epochs=4), KEEP_LARGEST, f"--ckpt_path={last}"]
+    assert train(args) == 0
+    assert best_of(tmp_path / "moved" / "squeezed" / "a") == best
+    assert best[0] == 0
+
+
+def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(npz, suite, tmp_path):
+    args = [*arguments(npz, tmp_path / "runs", suite, epochs=1), "--run.id=a"]
+    folder = tmp_path / "runs" / "squeezed" / "a"
+    last = folder / "checkpoints" / "last.ckpt"
+
+    def names(kept="checkpoints"):
+        return sorted(path.name for path in (folder / kept).iterdir())
+
+    assert train([*args, KEEP_LARGEST]) == 0
+    assert train([*args, "--seed_everything=1"]) == 0
+    assert (names(), names("checkpoints.1")) == (["last.ckpt"], ["best.ckpt", "last.ckpt"])
+    # One that goes on without keeping the best would leave the best of half a training.
+    assert train([*args, KEEP_LARGEST, f"--ckpt_path={last}", "--trainer.max_epochs=2"]) == 0
+    assert names() == ["best.ckpt", "last.ckpt"]
+    with pytest.warns(UserWarning, match="callbacks used to create the checkpoint .*BestCheck"):
+        assert train([*args, f"--ckpt_path={last}", "--trainer.max_epochs=3"]) == 0
+    assert names() == ["best.1.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "epoch"),
+    [
+        (
+            [
+                "--trainer.callbacks.monitor=val/worst_robust_acc/adaptive",
+                "--evaluation.every_n_epochs=2",
+                "--evaluation.val_limit=3",
+            ],
+            1,
+        ),
+        (["--trainer.check_val_every_n_epoch=null", "--trainer.val_check_interval=6"], 1),
+        (["--trainer.max_steps=2"], None),
+    ],
+    ids=["now and then", "by steps", "no epoch"],
+)
+def test_the_best_by_what_is_logged_at_other_times(npz, suite, tmp_path, flags, epoch):
+    args = [*arguments(npz, tmp_path / "runs", suite), KEEP, "--run.id=a", *flags]
+    assert train(args) == 0
+    folder = tmp_path / "runs" / "squeezed" / "a"
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    if epoch is None:
+        assert not (folder / "checkpoints" / "best.ckpt").exists()
+    else:
+        assert best_of(folder)[0] == epoch
+
+
+def test_the_best_of_a_distillation_is_no_teacher(npz, suite, tmp_path):
+    args = arguments(npz, tmp_path / "runs", suite, defense="Distillation", epochs=4)
+    assert train([*args, KEEP_LARGEST, "--run.id=a"]) == 0
+    assert best_of(tmp_path / "runs" / "distillation" / "a")[0] >= 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--trainer.callbacks.monitor=val/acc", "Expected validation to log val/acc"),
+        ("--data.val_fraction=0", "Expected images for the validation"),
+    ],
+)
+def test_a_best_net_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag, message):
+    assert train([*arguments(npz, tmp_path / "runs", suite), KEEP, flag]) == 2
     told = capsys.readouterr().err
-    assert "Expected validation to log val/" in told
+    assert message in told
     assert told.count("\n") <= 2
+
+
+def test_what_is_never_logged_is_said_at_the_end(npz, suite, tmp_path, capsys):
+    args = [*arguments(npz, tmp_path / "runs", suite), KEEP, "--evaluation.every_n_epochs=2"]
+    args += ["--trainer.callbacks.monitor=val/acc", "--evaluation.val_limit=3", "--run.id=a"]
+    assert train(args) == 2
+    assert "Expected validation to log val/acc" in capsys.readouterr().err
+    assert (tmp_path / "runs" / "squeezed" / "a" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_folder_is_no_checkpoint(trained, npz, suite, tmp_path, capsys):
+    args = arguments(npz, tmp_path / "runs", suite, command="test")
+    assert train([*args, f"--ckpt_path={trained['squeezed']}"]) == 2
+    assert "checkpoints/last.ckpt" in capsys.readouterr().err
 
 
 def test_the_config_of_a_run_runs_again(npz, suite, tmp_path):

@@ -95,6 +95,25 @@ def test_a_larger_limit_only_adds(runs, suite, crafted):
     assert rows(records(runs["squeezed"])) == large
 
 
+def test_two_nets_of_one_run_are_two(runs, suite, tmp_path):
+    best, last = (runs["squeezed"] / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    checkpoint = torch.load(last, weights_only=True)
+    for value in checkpoint["state_dict"].values():
+        value.neg_()
+    torch.save(checkpoint, best)
+    out = tmp_path / "table.md"
+
+    def names(*paths):
+        run(*paths, "--suite", suite, "--limit=6", "--output", out)
+        return re.findall(r"^\| (\S+ckpt|squeezed/a) ", out.read_text(), flags=re.MULTILINE)
+
+    assert names(best, last) == ["squeezed/a/best.ckpt", "squeezed/a/last.ckpt"]
+    assert names(last, last) == ["squeezed/a"]
+    shutil.copytree(runs["squeezed"], tmp_path / "copies" / "squeezed" / "a")
+    copy = tmp_path / "copies" / "squeezed" / "a" / "checkpoints" / "last.ckpt"
+    assert names(last, copy) == [str(last), str(copy)]
+
+
 def test_a_torn_part_is_completed(runs, suite, crafted):
     folder = runs["squeezed"]
     run(folder, "--suite", suite)

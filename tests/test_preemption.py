@@ -80,7 +80,8 @@ def test_a_training_goes_on(npz, suite, tmp_path, defense, batch, options):
     assert end([*args, "--run.id=a"]) == 0
     assert end([*args, "--run.id=b"]) == 0
     assert [path.name for path in (folder / "a" / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert len(list((folder / "a" / "records").iterdir())) == 2
+    records = [path for path in (folder / "a" / "records").iterdir() if path.name != ".lock"]
+    assert sorted(path.suffix for path in records) == [".csv", ".json"]
     resumed, straight = state(folder / "a"), state(folder / "b")
     assert resumed["global_step"] == straight["global_step"]
     torch.testing.assert_close(resumed["state_dict"], straight["state_dict"])
@@ -123,3 +124,17 @@ def test_resume_needs_an_id(npz, suite, tmp_path, capsys, monkeypatch):
     assert end([*args, told(3)]) == 75
     assert end(args) == 0
     assert [path.name for path in (tmp_path / "squeezed").iterdir()] == ["given"]
+
+
+def test_a_run_that_began_from_another_goes_on_from_its_own(npz, suite, tmp_path):
+    args = [*arguments(npz, tmp_path, suite), "--evaluation.attacks=null", "--run.resume=auto"]
+    first = tmp_path / "squeezed" / "a" / "checkpoints" / "last.ckpt"
+    assert end([*args, "--run.id=a"]) == 0
+    args += ["--run.id=b", f"--ckpt_path={first}", "--trainer.max_epochs=4"]
+    args += ["--trainer.log_every_n_steps=1"]
+    assert end([*args, told(9)]) == 75
+    assert end(args) == 0
+    folder = tmp_path / "squeezed" / "b"
+    assert [path.name for path in folder.glob("checkpoints*")] == ["checkpoints"]
+    assert sorted(steps_logged(folder)) == list(range(8, 16))
+    assert state(folder)["global_step"] == 16

@@ -123,7 +123,13 @@ class APGD(OwnAttack):
         if self.targeted:
             raise ConfigError("Expected no `rank` where there are targets, but got both. Drop one.")
         with torch.no_grad():
-            return ranked_classes(self.get_logits(images), labels)[:, self.rank]
+            others = ranked_classes(self.get_logits(images), labels)
+        if self.rank >= others.shape[1]:
+            raise ConfigError(
+                f"Expected `rank` to be below the number of other classes, which is "
+                f"{others.shape[1]}, but got {self.rank}."
+            )
+        return others[:, self.rank]
 
     def _one_start(
         self, x: Images, y: Labels, target: Labels | None, draws: Draws

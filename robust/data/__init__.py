@@ -1,4 +1,4 @@
-"""Image data: four named sets or any ``.npz``, held in memory and split over devices."""
+"""Image data: six named sets or any ``.npz``, held in memory and split over devices."""
 
 from robust.data.augmentation import GaussianAugmentation, RandomCrops
 from robust.data.datamodule import ImageDataModule

@@ -51,8 +51,9 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         dataset: ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` (scikit-learn's, needs no
-            download), or the path of an ``.npz`` file with uint8 images ``x_train``, ``x_test``,
-            (N, H, W) or (N, H, W, C), and integer labels ``y_train``, ``y_test`` from 0 on.
+            download), ``circles`` and ``moons`` (points of the plane, see `robust.data.toy`), or
+            the path of an ``.npz`` file with uint8 images ``x_train``, ``x_test``, (N, H, W) or
+            (N, H, W, C), and integer labels ``y_train``, ``y_test`` from 0 on.
         root: Folder of the named sets, in torchvision's layout; CIFAR-10 also as ``cifar10.npz``.
             The environment variable ``ROBUST_DATA_DIR`` overrides it.
         batch_size: Training samples per batch and device.

@@ -46,6 +46,11 @@ class Defense(LightningModule, ABC):
         self.optimizer = optimizer
         self.scheduler = scheduler
 
+    @property
+    def is_deployable(self) -> bool:
+        """Whether the net, as far as it is trained, is the one that will be deployed."""
+        return True
+
     @abstractmethod
     def training_loss(self, x: Images, y: Labels) -> Scalar:
         """What a training step minimizes, averaged over the batch."""

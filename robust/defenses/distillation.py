@@ -64,16 +64,21 @@ class Distillation(Defense):
                 "checkpoint as `teacher` to train none."
             )
         self.teacher_epochs = teacher_epochs
-        self.teacher_checkpoint = teacher
+        self._given_teacher = teacher  # not public: what is deployed does not depend on its path
         self.teacher = copy.deepcopy(network).requires_grad_(False)
         # In the checkpoint, so that a resume in the student's first epoch does not hand over twice.
         self.has_teacher: Tensor
         self.register_buffer("has_teacher", torch.tensor(False))
 
     @property
+    def is_deployable(self) -> bool:
+        """Whether the student is there; until then the network is the teacher."""
+        return bool(self.has_teacher)
+
+    @property
     def student_starts(self) -> int:
         """First epoch of the student."""
-        if self.teacher_checkpoint is not None:
+        if self._given_teacher is not None:
             return 0
         if self.teacher_epochs is not None:
             return self.teacher_epochs
@@ -81,8 +86,8 @@ class Distillation(Defense):
 
     def on_fit_start(self) -> None:
         """Load a teacher that is given; check that both nets get their epochs."""
-        if self.teacher_checkpoint is not None:
-            load_network(self.teacher, self.teacher_checkpoint, "teacher")
+        if self._given_teacher is not None:
+            load_network(self.teacher, self._given_teacher, "teacher")
             self.has_teacher.fill_(True)
             return
         epochs = self.trainer.max_epochs or 0

@@ -21,7 +21,7 @@ class LabelSmoothing(Defense):
 
     The loss is least where the logit of the label lies log(w (K - 1) / (1 - w)) above the others,
     4.4 for w = 0.9 and ten classes. So the logits stay where the gradient of cross-entropy is far
-    from zero in float32, and are their own adaptive view.
+    from zero in float32. The adaptive view is those logits, shrunk where they span more than 10.
 
     Args:
         network: Images to logits of shape (N, K), K at least 2.

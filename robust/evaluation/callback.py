@@ -109,6 +109,8 @@ class AttackEvaluation(Callback):
                 "Expected attacks to run every so many epochs, but got none. Give a suite, or set "
                 "`evaluation.every_n_epochs` to 0."
             )
+        if not views:
+            raise ConfigError("Expected at least one of `views`, but got none. Name deployed, say.")
         self.suite = suite
         self.attacks = attacks or {}
         self.infos = plan(self.attacks, threat_model, threat_models or {}, targets or {})

@@ -65,7 +65,7 @@ def code_sha256(classes: Iterable[type]) -> str:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value is the same in every process: numbers, names, and tuples and lists of them."""
+    """Whether a value is the same in every process: a number, a name, or several of them."""
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
     plain = str | int | float | None | FunctionType | BuiltinFunctionType
@@ -76,8 +76,9 @@ def _text(value: object) -> str:
     """A plain value, whose functions are known by their names."""
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_text, value))})"
-    named = isinstance(value, FunctionType | BuiltinFunctionType)
-    return f"{value.__module__}.{value.__qualname__}" if named else repr(value)
+    if isinstance(value, FunctionType | BuiltinFunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
 
 
 @cache

@@ -3,7 +3,6 @@
 Wang et al. 2018 (https://arxiv.org/abs/1809.08516), Figure 3, compares two networks so.
 """
 
-import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,36 +13,26 @@ from matplotlib.ticker import MaxNLocator
 from robust.errors import ConfigError
 from robust.evaluation.colors import COLORS, MARKERS
 from robust.evaluation.plots import save_figure
+from robust.tracking import read_metrics
 
 
-def read_progress(file: Path, metric: str = "val/clean_acc") -> dict[int, float]:
-    """What a run's ``metrics.csv`` says of a metric: its last value in each epoch, from 0 on.
+def read_progress(folder: Path, metric: str = "val/clean_acc") -> dict[int, float]:
+    """What a run has logged of a metric, all its sessions: the last value in each epoch, from 0 on.
 
     Args:
-        file: With the columns ``epoch`` and ``metric``; rows without either are passed over.
-        metric: Name of the column.
+        folder: The run's.
+        metric: Name of a column of its ``metrics.csv``.
 
     Raises:
-        ConfigError: If the file cannot be read, or holds no such number.
+        ConfigError: If there is no such number.
     """
-    try:
-        with file.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        found = {
-            int(row["epoch"]): float(row[metric])
-            for row in rows
-            if row.get("epoch") and row.get(metric)
-        }
-    except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(
-            f"Expected the metrics of a run in {file}, but it cannot be read ({error}). "
-            "Name the metrics.csv in the folder of a run."
-        ) from None
+    rows = read_metrics(folder)
+    found = {int(row["epoch"]): row[metric] for row in rows if {"epoch", metric} <= row.keys()}
     if not found:
-        columns = sorted({key for row in rows for key, value in row.items() if key and value})
+        columns = sorted({key for row in rows for key in row})
         raise ConfigError(
-            f"Expected `{metric}` at some epoch in {file}, but got {', '.join(columns) or 'none'}. "
-            "Choose one of them, or a run with a validation set."
+            f"Expected `{metric}` at some epoch in the metrics.csv of {folder}, but got "
+            f"{', '.join(columns) or 'none'}. Choose one of them, or a run with a validation set."
         )
     return dict(sorted(found.items()))
 
@@ -52,7 +41,7 @@ def draw_progress(runs: Mapping[str, Path], path: Path, metric: str = "val/clean
     """Draw a metric against the number of trained epochs, one line a run.
 
     Args:
-        runs: The ``metrics.csv`` of each run, by the name to draw.
+        runs: The folder of each run, by the name to draw.
         path: PNG file to write; its folder is made if absent.
         metric: A share, drawn in percent.
 
@@ -60,11 +49,11 @@ def draw_progress(runs: Mapping[str, Path], path: Path, metric: str = "val/clean
         ConfigError: If there is no run, as `read_progress`, or if ``path`` cannot be written.
     """
     if not runs:
-        raise ConfigError("Expected at least one run to draw, but got none. Name its metrics.csv.")
+        raise ConfigError("Expected at least one run to draw, but got none. Name its folder.")
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
-    for i, (name, file) in enumerate(runs.items()):
-        values = read_progress(file, metric)
+    for i, (name, folder) in enumerate(runs.items()):
+        values = read_progress(folder, metric)
         axes.plot(
             [epoch + 1 for epoch in values],
             [100 * value for value in values.values()],

@@ -181,7 +181,8 @@ class RecordFile:
 
     def read(self) -> list[Row]:
         """All whole rows on disk: the merged ones, and the parts of runs that were interrupted."""
-        attacks, rows = self.header.attacks, {}
+        attacks = self.header.attacks
+        rows: dict[tuple[Any, ...], Row] = {}
         with self._alone():
             for file in (self.path, *sorted(self.path.parent.glob(self._pattern))):
                 if file.exists():

@@ -1,4 +1,4 @@
-"""Networks: pixels in [0, 1] to outputs, one architecture a file; and layers to put into them."""
+"""Networks, pixels in [0, 1] to outputs: one architecture, or one paper's, a file; and layers."""
 
 from robust.networks.activations import BReLU
 from robust.networks.densenet import DenseNet

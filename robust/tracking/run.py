@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
+from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
 
@@ -35,8 +36,8 @@ class Run:
         project: W&B project.
         group: W&B group, such as the table that a run belongs to.
         tags: W&B tags.
-        resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one; for
-            that the run needs an id.
+        resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one, rather
+            than begin, be it from another run's (``--ckpt_path``); for that the run needs an id.
 
     Raises:
         ConfigError: If ``name`` or ``id`` cannot be a folder, or W&B forbids ``id`` or ``project``.
@@ -103,13 +104,18 @@ class Run:
         assert self.id is not None, "call `settled` first"
         return Path(self.root).expanduser() / self.name / self.id
 
+    @property
+    def has_id(self) -> bool:
+        """Whether its id is known before it begins."""
+        return bool(self.id or os.environ.get("WANDB_RUN_ID"))
+
     def checkpoint(self, default_name: str) -> Path | None:
         """What ``resume: auto`` goes on from; None if nothing is there yet.
 
         Raises:
             ConfigError: If the run has no id, which would never find its folder again.
         """
-        if not (self.id or os.environ.get("WANDB_RUN_ID")):
+        if not self.has_id:
             raise ConfigError(
                 "Expected an id of the run to resume, but got none. Give one with --run.id, or set "
                 "WANDB_RUN_ID."
@@ -136,6 +142,22 @@ class Run:
                 f"Expected a run folder that can be written, but got {self.folder} "
                 f"({error.strerror}): choose another with --run.root."
             ) from None
+
+    def set_checkpoints_aside(self, going_on: str | None, *, best: bool) -> None:
+        """Rename what an earlier training in this folder kept and the one that begins does not.
+
+        All of its ``checkpoints`` become ``checkpoints.1``, and so on, unless this training goes on
+        from one of them. An evaluation, or ``resume: auto``, would take them for this training's.
+
+        Args:
+            going_on: Checkpoint that the training goes on from.
+            best: Whether it keeps a best net, too; if not, that of the earlier one is renamed.
+        """
+        kept = self.folder / "checkpoints"
+        if going_on is None or Path(going_on).absolute().parent != kept.absolute():
+            _set_aside(kept)
+        elif not best:
+            _set_aside(kept / BEST)
 
 
 class SaveRunConfig(SaveConfigCallback):

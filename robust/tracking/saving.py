@@ -10,6 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
 from robust.errors import ConfigError
 
@@ -28,7 +29,8 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         monitor: What validation logs, such as ``val/clean_acc``, ``val/loss``, or, with
             ``evaluation.every_n_epochs``, ``val/worst_robust_acc/adaptive``.
-        mode: Whether the best is the ``max`` or the ``min``. Of equals the first counts.
+        mode: Whether the best is the ``max`` or the ``min``. Of equals the first counts, and no net
+            counts that would not be deployed, such as a distilled one's teacher.
     """
 
     def __init__(self, monitor: str = "val/clean_acc", mode: Literal["min", "max"] = "max") -> None:
@@ -36,20 +38,73 @@ class BestCheckpoint(ModelCheckpoint):
             filename=Path(BEST).stem, monitor=monitor, mode=mode, enable_version_counter=False
         )
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best so far, if this folder still has it.
+
+        Wherever it was: Lightning would forget it in a folder that was moved, or is named by
+        another path.
+        """
+        assert self.dirpath is not None, "Lightning calls `setup` first"
+        kept = Path(self.dirpath) / BEST
+        if not kept.is_file():
+            return
+        place = {"dirpath": self.dirpath, "last_model_path": ""}
+        best = dict.fromkeys(("best_model_path", "kth_best_model_path"), str(kept))
+        scores = {"best_k_models": {str(kept): state_dict["best_model_score"]}}
+        super().load_state_dict({**state_dict, **place, **best, **scores})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See to it that there will be a validation.
+
+        Raises:
+            ConfigError: If there are no images for one.
+        """
+        if not sum(trainer.num_val_batches):
+            raise ConfigError(
+                f"Expected images for the validation by whose {self.monitor} BestCheckpoint "
+                "chooses, but got none. Hold some out (--data.val_fraction=0.05)."
+            )
+        super().on_train_start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the net if it is the best so far.
 
         Raises:
-            ConfigError: If there should have been a validation, but ``monitor`` was not logged.
+            ConfigError: If ``monitor`` was not logged, and no callback logs it now and then.
         """
-        logged, period = trainer.callback_metrics, trainer.check_val_every_n_epoch or 1
-        if self.monitor not in logged and (trainer.current_epoch + 1) % period == 0:
+        training = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if training and not _is_logged_now_and_then(trainer):
+            self._check_logged(trainer)
+        if self._may_keep(trainer, pl_module):
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the net if it is the best so far."""
+        if self._may_keep(trainer, pl_module):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See to it that there is a best net.
+
+        Raises:
+            ConfigError: If ``monitor`` was never logged though it might have been.
+        """
+        super().on_train_end(trainer, pl_module)
+        if _is_logged_now_and_then(trainer) and not self.best_model_path:
+            self._check_logged(trainer)
+
+    def _may_keep(self, trainer: Trainer, pl_module: LightningModule) -> bool:
+        """Whether there is something to judge, and it is the net that will be deployed."""
+        deployable = getattr(pl_module, "is_deployable", True)
+        return deployable and self.monitor in trainer.callback_metrics
+
+    def _check_logged(self, trainer: Trainer) -> None:
+        logged = trainer.callback_metrics
+        if self.monitor not in logged:
             raise ConfigError(
                 f"Expected validation to log {self.monitor}, by which BestCheckpoint chooses, but "
-                f"got {', '.join(sorted(logged)) or 'nothing'}. Set its `monitor`, and hold images "
-                "out for validation (--data.val_fraction=0.05)."
+                f"got {', '.join(sorted(logged)) or 'nothing'}. Set its `monitor` to one of them."
             )
-        super().on_train_epoch_end(trainer, pl_module)
 
     @staticmethod
     def of(trainer: Trainer) -> "BestCheckpoint | None":
@@ -60,6 +115,12 @@ class BestCheckpoint(ModelCheckpoint):
     def __str__(self) -> str:
         """What it kept, for people."""
         return f"{BEST}, of the best {self.monitor} ({self.best_model_score:.4g})"
+
+
+def _is_logged_now_and_then(trainer: Trainer) -> bool:
+    """Whether a callback such as `AttackEvaluation` logs only every so many epochs."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(getattr(callback, "every_n_epochs", 0) > 1 for callback in callbacks)
 
 
 @final

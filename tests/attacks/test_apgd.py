@@ -102,6 +102,13 @@ def test_arguments_are_checked(curved, arguments, message):
         APGD(curved[0], **arguments)
 
 
+def test_a_rank_is_one_of_the_other_classes(curved):
+    net, x, y = curved
+    assert craft(lambda m: APGD(m, EPS, 2, rank=3), net, x, y).x_adv.shape == x.shape
+    with pytest.raises(ConfigError, match="below the number of other classes, which is 4, but got"):
+        craft(lambda m: APGD(m, EPS, 2, rank=4), net, x, y)
+
+
 def test_a_rank_is_no_target(curved):
     net, x, y = curved
     with pytest.raises(ConfigError, match="Expected no `rank` where there are targets"):

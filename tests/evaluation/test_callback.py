@@ -122,14 +122,14 @@ def test_records_that_vanish_meanwhile_are_missed(data, tmp_path):
                 path.write_text("")
             return super().forward(images, labels)
 
-    with pytest.raises(ConfigError, match="Expected 24 records of fgsm .* but got 3"):
+    with pytest.raises(ConfigError, match=r"Expected 24 records of fgsm .* but got 3"):
         evaluate(data, tmp_path, attacks={"fgsm": lambda m: Vandal(m, eps=EPS)})
 
 
 def test_scores_that_are_no_numbers_are_refused(data, tmp_path):
     net = linear()
     net[1].weight.data[0] = float("nan")
-    with pytest.raises(ConfigError, match="of 7 clean images 7 got NaN. The training has diverged"):
+    with pytest.raises(ConfigError, match=r"of 7 clean images 7 got NaN\. The training has"):
         evaluate(data, tmp_path, Standard(net))
 
 

@@ -17,14 +17,19 @@ METRICS = """epoch,step,train/loss,val/clean_acc,test/clean_acc
 
 @pytest.fixture
 def metrics(tmp_path):
-    file = tmp_path / "metrics.csv"
-    file.write_text(METRICS)
-    return file
+    (tmp_path / "metrics.csv").write_text(METRICS)
+    return tmp_path
 
 
 def test_the_last_value_of_each_epoch(metrics):
     assert read_progress(metrics) == {0: 0.25, 1: 0.75}
     assert read_progress(metrics, "train/loss") == {0: 2.1, 1: 1.5}
+
+
+def test_the_sessions_of_a_run_that_went_on_are_one_line(metrics):
+    (metrics / "metrics.csv").rename(metrics / "metrics.1.csv")
+    (metrics / "metrics.csv").write_text("epoch,step,val/clean_acc\n2,30,0.8\n")
+    assert read_progress(metrics) == {0: 0.25, 1: 0.75, 2: 0.8}
 
 
 def test_runs_are_drawn(metrics, tmp_path, monkeypatch):
@@ -46,9 +51,9 @@ def test_a_file_is_written(metrics, tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (None, r"metrics of a run in \S+metrics.csv, but it cannot be read"),
-        ("epoch,val/clean_acc\n0,good\n", "cannot be read .*'good'"),
-        ("epoch,train/loss\n0,1.0\n", r"`val/clean_acc` .* but got epoch, train/loss\."),
+        (None, r"`val/clean_acc` .* but got none\."),
+        ("epoch,step,val/clean_acc\n0,1,good\n", r"but got epoch, step\."),
+        ("epoch,step,train/loss\n0,1,1.0\n", r"`val/clean_acc` .* got epoch, step, train/loss\."),
         ("", r"`val/clean_acc` .* but got none\."),
     ],
 )
@@ -56,7 +61,7 @@ def test_what_cannot_be_drawn(tmp_path, text, match):
     if text is not None:
         (tmp_path / "metrics.csv").write_text(text)
     with pytest.raises(ConfigError, match=match):
-        draw_progress({"run": tmp_path / "metrics.csv"}, tmp_path / "progress.png")
+        draw_progress({"run": tmp_path}, tmp_path / "progress.png")
 
 
 def test_no_runs(tmp_path):
