@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from robust.attacks import PGD, AutoAttack, Rescale
-from robust.defenses import Recall, Squeezed, Standard
+from robust.defenses import Distillation, Recall, Squeezed, Standard
 from robust.evaluation.fingerprints import code_sha256, model_sha256
 from tests.tiny import ROOT
 
@@ -53,6 +53,8 @@ def test_how_a_net_was_trained_does_not_matter():
     net = nn.Linear(2, 2)
     trained = Standard(net, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     assert model_sha256(trained) == model_sha256(Standard(net))
+    taught = Distillation(net, teacher="somewhere/last.ckpt")
+    assert model_sha256(taught) == model_sha256(Distillation(net))
 
 
 @pytest.mark.parametrize(
