@@ -159,7 +159,7 @@ def finished(trained, tmp_path):
 
 def digests(folder):
     """Files of a run that an artifact holds, by what they contain."""
-    patterns = ("*.yaml", "*.csv", "checkpoints/*", "records/*")
+    patterns = ("*.yaml", "*.csv", "checkpoints/*", "records/[!.]*")
     files = (file for pattern in patterns for file in folder.glob(pattern))
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
