@@ -14,6 +14,7 @@ import robust.cli
 from robust.cli import train
 from robust.compare import evaluate
 from robust.evaluation.records import read_evaluation
+from robust.tracking import BestCheckpoint
 from tests.tiny import ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -159,6 +160,15 @@ def test_the_best_is_remembered_where_its_folder_is_named_otherwise(
     assert train(args) == 0
     assert best_of(tmp_path / "moved" / "squeezed" / "a") == best
     assert best[0] == 0
+
+
+def test_a_best_net_without_a_score_is_not_gone_on_from(tmp_path):
+    keep = BestCheckpoint()
+    keep.dirpath = str(tmp_path)
+    (tmp_path / "best.ckpt").touch()
+    keep.load_state_dict(keep.state_dict())
+    assert keep.best_model_path == ""
+    assert keep.best_k_models == {}
 
 
 def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(npz, suite, tmp_path):

@@ -106,6 +106,9 @@ def _is_own(name: str, file: Path) -> bool:
 def _imported_by(module: ModuleType) -> Iterator[str]:
     """Modules of the names that a module has."""
     for value in vars(module).values():
+        # A submodule is an attribute as soon as anything in this process has imported it.
+        if isinstance(value, ModuleType) and value.__name__.startswith(f"{module.__name__}."):
+            continue
         name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
         if isinstance(name, str):
             yield name

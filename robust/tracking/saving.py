@@ -46,11 +46,12 @@ class BestCheckpoint(ModelCheckpoint):
         """
         assert self.dirpath is not None, "Lightning calls `setup` first"
         kept = Path(self.dirpath) / BEST
-        if not kept.is_file():
+        score = state_dict["best_model_score"]
+        if score is None or not kept.is_file():
             return
         place = {"dirpath": self.dirpath, "last_model_path": ""}
         best = dict.fromkeys(("best_model_path", "kth_best_model_path"), str(kept))
-        scores = {"best_k_models": {str(kept): state_dict["best_model_score"]}}
+        scores = {"best_k_models": {str(kept): score}}
         super().load_state_dict({**state_dict, **place, **best, **scores})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

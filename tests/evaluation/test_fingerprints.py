@@ -1,15 +1,18 @@
 """What changes a fingerprint, and what does not."""
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
+import robust.attacks
 from robust.attacks import PGD, AutoAttack, Rescale
 from robust.defenses import Distillation, Recall, Squeezed, Standard
-from robust.evaluation.fingerprints import code_sha256, model_sha256
+from robust.evaluation.fingerprints import _own_files, code_sha256, model_sha256
 from tests.tiny import ROOT
 
 
@@ -77,12 +80,22 @@ def test_code_counts_that_a_class_only_imports(kind, file, monkeypatch):
     assert code_sha256([kind]) != before
 
 
+def test_what_else_a_process_has_imported_does_not_count(tmp_path, monkeypatch):
+    of_the_package = type("OfThePackage", (), {"__module__": "robust.attacks"})
+    before = code_sha256([of_the_package])
+    later = ModuleType("robust.attacks.later")
+    later.__file__ = str(tmp_path / "later.py")
+    (tmp_path / "later.py").write_text("# imported for something else")
+    monkeypatch.setitem(sys.modules, later.__name__, later)
+    monkeypatch.setattr(robust.attacks, "later", later, raising=False)
+    _own_files.cache_clear()
+    assert code_sha256([of_the_package]) == before
+
+
 def load(path, body):
     path.write_text(f"class Attack:\n    def forward(self):\n        return {body}\n")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module.Attack
