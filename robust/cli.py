@@ -77,7 +77,8 @@ class RobustCLI(LightningCLI):
         command = self.config.subcommand
         config = self.config[command]
         run = Run(**config.run.as_dict())
-        if run.resume == "auto" and (run.has_id or not config.get("ckpt_path")):
+        given = config.get("ckpt_path")
+        if run.resume == "auto" and (not given or (command == "fit" and run.has_id)):
             found = run.checkpoint(_default_name(config))
             if found is not None:
                 config.ckpt_path = str(found)

@@ -188,6 +188,10 @@ def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(np
     with pytest.warns(UserWarning, match="callbacks used to create the checkpoint .*BestCheck"):
         assert train([*args, f"--ckpt_path={last}", "--trainer.max_epochs=3"]) == 0
     assert names() == ["best.1.ckpt", "last.ckpt"]
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    last = tmp_path / "link" / "squeezed" / "a" / "checkpoints" / "last.ckpt"
+    assert train([*args, f"--ckpt_path={last}", "--trainer.max_epochs=4"]) == 0
+    assert names() == ["best.1.ckpt", "last.ckpt"]
 
 
 @pytest.mark.parametrize(

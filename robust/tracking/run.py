@@ -154,7 +154,9 @@ class Run:
             best: Whether it keeps a best net, too; if not, that of the earlier one is renamed.
         """
         kept = self.folder / "checkpoints"
-        if going_on is None or Path(going_on).absolute().parent != kept.absolute():
+        if not kept.is_dir():
+            return
+        if going_on is None or not Path(going_on).parent.samefile(kept):
             _set_aside(kept)
         elif not best:
             _set_aside(kept / BEST)
