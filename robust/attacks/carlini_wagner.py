@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
 from robust.attacks.minimal import confirmed, is_adversarial, mask_class, normalized
+from robust.attacks.views import Rescale
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
@@ -84,7 +85,8 @@ class CarliniWagner(OwnAttack):
 
     Args:
         model: View to attack; may be a `HasCodebook`.
-        confidence: :math:`\kappa`, in units of the scores.
+        confidence: :math:`\kappa`, in units of the scores (of a `Rescale`, before they are shrunk:
+            f does not saturate, and c could not keep up with a factor that changes on the way).
         c: First weight of the margin; None for the one above. Until an adversarial image is
             known it doubles at each round, or grows by 10, as the authors', if a number is given.
         search_steps: Rounds of the search over c.
@@ -244,6 +246,8 @@ class CarliniWagner(OwnAttack):
         return result
 
     def _scores(self, x: Images) -> Scores:
+        if self.objective == "scores" and isinstance(self.model, Rescale):
+            return self.model(x, shrink=False)  # type: ignore[no-any-return]
         if self.objective == "scores":
             return self.get_logits(x)  # type: ignore[no-any-return]
         if isinstance(self.model, HasCodebook):

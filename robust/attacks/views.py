@@ -145,6 +145,8 @@ class Rescale(nn.Module):
     trained for few epochs; after twenty, the logits differ by a hundred even then. So the scores of
     each image are also shrunk until they span at most ``span``. The factor is a constant to the
     gradient, which keeps its direction, and to the order of the scores, which keeps the prediction.
+    But it changes on the way of an image, so that lengths of gradients at two places no longer
+    compare: an attack that weighs them, and whose loss does not saturate, asks for ``shrink=False``.
 
     Args:
         module: Images to scores.
@@ -165,9 +167,10 @@ class Rescale(nn.Module):
         self.temperature = temperature
         self.span = span
 
-    def forward(self, x: Images) -> Scores:
-        """Rescaled scores."""
-        return shrunk(self.module(x) / self.temperature, self.span)
+    def forward(self, x: Images, *, shrink: bool = True) -> Scores:
+        """Rescaled scores; divided by the temperature alone unless ``shrink``."""
+        scores: Scores = self.module(x) / self.temperature
+        return shrunk(scores, self.span) if shrink else scores
 
 
 def shrunk(scores: Scores, span: float = 10.0) -> Scores:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import BPDA, EOT, HasObjective, Rescale
+from robust.attacks import BPDA, EOT, CarliniWagner, HasObjective, Rescale, craft
 from robust.attacks.views import named_objective, shrunk
 from robust.errors import ConfigError
 
@@ -145,3 +145,18 @@ def test_shrunk_scores_span_what_was_asked_for():
     scores = torch.tensor([[0.0, 30.0, -70.0], [0.0, 1.0, 2.0]])
     expected = torch.tensor([[0.0, 1.5, -3.5], [0.0, 1.0, 2.0]])
     torch.testing.assert_close(shrunk(scores, 5.0), expected)
+
+
+def test_shrinking_is_left_out_where_it_is_not_wanted():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
+    net[3].weight.data *= 100
+    x = torch.rand(12, 1, 4, 4)
+    y, view = net(x).argmax(dim=1), Rescale(net)
+    assert torch.equal(view(x, shrink=False), net(x))
+    assert not torch.equal(view(x), net(x))
+    # Carlini and Wagner's weight of the margin cannot keep up with a factor that changes.
+    through = [craft(CarliniWagner, module, x, y) for module in (net, view)]
+    assert torch.equal(through[0].x_adv, through[1].x_adv)
+    assert through[0].forwards == through[1].forwards > 0
+    assert (net(through[0].x_adv).argmax(dim=1) != y).all()
