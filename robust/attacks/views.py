@@ -146,7 +146,7 @@ class Rescale(nn.Module):
     each image are also shrunk until they span at most ``span``. The factor is a constant to the
     gradient, which keeps its direction, and to the order of the scores, which keeps the prediction.
     But it changes on the way of an image, so that lengths of gradients at two places no longer
-    compare: an attack that weighs them, and whose loss does not saturate, asks for ``shrink=False``.
+    compare: an attack that weighs them and whose loss does not saturate asks for ``shrink=False``.
 
     Args:
         module: Images to scores.
