@@ -120,7 +120,7 @@ def whole(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluatio
         for attack in attacks
         if len(first.select(view, attack)) != count
     }
-    for view in set(asked) & set(lacking):
+    for view in (view for view in asked if view in lacking):
         raise ConfigError(
             f"Expected {count} records of {lacking[view]} through the {view} view, but got "
             f"{len(first.select(view, lacking[view]))}. Something else has changed the record "
