@@ -122,7 +122,7 @@ def test_records_that_vanish_meanwhile_are_missed(data, tmp_path):
                 path.write_text("")
             return super().forward(images, labels)
 
-    with pytest.raises(ConfigError, match=r"24 records of fgsm through the deployed view, but got 0"):
+    with pytest.raises(ConfigError, match="of fgsm through the deployed view, but got 0"):
         evaluate(data, tmp_path, attacks={"fgsm": lambda m: Vandal(m, eps=EPS)})
 
 
