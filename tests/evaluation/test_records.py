@@ -1,12 +1,14 @@
 """Records on disk: round trips, interruptions, fingerprints."""
 
 import dataclasses
+import errno
 import json
 import math
 import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from robust.errors import ConfigError
 from robust.evaluation.records import Evaluation, RecordFile, read_evaluation
@@ -77,6 +79,21 @@ for row in rows(0, 60)[int(sys.argv[2])::2]:
     ]
     assert [command.wait(timeout=120) for command in commands] == [0, 0]
     assert [row.index for row in read_evaluation(file_of(tmp_path)).rows] == list(range(60))
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(lock, *args, **kwargs):
+        asked.append(lock)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    file = RecordFile(tmp_path, HEADER)
+    file.append(rows(0, 3))
+    file.merge()
+    assert asked
+    assert len(read_evaluation(file.path).rows) == 3
 
 
 def file_of(folder):
