@@ -14,6 +14,7 @@ from torch import nn
 from robust.attacks import Crafted, OwnAttack, Rescale
 from robust.draws import Draws
 from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.meaning import meaning_sha256
 from robust.threat import ThreatModel
 
 _CRAFTING = (
@@ -52,16 +53,16 @@ def model_sha256(model: nn.Module) -> str:
 
 
 def code_sha256(classes: Iterable[type]) -> str:
-    """Short hash of the files that define classes and their bases, and of all that those import.
+    """Short hash of the code that defines classes and their bases, and of all that it imports.
 
-    Installed libraries count by their version. A changed file means other records, even where only
-    a comment changed: attacking again costs minutes, a stale number costs trust.
+    Installed libraries count by their version, files by their meaning (`meaning_sha256`). So a
+    docstring may be rewritten and a module renamed, but a changed statement means other records.
     """
-    digest = hashlib.sha256(version("torchattacks").encode())
     modules = {*_CRAFTING, *(base.__module__ for kind in classes for base in kind.__mro__)}
-    for file in sorted(set().union(*(_own_files(name) for name in modules))):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    files = set().union(*(_own_files(name) for name in modules))
+    meanings = sorted(filter(None, map(meaning_sha256, files)))
+    text = "\n".join([version("torchattacks"), *meanings])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _is_plain(value: object) -> bool:

@@ -13,6 +13,7 @@ import robust.attacks
 from robust.attacks import PGD, AutoAttack, Rescale
 from robust.defenses import Distillation, Recall, Squeezed, Standard
 from robust.evaluation.fingerprints import _own_files, code_sha256, model_sha256
+from robust.evaluation.meaning import meaning_sha256
 from tests.tiny import ROOT
 
 
@@ -71,13 +72,20 @@ def test_how_a_net_was_trained_does_not_matter():
 )
 def test_code_counts_that_a_class_only_imports(kind, file, monkeypatch):
     before = code_sha256([kind])
-    read = Path.read_bytes
-
-    def changed(path):
-        return read(path) + (b"#" if path == ROOT / file else b"")
-
-    monkeypatch.setattr(Path, "read_bytes", changed)
+    append(monkeypatch, ROOT / file, b"\n# a comment\n")
+    assert code_sha256([kind]) == before
+    append(monkeypatch, ROOT / file, b"\nchanged = True\n")
     assert code_sha256([kind]) != before
+    monkeypatch.undo()
+    meaning_sha256.cache_clear()
+    assert code_sha256([kind]) == before
+
+
+def append(monkeypatch, file, text):
+    """Read some more at the end of a file."""
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + (text if p == file else b""))
+    meaning_sha256.cache_clear()
 
 
 def test_what_else_a_process_has_imported_does_not_count(tmp_path, monkeypatch):
