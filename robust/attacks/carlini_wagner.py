@@ -15,6 +15,7 @@ from robust.attacks.base import OwnAttack
 from robust.attacks.minimal import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import Rescale
 from robust.errors import ConfigError
+from robust.protocols import ByAttribute
 from robust.types import Images, Labels, Scores
 
 # tanh(w) is cut off here, and stretched so that the cut lies at the pixels 0 and 1.
@@ -26,7 +27,7 @@ _GROWTH, _FIRST_GROWTH = 1.5, 2.0
 
 
 @runtime_checkable
-class HasCodebook(Protocol):
+class HasCodebook(Protocol, metaclass=ByAttribute):
     """A view that decodes its outputs to the class of the nearest codeword."""
 
     codebook: Tensor

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robust.errors import ConfigError
+from robust.protocols import ByAttribute
 from robust.types import Images, Labels, Scores
 
 
 @runtime_checkable
-class HasObjective(Protocol):
+class HasObjective(Protocol, metaclass=ByAttribute):
     """A view that names the loss an attacker should climb instead of cross-entropy."""
 
     def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -24,7 +25,7 @@ class HasObjective(Protocol):
 
 
 @runtime_checkable
-class HasTargetedObjective(Protocol):
+class HasTargetedObjective(Protocol, metaclass=ByAttribute):
     """A view whose objective is another one where the attacker has a target class."""
 
     def targeted_objective(self, outputs: Scores, target: Labels) -> Float[Tensor, " n"]:
@@ -110,7 +111,7 @@ class EOT(nn.Module):
 
 
 @runtime_checkable
-class Randomized(Protocol):
+class Randomized(Protocol, metaclass=ByAttribute):
     """An input transform that may draw, over whose draws an attacker then averages."""
 
     def redrawn(self) -> tuple[nn.Module, int] | None:

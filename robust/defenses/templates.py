@@ -14,6 +14,7 @@ from torch import Tensor
 from robust.data import ImageDataModule
 from robust.data.loaders import evaluation_pieces, split
 from robust.errors import ConfigError
+from robust.protocols import ByAttribute
 from robust.types import Images, Labels
 
 Draw = Literal["balanced", "random"]
@@ -86,7 +87,7 @@ def check_template(labels: Labels, size: int, num_classes: int) -> None:
 
 
 @runtime_checkable
-class _Blocks(Protocol):
+class _Blocks(Protocol, metaclass=ByAttribute):
     block: int
     limit: int | None
 

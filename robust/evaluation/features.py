@@ -18,6 +18,7 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.colors import COLORS, MARKERS
 from robust.evaluation.plots import save_figure
+from robust.protocols import ByAttribute
 from robust.types import Images, Labels
 
 Features = Float[Tensor, "n d"]
@@ -26,7 +27,7 @@ _CLASSES = (COLORS[0], COLORS[3])
 
 
 @runtime_checkable
-class _HasFeatures(Protocol):
+class _HasFeatures(Protocol, metaclass=ByAttribute):
     """A defense that says itself what the features are that it classifies."""
 
     def features(self, x: Images) -> Features:

@@ -14,11 +14,12 @@ from torch import Tensor
 from robust.errors import ConfigError
 from robust.evaluation.images import draw_image
 from robust.evaluation.plots import save_figure
+from robust.protocols import ByAttribute
 from robust.types import Batch, Images, Scores
 
 
 @runtime_checkable
-class Recalls(Protocol):
+class Recalls(Protocol, metaclass=ByAttribute):
     """A defense whose net outputs an image, which is compared to one of each class."""
 
     representatives: Tensor
