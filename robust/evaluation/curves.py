@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robust.evaluation.metrics import Rate, accuracy_curve, clean_accuracy, robust_accuracy
@@ -33,27 +33,67 @@ class Panel(NamedTuple):
 
 
 def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
-    """Attacks that differ in ``eps`` only (and in ``alpha``, which papers scale with it), by eps.
+    """Attacks of a suite that differ in ``eps`` alone, by eps.
 
-    Of one class, norm, target, code, and otherwise equal arguments. A minimal-norm attack is a
-    family of its own. A family has the name of its attacks without the number at the end
-    (``pgd_0.1``, ``pgd_0.2``: ``pgd``), else that of its first.
+    They are of one class, code, norm and target, and all other arguments are equal. A step
+    (``alpha``) may be the same in all of them. It may also be the same share of ``eps``, or
+    ``eps`` less one number, as papers choose it. A minimal-norm attack is a family of its own.
+    Names decide only what a family is called: as its attacks without the number at the end
+    (``pgd_0.1``, ``pgd_0.2``: ``pgd``), else as its first.
 
     Args:
         attacks: Of one suite, by name.
     """
-    groups: dict[Any, list[str]] = {}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name, info in attacks.items():
-        fixed = {k: v for k, v in info.arguments.items() if k not in ("eps", "alpha")}
-        same = (info.name, info.norm, info.target, info.code_sha256, tuple(sorted(fixed.items())))
-        groups.setdefault((name,) if info.minimal else same, []).append(name)
+        alike.setdefault((name,) if info.minimal else _besides_eps(info), []).append(name)
+    groups = [group for names in alike.values() for group in _of_one_step(names, attacks)]
     named: dict[str, list[str]] = {}
-    for names in groups.values():
+    for names in groups:
         stems = {re.sub(r"[\W_]*[\d.]+$", "", name) for name in names}
         stem = stems.pop() if len(names) > 1 and len(stems) == 1 else ""
         label = names[0] if not stem or stem in attacks or stem in named else stem
         named[label] = sorted(names, key=lambda name: attacks[name].eps)
     return named
+
+
+def _besides_eps(info: AttackInfo) -> tuple[str, ...]:
+    """All that attacks of a family have in common, but for the step."""
+    fixed = {k: v for k, v in info.arguments.items() if k not in ("eps", "alpha")}
+    parts = (info.name, info.norm, info.target, info.code_sha256, fixed)
+    return tuple(_written(part) for part in parts)
+
+
+def _of_one_step(names: Sequence[str], attacks: Mapping[str, AttackInfo]) -> list[list[str]]:
+    """Attacks whose step follows from eps by one rule: that which leaves the fewest groups."""
+    groupings: list[dict[str, list[str]]] = []
+    for rule in _STEPS:
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            step = attacks[name].arguments.get("alpha")
+            known = isinstance(step, int | float)
+            key = rule(step, attacks[name].eps) if known else step
+            groups.setdefault(_written(key), []).append(name)
+        groupings.append(groups)
+    return list(min(groupings, key=len).values())
+
+
+_STEPS: tuple[Callable[[float, float], float], ...] = (
+    lambda step, eps: step / eps if eps else step,
+    lambda step, eps: step,
+    lambda step, eps: eps - step,  # what a random step leaves
+)
+
+
+def _written(value: Any) -> str:  # noqa: ANN401
+    """The same text for equal arguments of any type, NaN and what cannot be hashed included."""
+    if isinstance(value, Mapping):
+        pairs = sorted((_written(key), _written(item)) for key, item in value.items())
+        return f"{{{', '.join(f'{key}: {item}' for key, item in pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    # 1 and 1.0 are one argument, and so are shares of eps that only rounding tells apart.
+    return f"{value:.12g}" if isinstance(value, float) else repr(value)
 
 
 def accuracy_curves(evaluations: Mapping[str, Evaluation]) -> list[Panel]:
