@@ -11,6 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+from robust import files
 from robust.drawing import draw_compared, draw_norms, draw_run
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
@@ -213,7 +214,7 @@ def _report(grids: Sequence[Grid], output: Path | None) -> None:
         grid.print()
     if output is not None:
         try:
-            output.write_text("\n".join(grid.markdown() for grid in grids))
+            files.write_output(output, "\n".join(grid.markdown() for grid in grids))
         except OSError as error:
             raise ConfigError(
                 f"Expected to write {output}, but cannot ({error.strerror}). Choose another file."

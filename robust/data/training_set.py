@@ -1,9 +1,7 @@
 """Training on transformed images, or on them beside the originals; made once and kept on disk."""
 
 import hashlib
-import os
-import socket
-import threading
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from numpy.lib.npyio import NpzFile
 from torch import nn
 
+from robust import files
 from robust.data.datasets import Pixels, Samples
 from robust.data.loaders import Positions
 from robust.errors import ConfigError
@@ -153,28 +152,18 @@ def _check_writable(folder: Path) -> None:
     """Raise before the minutes of work rather than after."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = _part(folder / "probe")
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise _unwritable(folder, error) from None
 
 
 def _write(path: Path, x: Pixels) -> None:
-    part = _part(path)
     try:
-        with part.open("wb") as stream:
+        with files.replacing(path) as stream:
             np.savez(stream, x=x.numpy())
-        part.replace(path)  # at once: other processes read a whole file or none
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise _unwritable(path.parent, error) from None
-
-
-def _part(path: Path) -> Path:
-    """A name that no other thread of any process writes to."""
-    writer = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
-    return path.with_name(f"{path.name}.{writer}.part")
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from robust import files
 from robust.errors import ConfigError
 
 
@@ -11,11 +12,12 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """Write a PNG file, whose folder is made if absent, and return its path.
 
     Raises:
-        ConfigError: If it cannot be written.
+        ConfigError: If it cannot be written, or its folder is a symbolic link.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
+        files.own_folder(path.parent)
+        with files.replacing(path) as file:
+            figure.savefig(file, format="png")
     except OSError as error:
         raise ConfigError(
             f"Expected to write {path}, but got: {error.strerror or error}. "

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from robust import files
 from robust.errors import ConfigError
 from robust.explain import one_line
 from robust.report.page import render
@@ -34,7 +35,7 @@ def report(args: Sequence[str] | None = None) -> int:
 def _write(options: argparse.Namespace) -> None:
     text = render(options.report, options.tables)
     try:
-        options.output.write_text(text, encoding="utf-8")
+        files.write_output(options.output, text)
     except OSError as error:
         raise ConfigError(
             f"Expected to write {options.output}, but cannot ({error.strerror}). Choose another "

@@ -1,6 +1,7 @@
 """The state of a sweep on disk: what was started, and how it ended."""
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, final
 
+from robust import files
 from robust.errors import ConfigError
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
@@ -110,7 +112,7 @@ class Journal:
 def _locked(path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = io.TextIOWrapper(files.open_to_append(path), "utf-8", write_through=True)
     except OSError as error:
         raise ConfigError(
             f"Expected to write {path}, but cannot ({error.strerror}). Choose another --root."

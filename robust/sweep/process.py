@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, final
 
+from robust import files
 from robust.errors import ConfigError
 from robust.explain import one_line
 
@@ -62,6 +64,7 @@ class Process:
         slots: How many slots share the cores of this machine.
 
     Raises:
+        ConfigError: If there is something else in the place of the log.
         OSError: If the log cannot be written or the command not be started.
     """
 
@@ -72,7 +75,7 @@ class Process:
         """When it was told to end, on the clock of `time.monotonic`."""
         self._log = folder / LOG
         folder.mkdir(parents=True, exist_ok=True)
-        with self._log.open("a") as log:
+        with _log(self._log) as log:
             # The process inherits the lock, so that no other is started beside it.
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log.write(f"$ {' '.join(command)}\n")
@@ -138,7 +141,7 @@ def end_orphan(folder: Path, pid: int | None, waiting: Callable[[], bool]) -> bo
         Whether nothing runs there any more.
     """
     try:
-        log = (folder / LOG).open("a")
+        log = _log(folder / LOG)
     except FileNotFoundError:
         return True
     began = time.monotonic()
@@ -150,6 +153,17 @@ def end_orphan(folder: Path, pid: int | None, waiting: Callable[[], bool]) -> bo
             if not waiting():
                 return False
     return True
+
+
+def _log(path: Path) -> IO[str]:
+    """The log of a run, to add to.
+
+    Raises:
+        ConfigError: If there is something else in its place, such as a symbolic link.
+        OSError: If it cannot be written.
+    """
+    files.check_own_file(path)
+    return io.TextIOWrapper(files.open_to_append(path), "utf-8", write_through=True)
 
 
 def _lock(file: IO[str]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+from robust import files
 from robust.evaluation.tables import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.journal import Trial
@@ -179,6 +180,4 @@ def _last(history: History) -> dict[str, float]:
 
 
 def _replace(path: Path, text: str) -> None:
-    new = path.with_suffix(f"{path.suffix}.new")
-    new.write_text(text)
-    new.replace(path)
+    files.write(path, text)

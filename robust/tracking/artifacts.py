@@ -10,6 +10,7 @@ import wandb
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from robust import files
 from robust.errors import ConfigError
 from robust.tracking.run import Run
 
@@ -81,7 +82,7 @@ def fetch_run(name: str) -> Path:
         folder = Run(name=str(known["name"]), id=str(known["id"]), root=root).folder
         if not (folder / ".whole").is_file():
             artifact.download(str(folder))
-            (folder / ".whole").touch()
+            files.write(folder / ".whole", b"")
     except ConfigError:
         raise
     except (wandb.Error, ValueError, KeyError, OSError) as error:

@@ -17,11 +17,14 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
+from robust import files
 from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
+_FOLDERS = ("checkpoints", "records", "figures", "wandb")
+"""What a run writes to in its folder."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,14 @@ class Run:
         Lightning's CSVLogger would delete that file; it becomes ``metrics.1.csv``, and so on.
 
         Raises:
-            ConfigError: If the folder cannot be written.
+            ConfigError: If the folder cannot be written, or a folder in it is a symbolic link.
         """
         if not _is_first_process():
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for name in _FOLDERS:
+                files.check_own_folder(self.folder / name)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
             _set_aside(self.folder / "metrics.csv")
@@ -209,10 +214,10 @@ class SaveRunConfig(SaveConfigCallback):
         }
 
     def _write(self, path: Path) -> None:
-        if path.is_file() and path.read_text() != self._text:
+        if os.path.lexists(path) and not _says(path, self._text):
             _set_aside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._text)
+        files.write(path, self._text)
 
 
 def _check(what: str, value: str | None, forbidden: str) -> None:
@@ -231,8 +236,16 @@ def _is_first_process() -> bool:
     return all(os.environ.get(rank, "0") == "0" for rank in ranks)
 
 
+def _says(path: Path, text: str) -> bool:
+    """Whether a file has this text."""
+    try:
+        return not path.is_symlink() and files.read(path) == text.encode()
+    except OSError:
+        return False
+
+
 def _set_aside(path: Path) -> None:
-    """Rename ``a.b`` to the first free one of ``a.1.b``, ``a.2.b``, ..."""
-    if path.exists():
+    """Rename ``a.b``, a link or a pipe as well, to the first free of ``a.1.b``, ``a.2.b``, ..."""
+    if os.path.lexists(path):
         numbered = (path.with_suffix(f".{n}{path.suffix}") for n in itertools.count(1))
-        path.rename(next(other for other in numbered if not other.exists()))
+        path.rename(next(other for other in numbered if not os.path.lexists(other)))

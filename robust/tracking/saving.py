@@ -1,7 +1,6 @@
 """Which checkpoints a run keeps, and that they are whole at any time."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -12,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from robust import files
 from robust.errors import ConfigError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -147,13 +147,6 @@ class AtomicCheckpoints(TorchCheckpointIO):
         path = Path(path)
         buffer = io.BytesIO()  # whose errors are not those of a full disk
         torch.save(checkpoint, buffer)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        try:
-            with new.open("wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        files.own_folder(path.parent)
+        with files.replacing(path) as file:
+            file.write(buffer.getbuffer())

@@ -8,10 +8,12 @@ from typing import cast
 
 import wandb
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from wandb.sdk.lib import RunDisabled
 
+from robust import files
 from robust.errors import ConfigError
+from robust.tracking.metrics import MetricsFile
 from robust.tracking.run import Run
 
 # Seconds; W&B's own 90 look like a hang to someone behind a firewall. To ask for the name of the
@@ -36,7 +38,8 @@ def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
     # CSVLogger warns of deleting what the folder holds; it deletes metrics.csv, set aside above.
     warnings.filterwarnings("ignore", "Experiment logs directory")
     root = run.folder.parent.parent
-    return [CSVLogger(root, name=run.name, version=run.id), Tracker(run, job_type)]
+    assert run.name is not None, "`prepare` asks for a settled run"
+    return [MetricsFile(root, name=run.name, version=run.id), Tracker(run, job_type)]
 
 
 class Tracker(WandbLogger):
@@ -50,9 +53,13 @@ class Tracker(WandbLogger):
     Args:
         run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
         job_type: Tells trainings from evaluations in W&B.
+
+    Raises:
+        ConfigError: If ``wandb/`` is a symbolic link.
     """
 
     def __init__(self, run: Run, job_type: str | None = None) -> None:
+        files.check_own_folder(run.folder / "wandb")
         super().__init__(
             name=run.name,
             save_dir=run.folder,

@@ -1,0 +1,236 @@
+"""Files that are replaced as one, never through a symbolic link, and read only if they are files.
+
+A folder that someone else made may hold anything: a link to a file of the user, a pipe that
+nobody writes to, a device. So a file is written under a new name beside its place, and takes that
+place when it is complete. A full disk or a killed process leaves the earlier file as it was.
+"""
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from robust.errors import ConfigError
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_WRONLY
+_ADDED = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_RDWR
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a pipe would be waited for
+_STALE = 60.0
+"""Seconds after which a file that nobody writes any more was left by a process that was killed."""
+_LONGEST_NAME = 50
+"""Letters of a file's name in that of its successor: names end at 255 bytes."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of ``path`` at the end, unless an error is raised.
+
+    A symbolic link at ``path`` is replaced as well; what it leads to is left alone.
+
+    Args:
+        path: The file; its folder has to exist.
+
+    Raises:
+        OSError: If it cannot be written, or a folder is in its place.
+    """
+    _remove_stale(path)
+    new = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.new")
+    try:
+        with os.fdopen(os.open(new, _NEW, 0o666), "wb") as file:
+            _lock(file.fileno())
+            _keep_mode(path, file.fileno())
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Replace a file by one with this content; text is written in UTF-8.
+
+    Raises:
+        OSError: If it cannot be written; the earlier file is left as it was.
+    """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write what the user asked for to the place that the user named.
+
+    A device or a pipe, such as ``/dev/stdout``, is written to. Anything else is replaced.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if stat.S_ISREG(mode):
+        write(path, text)
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
+def append(path: Path, text: str, *, sync: bool = True) -> None:
+    """Add text at the end of a file, all of it or nothing; the file is made if absent.
+
+    Args:
+        path: The file.
+        text: What to add, in UTF-8.
+        sync: Whether it has to be on disk when this returns.
+
+    Raises:
+        OSError: If it cannot be written, or there is something else than a file, such as a link.
+    """
+    with open_to_append(path) as file:
+        before = file.seek(0, io.SEEK_END)
+        try:
+            file.write(text.encode())
+            if sync:
+                os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def open_to_append(path: Path) -> io.FileIO:
+    """Open a file to read it and to add to it; it is made if absent.
+
+    Raises:
+        OSError: If it cannot be written, or there is something else than a file, such as a link.
+    """
+    descriptor = os.open(path, _ADDED | os.O_APPEND, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return _Added(descriptor, "a+")
+
+
+class _Added(io.FileIO):
+    """A file that takes all bytes of a `write`, or raises an error."""
+
+    def write(self, content: bytes, /) -> int:  # type: ignore[override]
+        rest = memoryview(content)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(content)
+
+
+def read(path: Path, most: int | None = None) -> bytes:
+    """Read a regular file, or what a link to one leads to; anything else is not even waited for.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have; as many as it has if None.
+
+    Raises:
+        OSError: If there is no such file, it cannot be read, is no file, or is larger.
+    """
+    descriptor = os.open(path, _READ)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if most is not None and status.st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most / 1e6:.0f} MB", str(path))
+        return file.read()
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder of a run, whose files are the run's own.
+
+    Raises:
+        ConfigError: If it is a symbolic link: what is written there would land elsewhere.
+        OSError: If it cannot be made.
+    """
+    check_own_folder(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def check_own_folder(path: Path) -> None:
+    """Raise if what shall be a folder of a run is a link to another one.
+
+    Raises:
+        ConfigError: If it is a symbolic link.
+    """
+    if path.is_symlink():
+        raise ConfigError(
+            f"Expected {path} to be a folder, but got a symbolic link, through which nothing is "
+            "written. Put the folder itself there, or link all of the run's folder."
+        )
+
+
+def check_own_file(path: Path) -> None:
+    """Raise if there is something in the place of a file that is added to, and it is no file.
+
+    Raises:
+        ConfigError: If it is a symbolic link, a pipe, a folder or the like.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+            raise ConfigError(
+                f"Expected {path} to be a file, but got {kind}, to which nothing is written. "
+                "Remove it."
+            )
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:_LONGEST_NAME]}."
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote this file."""
+    prefix = _prefix(path)
+    with contextlib.suppress(OSError):
+        for other in os.scandir(path.parent):
+            if other.name.startswith(prefix) and other.name.endswith(".new"):
+                _remove_if_stale(other.path)
+
+
+def _remove_if_stale(path: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, _READ | os.O_NOFOLLOW)
+        try:
+            status = os.fstat(descriptor)
+            old = time.time() - status.st_mtime > _STALE
+            if old and stat.S_ISREG(status.st_mode):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _keep_mode(path: Path, descriptor: int) -> None:
+    """Give the new file the permissions of the one that it replaces."""
+    with contextlib.suppress(OSError):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            os.fchmod(descriptor, stat.S_IMODE(mode) & 0o777)
