@@ -1,6 +1,5 @@
 """The command line: `python train.py {fit,validate,test} --config configs/squeezed.yaml`."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
-from robust.fractions import fractions_to_decimals
 from robust.parsing import (
     Parser,
     check_fits,
@@ -175,11 +173,7 @@ def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
 
 def train(args: Sequence[str] | None = None) -> int:
     """`train.py`: returns its exit code."""
-    arguments = fractions_to_decimals(sys.argv[1:] if args is None else args)
-    if args is None:
-        sys.argv[1:] = arguments
-        return run_command(RobustCLI)
-    return run_command(lambda: RobustCLI(arguments))
+    return run_command(lambda: RobustCLI(args))
 
 
 def _default_name(config: Namespace) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from robust.errors import ConfigError
+
 
 class _Message(NamedTuple):
     text: str
@@ -41,6 +43,26 @@ def explain(text: str, names: Sequence[str] = ()) -> str:
 def one_line(text: str) -> str:
     """The text without its line breaks and indentation."""
     return " ".join(text.split())
+
+
+def shortened(text: str) -> str:
+    """The text in one line of at most 280 characters, without some of its middle."""
+    line = one_line(text)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 85]} ... {line[-80:]}"
+
+
+_LONGEST = 280
+"""Characters of a message; with what stands before it, at most 300."""
+
+
+def mendable_cause(error: BaseException | None) -> str | None:
+    """What a `ConfigError` says from which an error was raised; None if it was from none.
+
+    jsonargparse raises its own error from the one of the class that it was building.
+    """
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__cause__
+    return None if error is None else str(error)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

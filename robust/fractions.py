@@ -1,46 +1,33 @@
-"""YAML and flags in which ``8/255`` is a number."""
+"""Strict YAML for jsonargparse, and files and flags in which ``8/255`` is a number."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import get_loader, set_loader
+from jsonargparse import _loaders_dumpers, set_dumper, set_loader
+from jsonargparse import _paths as jsonargparse_paths
 
 from robust.errors import ConfigError
-from robust.explain import one_line
+from robust.strict_yaml import StrictLoader, StrictYAMLError, dump, load, read
+from robust.text_files import read_text
 
-PARSER_MODE = "yaml_with_fractions"
-"""jsonargparse's YAML, in which ``8/255`` is a number; a string of that form takes quotes and ./"""
-
-_FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
-
-
-def fractions_to_decimals(arguments: Sequence[str]) -> list[str]:
-    """Replace values such as ``8/255`` among command-line arguments; other arguments stay."""
-    return [
-        re.sub(r"^(--[\w.+-]+=|)(.*)$", lambda m: m[1] + _decimal(m[2]), argument, flags=re.DOTALL)
-        for argument in arguments
-    ]
+PARSER_MODE = "strict_yaml"
+"""`robust.strict_yaml` for jsonargparse, which reads and writes it."""
 
 
-def _decimal(text: str) -> str:
-    match = _FRACTION.fullmatch(text)
-    return repr(float(match[1]) / float(match[2])) if match and float(match[2]) else text
+def flag_value(text: str, flag: str) -> Any:  # noqa: ANN401
+    """The value of a flag, as jsonargparse would read it for an argument without a type.
 
-
-def _with_fractions(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _with_fractions(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_fractions(item) for item in value]
-    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
-    return float(match[1]) / float(match[2]) if match and float(match[2]) else value
-
-
-def _load(text: str) -> Any:  # noqa: ANN401
-    return _with_fractions(get_loader("yaml")(text))
+    Raises:
+        ConfigError: If it begins like YAML and is none.
+    """
+    try:
+        return _load(text)
+    except StrictYAMLError as error:
+        raise ConfigError(
+            f"Expected a number, word or YAML after {flag}=, but got {text[:80]} ({error})."
+        ) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -49,15 +36,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is missing, unreadable or holds something else.
     """
-    try:
-        content = _load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"Expected a YAML file at {path}, but cannot read it ({one_line(str(error))})."
-        ) from None
+    content = read(path)
     if not isinstance(content, dict):
         raise ConfigError(f"Expected a mapping in {path}, but it holds {type(content).__name__}.")
     return content
 
 
+def _load(text: str) -> Any:  # noqa: ANN401
+    """What a text stands for; ``name:`` and ``{a, b}`` stay words, as jsonargparse has them."""
+    value = load(text)
+    is_empty = isinstance(value, dict) and all(part is None for part in value.values())
+    return text if is_empty and _WORDS.fullmatch(text.strip()) else value
+
+
+_WORDS = re.compile(r"[^{}\n]+:|\{[^:{}\n]+\}")
+
+
+def _read_checked(path: jsonargparse_paths.Path) -> str:
+    """The text of a file that a config or a flag names; what is wrong in it is said with its line.
+
+    jsonargparse reads it with the encoding of the terminal, and takes a nested file that is no YAML
+    for a word.
+    """
+    if path.is_url or path.is_fsspec or path._std_io:
+        return _read_elsewhere(path)
+    read(path.absolute, path.relative)
+    return read_text(path.absolute, path.relative)
+
+
+_read_elsewhere = jsonargparse_paths.Path.read_text
+setattr(jsonargparse_paths.Path, "read_text", _read_checked)  # noqa: B010 (a method, to mypy)
+# What it reads numbers with where an argument has a type.
+setattr(_loaders_dumpers, "yaml_default_loader", StrictLoader)  # noqa: B010
 set_loader(PARSER_MODE, _load, exceptions=(yaml.YAMLError,))
+set_dumper(PARSER_MODE, dump)

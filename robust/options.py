@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-import yaml
-
 from robust.errors import ConfigError
-from robust.fractions import fractions_to_decimals
+from robust.fractions import flag_value
 from robust.tracking import Processes
 from robust.types import View
 
@@ -92,7 +90,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--certify",
-        type=float,
+        type=_number,
         metavar="SIGMA",
         help="print accuracy certified by randomized smoothing with this noise; needs no suite; "
         "default of --limit: 200",
@@ -114,10 +112,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
                 f"unrecognized argument {argument}; arguments of a defense are written "
                 "--model.KEY=VALUE"
             )
-        try:
-            options.model[found[1]] = yaml.safe_load(fractions_to_decimals([found[2]])[0])
-        except yaml.YAMLError:
-            parser.error(f"expected a number, word or YAML after --model.{found[1]}=: {found[2]}")
+        options.model[found[1]] = flag_value(found[2], f"--model.{found[1]}")
     if options.suite is None and options.table is None:
         needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
         flags = options.lipschitz, options.robustness, options.draw
@@ -125,6 +120,13 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         if needing or not alone:
             parser.error("expected --suite or --table, but got neither; see configs/suites")
     return options
+
+
+def _number(text: str) -> float:
+    value = flag_value(text, "--certify")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise argparse.ArgumentTypeError(f"expected a number such as 0.25 or 1/4, but got {text}")
+    return float(value)
 
 
 def _processes(devices: int | None) -> Processes:

@@ -25,7 +25,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.explain import explain, imported, one_line
+from robust.explain import explain, imported, mendable_cause, shortened
 from robust.fractions import PARSER_MODE, read_yaml
 from robust.precision import keep_float32
 
@@ -48,7 +48,7 @@ def run_command(command: Callable[[], Any]) -> int:
         message = _mendable(error)
         if message is None:
             raise
-        print(f"error: {one_line(message)}", file=sys.stderr)
+        print(f"error: {shortened(message)}", file=sys.stderr)
         return 2
     return 0
 
@@ -73,10 +73,7 @@ def _mendable(error: BaseException | None) -> str | None:
             f"Expected room on the disk, but: {error}. Checkpoints and records so far are whole: "
             "make room, and go on with the same command, --run.id and --run.resume=auto."
         )
-    # jsonargparse raises its own error from the one of the class that it was building.
-    while error is not None and not isinstance(error, ConfigError):
-        error = error.__cause__
-    return None if error is None else str(error)
+    return mendable_cause(error)
 
 
 def _refused_by_trainer(error: BaseException | None) -> bool:
@@ -157,7 +154,8 @@ class Parser(LightningArgumentParser):
         """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
         if not self.exit_on_error:
             super().error(message, ex)
-        print(f"error: {explain(message, self._names())}", file=sys.stderr)
+        said = mendable_cause(ex) or explain(message, self._names())
+        print(f"error: {shortened(said)}", file=sys.stderr)
         raise SystemExit(2)
 
     def _names(self) -> list[str]:

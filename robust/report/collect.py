@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from robust.errors import ConfigError
 from robust.evaluation.records import Evaluation, read_evaluation
+from robust.strict_yaml import read
 
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
 """A folder that has one of these is a run."""
@@ -182,10 +181,8 @@ def _config(folder: Path, missing: list[str]) -> dict[str, Any]:
         missing.append("no config.yaml")
         return {}
     try:
-        with path.open() as file:
-            # In C: fifty configs of a second each become one of a tenth.
-            content = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = read(path)
+    except ConfigError:
         content = None
     if isinstance(content, dict):
         return content

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
@@ -20,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from robust import files
 from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
+from robust.strict_yaml import load
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
@@ -186,11 +186,11 @@ class SaveRunConfig(SaveConfigCallback):
 
     @cached_property
     def _text(self) -> str:
-        return str(self.parser.dump(self.config, format="yaml", skip_unset=False))
+        return str(self.parser.dump(self.config, skip_unset=False))
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        return cast(dict[str, Any], yaml.safe_load(self._text))
+        return cast(dict[str, Any], load(self._text))
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file and ``wandb.config``; called by the first process when a stage begins."""

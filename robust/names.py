@@ -1,0 +1,72 @@
+"""Names of suites, attacks, runs, sweeps and tables: what they may be, and what files they make."""
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import quote
+
+from robust.errors import ConfigError
+
+_LONGEST = 100
+_FILE_BYTES = 150
+"""With what stands around it in the name of a file, at most 255."""
+
+
+def check_name(what: str, name: Any, *, is_file: bool = False) -> None:  # noqa: ANN401
+    """Raise unless a name is text that prints as it is, without blanks at its ends.
+
+    Args:
+        what: Which name, for the message.
+        name: The name.
+        is_file: Whether a file or folder is called so.
+
+    Raises:
+        ConfigError: With what is wrong.
+    """
+    wrong = _wrong(name) or (_wrong_file(name) if is_file else None)
+    if wrong is not None:
+        raise ConfigError(f"Expected {what} to be a name, but got {wrong}.")
+
+
+def _wrong(name: Any) -> str | None:  # noqa: ANN401
+    if not isinstance(name, str):
+        shown = json.dumps(name) if _plain(name) else f"a {type(name).__name__}"
+        return f"{shown[:40]}, which is no text: put it in quotes"
+    if not name:
+        return "none: it is empty"
+    if len(name) > _LONGEST:
+        return f"{len(name)} characters, beginning with {name[:20]!a}: use at most {_LONGEST}"
+    if not name.isprintable():
+        odd = next(character for character in name if not character.isprintable())
+        return f"{name!a}: leave out {odd!a}, which does not print"
+    return f"{name!r} with a blank at an end" if name != name.strip() else None
+
+
+def _plain(name: Any) -> bool:  # noqa: ANN401
+    return name is None or isinstance(name, bool | int | float)
+
+
+def _wrong_file(name: str) -> str | None:
+    for character in "/\\":
+        if character in name:
+            return f"{name!r}: leave out {character!r}, because a file is called so"
+    if name in (".", "..") or name.startswith("-"):
+        return f"{name!r}, which no file can be called: choose another"
+    size = len(name.encode())
+    if size > _FILE_BYTES:
+        return f"{size} bytes, beginning with {name[:20]!r}: use at most {_FILE_BYTES}"
+    return None
+
+
+def file_name(name: str, longest: int = 80) -> str:
+    """A name as part of a file's: without separators, and cut if it is long.
+
+    Args:
+        name: Such as that of an attack, which may hold ``/``.
+        longest: Bytes that it may take.
+    """
+    kept = "".join(quote(c, safe="") if c in "/\\%" else c for c in name)
+    if len(kept.encode()) <= longest:
+        return kept
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return kept.encode()[: longest - 9].decode(errors="ignore") + "-" + mark

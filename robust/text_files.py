@@ -1,0 +1,105 @@
+"""Reading a file that somebody names: a file it must be, of a bounded size, and its text UTF-8."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from robust.errors import ConfigError
+
+_LARGEST = 16 << 20
+"""Bytes of text."""
+
+
+def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Args:
+        path: The file.
+        name: What messages call it; the path if None.
+
+    Raises:
+        ConfigError: If it is no file, such as a pipe, which would block; or cannot be read.
+    """
+    name = str(path) if name is None else name
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"Expected a file at {name}, but cannot read it ({reason}).") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise ConfigError(f"Expected a file at {name}, but it is {_kind(mode)}. Name a file.")
+    return open(descriptor, "rb")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+    return next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
+
+
+def read_text(path: str | Path, name: str | None = None) -> str:
+    """The text of a file, which is UTF-8 with or without a byte order mark.
+
+    Args:
+        path: The file.
+        name: What messages call it; the path if None.
+
+    Raises:
+        ConfigError: If it is no file, too large, cannot be read, or has another encoding.
+    """
+    name = str(path) if name is None else name
+    try:
+        with open_file(path, name) as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a file at {name}, but cannot read it ({error.strerror})."
+        ) from None
+    if len(content) > _LARGEST:
+        raise ConfigError(
+            f"Expected at most {_LARGEST >> 20} MiB of text in {name}, but it is larger."
+        )
+    return decode(content, name)
+
+
+def decode(content: bytes, name: str) -> str:
+    """Bytes as text.
+
+    Args:
+        content: The bytes.
+        name: What messages call the file.
+
+    Raises:
+        ConfigError: If they are not UTF-8, with the encoding where it can be told.
+    """
+    other = _other_encoding(content)
+    if other is None:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            other = f"the byte 0x{content[error.start]:02x} in line {line}, as of Latin-1"
+    raise ConfigError(f"Expected UTF-8 in {name}, but got {other}. Save it as UTF-8.")
+
+
+# UTF-32's mark begins with that of UTF-16.
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+# Without a mark, by where ASCII has its zeros.
+_ZEROS = {
+    frozenset({0, 1, 2}): "UTF-32",
+    frozenset({1, 2, 3}): "UTF-32",
+    frozenset({0, 2}): "UTF-16",
+    frozenset({1, 3}): "UTF-16",
+}
+
+
+def _other_encoding(content: bytes) -> str | None:
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    return marked or _ZEROS.get(frozenset(i % 4 for i, byte in enumerate(content[:64]) if not byte))
