@@ -1,5 +1,6 @@
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -7,7 +8,17 @@ import torch
 import wandb
 
 from robust.cli import train
+from tests.support.rounding import OtherCPU
 from tests.tiny import SUITE, arguments
+
+ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """Every test and what is set up for it, on the CPU that is asked for."""
+    with OtherCPU(int(ROUNDING)) if ROUNDING else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

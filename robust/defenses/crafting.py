@@ -26,7 +26,11 @@ class CraftingDefense(Defense, ABC):
     and dropout in train mode), without autocast, to the end of their budget for every image (where
     they would stop at the first that breaks it), and outside of the training's random state. What
     an attack of ours draws for an image follows from the seed of the run, the epoch and the image's
-    place in its dataset, so it depends neither on the batch nor on the number of processes. The
+    place in its dataset. So in exact arithmetic an image depends neither on the batch nor on the
+    number of processes. In float32, on CPU and CUDA alike, sums are rounded by the shape of a
+    batch. Images then agree to 1e-5 in pixel units, with two exceptions. A step along the sign of
+    a gradient takes the other direction where that gradient is smaller than its rounding.
+    `VirtualAdversarial` subtracts neighbouring outputs, and says what that leaves. The
     parameters are frozen meanwhile, so that even an attack that calls ``backward`` wakes no
     gradient reduction of a distributed run.
 

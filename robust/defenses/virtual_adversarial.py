@@ -23,6 +23,10 @@ class VirtualAdversarial(CraftingDefense):
     changes most (section 3.3). As in the paper it may lie outside of [0, 1], and the distribution
     of the clean image is a constant to the gradient (Eq. 5).
 
+    The direction comes from outputs at two places that are ``xi`` apart, of which float32 rounds
+    the difference. So images of a batch and of a part of it agree to ``1e-6 / xi`` of ``eps``, on
+    CPU and CUDA alike. Where the net is so sure that its outputs hardly change, less is promised.
+
     Zantedeschi et al. 2017 mean something else by VAT: virtual adversarial images of an undefended
     net as further training data. That is `AdversarialTraining` with a source and
     `VirtualAdversarialImages` for its attack.

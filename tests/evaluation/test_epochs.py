@@ -5,12 +5,13 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from robust.attacks import DDN, PGD, craft
+from robust.attacks import DDN, PGD, craft, sample_seeds
 from robust.cli import train
 from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.blocks import seed_of
 from robust.evaluation.measurements import Certification
 from robust.evaluation.metrics import Rate
 from robust.evaluation.robustness import measure_robustness
@@ -78,15 +79,19 @@ def data(data):
 
 
 def worst_case(defense, view, data, limit):
-    """By the definition: an image counts if it is correct before and after every attack."""
+    """By the definition: an image counts if it is correct before and after every attack.
+
+    With the random starts of the protocol, which belong to the attack and the image.
+    """
     defense.eval()
-    x, y, _ = data.val_samples(limit)
+    x, y, index = data.val_samples(limit)
     module = defense.view(view)
     judge = None if module is defense else defense
     held = defense(x).argmax(dim=1) == y
     assert held.any()
     for name, attack in ATTACKS.items():
-        x_adv = craft(attack, module, x, y, judge=judge).x_adv
+        seeds = sample_seeds(seed_of(0, name), index)
+        x_adv = craft(attack, module, x, y, sample_seeds=seeds, judge=judge).x_adv
         near = L2.get(name, ThreatModel("Linf", EPS))
         within = near.distance(x, x_adv) <= near.limit
         held &= (defense(x_adv).argmax(dim=1) == y) | ~within

@@ -1,10 +1,12 @@
 """Robustness, distances and sensitivities against cases worked out by hand."""
 
+import copy
 import math
 import statistics
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import robust.evaluation.nearest as nearest
@@ -22,6 +24,7 @@ from robust.evaluation.robustness import (
     published_minimal_fgsm,
     training_distance,
 )
+from robust.losses import log_odds
 from tests.evaluation.factories import linear
 
 
@@ -153,6 +156,28 @@ def test_sensitivity_of_a_logistic_net(block):
     assert result.n == 3
 
 
+@torch.no_grad()
+def least_margin(defense, x, y):
+    """Of a class over all others, wherever FGSM's search goes; in float64.
+
+    Or of the gradient over zero, whose sign is the step, where it is not zero by the weights.
+    """
+    exact = copy.deepcopy(defense).double()
+    with torch.enable_grad():
+        images = x.double().requires_grad_()
+        (gradient,) = torch.autograd.grad(log_odds(exact(images), y).sum(), images)
+    steps = 0.05 * torch.arange(21).view(-1, 1, 1, 1, 1)
+    scores = exact((x.double() + steps * gradient.sign()).clamp(0, 1).flatten(0, 1))
+    own = F.one_hot(y.repeat(21), 3).bool()
+    margin = scores[own] - scores.masked_fill(own, -torch.inf).amax(dim=1)
+    return min(margin.abs().min().item(), gradient[gradient != 0].abs().min().item())
+
+
+def close_to(expected):
+    """What `measure_robustness` promises of blocks of another size."""
+    return pytest.approx(tuple(expected), rel=1e-5)
+
+
 def test_a_defense_is_measured_through_each_view(data):
     defense = Standard(linear())
     defense.train()
@@ -166,15 +191,20 @@ def test_a_defense_is_measured_through_each_view(data):
         clean = predict(defense, x)
         x_adv = minimal_fgsm(defense, defense, x, clean)
         predicted = predict(defense, x_adv)
+    assert least_margin(defense, x, clean) > 1e-4  # no rounding decides what is flipped
     minimal, flipped = result["deployed"].minimal, predicted != clean
     assert minimal.accuracy == Rate(int((predicted == y).sum()), 20)
     assert minimal.flipped == Rate(int(flipped.sum()), 20)
     assert minimal.flipped.hits > 10
-    assert minimal.robustness == empirical_robustness(x, x_adv)
-    assert minimal.robustness_flipped == empirical_robustness(x[flipped], x_adv[flipped])
-    distance = training_distance(x[flipped], x_adv[flipped], data.train_images)
-    assert minimal.distance == distance
-    assert result["deployed"].sensitivity == loss_sensitivity(defense, x, y)
+    assert minimal.robustness == close_to(empirical_robustness(x, x_adv))
+    expected = empirical_robustness(x[flipped], x_adv[flipped])
+    assert minimal.robustness_flipped == close_to(expected)
+    expected = training_distance(x[flipped], x_adv[flipped], data.train_images)
+    assert minimal.distance == close_to(expected)
+    sensitivity, expected = result["deployed"].sensitivity, loss_sensitivity(defense, x, y)
+    assert sensitivity.loss == close_to(expected.loss)
+    assert sensitivity.prediction == close_to(expected.prediction)
+    assert sensitivity.n == expected.n
     assert result["deployed"].published.flipped.hits <= minimal.flipped.hits
 
 
