@@ -1,16 +1,17 @@
 # `make demo` and `make test` need Python >= 3.11, git and make; they set up everything else in .venv.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test lint lock mnist mnist-tables saito saito-tables zantedeschi zantedeschi-tables \
-	wang wang-tables paranjape toy bench
+.PHONY: demo test test-cpus test-pythons lint lock mnist mnist-tables saito saito-tables \
+	zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
 	--trainer.max_epochs 20 --trainer.devices 1 --evaluation.limit 200
 demo: export WANDB_MODE = offline
-demo: .venv/ready
+demo: $(VENV)/ready
 	rm -rf runs/demo
 	$(BIN)/python train.py fit --config configs/standard.yaml $(DEMO)
 	$(BIN)/python train.py fit --config configs/squeezed.yaml $(DEMO)
@@ -21,10 +22,42 @@ demo: .venv/ready
 # A test is one process with one thread of torch; two of them beside each other take half the time.
 WORKERS ?= 2
 test: export OMP_NUM_THREADS = 1
-test: .venv/ready
+test: $(VENV)/ready
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
-lint: .venv/ready
+# The tests of numbers once more under each setting of CPUS: other instruction sets and threads, sums
+# that are rounded as on another CPU (tests/support/rounding.py), files in the opposite order.
+NUMERIC := $(addprefix tests/,attacks defenses evaluation networks test_losses.py test_transforms.py \
+	test_total_variation.py test_threat.py test_draws.py)
+CPUS ?= default avx2 avx512 onednn-sse41 onednn-avx2 oldest threads rounding reversed
+cpu_default = ATEN_CPU_CAPABILITY=default
+cpu_avx2 = ATEN_CPU_CAPABILITY=avx2
+cpu_avx512 = ATEN_CPU_CAPABILITY=avx512
+cpu_onednn-sse41 = ONEDNN_MAX_CPU_ISA=SSE41
+cpu_onednn-avx2 = ONEDNN_MAX_CPU_ISA=AVX2
+cpu_oldest = $(cpu_default) $(cpu_onednn-sse41) MKL_CBWR=COMPATIBLE
+cpu_threads = OMP_NUM_THREADS=2
+cpu_rounding = ROBUST_TEST_ROUNDING=1
+files_reversed = --no-loadscope-reorder $$(find $(NUMERIC) -name 'test_*.py' | sort -r)
+test-cpus: $(CPUS:%=test-cpu-%)
+test-cpu-%: $(VENV)/ready
+	@isa=$(filter avx2 avx512,$*); if grep -qs "$${isa:-.}" /proc/cpuinfo; then set -x; \
+		env OMP_NUM_THREADS=1 $(cpu_$*) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile \
+			$(or $(files_$*),$(NUMERIC)); \
+	else echo "test-cpus: $* is left out, which this CPU does not have"; fi
+
+# The default suite under each Python that PATH or pyenv has, in an environment of its own.
+PYTHONS ?= 3.11 3.12 3.13
+PYENV_ROOT ?= $(HOME)/.pyenv
+test-pythons: $(PYTHONS:%=test-python-%)
+test-python-%:
+	@for python in python$* $(PYENV_ROOT)/versions/$*.*/bin/python; do \
+		if $$python -c '' 2>/dev/null; then \
+			exec $(MAKE) test VENV=.venv-$* PYTHON=$$python; \
+		fi; \
+	done; echo "test-pythons: $* is left out, which was not found on PATH nor in $(PYENV_ROOT)"
+
+lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,7 +71,7 @@ MNIST_NETS := standard distillation squeezed mnist_sigmoid
 mnist: $(MNIST_NETS:%=runs/mnist/%/seed0/done)
 runs/mnist/mnist_sigmoid/seed0/done: CONFIG = configs/papers/tuna2022/mnist_sigmoid.yaml
 runs/mnist/%/seed0/done: CONFIG = configs/$*.yaml
-runs/mnist/%/seed0/done: | .venv/ready
+runs/mnist/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit --config $(CONFIG) --run.root runs/mnist --run.name $* --run.id seed0 \
 		--trainer.precision $(PRECISION) $$(test -f $$last && echo --ckpt_path $$last)
@@ -55,7 +88,7 @@ DATA ?= mnist
 SAITO := runs/saito/$(DATA)
 SAITO_NETS := standard softmax_mse codewords
 saito: $(SAITO_NETS:%=$(SAITO)/%/seed0/done)
-$(SAITO)/%/seed0/done: | .venv/ready
+$(SAITO)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit --config configs/$*.yaml --data configs/data/$(DATA).yaml \
 		--run.root $(SAITO) --run.name $* --run.id seed0 --trainer.max_epochs 10 \
@@ -87,7 +120,7 @@ ZANTEDESCHI_SOURCE := $(ZANTEDESCHI)/cnn/seed0
 STATIC = --model.init_args.source=$(ZANTEDESCHI_SOURCE)/checkpoints/best.ckpt
 zantedeschi: $(ZANTEDESCHI_NETS:%=$(ZANTEDESCHI)/%/seed0/done)
 $(ZANTEDESCHI)/fgsm_static/seed0/done $(ZANTEDESCHI)/vat/seed0/done: $(ZANTEDESCHI_SOURCE)/done
-$(ZANTEDESCHI)/%/seed0/done: | .venv/ready
+$(ZANTEDESCHI)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit \
 		--config $(firstword $(wildcard configs/$*.yaml configs/papers/zantedeschi2017/$*.yaml)) \
@@ -137,7 +170,7 @@ WANG_STAGES = linear_epochs=$(WANG_LINEAR) wnll_epochs=$(WANG_WNLL)
 WANG_CIFAR10 = --model.network.depth=$(WANG_DEPTH) --model.scheduler=robust.defenses.WangSchedule \
 	$(WANG_STAGES:%=--model.scheduler.%)
 wang: $(WANG_NETS:%=$(WANG)/%/seed0/done)
-$(WANG)/%/seed0/done: | .venv/ready
+$(WANG)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit --config $(firstword $(wildcard configs/$*.yaml configs/papers/wang2018/$*.yaml)) \
 		--run.root $(WANG) --run.name $* --run.id seed0 --evaluation.attacks null \
@@ -172,7 +205,7 @@ paranjape: $(PARANJAPE_NETS:%=$(PARANJAPE)/%/seed0/done) $(PARANJAPE)/tvm/seed0/
 	for attack in single_pixel boundary gaussian_noise uniform_noise; do \
 		$(BIN)/python evaluate.py $(wordlist 1,3,$(PARANJAPE_RUNS)) --suite $(BA_SUITE) --limit 10 \
 			--view deployed --attacks $$attack --grid $$attack --images 3; done
-$(PARANJAPE)/%/seed0/done: | .venv/ready
+$(PARANJAPE)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit \
 		--config $(firstword $(wildcard configs/papers/paranjape2020/$*.yaml configs/$*.yaml)) \
@@ -196,7 +229,7 @@ TOY_vat = $(CRAFTED) \
 	"{class_path: robust.defenses.VirtualAdversarialImages, init_args: {eps: 0.15}}"
 TOY_jsma = $(CRAFTED) "{class_path: robust.attacks.JSMA, init_args: {theta: 0.05, gamma: 1}}"
 toy: $(TOY)/circles/done $(TOY)/moons/done
-$(TOY)/%/done: | .venv/ready
+$(TOY)/%/done: | $(VENV)/ready
 	$(foreach net,$(TOY_NETS),$(BIN)/python train.py fit --config configs/toy/$*.yaml \
 		--run.root $(TOY)/$* --run.name $(net) --run.id seed0 --evaluation.attacks null \
 		$(TOY_$(net)) && ) true
@@ -204,15 +237,15 @@ $(TOY)/%/done: | .venv/ready
 	touch $@
 
 # The attacks' peers: uv pip install -e '.[bench]'.
-bench: .venv/ready
+bench: $(VENV)/ready
 	$(BIN)/python benchmarks/training.py
 	-$(BIN)/python benchmarks/steps.py
 	-$(BIN)/python benchmarks/attacks.py
 	-$(BIN)/python benchmarks/attacks.py --data cifar10
 	-$(BIN)/python benchmarks/memory.py
 
-.venv/ready: requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV)/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r requirements.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
