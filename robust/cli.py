@@ -1,5 +1,6 @@
 """The command line: `python train.py {fit,validate,test} --config configs/squeezed.yaml`."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from robust.parsing import (
     run_command,
 )
 from robust.precision import warn_if_emulated
+from robust.restricted import check_files, typed
 from robust.tracking import (
     LAST,
     AtomicCheckpoints,
@@ -34,6 +36,7 @@ from robust.tracking import (
     log_run,
     loggers,
 )
+from robust.trust import TRUST_HELP, taken, trusting
 
 
 class RobustCLI(LightningCLI):
@@ -67,6 +70,7 @@ class RobustCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the suite of attacks and the run's name."""
+        parser.epilog = TRUST_HELP
         parser.add_lightning_class_args(AttackEvaluation, "evaluation")
         parser.add_class_arguments(Run, "run")
 
@@ -173,7 +177,16 @@ def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
 
 def train(args: Sequence[str] | None = None) -> int:
     """`train.py`: returns its exit code."""
-    return run_command(lambda: RobustCLI(args))
+    return run_command(lambda: _train(args))
+
+
+def _train(args: Sequence[str] | None) -> None:
+    trusted, others = taken(sys.argv[1:] if args is None else args)
+    with trusting([*trusted, *typed(others)]):
+        check_files(others)
+        if args is None:
+            sys.argv[1:] = others
+        RobustCLI(None if args is None else others)
 
 
 def _default_name(config: Namespace) -> str:

@@ -24,8 +24,10 @@ from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.parsing import mendable_trainer, read_suite, run_command
 from robust.pictures import draw_pictures
+from robust.restricted import typed
 from robust.subjects import Subject, by_name, check_used, describe
 from robust.tracking import Preemption, Processes
+from robust.trust import entries, trusting
 
 
 def evaluate(args: Sequence[str] | None = None) -> int:
@@ -35,7 +37,15 @@ def evaluate(args: Sequence[str] | None = None) -> int:
         from robust.report import report
 
         return report(arguments)
-    return run_command(lambda: _evaluate(parse_options(arguments)))
+    return run_command(lambda: _evaluate_trusting(arguments))
+
+
+def _evaluate_trusting(arguments: Sequence[str]) -> None:
+    options = parse_options(arguments)
+    names = [name for word in options.trust for name in entries(word)]
+    own = [word for word in arguments if word.startswith("--model.")]
+    with trusting([*names, *typed(own)]):
+        _evaluate(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

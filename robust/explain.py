@@ -1,13 +1,14 @@
 """One line for an error of jsonargparse, whose own text lists every type that was tried."""
 
 import difflib
-import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from robust.errors import ConfigError
+from robust.trust import imported, refusal
 
 
 class _Message(NamedTuple):
@@ -25,19 +26,30 @@ class _Message(NamedTuple):
         return repr(found[1].strip()) if found else "another value"
 
 
-def explain(text: str, names: Sequence[str] = ()) -> str:
+def explain(text: str, names: Sequence[str] = (), where: str = "") -> str:
     """What is wrong and, where a name is unknown, the nearest right one.
 
     Args:
         text: The error's message.
         names: Keys and flags to choose the nearest from.
+        where: The file that is read, if a class in it was refused.
     """
+    refused = refused_path(text)
+    if refused:
+        missing = re.fullmatch(_YAML, refused)
+        return _no_file(refused) if missing else str(refusal(refused, where))
     message = _Message(text, *_innermost(text), names)
     for pattern, say in _EXPLANATIONS:
         match = re.search(pattern, message.inner or text)
         if match:
             return say(match, message)
     return one_line(text)
+
+
+def refused_path(text: str) -> str:
+    """What jsonargparse would not import, in its own message; empty if that is of another kind."""
+    found = re.search(r"Importing '([\w.]+)' is not allowed, denied by", text)
+    return found[1] if found else ""
 
 
 def one_line(text: str) -> str:
@@ -69,12 +81,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
     close = difflib.get_close_matches(name, [n for n in names if n != name], n=1)
     return f" Did you mean {close[0]}?" if close else ""
-
-
-def imported(path: str) -> Any:  # noqa: ANN401
-    """What a class path names."""
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def _innermost(text: str) -> tuple[str, str]:
@@ -117,7 +123,7 @@ def _owner(text: str) -> str:
 
 def _unknown_class(match: re.Match[str], message: _Message) -> str:
     module, name = match[1], match[2]
-    near = nearest(name, dir(importlib.import_module(module)))
+    near = nearest(name, dir(sys.modules.get(module)))
     return f"There is no {name!r} in {module}.{near}"
 
 
@@ -172,7 +178,11 @@ def _unknown_key(match: re.Match[str], message: _Message) -> str:
 
 
 def _unreadable(match: re.Match[str], message: _Message) -> str:
-    return f"Expected a YAML file at {match[1]}, but there is none that can be read."
+    return _no_file(match[1])
+
+
+def _no_file(path: str) -> str:
+    return f"Expected a YAML file at {path}, but there is none that can be read."
 
 
 def _not_yaml(match: re.Match[str], message: _Message) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.explain import imported
+from robust.trust import UntrustedError, imported, is_class_path
 
 _PACKAGE = "robust"
 _UNREAD = object()
@@ -38,14 +38,21 @@ KindOf = Callable[[str], Kind]
 """From a class path. Raises ConfigError if there is no such class."""
 
 
-def imported_kind(path: str) -> Kind:
+def imported_kind(path: str, where: object = "") -> Kind:
     """The class that a path names, which is imported.
 
+    Args:
+        path: The class path.
+        where: The file that names it, for the message.
+
     Raises:
+        UntrustedError: If it may not be imported.
         ConfigError: If it names none.
     """
     try:
-        kind = imported(path)
+        kind = imported(path, where)
+    except UntrustedError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise _no_class(path, f" ({error}). See robust.defenses.") from None
     if not isinstance(kind, type):
@@ -65,6 +72,8 @@ def kind_in_source(path: str) -> Kind:
     Raises:
         ConfigError: If this package has no such class.
     """
+    if not is_class_path(path):
+        raise _no_class(path, ". Name a class.")
     if not path.startswith(f"{_PACKAGE}."):
         return Kind(path, frozenset({path}), None)
     module, _, name = path.rpartition(".")

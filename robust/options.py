@@ -99,6 +99,14 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--attacks", nargs="+", metavar="NAME", help="only these of the suite, such as 'bim_*'"
     )
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="checkpoints and suites may name classes of this package, too; or a pyproject.toml "
+        "that says which; see docs/untrusted-files.md",
+    )
     parser.add_argument("--model.KEY", metavar="VALUE", help="another argument of the defenses")
     options, unknown = parser.parse_known_args(args)
     if options.images < 1:

@@ -1,5 +1,6 @@
 """Tables of the papers: files of ``configs/tables``, and which run is which of their columns."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -34,7 +35,7 @@ class PaperTable(NamedTuple):
         Raises:
             ConfigError: As `read_table` and `match_columns`.
         """
-        content = read_table(path)
+        content = read_table(path, functools.partial(imported_kind, where=path))
         columns = match_columns(content, runs)
         others = [name for name in runs if name not in columns.values()]
         notes = [f"No column of this table: {', '.join(others)}."] if others else []

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -25,9 +25,11 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.explain import explain, imported, mendable_cause, shortened
+from robust.explain import explain, mendable_cause, refused_path, shortened
 from robust.fractions import PARSER_MODE, read_yaml
 from robust.precision import keep_float32
+from robust.restricted import check_built, file_naming, restrict
+from robust.trust import UntrustedError, imported
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -144,9 +146,10 @@ _MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}
 
 
 class Parser(LightningArgumentParser):
-    """Parser that says in one line what is wrong, and the nearest name where a name is unknown."""
+    """Parser that builds only what is trusted, and says in one line what is wrong."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        restrict()
         # An abbreviation that is right today may mean another flag tomorrow.
         super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
 
@@ -154,9 +157,16 @@ class Parser(LightningArgumentParser):
         """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
         if not self.exit_on_error:
             super().error(message, ex)
-        said = mendable_cause(ex) or explain(message, self._names())
+        where = file_naming(refused_path(message))
+        said = mendable_cause(ex) or explain(message, self._names(), where)
         print(f"error: {shortened(said)}", file=sys.stderr)
         raise SystemExit(2)
+
+    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Build what a parsed config describes, after `check_built`."""
+        check_built(namespace)
+        built: Namespace = super().instantiate(namespace, *args, **kwargs)
+        return built
 
     def _names(self) -> list[str]:
         """Keys and flags of this parser and of its subcommands."""
@@ -191,6 +201,7 @@ def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
             "that train.py wrote."
         )
     parts = {key: checkpoint[DESCRIPTION][key] for key in ("model", "data")}
+    check_built(parts, path)
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
         parts["model"]["init_args"].pop(key, None)
@@ -212,9 +223,15 @@ def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
 
 
 def arguments_of(class_path: str) -> set[str]:
-    """Names of the arguments of a class; none if there is no such class."""
+    """Names of the arguments of a class; none if there is no such class.
+
+    Raises:
+        UntrustedError: If it may not be imported.
+    """
     try:
         return set(inspect.signature(imported(class_path)).parameters)
+    except UntrustedError:
+        raise
     except (ImportError, AttributeError, ValueError):
         return set()
 
@@ -277,7 +294,9 @@ def read_suite(
     """
     parser = Parser(exit_on_error=False)
     parser.add_class_arguments(AttackEvaluation, "evaluation")
-    content = read_yaml(path) if only is None else _only(read_yaml(path), only)
+    content = read_yaml(path)
+    check_built(content, path)
+    content = content if only is None else _only(content, only)
     try:
         config = parser.parse_object({"evaluation": {**content, **settings}})
     except ArgumentError as error:

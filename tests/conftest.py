@@ -11,6 +11,9 @@ from robust.cli import train
 from tests.support.rounding import OtherCPU
 from tests.tiny import SUITE, arguments
 
+# The tests' own networks and defenses, which configs and checkpoints of tests name.
+os.environ["ROBUST_TRUST"] = "tests"
+
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
 
 

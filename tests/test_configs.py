@@ -17,10 +17,10 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.tables import MEASURED, published
-from robust.explain import imported
 from robust.fractions import read_yaml
 from robust.papers import read_table
 from robust.parsing import Parser, read_suite
+from robust.trust import imported
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"

@@ -1,0 +1,188 @@
+"""Parsers that build only what is trusted: jsonargparse's own rules, and those that it lacks."""
+
+import contextlib
+import inspect
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace, get_loader, set_parsing_settings
+
+from robust import trust
+from robust.errors import ConfigError
+from robust.fractions import PARSER_MODE, read_yaml
+
+_NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
+"""Flags whose value is never a class, so that a file's name or a run's is not taken for one."""
+_LARGEST = 1 << 20
+"""Bytes of a file that is looked into before the parser does."""
+
+
+def restrict() -> None:
+    """Have jsonargparse import only what `robust.trust` allows, and build nothing that is untyped.
+
+    Raises:
+        ConfigError: If the environment's trust cannot be read.
+    """
+    now = trust.verdicts()
+    # An entry of an earlier command stays in the settings: what is below it is asked about again.
+    _known.update(dict.fromkeys(now))
+    decided = {path: now.get(path, trust.allows(path)) for path in _known}
+    set_parsing_settings(
+        instantiate_subclass_spec_in_any=False,
+        import_path_denylist=["*", *(path for path, allowed in decided.items() if not allowed)],
+        import_path_allowlist=[path for path, allowed in decided.items() if allowed],
+    )
+
+
+_known: dict[str, None] = {}
+
+
+def check_built(config: object, where: object = "") -> None:
+    """Raise unless every class that a parsed config is about to build may be, and has a type.
+
+    Args:
+        config: A namespace, or plain values.
+        where: The file that it was read from, for messages.
+
+    Raises:
+        UntrustedError: If a class is not trusted.
+        ConfigError: If one is given for an argument that takes plain values.
+    """
+    kinds = []
+    for path, arguments in _described(config):
+        place = where or file_naming(path)
+        with contextlib.suppress(ImportError, AttributeError):  # the parser says so
+            kinds.append((trust.imported(path, place), path, arguments, place))
+    for kind, path, arguments, place in kinds:
+        _check_typed(kind, path, arguments, place)
+
+
+def _described(config: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Class paths and arguments of all that a config describes, at any depth."""
+    stack, seen = [config], set[int]()
+    while stack:
+        value = _mapping(stack.pop())
+        if not isinstance(value, (Mapping, list, tuple)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            path = value.get("class_path")
+            if trust.is_class_path(path):
+                arguments = _mapping(value.get("init_args"))
+                yield path, arguments if isinstance(arguments, Mapping) else {}
+            stack += value.values()
+        else:
+            stack += value
+
+
+def _mapping(value: object) -> object:
+    return vars(value) if isinstance(value, Namespace) else value
+
+
+def _check_typed(kind: Any, path: str, arguments: Mapping[str, Any], where: object) -> None:  # noqa: ANN401
+    for key, value in arguments.items():
+        named = next((inner for inner, _ in _described(value)), None)
+        if named is not None and _is_untyped(kind, key):
+            place = f" in {where}" if where else ""
+            raise ConfigError(
+                f"Expected a plain value for `{key}` of {path}{place}, but got the class {named}. "
+                "Nothing is built for an argument without a type."
+            )
+
+
+def _is_untyped(kind: Any, key: str) -> bool:  # noqa: ANN401
+    """Whether an argument of a class says nothing of what it takes."""
+    for owner in getattr(kind, "__mro__", (kind,)):
+        with contextlib.suppress(TypeError, ValueError):
+            makes = vars(owner).get("__init__") if inspect.isclass(owner) else owner
+            if makes is not None and key in (known := inspect.signature(makes).parameters):
+                said = known[key].annotation
+                return said in (inspect.Parameter.empty, Any, object, "Any", "object")
+    return True
+
+
+def check_files(arguments: Sequence[str]) -> None:
+    """Raise unless every class path in files that flags name, and in those that these name, may be.
+
+    The parser would refuse it later, without saying which file it was.
+
+    Raises:
+        UntrustedError: With the class, the file, and the flag that would allow it.
+    """
+    _files.clear()
+    todo = [Path(word) for argument in arguments for word in (argument, argument.partition("=")[2])]
+    while todo:
+        path = todo.pop()
+        if path in _files or not _is_small_file(path):
+            continue
+        _files.append(path)
+        try:
+            content = read_yaml(path)
+        except ConfigError:  # the parser's to explain, or no YAML at all
+            continue
+        check_built(content, path)
+        todo += [
+            folder / text for text in trust.strings(content) for folder in (path.parent, Path())
+        ]
+
+
+_files: list[Path] = []
+"""What `check_files` has looked into, for messages."""
+
+
+def file_naming(path: str) -> str:
+    """The file among those that flags name in which a class path, or its last name, is.
+
+    Empty if there is none.
+    """
+    texts = {}
+    for file in _files:
+        with contextlib.suppress(OSError):
+            texts[file] = file.read_text(encoding="utf-8", errors="replace")
+    for name in filter(None, (path, path.rpartition(".")[2])):
+        for file, text in texts.items():
+            if name in text:
+                return str(file)
+    return ""
+
+
+def _is_small_file(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size <= _LARGEST
+    except (OSError, ValueError):  # a name too long for one, or with a null byte
+        return False
+
+
+def typed(arguments: Sequence[str]) -> list[str]:
+    """What the user's own flags name, which is trusted: their classes, by each of their names.
+
+    Nothing if a sweep file wrote the flags.
+
+    Args:
+        arguments: The command line after the program.
+    """
+    if os.environ.get(trust.FLAGS_OF_FILE):
+        return []
+    names = (name for value in _values(arguments) for name in trust.foreign(_loaded(value)))
+    return [again for name in names for again in trust.names_of(name)]
+
+
+def _values(arguments: Sequence[str]) -> Iterator[str]:
+    """Values of flags that may take classes, after an equals sign or as the next word."""
+    flag = ""
+    for word in arguments:
+        if word.startswith("--"):
+            flag, _, word = word.partition("=")
+        if word and not _NO_CLASSES.fullmatch(flag):
+            yield word
+
+
+def _loaded(text: str) -> object:
+    try:
+        return get_loader(PARSER_MODE)(text)
+    except (yaml.YAMLError, ConfigError):  # the parser says what is wrong with it
+        return None
