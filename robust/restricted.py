@@ -59,24 +59,36 @@ def check_built(config: object, where: object = "") -> None:
             kinds.append((trust.imported(path, place), path, arguments, place))
     for kind, path, arguments, place in kinds:
         _check_typed(kind, path, arguments, place)
+    for function in _functions(config):
+        path = trust.definition(function) or ""
+        if "<" not in path:  # a default of code, which no path names
+            trust.check_function(function, path, where or file_naming(path))
 
 
 def _described(config: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Class paths and arguments of all that a config describes, at any depth."""
+    for value in _parts(config):
+        path = value.get("class_path") if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping) and trust.is_class_path(path):
+            arguments = _mapping(value.get("init_args"))
+            yield path, arguments if isinstance(arguments, Mapping) else {}
+
+
+def _functions(config: object) -> Iterator[object]:
+    return (value for value in _parts(config) if inspect.isroutine(value))
+
+
+def _parts(config: object) -> Iterator[object]:
+    """A config and all in it, at any depth; what aliases share comes once."""
     stack, seen = [config], set[int]()
     while stack:
         value = _mapping(stack.pop())
-        if not isinstance(value, (Mapping, list, tuple)) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Mapping):
-            path = value.get("class_path")
-            if trust.is_class_path(path):
-                arguments = _mapping(value.get("init_args"))
-                yield path, arguments if isinstance(arguments, Mapping) else {}
-            stack += value.values()
-        else:
-            stack += value
+        if isinstance(value, (Mapping, list, tuple)):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            stack += value.values() if isinstance(value, Mapping) else value
+        yield value
 
 
 def _mapping(value: object) -> object:
@@ -125,9 +137,17 @@ def check_files(arguments: Sequence[str]) -> None:
         except ConfigError:  # the parser's to explain, or no YAML at all
             continue
         check_built(content, path)
-        todo += [
-            folder / text for text in trust.strings(content) for folder in (path.parent, Path())
-        ]
+        _check_trainer(content.get("trainer"), path)
+        for text in trust.strings(content):
+            todo += [path.parent / text, Path(text)]
+
+
+def _check_trainer(trainer: object, path: Path) -> None:
+    """Lightning takes words for these, too, and would say late that a class path is none."""
+    keys = ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
+    for key in keys if isinstance(trainer, Mapping) else ():
+        for name in trust.foreign(trainer.get(key)):
+            trust.check_path(name, path)
 
 
 _files: list[Path] = []

@@ -60,7 +60,7 @@ _VERDICTS = {
     "torchvision.io": False,
     "torchvision.utils": False,
 }
-_FUNCTIONS = ("torch.nn.functional", "torch.nn.init", "torchvision.models", "torchvision.ops")
+_FUNCTIONS = ("torch.nn.functional", "torch.nn.init", "torchvision.models")
 """Where a file may name functions, too."""
 _LONGEST = 60
 
@@ -216,13 +216,30 @@ def imported(path: str, where: object = "") -> Any:  # noqa: ANN401
         return found
     if defined is None or not allows(defined):
         raise refusal(path, where, defined)
-    if not inspect.isclass(found) and not _below(defined, _FUNCTIONS):
+    if not inspect.isclass(found):
+        check_function(found, path, where)
+    return found
+
+
+def check_function(found: Any, path: str, where: object = "") -> None:  # noqa: ANN401
+    """Raise unless a file may name a function: one of torch's or torchvision's that only compute.
+
+    Args:
+        found: The function.
+        path: What names it, for the message.
+        where: The file, for the message.
+
+    Raises:
+        UntrustedError: With the flag that would allow it.
+    """
+    name = getattr(found, "__name__", "")
+    plain = (getattr(sys.modules.get(module), name, None) is found for module in _FUNCTIONS)
+    if not any(plain) and not _below(path, granted()):
         place = f" in {_short(str(where))}" if where else ""
         raise UntrustedError(
-            f"Expected a class{place}, but got {_short(path)!r}. Name a class, or, if you trust it, "
-            f"add --trust {_short(path)}."
+            f"Expected a class{place}, but got {_short(path)!r}. Name a class, or add "
+            f"--trust {_short(path)} if you trust it."
         )
-    return found
 
 
 def definition(found: object) -> str | None:

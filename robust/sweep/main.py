@@ -12,11 +12,14 @@ from rich.console import Console
 
 from robust.errors import ConfigError
 from robust.parsing import run_command
+from robust.restricted import typed
+from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
 from robust.sweep.driver import Driver, Settings
 from robust.sweep.file import SweepFile
 from robust.sweep.journal import Journal
 from robust.sweep.process import Slot, parse_slots
+from robust.trust import FLAGS_OF_FILE, TRUST_HELP, taken, trusting
 
 _POLL = 1.0
 
@@ -29,12 +32,23 @@ def sweep(args: Sequence[str] | None = None) -> int:
         Ctrl-C.
     """
     codes: list[int] = []
-    options, settings = _parse(list(sys.argv[1:] if args is None else args))
-    return run_command(lambda: codes.append(_sweep(options.file, settings))) or codes[0]
+    arguments = list(sys.argv[1:] if args is None else args)
+    return run_command(lambda: codes.append(_trusting(arguments))) or codes[0]
 
 
-def _sweep(path: Path, settings: Settings) -> int:
+def _trusting(arguments: list[str]) -> int:
+    """Run the sweep with what the user trusts, by ``--trust`` or by flags for train.py."""
+    trusted, others = taken(arguments)
+    options, settings = _parse(others)
+    with trusting([*trusted, *typed(settings.flags)]):
+        return _sweep(options.file, settings, trust_command=options.trust_command)
+
+
+def _sweep(path: Path, settings: Settings, *, trust_command: bool) -> int:
     file = SweepFile.read(path)
+    if not trust_command or os.environ.get(FLAGS_OF_FILE):  # not if a sweep file says so
+        check_command(file)
+    check_parameters(file)
     settings = replace(settings, count=file.limit(settings.count))
     file.command({key: 0 for key in file.keys})  # before anything is written
     identity = {**file.identity, "flags": list(settings.flags)}
@@ -78,7 +92,8 @@ def _parse(args: list[str]) -> tuple[argparse.Namespace, Settings]:
         usage="%(prog)s FILE [options] [-- flags of train.py]",
         description="Run a W&B sweep file here, without a server. The same command goes on where "
         "it stopped; what is on record is not run again.",
-        epilog="What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
+        epilog=f"{TRUST_HELP} "
+        "What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
     )
     parser.add_argument("file", type=Path, help="a file of sweeps/")
     places = parser.add_mutually_exclusive_group()
@@ -92,6 +107,11 @@ def _parse(args: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument(
         "--max-failures", type=_positive, default=3, help="failed runs in a row that end it; 3"
+    )
+    parser.add_argument(
+        "--trust-command",
+        action="store_true",
+        help="run the file's `program` and `command` even if they are not train.py or robust",
     )
     parser.add_argument("--retry", action="store_true", help="run those again that failed")
     options = parser.parse_args(args[:split])

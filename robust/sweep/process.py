@@ -14,6 +14,7 @@ from typing import IO, NamedTuple, final
 from robust import files
 from robust.errors import ConfigError
 from robust.explain import one_line
+from robust.trust import FLAGS_OF_FILE
 
 LOG = "log.txt"
 """What a run printed, in its folder; locked while a process of it is alive."""
@@ -183,6 +184,7 @@ def _environment(slot: Slot, slots: int) -> dict[str, str]:
     """The cores shared among the slots, unless the user shared them otherwise."""
     threads = str(max(1, (os.cpu_count() or 1) // slots))
     environment = {"OMP_NUM_THREADS": threads, "WANDB_MODE": "offline", **os.environ}
+    environment[FLAGS_OF_FILE] = "1"
     if slot.devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = slot.devices
     if "SLURM_JOB_ID" in environment:

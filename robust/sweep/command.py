@@ -1,0 +1,72 @@
+"""What a sweep file may run: train.py and robust, with flags."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robust import trust
+from robust.sweep.file import SweepFile
+
+_LONGEST = 80
+_DEFAULT = ["${env}", "${interpreter}", "${program}", "${args}"]
+_MACRO = re.compile(r"\$\{(args\w*|program|interpreter|env)\}")
+
+
+def check_command(file: SweepFile) -> None:
+    """Raise unless the command of a sweep file runs train.py or robust, and nothing else.
+
+    Raises:
+        UntrustedError: With the command, and the flag that would allow it.
+    """
+    words = [str(word) for word in file.content.get("command") or _DEFAULT]
+    program = str(file.content.get("program"))
+    own = _arguments(words, program)
+    if own is None or any(map(_is_not_ours, own)):
+        shown = shlex.join([program if word == "${program}" else word for word in words])
+        shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+        raise trust.UntrustedError(
+            f"Expected the `command` of {file.path} to run train.py or robust, with flags and "
+            f"${{args}}, but got {' '.join(shown.split())}. If you trust it, add --trust-command."
+        )
+
+
+def _arguments(words: list[str], program: str) -> list[str] | None:
+    """What follows the program; None if that is none of ours."""
+    rest = words[1:] if words[:1] == ["${env}"] else words
+    match rest:
+        case ["${interpreter}", script, *flags] if _is_train(
+            program if script == "${program}" else script
+        ):
+            return flags
+        case ["${interpreter}", "-m", module, *flags] if re.fullmatch(r"robust(\.\w+)*", module):
+            return flags
+        case ["robust", *flags]:
+            return flags
+    return None
+
+
+def _is_train(program: str) -> bool:
+    """Whether it is the train.py beside this package, not one of whoever wrote the file."""
+    own = Path(trust.__file__).parents[1] / "train.py"
+    return Path(program).resolve() == own.resolve()
+
+
+def _is_not_ours(word: str) -> bool:
+    """Whether a word is none that a file may hand to train.py: trust, or a variable of the user."""
+    return word.startswith("--trust") or ("${" in word and not _MACRO.fullmatch(word))
+
+
+def check_parameters(file: SweepFile) -> None:
+    """Raise if a value of a parameter names a class that is not trusted.
+
+    The runs refuse it too, since a file wrote their flags. This says so before the first.
+
+    Raises:
+        UntrustedError: With the class, the file, and the flag that would allow it.
+    """
+    parameters: Mapping[str, Any] = file.content.get("parameters") or {}
+    trust.check_classes(parameters, file.path)
+    for name in filter(trust.is_there, trust.foreign(parameters)):
+        trust.check_path(name, file.path)
