@@ -17,6 +17,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
+from robust.notes import Figures
 from robust.parsing import (
     Parser,
     check_fits,
@@ -41,6 +42,8 @@ from robust.trust import TRUST_HELP, taken, trusting
 
 class RobustCLI(LightningCLI):
     """Lightning's command line with a run folder, tracking, and a test after `fit`."""
+
+    _printed = False
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         super().__init__(
@@ -143,6 +146,14 @@ class RobustCLI(LightningCLI):
         """Arguments of `Trainer.fit` and its like; no checkpoint is unpickled as code."""
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; if a test fails, what it has found until then is printed before the error."""
+        try:
+            super()._run_subcommand(subcommand)
+        except Exception:
+            self._print_tables()
+            raise
+
     def after_fit(self) -> None:
         """Test at once: one command gives one answer, clean accuracy and that under the suite."""
         if not self._get(self.config_init, "trainer").fast_dev_run:
@@ -160,11 +171,18 @@ class RobustCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Print the table of this run, and give W&B what evaluations need of it."""
-        log_run(self.trainer.loggers, self.run)
-        evaluation = self._get(self.config_init, "evaluation")
+        self._print_tables()
+        with Figures().step("What W&B is given of this run"):
+            log_run(self.trainer.loggers, self.run)
         if self.trainer.is_global_zero:
-            _print_tables(f"{self.run.name}/{self.run.id}", evaluation)
             print(f"Files of this run: {self.trainer.default_root_dir}")
+
+    def _print_tables(self) -> None:
+        """Print what was attacked and measured, once."""
+        if self.trainer.is_global_zero and not self._printed:
+            self._printed = True
+            evaluation = self._get(self.config_init, "evaluation")
+            _print_tables(f"{self.run.name}/{self.run.id}", evaluation)
 
 
 def _print_tables(name: str, evaluation: AttackEvaluation) -> None:

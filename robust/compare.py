@@ -1,33 +1,42 @@
-"""The second command: `python evaluate.py RUN... --suite FILE` attacks runs and compares them."""
+"""The second command: `python evaluate.py RUN... --suite FILE` attacks runs and compares them.
+
+Three stages come one after the other: everything is attacked and measured, then the tables are
+printed, then figures are made. So a figure that cannot be made costs no table.
+"""
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from robust import files
-from robust.drawing import draw_compared, draw_norms, draw_run
+from robust.attacking import Attacked, Attacks, suite_for
+from robust.drawing import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import members
+from robust.evaluation.lipschitz import OperatorNorm, norm_table
 from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
 from robust.evaluation.records import Evaluation
+from robust.evaluation.suite import check_targets
 from robust.evaluation.tables import Grid, comparison, published
+from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
+from robust.notes import Figures, Steps, note, reason
 from robust.options import parse_options
 from robust.papers import PaperTable
-from robust.parsing import mendable_trainer, read_suite, run_command
-from robust.pictures import draw_pictures
+from robust.parsing import run_command
+from robust.pictures import check_pictures, draw_pictures
 from robust.restricted import typed
-from robust.subjects import Subject, by_name, check_used, describe
-from robust.tracking import Preemption, Processes
+from robust.subjects import Subject, by_name, check_used, describe, trained_epochs
 from robust.trust import entries, trusting
+
+Runs = Mapping[str, Subject]
 
 
 def evaluate(args: Sequence[str] | None = None) -> int:
@@ -52,16 +61,50 @@ def _evaluate(options: argparse.Namespace) -> None:
     found = [Subject.of(path, options.model) for path in options.runs]
     check_used(options.model, found)
     subjects = by_name(found)
-    table = None
-    if options.table:
-        described = {name: describe(s.path, options.model) for name, s in subjects.items()}
-        table = PaperTable.of(options.table, described)
-        table.check_source(given=options.transfer_from is not None)
-    measurements = _measurements(options, table)  # checked before hours of attacks
-    grids: list[Grid] = []
-    if options.suite or (table is not None and not table.measured):
-        grids += _attack(options, subjects, table)
-    _finish(options, subjects, measurements, grids, table)
+    source = Subject.of(options.transfer_from) if options.transfer_from else None
+    table, differing = _table(options, subjects, source)
+    measurements = _measurements(options, table)
+    suite: Path | None = options.suite
+    if suite is None and table is not None and not table.measured:
+        suite = table.suite()
+    _check(options, suite, subjects, source)  # before hours of attacks
+    steps = Steps()
+    attacks = Attacks(options, steps)
+    attacked = Attacked() if suite is None else attacks.run(suite, subjects, table, source)
+    finished = _Finished(table, differing, attacked)
+    _finish(options, subjects, measurements, attacks, finished)
+    _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
+
+
+@dataclass
+class _Finished:
+    """What the first stage leaves: the table of a paper, if one was given, and what was found."""
+
+    table: PaperTable | None
+    differing: Mapping[str, Sequence[Mismatch]]
+    """What columns of that table do not match."""
+    attacked: Attacked
+    measured: list[tuple[Measurement[Any], dict[str, Any]]] = field(default_factory=list)
+    norms: dict[str, list[OperatorNorm]] = field(default_factory=dict)
+
+
+def _table(
+    options: argparse.Namespace, subjects: Runs, source: Subject | None
+) -> tuple[PaperTable | None, dict[str, list[Mismatch]]]:
+    """The table of a paper, and what of it the runs do not match."""
+    if not options.table:
+        return None, {}
+    described = {
+        name: {
+            **describe(subject.path, options.model),
+            "data_set": subject.data.name,
+            "epochs": trained_epochs(subject.path),
+        }
+        for name, subject in subjects.items()
+    }
+    table = PaperTable.of(options.table, described)
+    table.check_source(given=source is not None, data=source.data.name if source else None)
+    return table, check_matches(table, described, loose=options.loose)
 
 
 def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list[Measurement[Any]]:
@@ -78,135 +121,139 @@ def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list
     return measurements
 
 
+def _check(
+    options: argparse.Namespace, suite: Path | None, subjects: Runs, source: Subject | None
+) -> None:
+    """Raise for what a user can get wrong, as far as it can be told before the first stage."""
+    check_pictures(options.draw, subjects)
+    if options.output is not None and not options.output.absolute().parent.is_dir():
+        raise _unwritable(options.output, "its folder does not exist")
+    if suite is None:
+        return
+    for subject in subjects.values():
+        evaluation = suite_for(options, suite, subject)
+        check_targets(evaluation.infos, subject.data)
+        if source is not None:
+            data = subject.data
+            source.defense.check_fit(data.shape, data.num_classes, data.name)
+    if options.grid:
+        members(evaluation, options.grid)
+        _check_one_data_set(subjects)
+
+
 @rank_zero_only
 def _finish(
     options: argparse.Namespace,
-    subjects: Mapping[str, Subject],
+    subjects: Runs,
     measurements: Sequence[Measurement[Any]],
-    grids: list[Grid],
-    table: PaperTable | None,
+    attacks: Attacks,
+    finished: _Finished,
 ) -> None:
-    if options.lipschitz:
-        grids.append(draw_norms(subjects))
-    draw_pictures(options.draw, subjects)
     for measurement in measurements:
-        results = {name: _measure(subject, measurement) for name, subject in subjects.items()}
-        grids.append(measurement.table(results))
-        if table is not None and table.measured and isinstance(measurement, RobustnessMetrics):
-            grid = published_measures(table.content, table.of_columns(results))
-            grids.append(_noted(grid, table.notes))
-    _report(grids, options.output)
+        finished.measured.append((measurement, attacks.measure(measurement, subjects)))
+    if options.lipschitz:
+        finished.norms = attacks.each(subjects, norms_of)
+    printed = _print_tables(finished, attacks.steps)
+    with attacks.steps.step("--output"):
+        _write(printed, options.output)
+    figures = Figures()
+    _draw(options, subjects, finished, figures)
+    if figures.failed and not (printed or attacks.steps.failed):
+        raise next(iter(figures.failed.values()))  # nothing else was asked for
 
 
-def _attack(
-    options: argparse.Namespace, subjects: Mapping[str, Subject], table: PaperTable | None
-) -> list[Grid]:
-    suite: Path = options.suite if options.suite or table is None else table.suite()
-    source = Subject.of(options.transfer_from) if options.transfer_from else None
-    if options.grid:  # checked before hours of attacks
-        members(read_suite(suite, options.attacks), options.grid)
-        _check_one_data_set(subjects)
-    results: dict[str, Evaluation] = {}
-    for name, subject in subjects.items():
-        evaluation, trainer = _run(options, suite, subject, source)
-        results[name] = _result(evaluation)
-        if options.figures and trainer.is_global_zero:
-            draw_run(subject, evaluation, trainer.loggers)
-    if trainer.is_global_zero:
-        draw_compared(options, evaluation, subjects, results)
-    grids = [comparison(results)]
-    if table is not None and not table.measured:
-        grids += _beside_published(options, suite, table, subjects, results)
-        crafted = [] if source is None else [f"Crafted on {source.name}."]
-        grids[-1] = _noted(grids[-1], [*crafted, *table.notes])
+def _print_tables(finished: _Finished, steps: Steps) -> list[Grid]:
+    """All tables of what is complete, printed; one that cannot be made does not cost the others."""
+    grids = []
+    for what, make in _tables(finished):
+        with steps.step(what):
+            grid = make()
+            grid.print()
+            grids.append(grid)
     return grids
 
 
-def _beside_published(
-    options: argparse.Namespace,
-    suite: Path,
-    table: PaperTable,
-    subjects: Mapping[str, Subject],
-    results: Mapping[str, Evaluation],
-) -> list[Grid]:
-    """The table of a paper, after what its adaptive suite finds, if it has one."""
-    runs = {column: subjects[name] for column, name in table.columns.items()}
-    crafted: dict[str, set[str]] = {}
-    for row in table.content["rows"].values():
-        if "crafted_on" in row:
-            crafted.setdefault(row["crafted_on"], set()).update(row["published"])
-    transferred = {
-        source: {
-            column: _result(_run(options, suite, subject, runs[source])[0])
-            for column, subject in runs.items()
-            if column in columns - {source}
-        }
-        for source, columns in crafted.items()
-        if source in runs
-    }
-    adaptive: dict[str, Evaluation] = {}
-    if "adaptive_suite" in table.content and "adaptive" in (options.view or ["adaptive"]):
-        suite = table.suite("adaptive_suite")
-        adaptive = {
-            c: _result(_run(options, suite, run, adaptive=True)[0]) for c, run in runs.items()
-        }
-    own = {table.columns[column]: evaluation for column, evaluation in adaptive.items()}
-    grid = published(table.content, table.of_columns(results), transferred, adaptive)
-    return [*([comparison(own)] if own else []), grid]
+def _tables(finished: _Finished) -> list[tuple[str, Callable[[], Grid]]]:
+    table, attacked = finished.table, finished.attacked
+    made: list[tuple[str, Callable[[], Grid]]] = []
+    if attacked.results:
+        made.append(("The comparison", lambda: _compared(attacked.results)))
+    if table is not None and not table.measured and attacked.results:
+        if attacked.adaptive:
+            own = {table.columns[c]: evaluation for c, evaluation in attacked.adaptive.items()}
+            made.append(("The comparison under the adaptive suite", lambda: _compared(own)))
+        made.append((table.content["title"], lambda: _beside_published(table, finished)))
+    if finished.norms:
+        made.append(("Operator norms", lambda: norm_table(finished.norms)))
+    for measurement, results in finished.measured:
+        if results:
+            made.append((measurement.name, partial(measurement.table, results)))
+            if table is not None and table.measured and isinstance(measurement, RobustnessMetrics):
+                made.append((table.content["title"], partial(_measured, table, finished, results)))
+    return made
 
 
-def _run(
-    options: argparse.Namespace,
-    suite: Path,
-    subject: Subject,
-    source: Subject | None = None,
-    *,
-    adaptive: bool = False,
-) -> tuple[AttackEvaluation, Trainer]:
-    """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
-    settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
-    settings = {key: value for key, value in settings.items() if value is not None}
-    only = None if adaptive else options.attacks
-    evaluation = read_suite(suite, only, records=str(subject.folder / "records"), **settings)
-    if source is not None:
-        data = subject.data
-        source.defense.check_fit(data.shape, data.num_classes, data.name)
-        evaluation.source = source.defense
-        # A table is of what a paper's attacker did, who took a net as it is.
-        evaluation.source_view = "published" if options.table else "adaptive"
-    return evaluation, _test(subject, evaluation, evaluation.suite, options.processes)
+def _compared(results: Mapping[str, Evaluation]) -> Grid:
+    """The comparison, which says of each run on which data it is where that is not one."""
+    headers = {name: evaluation.header for name, evaluation in results.items()}
+    if len({header.data_sha256 for header in headers.values()}) < 2:
+        return comparison(results)
+    names = {name: header.data for name, header in headers.items()}
+    if len(set(names.values())) < len({header.data_sha256 for header in headers.values()}):
+        names = {name: f"{h.data} {h.data_sha256[:8]}" for name, h in headers.items()}
+    labelled = {f"{name} on {names[name]}": evaluation for name, evaluation in results.items()}
+    suite = next(iter(headers.values())).suite
+    return replace(
+        comparison(labelled),
+        title=f"Attack success in %, suite {suite}, {len(set(names.values()))} data sets",
+    )
 
 
-def _result(evaluation: AttackEvaluation) -> Evaluation:
-    assert evaluation.result is not None
-    return evaluation.result
+def _beside_published(table: PaperTable, finished: _Finished) -> Grid:
+    attacked = finished.attacked
+    columns = table.of_columns(attacked.results)
+    grid = published(table.content, columns, attacked.transferred, attacked.adaptive)
+    crafted = [] if attacked.crafted_on is None else [f"Crafted on {attacked.crafted_on}."]
+    return _noted(grid, table, finished, [*crafted, *table.suite_notes(columns)])
 
 
-def _measure(subject: Subject, measurement: Measurement[Any]) -> Any:  # noqa: ANN401
-    """What is measured of a run, in a test of its own."""
-    _test(subject, measurement, measurement.name, Processes.alone())
-    return measurement.result
+def _measured(table: PaperTable, finished: _Finished, results: Mapping[str, Any]) -> Grid:
+    return _noted(published_measures(table.content, table.of_columns(results)), table, finished, [])
 
 
-def _test(subject: Subject, callback: Callback, what: str, processes: Processes) -> Trainer:
-    with mendable_trainer():
-        trainer = Trainer(
-            accelerator="auto",
-            devices=processes.devices,
-            num_nodes=processes.nodes,
-            logger=subject.loggers(what),
-            callbacks=[callback, RichProgressBar(), Preemption()],
-            default_root_dir=subject.folder,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            inference_mode=False,
-            use_distributed_sampler=False,
-        )
-    trainer.test(subject.defense, datamodule=subject.data, verbose=False)
-    return trainer
+def _noted(grid: Grid, table: PaperTable, finished: _Finished, notes: Sequence[str]) -> Grid:
+    differing = heading(finished.differing)
+    return replace(
+        grid,
+        title=f"{grid.title}; {differing}" if differing else grid.title,
+        notes=[
+            *grid.notes,
+            *mismatch_notes(table.content, finished.differing),
+            *notes,
+            *table.notes,
+        ],
+    )
 
 
-def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
+def _draw(
+    options: argparse.Namespace, subjects: Runs, finished: _Finished, figures: Figures
+) -> None:
+    """The third stage: all figures, each of which may fail."""
+    attacked = finished.attacked
+    if options.figures:
+        for name, result in attacked.results.items():
+            with figures.step(f"Figures of {name}"):
+                draw_run(subjects[name], attacked.suites[name], result, figures)
+    if attacked.results and (options.figures or options.grid):
+        complete = {name: subjects[name] for name in attacked.results}
+        suite: AttackEvaluation = attacked.suites[next(iter(complete))]
+        draw_compared(options, suite, complete, attacked.results, figures)
+    if finished.norms:
+        draw_norms(subjects, finished.norms, figures)
+    draw_pictures(options.draw, subjects, figures)
+
+
+def _check_one_data_set(subjects: Runs) -> None:
     names = {name: subject.data.name for name, subject in subjects.items()}
     if len(set(names.values())) > 1:
         raise ConfigError(
@@ -215,18 +262,28 @@ def _check_one_data_set(subjects: Mapping[str, Subject]) -> None:
         )
 
 
-def _noted(grid: Grid, notes: Sequence[str]) -> Grid:
-    return replace(grid, notes=[*grid.notes, *notes])
-
-
-def _report(grids: Sequence[Grid], output: Path | None) -> None:
-    for grid in grids:
-        grid.print()
-    if output is not None:
+def _write(grids: Sequence[Grid], output: Path | None) -> None:
+    if output is not None and grids:
         try:
             files.write_output(output, "\n".join(grid.markdown() for grid in grids))
         except OSError as error:
-            raise ConfigError(
-                f"Expected to write {output}, but cannot ({error.strerror}). Choose another file."
-            ) from None
+            raise _unwritable(output, str(error.strerror)) from None
         print(f"Written to {output}", file=sys.stderr)
+
+
+def _unwritable(output: Path, why: str) -> ConfigError:
+    return ConfigError(f"Expected to write {output}, but cannot ({why}). Choose another file.")
+
+
+def _raise_failed(steps: Steps, *, some: bool) -> None:
+    """End with the first error of the first two stages, in one line that says what it cost."""
+    if not steps.failed:
+        return
+    (what, error), *others = steps.failed.items()
+    for other, later in others:
+        note(f"{other} failed, too: {reason(later)}")
+    if some and isinstance(error, ConfigError) and what != "--output":
+        raise ConfigError(f"{what} failed, so that the tables lack it: {error}") from error
+    if some:
+        error.add_note(f"{what} failed, so that the tables lack it.")
+    raise error

@@ -2,23 +2,22 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lightning.pytorch.loggers import Logger
-
+from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import draw_grid
 from robust.evaluation.curve_figure import draw_accuracy_curves
-from robust.evaluation.figures import draw_figures
+from robust.evaluation.figures import figures_of
 from robust.evaluation.lipschitz import (
+    OperatorNorm,
     draw_operator_norms,
     log_lipschitz,
-    norm_table,
     operator_norms,
 )
 from robust.evaluation.records import Evaluation
-from robust.evaluation.tables import Grid
+from robust.notes import Figures
 from robust.subjects import Subject
 from robust.threat import ThreatModel
 from robust.tracking import log_figures
@@ -26,25 +25,37 @@ from robust.tracking import log_figures
 SAMPLES = 100
 """Test samples among which the figures find some that are classified correctly."""
 
+Makers = dict[str, Callable[[], Path | None]]
+"""What makes each figure, by the key to log it by; None where there is nothing to draw."""
 
-def draw_run(subject: Subject, evaluation: AttackEvaluation, loggers: Sequence[Logger]) -> None:
-    """Loss surfaces, scores and accuracy against eps of one run under a suite."""
+
+def draw_run(
+    subject: Subject, evaluation: AttackEvaluation, result: Evaluation, figures: Figures
+) -> None:
+    """Loss surfaces, scores and accuracy against eps of one run under a suite.
+
+    Args:
+        subject: The run.
+        evaluation: The suite.
+        result: What it found of the run.
+        figures: Where a figure that cannot be made is noted.
+    """
     infos = evaluation.infos.values()
     radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
     targets = [i.target for i in infos if isinstance(i.target, int)]
-    batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
-    figures = draw_figures(
-        subject.defense.cpu(),
-        batch,
-        subject.folder / "figures",
-        target=targets[0] if targets else 0,
-        eps=radii[0] if radii else ThreatModel().eps,
-    )
-    assert evaluation.result is not None
-    curves = subject.folder / "figures" / f"accuracy_{_protocol(evaluation)}.png"
-    if draw_accuracy_curves({subject.name: evaluation.result}, curves):
-        figures["figures/accuracy"] = curves
-    show(figures, loggers)
+    folder = subject.folder / "figures"
+    curves = folder / f"accuracy_{_protocol(evaluation)}.png"
+    makers: Makers = {
+        **figures_of(
+            subject.defense.cpu(),
+            subject.data.test_samples(0, min(SAMPLES, subject.data.test_size)),
+            folder,
+            target=targets[0] if targets else 0,
+            eps=radii[0] if radii else ThreatModel().eps,
+        ),
+        "figures/accuracy": lambda: draw_accuracy_curves({subject.name: result}, curves),
+    }
+    show(makers, subject, evaluation.suite, figures)
 
 
 def draw_compared(
@@ -52,16 +63,25 @@ def draw_compared(
     evaluation: AttackEvaluation,
     subjects: Mapping[str, Subject],
     results: Mapping[str, Evaluation],
+    figures: Figures,
 ) -> None:
-    """Figures of several runs: they lie with the first, and in a W&B run of their own."""
+    """Figures of several runs: they lie with the first, and in a W&B run of their own.
+
+    Args:
+        options: Those of `evaluate.py`.
+        evaluation: The suite.
+        subjects: The runs.
+        results: What it found of them.
+        figures: Where a figure that cannot be made is noted.
+    """
     first, suite = next(iter(subjects.values())), _protocol(evaluation)
     folder = first.folder / "figures"
-    figures: dict[str, Path] = {}
-    curves = folder / f"accuracy_{suite}_compared.png"
-    if options.figures and len(results) > 1 and draw_accuracy_curves(results, curves):
-        figures["figures/accuracy_compared"] = curves
+    makers: Makers = {}
+    if options.figures and len(results) > 1:
+        curves = folder / f"accuracy_{suite}_compared.png"
+        makers["figures/accuracy_compared"] = lambda: _draw_curves_of_one_data_set(results, curves)
     if options.grid:
-        figures[f"figures/{options.grid}"] = draw_grid(
+        makers[f"figures/{options.grid}"] = lambda: draw_grid(
             evaluation,
             {name: subject.defense for name, subject in subjects.items()},
             first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
@@ -70,24 +90,46 @@ def draw_compared(
             count=options.images,
             changes=options.images <= 5,
         )
-    if figures:
-        show(figures, first.loggers(f"{suite}-compared"))
+    show(makers, first, f"{suite}-compared", figures)
 
 
-def draw_norms(subjects: Mapping[str, Subject]) -> Grid:
-    """Operator norms of every run, drawn and logged; the figure of all lies with the first."""
-    runs = {}
-    for name, subject in subjects.items():
-        norms = operator_norms(subject.defense.cpu(), subject.data.shape)
-        runs[name] = [n._replace(layer=n.layer.removeprefix("network.")) for n in norms]
-        path = subject.folder / "figures" / "operator_norms.png"
-        draw_operator_norms({name: runs[name]}, path)
-        log_lipschitz(subject.loggers("lipschitz"), runs[name], path)
-        print(f"Figure: {path}")
-    if len(runs) > 1:
-        folder = next(iter(subjects.values())).folder / "figures"
-        print(f"Figure: {draw_operator_norms(runs, folder / 'operator_norms_compared.png')}")
-    return norm_table(runs)
+def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) -> Path | None:
+    if len({evaluation.header.data_sha256 for evaluation in results.values()}) > 1:
+        raise ConfigError("the runs are on several data sets, whose accuracies share no axis.")
+    return draw_accuracy_curves(results, path)
+
+
+def norms_of(subject: Subject) -> list[OperatorNorm]:
+    """Operator norms of the layers of a run's network, under their names in it.
+
+    Raises:
+        ConfigError: If a weight is NaN or infinite.
+    """
+    norms = operator_norms(subject.defense.cpu(), subject.data.shape)
+    return [norm._replace(layer=norm.layer.removeprefix("network.")) for norm in norms]
+
+
+def draw_norms(
+    subjects: Mapping[str, Subject], norms: Mapping[str, Sequence[OperatorNorm]], figures: Figures
+) -> None:
+    """Draw and log operator norms of every run; the figure of all lies with the first.
+
+    Args:
+        subjects: The runs.
+        norms: Those of each run.
+        figures: Where a figure that cannot be made is noted.
+    """
+    drawn: list[Path] = []
+    for name, of_layers in norms.items():
+        path = subjects[name].folder / "figures" / "operator_norms.png"
+        with figures.step(f"Figure operator_norms of {name}"):
+            drawn.append(draw_operator_norms({name: of_layers}, path))
+            log_lipschitz(subjects[name].loggers("lipschitz"), of_layers, path)
+    if len(norms) > 1:
+        path = next(iter(subjects.values())).folder / "figures" / "operator_norms_compared.png"
+        with figures.step("Figure operator_norms_compared"):
+            drawn.append(draw_operator_norms(norms, path))
+    _say(drawn)
 
 
 def _protocol(evaluation: AttackEvaluation) -> str:
@@ -95,8 +137,27 @@ def _protocol(evaluation: AttackEvaluation) -> str:
     return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
 
 
-def show(figures: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
-    """Log figures, and print where they lie."""
-    log_figures(loggers, figures)
-    for path in figures.values():
+def show(makers: Makers, subject: Subject, what: str, figures: Figures) -> None:
+    """Make figures one by one, log those that could be made, and print where they lie.
+
+    Args:
+        makers: What makes each, by the key to log it by.
+        subject: The run that they are logged with.
+        what: In the name of the W&B run.
+        figures: Where a figure that cannot be made is noted.
+    """
+    drawn: dict[str, Path] = {}
+    for key, make in makers.items():
+        with figures.step(f"Figure {key.removeprefix('figures/')} of {subject.name}"):
+            path = make()
+            if path is not None:
+                drawn[key] = path
+    if drawn:
+        with figures.step(f"W&B's copy of the figures of {subject.name}"):
+            log_figures(subject.loggers(what), drawn)
+    _say(drawn.values())
+
+
+def _say(paths: Iterable[Path]) -> None:
+    for path in paths:
         print(f"Figure: {path}")

@@ -32,6 +32,12 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--suite", type=Path, help="a file of configs/suites")
     parser.add_argument("--table", type=Path, help="a file of configs/tables, with its own suite")
     parser.add_argument(
+        "--loose",
+        action="store_true",
+        help="with --table: also runs of another network or of other epochs than the paper's, "
+        'which the table then says under "does not match"',
+    )
+    parser.add_argument(
         "--view",
         nargs="+",
         choices=get_args(View),

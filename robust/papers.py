@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from robust.errors import ConfigError
+from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import MEASURED
 from robust.explain import nearest
 from robust.fractions import read_yaml
@@ -50,12 +51,35 @@ class PaperTable(NamedTuple):
         """The file that it names as its ``suite`` or ``adaptive_suite``."""
         return self.path.parent / str(self.content[key])
 
-    def of_columns(self, results: Mapping[str, _Result]) -> dict[str, _Result]:
-        """Results by run as results by column."""
-        return {column: results[name] for column, name in self.columns.items()}
+    @property
+    def crafted(self) -> dict[str, set[str]]:
+        """Columns that its rows attack by what is crafted on another column, by that one."""
+        crafted: dict[str, set[str]] = {}
+        for row in self.content["rows"].values():
+            if "crafted_on" in row:
+                crafted.setdefault(row["crafted_on"], set()).update(row["published"])
+        return crafted
 
-    def check_source(self, *, given: bool) -> None:
+    def of_columns(self, results: Mapping[str, _Result]) -> dict[str, _Result]:
+        """Results by run as results by column, of those runs that have one."""
+        return {c: results[name] for c, name in self.columns.items() if name in results}
+
+    def suite_notes(self, columns: Mapping[str, Evaluation]) -> list[str]:
+        """That another suite was run than the table's, if it was.
+
+        Args:
+            columns: Records by column.
+        """
+        own = str(read_yaml(self.suite()).get("suite", "none"))
+        run = {evaluation.header.suite for evaluation in columns.values()} - {own}
+        return [f"Attacked with suite {', '.join(sorted(run))} instead of {own}."] if run else []
+
+    def check_source(self, *, given: bool, data: str | None = None) -> None:
         """Raise unless what its attacks are crafted on is given once, by a flag or by its rows.
+
+        Args:
+            given: Whether by a flag.
+            data: The data set of the net that the flag names.
 
         Raises:
             ConfigError: With what to do about ``--transfer-from``.
@@ -69,6 +93,12 @@ class PaperTable(NamedTuple):
             raise ConfigError(
                 f"Expected no --transfer-from with {self.path}, whose rows say what they are "
                 "crafted on. Leave it out."
+            )
+        wanted = self.content.get("data")
+        if given and None not in (wanted, data) and data != wanted:
+            raise ConfigError(
+                f"Expected --transfer-from with a run as in {self.content['title']}, but got one "
+                f"with data: {data}, where the table is of {wanted}. Name a run on its data."
             )
 
 
@@ -89,9 +119,11 @@ def read_table(path: Path, kind_of: KindOf = imported_kind) -> dict[str, Any]:
     _require(table, needed, f"a table in {path}")
     for key in ("columns", "rows"):
         _require(table[key], set(), f"`{key}` of {path}")
+    _check_facts(table, f"table {path}", kind_of)
     for name, column in table["columns"].items():
         _require(column, {"class_path"}, f"column {name!r} of {path}")
         _check_classes(column, kind_of)
+        _check_facts({**column, "data": None}, f"column {name!r} of {path}", kind_of)
     for name, row in table["rows"].items():
         _check_row(table, row, f"row {name!r} of {path}")
     if "suite" in table:
@@ -182,6 +214,26 @@ def _check_classes(wanted: Any, kind_of: KindOf) -> None:  # noqa: ANN401
                 )
     for part in wanted.values():
         _check_classes(part, kind_of)
+
+
+def _check_facts(content: Mapping[str, Any], where: str, kind_of: KindOf) -> None:
+    """Raise unless what is said of data, network and epochs can be compared with a run's."""
+    data, network, epochs = (content.get(key) for key in ("data", "network", "epochs"))
+    if data is not None and not isinstance(data, str):
+        raise ConfigError(
+            f"Expected `data` of {where} to be the name of a data set, but got {data!r}. Write it "
+            "as mnist."
+        )
+    if epochs is not None and (type(epochs) is not int or epochs < 1):
+        raise ConfigError(
+            f"Expected `epochs` of {where} to be a number from 1, but got {epochs!r}. Write null "
+            "if the paper does not say it."
+        )
+    if isinstance(network, str):
+        kind_of(network)
+    elif network is not None:
+        _require(network, {"class_path"}, f"`network` of {where}")
+        _check_classes(network, kind_of)
 
 
 def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa: ANN401

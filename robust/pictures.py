@@ -1,6 +1,7 @@
 """What `evaluate.py --draw` draws: pictures of trained runs that need no suite of attacks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,17 +11,18 @@ from robust.attacks import FGSM, PGD, craft
 from robust.defenses import Recall
 from robust.drawing import SAMPLES, show
 from robust.errors import ConfigError
-from robust.evaluation.confidence import draw_confidence
+from robust.evaluation.confidence import check_plane, draw_confidence
 from robust.evaluation.features import draw_features, features_of
-from robust.evaluation.progress import draw_progress
+from robust.evaluation.progress import draw_progress, read_progress
 from robust.evaluation.recalled import draw_recalled
 from robust.evaluation.reconstructions import draw_reconstructions
+from robust.notes import Figures
 from robust.options import Picture
 from robust.subjects import Subject
 
 Runs = Mapping[str, Subject]
-Drawn = tuple[Subject, Path]
-"""A file, and the run that it lies with."""
+Drawing = tuple[Subject, Callable[[], Path]]
+"""The run that a file lies with, and what draws it."""
 
 _COLUMNS = 6
 _EPS = 8 / 255
@@ -29,15 +31,32 @@ _WITH_TWO_CLASSES = 1000
 """Test samples of which those of the first two classes are drawn."""
 
 
-def draw_pictures(names: list[Picture], subjects: Runs) -> None:
-    """Draw each of these pictures; those of several runs lie with the first.
+def check_pictures(names: Sequence[Picture], subjects: Runs) -> None:
+    """Raise if a picture is of something that the runs do not have.
 
     Raises:
-        ConfigError: If a picture is of something that the runs do not have.
+        ConfigError: With the run that has it not.
     """
+    for name in names:
+        _CHECKS[name](subjects)
+
+
+def draw_pictures(names: Sequence[Picture], subjects: Runs, figures: Figures | None = None) -> None:
+    """Draw each of these pictures; those of several runs lie with the first.
+
+    Args:
+        names: The pictures.
+        subjects: The runs.
+        figures: Where one that cannot be made is noted.
+
+    Raises:
+        ConfigError: As `check_pictures`.
+    """
+    check_pictures(names, subjects)
+    noted = figures or Figures()
     for name in dict.fromkeys(names):
-        for subject, path in _PICTURES[name](subjects):
-            show({f"figures/{name}": path}, subject.loggers(name))
+        for subject, make in _PICTURES[name](subjects):
+            show({f"figures/{name}": make}, subject, name, noted)
 
 
 def _file(subject: Subject, name: str) -> Path:
@@ -48,24 +67,38 @@ def _first(subjects: Runs) -> Subject:
     return next(iter(subjects.values()))
 
 
-def _confidence(subjects: Runs) -> list[Drawn]:
+def _check_plane(subjects: Runs) -> None:
+    check_plane({name: subject.data for name, subject in subjects.items()})
+
+
+def _confidence(subjects: Runs) -> Iterator[Drawing]:
     first = _first(subjects)
     runs = {name: (subject.defense.cpu(), subject.data) for name, subject in subjects.items()}
-    return [(first, draw_confidence(runs, _file(first, "confidence")))]
+    yield first, lambda: draw_confidence(runs, _file(first, "confidence"))
 
 
-def _features(subjects: Runs) -> list[Drawn]:
+def _check_one_data_set(subjects: Runs) -> None:
+    first = _first(subjects)
+    for subject in subjects.values():
+        if subject.data.name != first.data.name:
+            raise ConfigError(
+                f"Expected runs on one data set to draw features, but got {first.data.name} and "
+                f"{subject.data.name}. Leave some out."
+            )
+
+
+def _features(subjects: Runs) -> Iterator[Drawing]:
+    first = _first(subjects)
+    yield first, lambda: _draw_features(subjects, _file(first, "features"))
+
+
+def _draw_features(subjects: Runs, path: Path) -> Path:
     """Of an attacker who does not know of a transform; Wang et al. 2018, Figure 4."""
     first = _first(subjects)
     batch = first.data.test_samples(0, min(_WITH_TWO_CLASSES, first.data.test_size))
     x, y, index = (part[batch.y < 2] for part in batch)
     runs = {}
     for name, subject in subjects.items():
-        if subject.data.name != first.data.name:
-            raise ConfigError(
-                f"Expected runs on one data set to draw features, but got {first.data.name} and "
-                f"{subject.data.name}. Leave some out."
-            )
         defense = subject.defense.cpu()
         transform, view = defense.transform, defense.published_view()
         attacked = f"FGSM, eps {_EPS_OF_FEATURES}"
@@ -77,50 +110,73 @@ def _features(subjects: Runs) -> list[Drawn]:
             after = f"{attacked}, {type(transform).__name__}"
             kinds[after] = features_of(defense, x_adv, transform)
         runs[name] = kinds
-    names = ("class 0", "class 1")
-    return [(first, draw_features(runs, y, _file(first, "features"), names=names))]
+    return draw_features(runs, y, path, names=("class 0", "class 1"))
 
 
-def _progress(subjects: Runs) -> list[Drawn]:
+def _check_progress(subjects: Runs) -> None:
+    for subject in subjects.values():
+        read_progress(subject.folder)
+
+
+def _progress(subjects: Runs) -> Iterator[Drawing]:
     first = _first(subjects)
     runs = {name: subject.folder for name, subject in subjects.items()}
-    return [(first, draw_progress(runs, _file(first, "progress")))]
+    yield first, lambda: draw_progress(runs, _file(first, "progress"))
 
 
-def _recalled(subjects: Runs) -> list[Drawn]:
-    made = []
+def _check_recalls(subjects: Runs) -> None:
     for name, subject in subjects.items():
-        defense = subject.defense.cpu().eval()
-        if not isinstance(defense, Recall):
+        if not isinstance(subject.defense, Recall):
             raise ConfigError(
                 f"Expected runs of a net that recalls images, but {name} is "
-                f"{type(defense).__name__}. Leave it out."
+                f"{type(subject.defense).__name__}. Leave it out."
             )
-        batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
-        with torch.no_grad():
-            made.append((subject, draw_recalled(defense, batch, _file(subject, "recalled"))))
-    return made
 
 
-def _transformed(subjects: Runs) -> list[Drawn]:
-    """Images and adversarial ones of an attacker who does not know of the transform."""
-    made = []
+def _recalled(subjects: Runs) -> Iterator[Drawing]:
+    for subject in subjects.values():
+        yield subject, partial(_draw_recalled, subject)
+
+
+@torch.no_grad()
+def _draw_recalled(subject: Subject) -> Path:
+    defense = subject.defense.cpu().eval()
+    assert isinstance(defense, Recall)
+    batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
+    return draw_recalled(defense, batch, _file(subject, "recalled"))
+
+
+def _check_transforms(subjects: Runs) -> None:
     for name, subject in subjects.items():
-        defense = subject.defense.cpu()
-        if isinstance(defense.transform, nn.Identity):
+        if isinstance(subject.defense.transform, nn.Identity):
             raise ConfigError(
                 f"Expected runs with an input transform, but {name} has none. Leave it out."
             )
-        x, y, index = subject.data.test_samples(0, min(_COLUMNS, subject.data.test_size))
-        view = defense.published_view()
-        x_adv = craft(lambda view: PGD(view, _EPS), view, x, y, sample_seeds=index).x_adv
-        rows = {"image": x, "PGD, Linf 8/255": x_adv}
-        path = draw_reconstructions(rows, defense.transform, _file(subject, "transformed"))
-        made.append((subject, path))
-    return made
 
 
-_PICTURES: dict[Picture, Callable[[Runs], list[Drawn]]] = {
+def _transformed(subjects: Runs) -> Iterator[Drawing]:
+    for subject in subjects.values():
+        yield subject, partial(_draw_transformed, subject)
+
+
+def _draw_transformed(subject: Subject) -> Path:
+    """Images and adversarial ones of an attacker who does not know of the transform."""
+    defense = subject.defense.cpu()
+    x, y, index = subject.data.test_samples(0, min(_COLUMNS, subject.data.test_size))
+    view = defense.published_view()
+    x_adv = craft(lambda view: PGD(view, _EPS), view, x, y, sample_seeds=index).x_adv
+    rows = {"image": x, "PGD, Linf 8/255": x_adv}
+    return draw_reconstructions(rows, defense.transform, _file(subject, "transformed"))
+
+
+_CHECKS: dict[Picture, Callable[[Runs], None]] = {
+    "confidence": _check_plane,
+    "features": _check_one_data_set,
+    "progress": _check_progress,
+    "recalled": _check_recalls,
+    "transformed": _check_transforms,
+}
+_PICTURES: dict[Picture, Callable[[Runs], Iterator[Drawing]]] = {
     "confidence": _confidence,
     "features": _features,
     "progress": _progress,

@@ -117,3 +117,21 @@ def check_used(changed: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
             f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
             f"({', '.join(sorted(known))}), but got --model.{key}."
         )
+
+
+def trained_epochs(checkpoint: Path) -> int | None:
+    """How many epochs a net was trained; None if its checkpoint does not say.
+
+    Of the best of a run, as many as the run was trained until its last checkpoint.
+
+    Raises:
+        ConfigError: If a checkpoint cannot be read.
+    """
+    last = checkpoint.with_name(LAST)
+    counted = last if checkpoint.name == BEST and last.is_file() else checkpoint
+    content = read_checkpoint(counted)
+    try:
+        progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+        return int(progress["processed"])
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -17,6 +17,7 @@ from robust.errors import ConfigError
 from robust.evaluation.records import AttackInfo, Evaluation
 from robust.evaluation.rows import Row
 from robust.evaluation.suite import random_targets
+from robust.notes import Figures
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Scores, View
 from robust.words import limit_of
@@ -131,22 +132,26 @@ def whole(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluatio
 
 
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:
-    """Log what an attack made of the first ``count`` images that it attacked."""
+    """Log what an attack made of the first ``count`` images that it attacked.
+
+    If they cannot be logged, a note says so, and the attacks go on.
+    """
     rows = produced.rows[: len(block.y)]
     chosen = [i for i, row in enumerate(rows) if row.attacked][:count]
     if not chosen:
         return
-    for view in produced.views:
-        log_adversarial_table(
-            trainer.loggers,
-            view,
-            produced.attack,
-            block.x[chosen],
-            produced.x_adv[chosen],
-            block.y[chosen],
-            torch.tensor([rows[i].clean_pred for i in chosen]),
-            torch.tensor([rows[i].adv_pred for i in chosen]),
-        )
+    with Figures().step(f"W&B's table of images of {produced.attack}"):
+        for view in produced.views:
+            log_adversarial_table(
+                trainer.loggers,
+                view,
+                produced.attack,
+                block.x[chosen],
+                produced.x_adv[chosen],
+                block.y[chosen],
+                torch.tensor([rows[i].clean_pred for i in chosen]),
+                torch.tensor([rows[i].adv_pred for i in chosen]),
+            )
 
 
 def show(trainer: Trainer, text: str) -> None:

@@ -148,10 +148,12 @@ class AttackEvaluation(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run the suite, or what of it is not on record yet, and log its numbers."""
-        if self.robustness is not None:
+        if self.attacks:
+            self._attack_and_log(trainer, pl_module)
+        if self.robustness is not None:  # after the attacks, which it then cannot cost
             self.robustness.on_test_epoch_end(trainer, pl_module)
-        if not self.attacks:
-            return
+
+    def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         defense, data = subject_of(trainer, pl_module)
         pool = Pool(data, self.split, self.seed)
         header = self._header(defense, pool)

@@ -66,6 +66,24 @@ def confidence(defense: Defense, points: int = 101) -> Confidence:
     return Confidence(places, *values)
 
 
+def check_plane(runs: Mapping[str, ImageDataModule]) -> None:
+    """Raise unless all runs are on points of two classes.
+
+    Args:
+        runs: The data that they were trained on, by the names of the runs.
+
+    Raises:
+        ConfigError: With the run that is not.
+    """
+    for name, data in runs.items():
+        if data.shape != (1, 1, 2) or data.num_classes != 2:
+            raise ConfigError(
+                "Expected runs on points of two classes, which are images of 1x1x2, but got "
+                f"{'x'.join(map(str, data.shape))} and {data.num_classes} classes in {name}. Train "
+                "with configs/toy/circles.yaml or moons.yaml."
+            )
+
+
 def draw_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: Path) -> Path:
     """Draw the confidence of runs beside each other, with contours at every tenth.
 
@@ -82,13 +100,7 @@ def draw_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: P
     """
     if not runs:
         raise ConfigError("Expected at least one run to draw, but got none.")
-    for name, (_, data) in runs.items():
-        if data.shape != (1, 1, 2) or data.num_classes != 2:
-            raise ConfigError(
-                "Expected runs on points of two classes, which are images of 1x1x2, but got "
-                f"{'x'.join(map(str, data.shape))} and {data.num_classes} classes in {name}. Train "
-                "with configs/toy/circles.yaml or moons.yaml."
-            )
+    check_plane({name: data for name, (_, data) in runs.items()})
     columns = min(_COLUMNS, len(runs))
     rows = math.ceil(len(runs) / columns)
     figure = Figure(figsize=(4 * columns + 1, 4.2 * rows), dpi=100, layout="constrained")

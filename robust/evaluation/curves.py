@@ -71,8 +71,8 @@ def _of_one_step(names: Sequence[str], attacks: Mapping[str, AttackInfo]) -> lis
         groups: dict[str, list[str]] = {}
         for name in names:
             step = attacks[name].arguments.get("alpha")
-            known = isinstance(step, int | float)
-            key = rule(step, attacks[name].eps) if known else step
+            eps = attacks[name].eps
+            key = rule(step, eps) if isinstance(step, int | float) else step
             groups.setdefault(_written(key), []).append(name)
         groupings.append(groups)
     return list(min(groupings, key=len).values())

@@ -4,6 +4,7 @@ The two figures of Tuna et al. 2022, https://arxiv.org/abs/2202.07342 (Fig. 6 an
 defense, each with the adaptive view beside the deployed one.
 """
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -89,17 +90,7 @@ def draw_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
 def draw_figures(
     defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
 ) -> dict[str, Path]:
-    """Draw the figures for the first image of a batch that an attacker has something to gain from.
-
-    That is the first one which the defense classifies correctly and whose class is not ``target``.
-
-    Args:
-        defense: Trained defense.
-        batch: Images to choose from, on any device.
-        folder: Where ``loss_surfaces.png`` and ``scores.png`` go, and ``recalled.png`` of a defense
-            that recalls images; made if absent.
-        target: Class of the targeted attack.
-        eps: How far around the image to look, positive, in pixel units.
+    """Draw all `figures_of` a defense, which takes the same arguments.
 
     Returns:
         The files under the keys to log them by.
@@ -108,6 +99,47 @@ def draw_figures(
         ConfigError: If ``target`` is no class of the defense, there is no such image, or as
             `draw_loss_surfaces`.
     """
+    makers = figures_of(defense, batch, folder, target=target, eps=eps)
+    return {key: make() for key, make in makers.items()}
+
+
+def figures_of(
+    defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
+) -> dict[str, Callable[[], Path]]:
+    """What draws each figure of a defense, by the key to log it by; one may fail without the rest.
+
+    Figures are of the first image of a batch that an attacker has something to gain from. That is
+    the first one which the defense classifies correctly and whose class is not ``target``.
+
+    Args:
+        defense: Trained defense.
+        batch: Images to choose from, on any device.
+        folder: Where ``loss_surfaces.png`` and ``scores.png`` go, and ``recalled.png`` of a defense
+            that recalls images; made if absent.
+        target: Class of the targeted attack.
+        eps: How far around the image to look, positive, in pixel units.
+    """
+    surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
+    makers: dict[str, Callable[[], Path]] = {
+        "figures/loss_surfaces": lambda: draw_loss_surfaces(
+            defense, *_first_usable(defense, batch, target), target, eps, surfaces
+        ),
+        "figures/scores": lambda: draw_scores(
+            defense, *_first_usable(defense, batch, target), bars
+        ),
+    }
+    if isinstance(defense, Recalls):
+        recalled = folder / "recalled.png"
+        makers["figures/recalled"] = lambda: _draw_recalled(defense, batch, recalled)
+    return makers
+
+
+def _draw_recalled(defense: Any, batch: Batch, path: Path) -> Path:  # noqa: ANN401
+    with isolated(defense, defense.device, seed=0):
+        return draw_recalled(defense, batch, path)
+
+
+def _first_usable(defense: Defense, batch: Batch, target: int) -> tuple[Image, Label]:
     x, y = batch.x.to(defense.device), batch.y.cpu()
     scores = _isolated_scores(defense, x)
     if not 0 <= target < scores.shape[1]:
@@ -122,16 +154,7 @@ def draw_figures(
             f"among {len(y)} images. Give more images, another target, or a better trained defense."
         )
     i = int(chosen.int().argmax())
-    x, y = x[i : i + 1], y[i : i + 1].to(x.device)
-    surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
-    files = {
-        "figures/loss_surfaces": draw_loss_surfaces(defense, x, y, target, eps, surfaces),
-        "figures/scores": draw_scores(defense, x, y, bars),
-    }
-    if isinstance(defense, Recalls):
-        with isolated(defense, x.device, seed=0):
-            files["figures/recalled"] = draw_recalled(defense, batch, folder / "recalled.png")
-    return files
+    return x[i : i + 1], y[i : i + 1].to(x.device)
 
 
 def _views(defense: Defense) -> dict[str, nn.Module]:

@@ -1,0 +1,182 @@
+"""The first stage of `evaluate.py`: runs are attacked and measured, before anything is printed."""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+
+from robust.evaluation import AttackEvaluation
+from robust.evaluation.measurements import Measurement
+from robust.evaluation.records import Evaluation
+from robust.notes import Steps
+from robust.papers import PaperTable
+from robust.parsing import mendable_trainer, read_suite
+from robust.subjects import Subject
+from robust.tracking import Preemption, Processes
+
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class Attacked:
+    """What attacks found.
+
+    Args:
+        suites: The suite as it was run, by run; the last of each.
+        results: Records of the suite by run.
+        transferred: Of attacks crafted on another column, by that one and the attacked.
+        adaptive: Of a table's adaptive suite, by column.
+        crafted_on: Name of the run that the suite was crafted on.
+    """
+
+    suites: dict[str, AttackEvaluation] = field(default_factory=dict)
+    results: dict[str, Evaluation] = field(default_factory=dict)
+    transferred: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
+    adaptive: dict[str, Evaluation] = field(default_factory=dict)
+    crafted_on: str | None = None
+
+
+class Attacks:
+    """Attacks runs, one after the other; one that fails does not cost the others.
+
+    Of several processes, the others would wait for one that goes on: there, the first failure ends
+    the stage.
+
+    Args:
+        options: Those of `evaluate.py`.
+        steps: Where the runs that failed are kept.
+    """
+
+    def __init__(self, options: argparse.Namespace, steps: Steps) -> None:
+        self.options, self.steps = options, steps
+
+    def run(
+        self,
+        suite: Path,
+        subjects: Mapping[str, Subject],
+        table: PaperTable | None,
+        source: Subject | None,
+    ) -> Attacked:
+        """Attack all runs, and those of a table's columns as its rows and adaptive suite say."""
+        found = Attacked(crafted_on=source.name if source is not None else None)
+
+        def attack(name: str) -> Evaluation:
+            found.suites[name] = self._attack(suite, subjects[name], source)
+            return _result(found.suites[name])
+
+        found.results = self._each(subjects, attack)
+        if table is not None and not table.measured:
+            self._as_in_table(found, suite, table, subjects)
+        return found
+
+    def _as_in_table(
+        self,
+        found: Attacked,
+        suite: Path,
+        table: PaperTable,
+        subjects: Mapping[str, Subject],
+    ) -> None:
+        runs = {c: subjects[name] for c, name in table.columns.items() if name in found.results}
+        for source, columns in table.crafted.items():
+            if source in runs:
+                attacked = [column for column in runs if column in columns - {source}]
+                found.transferred[source] = self._each(
+                    attacked, partial(self._transfer, suite, runs, runs[source])
+                )
+        if "adaptive_suite" in table.content and "adaptive" in (self.options.view or ["adaptive"]):
+            own = table.suite("adaptive_suite")
+            found.adaptive = self._each(
+                runs, lambda c: _result(self._attack(own, runs[c], adaptive=True))
+            )
+
+    def _transfer(
+        self, suite: Path, runs: Mapping[str, Subject], source: Subject, column: str
+    ) -> Evaluation:
+        return _result(self._attack(suite, runs[column], source))
+
+    def measure(
+        self, measurement: Measurement[_Result], subjects: Mapping[str, Subject]
+    ) -> dict[str, _Result]:
+        """What is measured of each run, in a test of its own."""
+        return self._each(subjects, lambda name: _measure(subjects[name], measurement))
+
+    def each(
+        self, subjects: Mapping[str, Subject], work: Callable[[Subject], _Result]
+    ) -> dict[str, _Result]:
+        """What a function returns for each run."""
+        return self._each(subjects, lambda name: work(subjects[name]))
+
+    def _each(self, names: Iterable[str], work: Callable[[str], _Result]) -> dict[str, _Result]:
+        done: dict[str, _Result] = {}
+        together = self.options.processes.devices * self.options.processes.nodes > 1
+        for name in names:
+            if self.steps.failed and together:
+                break
+            with self.steps.step(name):
+                done[name] = work(name)
+        return done
+
+    def _attack(
+        self,
+        suite: Path,
+        subject: Subject,
+        source: Subject | None = None,
+        *,
+        adaptive: bool = False,
+    ) -> AttackEvaluation:
+        """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
+        evaluation = suite_for(self.options, suite, subject, adaptive=adaptive)
+        if source is not None:
+            evaluation.source = source.defense
+            # A table is of what a paper's attacker did, who took a net as it is.
+            evaluation.source_view = "published" if self.options.table else "adaptive"
+        _test(subject, evaluation, evaluation.suite, self.options.processes)
+        return evaluation
+
+
+def suite_for(
+    options: argparse.Namespace, suite: Path, subject: Subject, *, adaptive: bool = False
+) -> AttackEvaluation:
+    """A suite with the options of `evaluate.py`; or all of it, but adaptively.
+
+    Raises:
+        ConfigError: If the suite cannot be read or has no such attacks, or an option is out of
+            range.
+    """
+    settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    only = None if adaptive else options.attacks
+    return read_suite(suite, only, records=str(subject.folder / "records"), **settings)
+
+
+def _result(evaluation: AttackEvaluation) -> Evaluation:
+    assert evaluation.result is not None
+    return evaluation.result
+
+
+def _measure(subject: Subject, measurement: Measurement[_Result]) -> _Result:
+    _test(subject, measurement, measurement.name, Processes.alone())
+    assert measurement.result is not None
+    return measurement.result
+
+
+def _test(subject: Subject, callback: Callback, what: str, processes: Processes) -> None:
+    with mendable_trainer():
+        trainer = Trainer(
+            accelerator="auto",
+            devices=processes.devices,
+            num_nodes=processes.nodes,
+            logger=subject.loggers(what),
+            callbacks=[callback, RichProgressBar(), Preemption()],
+            default_root_dir=subject.folder,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            inference_mode=False,
+            use_distributed_sampler=False,
+        )
+    trainer.test(subject.defense, datamodule=subject.data, verbose=False)

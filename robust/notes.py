@@ -1,0 +1,58 @@
+"""Steps of which one that fails costs no other, and the notes that say what was left out."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from robust.errors import ConfigError
+
+_LONGEST = 300
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line; with the kind of the error where it is no `ConfigError`."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    if isinstance(error, ConfigError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def note(text: str) -> None:
+    """Print a note on standard error, as one line of at most 300 characters."""
+    line = f"note: {' '.join(text.split())}"
+    print(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}...", file=sys.stderr)
+
+
+class Steps:
+    """Steps that are tried one by one; what fails is kept, and the next one follows.
+
+    A reader of standard output that has gone ends all of them, as does what is no `Exception`.
+    """
+
+    def __init__(self) -> None:
+        self.failed: dict[str, Exception] = {}
+        """Why each step failed, by what it was to do."""
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Try what is inside; ``what`` names it."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            self.failed[what] = error
+
+
+class Figures(Steps):
+    """Figures that are made after the tables: one that cannot be made is left out with a note."""
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Try to make a figure; ``what`` names it in the note."""
+        with super().step(what):
+            yield
+        if what in self.failed:
+            note(f"{what} is left out: {reason(self.failed[what])}")
