@@ -56,3 +56,8 @@ class Figures(Steps):
             yield
         if what in self.failed:
             note(f"{what} is left out: {reason(self.failed[what])}")
+
+
+def sentences(steps: Steps) -> list[str]:
+    """What is left out after steps that failed, and why."""
+    return [f"{what} is left out: {reason(error)}" for what, error in steps.failed.items()]

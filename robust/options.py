@@ -57,7 +57,10 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         help="craft on this run's net instead, through its adaptive view; for --table, published",
     )
     parser.add_argument(
-        "--figures", action="store_true", help="draw loss surfaces, scores and accuracy against eps"
+        "--figures",
+        action="store_true",
+        help="draw loss surfaces, scores and accuracy against eps, after the tables; one that "
+        "cannot be drawn is left out with a note",
     )
     parser.add_argument(
         "--grid",

@@ -113,7 +113,9 @@ attacks = {{"fgsm": AttackInfo("FGSM", {{}}, "Linf", 0.1, None, False)}}
 header = Header("tuna2022_mnist_part1", attacks, 0, 8, "mnist", "d", "m", "a")
 row = Row("deployed", "fgsm", 0, 1, -1, True, 1, 2, False, False, False, 0.1, 1, 9, 2, 0.1)
 config = {{"model": yaml.safe_load({yaml.safe_dump(TANH)!r}), "data": {{}}}}
-run = RunFiles(Path("a"), "a", config, evaluations={{Path("a"): Evaluation(header, [row])}})
+config["model"]["init_args"]["network"] = "robust.networks.TunaMnistCNN"
+records = {{Path("a"): Evaluation(header, [row])}}
+run = RunFiles(Path("a"), "a", config, epoch=19, evaluations=records)
 assert len(paper_tables(tables, protocols([run]))) == 1
 print(sorted({{name for name in sys.modules if name in ("torch", "lightning", "matplotlib")}}))
 """

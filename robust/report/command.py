@@ -9,6 +9,7 @@ from pathlib import Path
 from robust import files
 from robust.errors import ConfigError
 from robust.explain import one_line
+from robust.notes import Steps, note, sentences
 from robust.report.page import render
 from robust.report.watch import server, watched_page
 
@@ -33,7 +34,8 @@ def report(args: Sequence[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> None:
-    text = render(options.report, options.tables)
+    steps = Steps()
+    text = render(options.report, options.tables, loose=options.loose, steps=steps)
     try:
         files.write_output(options.output, text)
     except OSError as error:
@@ -41,6 +43,8 @@ def _write(options: argparse.Namespace) -> None:
             f"Expected to write {options.output}, but cannot ({error.strerror}). Choose another "
             "file with -o."
         ) from None
+    for sentence in sentences(steps):
+        note(sentence)
     print(f"Written to {options.output} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
 
 
@@ -74,11 +78,17 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
         metavar="FOLDER",
         help="tables of the papers to show numbers of; default: configs/tables",
     )
+    parser.add_argument(
+        "--loose",
+        action="store_true",
+        help="also put runs of another network or of other epochs than the paper's beside its "
+        'numbers, under "does not match"',
+    )
     return parser.parse_args(args)
 
 
 def _serve(options: argparse.Namespace) -> None:
-    page = watched_page(options.report, options.tables)
+    page = watched_page(options.report, options.tables, loose=options.loose)
     page.version()  # so that a mistake ends the command, not the first request
     with server(page, options.port) as serving, contextlib.suppress(KeyboardInterrupt):
         print(f"Serving on http://127.0.0.1:{serving.server_port}/ until Ctrl-C", flush=True)

@@ -1,5 +1,6 @@
 """The charts of a page with their data: which there are, and what each shows."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any, get_args
 from robust.evaluation.curves import Curve, Panel, accuracy_curves
 from robust.evaluation.metrics import Rate
 from robust.evaluation.verdict import Verdict
+from robust.notes import Steps
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
     accuracy_curve_spec,
@@ -57,10 +59,15 @@ class Charts:
         make: Callable[[], dict[str, Any]],
         **data: Columns,
     ) -> dict[str, str]:
-        """Draw a chart; ``make`` gives its specification where no chart before it had the same."""
+        """Draw a chart; ``make`` gives its specification where no chart before it had the same.
+
+        Raises:
+            ValueError: If a number is not finite.
+        """
         if spec not in self.specs:
             self.specs[spec] = make()
         packed = {name: pack(columns) for name, columns in data.items()}
+        json.dumps(packed, allow_nan=False)  # no browser reads the page of another chart, either
         self.drawn[key] = {"spec": spec, "title": title, "data": packed}
         return {"key": key, "title": title}
 
@@ -163,8 +170,13 @@ def _adaptive(protocol: Protocol) -> list[Entry]:
     return [entry for entry in protocol.entries if "adaptive" in entry.robust]
 
 
-def draw_trainings(charts: Charts) -> list[dict[str, str]]:
-    """A chart for every metric that trainings logged, the usual ones first; none of its bounds."""
+def draw_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str, str]]:
+    """A chart for every metric that trainings logged, the usual ones first; none of its bounds.
+
+    Args:
+        charts: What the page draws.
+        steps: Where a chart that cannot be drawn is kept.
+    """
     logged = {
         key
         for run in charts.runs
@@ -185,7 +197,8 @@ def draw_trainings(charts: Charts) -> list[dict[str, str]]:
             return training_spec(charts.names, title)
 
         key = f"training-{len(drawn)}"
-        drawn.append(charts.add(key, title, key, make, data=table.columns))
+        with (steps or Steps()).step(f"The chart of {metric}"):
+            drawn.append(charts.add(key, title, key, make, data=table.columns))
     return drawn
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,15 @@ from markupsafe import Markup
 
 from robust.evaluation.colors import COLORS
 from robust.evaluation.metrics import Rate
-from robust.evaluation.tables import Grid, comparison
+from robust.notes import Steps, sentences
 from robust.report.bundle import bundling
 from robust.report.charts import overlap_spec
 from robust.report.collect import Reader, RunFiles
 from robust.report.derive import Entry, Protocol, differing, protocols
-from robust.report.drawn import (
-    Charts,
-    draw_curves,
-    draw_parallel,
-    draw_pareto,
-    draw_trainings,
-    overlaps,
-    percent,
-)
-from robust.report.pictures import album
-from robust.report.published import paper_tables
+from robust.report.drawn import Charts, draw_trainings, overlaps, percent
+from robust.report.pictures import Album, album
+from robust.report.published import Papers, papers_of
+from robust.report.sound import attempt, section, sound_protocols, sound_runs
 
 _LARGEST = 4_900_000
 """Bytes of a page, as far as leaving out pictures can keep it so small."""
@@ -42,79 +36,77 @@ _FEW = 100
 _INTERVAL = re.compile(r"\d+\.\d-\d+\.\d")
 
 
-@dataclass(frozen=True)
-class Section:
-    """What the page shows of one protocol.
-
-    Args:
-        protocol: The protocol.
-        table: Success rates of every attack.
-        curves: Charts of accuracy against eps.
-        pareto: Chart of clean against robust accuracy, if there is one.
-        sweep: Chart of the settings that differ, if there is one.
-    """
-
-    protocol: Protocol
-    table: Grid
-    curves: list[dict[str, str]]
-    pareto: dict[str, str] | None
-    sweep: dict[str, str] | None
-
-
 def render(
-    roots: Sequence[Path], tables: Path, reader: Reader | None = None, *, watched: bool = False
+    roots: Sequence[Path],
+    tables: Path,
+    reader: Reader | None = None,
+    *,
+    watched: bool = False,
+    loose: bool = False,
+    steps: Steps | None = None,
 ) -> str:
     """The page over all runs in and below some folders.
+
+    What cannot be shown of a run is left out, and named on the page.
 
     Args:
         roots: Folders of runs.
         tables: Folder of the tables of the papers, such as ``configs/tables``.
         reader: Keeps record files between pages.
         watched: Whether the page asks its server for a newer one.
+        loose: Whether runs of another network or of other epochs stand beside published numbers.
+        steps: Where what is left out is kept.
 
     Raises:
         ConfigError: If a folder does not exist, or none holds a run.
     """
+    steps = steps or Steps()
     bundle = bundling()
-    runs = (reader or Reader()).read(roots)
-    found = protocols(runs)
+    runs = sound_runs((reader or Reader()).read(roots), steps)
+    found = sound_protocols(attempt(steps, "All records", lambda: protocols(runs), []), steps)
     charts = Charts(runs)
-    sections = [
-        Section(
-            protocol,
-            comparison(protocol.evaluations),
-            draw_curves(charts, protocol),
-            draw_pareto(charts, protocol),
-            draw_parallel(charts, protocol),
-        )
-        for protocol in found
-    ]
-    trainings = draw_trainings(charts)
+    sections = [section(charts, protocol, steps) for protocol in found]
+    trainings = draw_trainings(charts, steps)
+    papers = attempt(
+        steps, "Tables of papers", lambda: papers_of(tables, found, loose=loose), Papers([], [])
+    )
     data = {
         "specs": {**charts.specs, "overlap": overlap_spec()},
         "charts": charts.drawn,
-        "overlaps": {protocol.key: overlaps(protocol) for protocol in found},
+        "overlaps": {
+            protocol.key: attempt(
+                steps,
+                f"What attacks turn the same images, {protocol.title}",
+                partial(overlaps, protocol),
+                {"attacks": [], "counts": {}},
+            )
+            for protocol in found
+        },
         "names": charts.names,
     }
     script = Markup(bundle())
     packed = htmlsafe_json_dumps(data, separators=(",", ":"))
     room = _LARGEST - len(script) - len(packed) - _TABLES * len(runs)
-    configs = {run.name: run.config for run in runs}
+    pictures = attempt(
+        steps, "Figures of runs", lambda: album(runs, min(room, _PICTURES)), Album([], [])
+    )
     text: str = _template().render(
-        album=album(runs, min(room, _PICTURES)),
+        album=pictures,
         bundle=script,
         color=charts.color,
         colors=COLORS,
-        configs=differing(configs),
+        configs=_settings(runs, steps),
         data=packed,
         kind=charts.kind,
+        left_out=sentences(steps),
         made=datetime.now().astimezone(),
         names=charts.names,
-        papers=paper_tables(tables, found),
+        papers=papers.grids,
         rows=_rows(runs, found),
         roots=[str(root) for root in roots],
         runs=runs,
         sections=sections,
+        strangers=papers.left_out,
         trainings=trainings,
         verdicts=Counter(e.verdict.word for p in found for e in p.entries),
         views=[v for v in _VIEWS if any(v in protocol.views for protocol in found)],
@@ -125,6 +117,12 @@ def render(
 
 
 _VIEWS = ("adaptive", "deployed", "published", "transfer")
+
+
+def _settings(runs: Sequence[RunFiles], steps: Steps) -> dict[str, dict[str, str]]:
+    with steps.step("Settings that differ"):
+        return differing({run.name: run.config for run in runs})
+    return {}
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,40 @@
 Classes are read in their source: nothing that a run names is executed, and no page waits for torch.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
 from robust.evaluation.tables import MEASURED, Grid, published
 from robust.fractions import read_yaml
 from robust.kinds import kind_in_source
+from robust.mismatches import Mismatch, heading, mismatch_notes, mismatches
+from robust.notes import Steps, sentences
 from robust.papers import is_column, read_table
 from robust.report.derive import Entry, Protocol
 from robust.words import DATA_SETS
 
 
-def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
+class Papers(NamedTuple):
+    """Tables of the papers as the page shows them.
+
+    Args:
+        grids: Published, measured and adaptive numbers.
+        left_out: Runs whose numbers stand beside no published ones, and why, as sentences.
+    """
+
+    grids: list[Grid]
+    left_out: list[str]
+
+
+def paper_tables(folder: Path, protocols: Sequence[Protocol], *, loose: bool = False) -> list[Grid]:
+    """Published, measured and adaptive numbers of every table that some runs are of."""
+    return papers_of(folder, protocols, loose=loose).grids
+
+
+def papers_of(folder: Path, protocols: Sequence[Protocol], *, loose: bool = False) -> Papers:
     """Published, measured and adaptive numbers of every table that some runs are of.
 
     Columns are matched by the config of a run, since nothing is built here. Where several runs are
@@ -25,23 +45,25 @@ def paper_tables(folder: Path, protocols: Sequence[Protocol]) -> list[Grid]:
     Args:
         folder: Files such as those of ``configs/tables``; none if there is no such folder.
         protocols: Records of all runs.
+        loose: Whether runs of another network or of other epochs stand beside published numbers,
+            under "does not match".
     """
     entries = [entry for protocol in protocols for entry in protocol.entries]
-    grids = []
+    papers, steps = Papers([], []), Steps()
     for path in sorted(folder.glob("*.yaml")):
-        try:
-            grids += _table(path, entries)
-        except ConfigError:  # not a table, or one of another version
-            continue
-    return grids
+        # What is not a table, or one of another version, is none of the page's.
+        with steps.step(path.name), contextlib.suppress(ConfigError):
+            _add_table(papers, path, entries, loose=loose)
+    papers.left_out.extend(sentences(steps))
+    return papers
 
 
-def _table(path: Path, entries: Sequence[Entry]) -> list[Grid]:
+def _add_table(papers: Papers, path: Path, entries: Sequence[Entry], *, loose: bool) -> None:
     if read_yaml(path).get("metric") == MEASURED:  # which leaves no records
-        return []
+        return
     table = read_table(path, kind_in_source)
     suite = str(read_yaml(path.parent / str(table["suite"])).get("suite"))
-    data = _data_set(f"{path.stem} {suite}")
+    data = table.get("data") or _data_set(f"{path.stem} {suite}")
     chosen = [
         entry
         for entry in entries
@@ -50,12 +72,35 @@ def _table(path: Path, entries: Sequence[Entry]) -> list[Grid]:
         and table.get("view", "deployed") in entry.evaluation.views
         and entry.evaluation.header.source_view != "adaptive"  # stronger than a paper's attacker
     ]
-    columns, notes = _match(table, chosen)
+    columns, notes, differing = _match(table, chosen, loose=loose)
+    papers.left_out.extend(_strangers(table, chosen, loose=loose))
     if not columns:
-        return []
+        return
     evaluations = {name: entry.evaluation for name, entry in columns.items()}
     grid = published(table, evaluations, adaptive=_adaptive(table, path, columns, entries))
-    return [Grid(grid.title, grid.header, grid.rows, [*notes, *grid.notes])]
+    title = "; ".join(filter(None, [grid.title, heading(differing)]))
+    notes = [*notes, *grid.notes, *mismatch_notes(table, differing)]
+    papers.grids.append(Grid(title, grid.header, grid.rows, notes))
+
+
+def _strangers(table: Mapping[str, Any], entries: Sequence[Entry], *, loose: bool) -> list[str]:
+    """Runs that are columns by their defense, but not of the nets of the table."""
+    said: dict[str, None] = {}
+    for column, wanted in table["columns"].items():
+        for entry in entries if not loose else ():
+            if _is(entry, wanted) and (found := _mismatches(table, column, entry)):
+                listed = "; ".join(map(str, found))
+                said[f"{table['title']}, {entry.run.name}: does not match: {listed}."] = None
+    return list(said)
+
+
+def _mismatches(table: Mapping[str, Any], column: str, entry: Entry) -> list[Mismatch]:
+    run = {
+        "model": entry.run.config["model"],
+        "data_set": entry.evaluation.header.data,
+        "epochs": entry.run.epoch + 1 if entry.run.epoch >= 0 else None,
+    }
+    return mismatches(table, column, run, kind_in_source)
 
 
 def _data_set(text: str) -> str | None:
@@ -64,19 +109,20 @@ def _data_set(text: str) -> str | None:
 
 
 def _match(
-    table: Mapping[str, Any], entries: Sequence[Entry]
-) -> tuple[dict[str, Entry], list[str]]:
-    columns, notes = {}, []
+    table: Mapping[str, Any], entries: Sequence[Entry], *, loose: bool
+) -> tuple[dict[str, Entry], list[str], dict[str, list[Mismatch]]]:
+    columns, notes, differing = {}, [], {}
     for column, wanted in table["columns"].items():
-        fitting = [entry for entry in entries if _is(entry, wanted)]
+        found = [(e, _mismatches(table, column, e)) for e in entries if _is(e, wanted)]
+        fitting = [pair for pair in found if loose or not pair[1]]
         if not fitting:
             continue
-        best = max(fitting, key=lambda entry: ("adaptive" in entry.robust, entry.n))
-        columns[column] = best
-        others = len({entry.run.folder for entry in fitting}) - 1
+        best, differs = max(fitting, key=lambda p: (not p[1], "adaptive" in p[0].robust, p[0].n))
+        columns[column], differing[column] = best, differs
+        others = len({entry.run.folder for entry, _ in fitting}) - 1
         more = f", the one with most test images of {others + 1} such runs" if others else ""
         notes.append(f"{column}: {best.label}{more}, n = {best.n}, {best.verdict}.")
-    return columns, notes
+    return columns, notes, differing
 
 
 def _is(entry: Entry, wanted: Mapping[str, Any]) -> bool:

@@ -60,10 +60,12 @@ class Page:
         self._rest_until = time.monotonic() + min(_REST * took, _LONGEST_REST)
 
 
-def watched_page(roots: Sequence[Path], tables: Path) -> Page:
+def watched_page(roots: Sequence[Path], tables: Path, *, loose: bool = False) -> Page:
     """The page over the runs in and below some folders, as `robust.report.render` takes them."""
     reader = Reader()
-    return Page(lambda: render(roots, tables, reader, watched=True), lambda: state_of(roots))
+    return Page(
+        lambda: render(roots, tables, reader, watched=True, loose=loose), lambda: state_of(roots)
+    )
 
 
 def state_of(roots: Sequence[Path]) -> str:

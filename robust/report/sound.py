@@ -1,0 +1,127 @@
+"""What can be shown of runs: neither a damaged one nor a chart that fails costs another."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from robust.evaluation.tables import Grid, comparison
+from robust.notes import Steps
+from robust.report.collect import RunFiles
+from robust.report.derive import Entry, Protocol, differing
+from robust.report.drawn import Charts, draw_curves, draw_parallel, draw_pareto
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one protocol.
+
+    Args:
+        protocol: The protocol.
+        table: Success rates of every attack.
+        curves: Charts of accuracy against eps.
+        pareto: Chart of clean against robust accuracy, if there is one.
+        sweep: Chart of the settings that differ, if there is one.
+    """
+
+    protocol: Protocol
+    table: Grid
+    curves: list[dict[str, str]]
+    pareto: dict[str, str] | None
+    sweep: dict[str, str] | None
+
+
+def attempt(steps: Steps, what: str, make: Callable[[], _Made], otherwise: _Made) -> _Made:
+    """What is made; ``otherwise`` if it cannot be, which ``steps`` keeps."""
+    with steps.step(what):
+        return make()
+    return otherwise
+
+
+def sound_runs(runs: Sequence[RunFiles], steps: Steps) -> list[RunFiles]:
+    """Runs under names of their own; one whose files say what cannot be shown has its name alone.
+
+    Args:
+        runs: As they were read.
+        steps: Where those are kept.
+    """
+    return [
+        attempt(
+            steps,
+            f"What the files of {run.name} say",
+            lambda run=run: _looked_at(run),  # type: ignore[misc]
+            RunFiles(run.folder, run.name, missing=[*run.missing, "cannot be shown"]),
+        )
+        for run in _under_names_of_their_own(runs)
+    ]
+
+
+def _under_names_of_their_own(runs: Sequence[RunFiles]) -> list[RunFiles]:
+    """Runs of two folders may have one name below them: then the folder tells them apart."""
+    counts = Counter(run.name for run in runs)
+    return [
+        replace(run, name=_longer(run.folder, runs)) if counts[run.name] > 1 else run
+        for run in runs
+    ]
+
+
+def _longer(folder: Path, runs: Sequence[RunFiles]) -> str:
+    """As much of the end of its path as no other run has."""
+    others = [other.folder.parts for other in runs if other.folder != folder]
+    parts = folder.parts
+    for count in range(2, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return "/".join(parts[-count:])
+    return str(folder)
+
+
+def _looked_at(run: RunFiles) -> RunFiles:
+    """The run, after all that the page asks of it was asked once."""
+    _ = run.defense, run.data, run.training, run.last("val/clean_acc")
+    differing({"": run.config})
+    return run
+
+
+def sound_protocols(protocols: Sequence[Protocol], steps: Steps) -> list[Protocol]:
+    """Protocols with those runs whose records give all numbers of the page.
+
+    Args:
+        protocols: Of all records.
+        steps: Where the others are kept.
+    """
+    sound = []
+    for protocol in protocols:
+        entries = [e for e in protocol.entries if _gives_numbers(e, protocol, steps)]
+        if entries:
+            sound.append(replace(protocol, entries=entries))
+    return sound
+
+
+def _gives_numbers(entry: Entry, protocol: Protocol, steps: Steps) -> bool:
+    def numbers() -> bool:
+        _ = entry.clean, entry.robust, entry.worst, entry.verdict, entry.passes, entry.seconds
+        return True
+
+    return attempt(steps, f"{entry.label} under {protocol.title}", numbers, otherwise=False)
+
+
+def section(charts: Charts, protocol: Protocol, steps: Steps) -> Section:
+    """What the page shows of a protocol, as far as it can be made."""
+    title = protocol.title
+    return Section(
+        protocol,
+        attempt(
+            steps,
+            f"The table of every attack under {title}",
+            lambda: comparison(protocol.evaluations),
+            Grid(title, ["run"], [[entry.label] for entry in protocol.entries]),
+        ),
+        attempt(steps, f"Accuracy against eps, {title}", lambda: draw_curves(charts, protocol), []),
+        attempt(steps, f"The Pareto front, {title}", lambda: draw_pareto(charts, protocol), None),
+        attempt(
+            steps, f"Settings that differ, {title}", lambda: draw_parallel(charts, protocol), None
+        ),
+    )
