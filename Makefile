@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test test-cpus test-pythons lint lock mnist mnist-tables saito saito-tables \
+.PHONY: demo test test-cpus test-pythons fuzz lint lock mnist mnist-tables saito saito-tables \
 	zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
@@ -56,6 +56,13 @@ test-python-%:
 			exec $(MAKE) test VENV=.venv-$* PYTHON=$$python; \
 		fi; \
 	done; echo "test-pythons: $* is left out, which was not found on PATH nor in $(PYENV_ROOT)"
+
+# N damaged inputs of every kind (tests/fuzz), each of which may end in an error of one line; other
+# ones for another SEED.
+N ?= 2000
+SEED ?= 0
+fuzz: $(VENV)/ready
+	$(BIN)/python -m tests.fuzz --n $(N) --seed $(SEED)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
