@@ -20,10 +20,11 @@ import robust.sweep.main
 import robust.sweep.process
 from robust.errors import ConfigError
 from robust.sweep.file import SweepFile
-from robust.sweep.journal import Journal, Trial
+from robust.sweep.journal import Journal
 from robust.sweep.main import sweep
 from robust.sweep.process import Slot, parse_slots
 from robust.sweep.summary import pareto_front, short_names
+from robust.sweep.trials import Trial
 from robust.tracking import read_metrics
 from tests.tiny import ROOT, arguments
 

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from robust.sweep.driver import Driver
-from robust.sweep.journal import Trial
 from robust.sweep.summary import Summary, measured, short_names, shown
+from robust.sweep.trials import Trial
 
 
 @final

@@ -12,8 +12,9 @@ from typing import final
 
 from robust.explain import nearest
 from robust.sweep.file import History, SweepFile
-from robust.sweep.journal import Journal, State, Trial
+from robust.sweep.journal import Journal
 from robust.sweep.process import Process, Slot, end_orphan
+from robust.sweep.trials import State, Trial
 from robust.tracking import read_metrics
 from robust.tracking.preemption import REQUEUE
 

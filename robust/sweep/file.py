@@ -15,7 +15,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from robust.errors import ConfigError
 from robust.explain import one_line
 from robust.fractions import read_yaml
-from robust.sweep.journal import Trial
+from robust.sweep.trials import Trial
 
 with warnings.catch_warnings():
     # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.

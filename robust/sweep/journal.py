@@ -1,40 +1,16 @@
 """The state of a sweep on disk: what was started, and how it ended."""
 
 import fcntl
-import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, final
+from typing import IO, Any, final
 
 from robust import files
 from robust.errors import ConfigError
-
-State = Literal["running", "interrupted", "finished", "stopped", "failed"]
-"""``stopped`` by hyperband; ``interrupted`` with its sweep, and to go on with it."""
-
-
-@dataclass
-class Trial:
-    """One run of a sweep.
-
-    Args:
-        id: Its run id, and the name of its folder.
-        parameters: The value of each parameter of the sweep.
-        state: How far it is.
-        message: What went wrong, in one line.
-        seconds: Wall time of all its sessions that ended.
-        pid: Its last process.
-    """
-
-    id: str
-    parameters: dict[str, Any]
-    state: State = "running"
-    message: str = ""
-    seconds: float = 0.0
-    pid: int | None = None
+from robust.sweep.events import Event, read_events
+from robust.sweep.trials import State, Trial
 
 
 @final
@@ -49,25 +25,30 @@ class Journal:
         identity: What the sweep is of, in JSON's types; kept in the first line.
 
     Raises:
-        ConfigError: If the file cannot be written, another process has it open, or it is of a sweep
-            of another identity.
+        ConfigError: If the file cannot be written, another process has it open, a line of it is
+            damaged, or it is of a sweep of another identity.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
         self.trials: dict[str, Trial] = {}
         self._file = _locked(path)
-        events = _whole_lines(self._file)
-        if not events:
-            self._append({"event": "sweep", "identity": dict(identity)})
-        elif message := _difference(path, events[0]["identity"], identity):
+        try:
+            self._go_on(read_events(path, self._file), identity)
+        except ConfigError:
             self.close()
-            raise ConfigError(message)
-        for event in events[1:]:
-            self._replay(event)
+            raise
         for trial in self.trials.values():
             if trial.state == "running":
                 trial.state = "interrupted"
+
+    def _go_on(self, events: Sequence[Event], identity: Mapping[str, Any]) -> None:
+        if not events:
+            self._append({"event": "sweep", "identity": dict(identity)})
+        elif message := _difference(self.path, events[0]["identity"], identity):
+            raise ConfigError(message)
+        for event in events[1:]:
+            self._replay(event)
 
     def start(self, trial: Trial) -> None:
         """A process of ``trial`` is about to be started."""
@@ -92,11 +73,10 @@ class Journal:
         self._file.close()
 
     def _append(self, event: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+        self._file.write(json.dumps(event).encode() + b"\n")
         os.fsync(self._file.fileno())
 
-    def _replay(self, event: Mapping[str, Any]) -> None:
+    def _replay(self, event: Event) -> None:
         if event["event"] == "start":
             trial = self.trials.setdefault(event["id"], Trial(event["id"], event["parameters"]))
             trial.state, trial.message = "running", ""
@@ -109,10 +89,10 @@ class Journal:
             trial.seconds += event["seconds"]
 
 
-def _locked(path: Path) -> IO[str]:
+def _locked(path: Path) -> IO[bytes]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = io.TextIOWrapper(files.open_to_append(path), "utf-8", write_through=True)
+        file = files.open_to_append(path)
     except OSError as error:
         raise ConfigError(
             f"Expected to write {path}, but cannot ({error.strerror}). Choose another --root."
@@ -126,16 +106,6 @@ def _locked(path: Path) -> IO[str]:
             "Wait for it, or choose another --root."
         ) from None
     return file
-
-
-def _whole_lines(file: IO[str]) -> list[dict[str, Any]]:
-    """The events of a file, from which half a line that a killed process left is cut off."""
-    file.seek(0)
-    text = file.read()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        file.truncate(len(whole.encode()))
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _difference(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, final
 from robust import files
 from robust.evaluation.tables import Grid
 from robust.sweep.file import History, SweepFile
-from robust.sweep.journal import Trial
+from robust.sweep.trials import Trial
 
 # Of a run that was stopped there are none of the test set.
 _FRONTS = [

@@ -155,10 +155,16 @@ def _import_everything() -> None:
 
 
 def _serve(request: dict) -> dict:
+    outputs = [
+        os.open(Path(request["folder"], name), os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
+        for name in (".out", ".err")
+    ]
     began = time.monotonic()
     child = os.fork()
     if child == 0:
-        _become(request)
+        _become(request, outputs)
+    for descriptor in outputs:
+        os.close(descriptor)
     with contextlib.suppress(OSError):
         os.setpgid(child, child)
     peak, age, stopped, killed = 0, 0.0, "", False
@@ -214,14 +220,15 @@ def _end_descendants() -> None:
             return
 
 
-def _become(request: dict) -> None:
+def _become(request: dict, outputs: list[int]) -> None:
     """Be the command, in the forked process; never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
         os.chdir(request["folder"])
-        for descriptor, name in ((1, ".out"), (2, ".err")):
-            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND), descriptor)
+        for descriptor, output in enumerate(outputs, start=1):
+            os.dup2(output, descriptor)
+            os.close(output)
         os.environ.update(request["environment"])
         sys.argv[:] = [request["program"], *request["args"]]
         code = _command(request["program"])()
