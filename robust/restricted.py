@@ -144,8 +144,9 @@ def check_files(arguments: Sequence[str]) -> None:
 
 def _check_trainer(trainer: object, path: Path) -> None:
     """Lightning takes words for these, too, and would say late that a class path is none."""
-    keys = ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
-    for key in keys if isinstance(trainer, Mapping) else ():
+    if not isinstance(trainer, Mapping):
+        return
+    for key in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy"):
         for name in trust.foreign(trainer.get(key)):
             trust.check_path(name, path)
 

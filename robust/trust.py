@@ -42,7 +42,7 @@ _VERDICTS = {
             for name in (
                 *("cli", "compare", "dashboard", "drawing", "options", "papers", "pictures"),
                 *("report", "subjects", "sweep", "checkpoints", "explain", "fractions", "kinds"),
-                *("parsing", "restricted", "trust"),
+                *("parsing", "restricted", "trust", "files", "names", "strict_yaml", "text_files"),
             )
         ),
         False,

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+import robust.sweep.main
 from robust import trust
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile
 from robust.sweep.main import sweep
+from robust.sweep.process import Slot, _environment
 from robust.trust import UntrustedError
 from tests.tiny import ROOT
 
@@ -147,15 +149,17 @@ def test_the_command_refuses_and_starts_nothing(capsys):
 
 def test_runs_are_handed_what_the_user_trusts(monkeypatch):
     monkeypatch.setenv("ROBUST_TRUST", "tests")
-    shown(
-        "import os\nopen('seen.txt', 'w').write(repr([os.environ.get(k) for k in "
-        f"({trust.ENVIRONMENT!r}, {trust.FLAGS_OF_FILE!r})]))"
-    )
+    seen = {}
+
+    def started(*_, **__):
+        seen.update(_environment(Slot("0"), 1))
+        return 0
+
+    monkeypatch.setattr(robust.sweep.main, "_sweep", started)
     flags = ["--", "--model.network=colorsys.rgb_to_hsv"]
-    sweep(["shown.yaml", "--trust-command", "--trust=pack", "--workers=1", *flags])
-    trusted, of_file = eval(Path("seen.txt").read_text())
-    assert trusted == "tests,pack,colorsys.rgb_to_hsv"
-    assert of_file == "1"
+    assert sweep(["shown.yaml", "--trust=pack", "--workers=1", *flags]) == 0
+    assert seen[trust.ENVIRONMENT] == "tests,pack,colorsys.rgb_to_hsv"
+    assert seen[trust.FLAGS_OF_FILE] == "1"
     assert os.environ["ROBUST_TRUST"] == "tests"
 
 
