@@ -19,13 +19,12 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
 from robust.notes import Figures
 from robust.parsing import (
-    Parser,
     check_fits,
     mendable_trainer,
     run_command,
 )
 from robust.precision import warn_if_emulated
-from robust.restricted import check_files, typed
+from robust.restricted import Parser, check_files, typed
 from robust.tracking import (
     LAST,
     AtomicCheckpoints,

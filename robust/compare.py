@@ -34,7 +34,7 @@ from robust.parsing import run_command
 from robust.pictures import check_pictures, draw_pictures
 from robust.restricted import typed
 from robust.subjects import Subject, by_name, check_used, describe, trained_epochs
-from robust.trust import entries, trusting
+from robust.trust import taken, trusting
 
 Runs = Mapping[str, Subject]
 
@@ -50,10 +50,10 @@ def evaluate(args: Sequence[str] | None = None) -> int:
 
 
 def _evaluate_trusting(arguments: Sequence[str]) -> None:
-    options = parse_options(arguments)
-    names = [name for word in options.trust for name in entries(word)]
-    own = [word for word in arguments if word.startswith("--model.")]
-    with trusting([*names, *typed(own)]):
+    trusted, others = taken(arguments)
+    own = [word for word in others if word.startswith("--model.")]
+    options = parse_options(others)
+    with trusting([*trusted, *typed(own)]):
         _evaluate(options)
 
 

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from robust.class_paths import imported
 from robust.errors import ConfigError
-from robust.trust import UntrustedError, imported, is_class_path
+from robust.trust import UntrustedError, is_class_path
 
 _PACKAGE = "robust"
 _UNREAD = object()

@@ -14,22 +14,22 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser
 
 from robust.checkpoints import DESCRIPTION, read_checkpoint
+from robust.class_paths import imported
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.explain import explain, mendable_cause, refused_path, shortened
-from robust.fractions import PARSER_MODE, read_yaml
+from robust.explain import explain, mendable_cause, shortened
+from robust.fractions import read_yaml
 from robust.precision import keep_float32
-from robust.restricted import check_built, file_naming, restrict
-from robust.trust import UntrustedError, imported
+from robust.restricted import Parser, check_built
+from robust.trust import UntrustedError
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -143,35 +143,6 @@ def keep_freed_memory() -> None:
 
 # M_MMAP_MAX: no mappings of their own; M_TRIM_THRESHOLD: nothing back; M_TOP_PAD: grow in 256 MiB.
 _MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}
-
-
-class Parser(LightningArgumentParser):
-    """Parser that builds only what is trusted, and says in one line what is wrong."""
-
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
-        restrict()
-        # An abbreviation that is right today may mean another flag tomorrow.
-        super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        where = file_naming(refused_path(message))
-        said = mendable_cause(ex) or explain(message, self._names(), where)
-        print(f"error: {shortened(said)}", file=sys.stderr)
-        raise SystemExit(2)
-
-    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
-        """Build what a parsed config describes, after `check_built`."""
-        check_built(namespace)
-        built: Namespace = super().instantiate(namespace, *args, **kwargs)
-        return built
-
-    def _names(self) -> list[str]:
-        """Keys and flags of this parser and of its subcommands."""
-        parsers = [self, *getattr(self._subcommands_action, "_name_parser_map", {}).values()]
-        return [name for p in parsers for a in p._actions for name in (a.dest, *a.option_strings)]
 
 
 class Restored(NamedTuple):

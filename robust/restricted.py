@@ -4,15 +4,18 @@ import contextlib
 import inspect
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import Namespace, get_loader, set_parsing_settings
+from jsonargparse import Namespace, _actions, get_loader, set_parsing_settings
+from lightning.pytorch.cli import LightningArgumentParser
 
-from robust import trust
+from robust import class_paths, trust
 from robust.errors import ConfigError
+from robust.explain import explain, mendable_cause, refused_path, shortened
 from robust.fractions import PARSER_MODE, read_yaml
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
@@ -27,10 +30,10 @@ def restrict() -> None:
     Raises:
         ConfigError: If the environment's trust cannot be read.
     """
-    now = trust.verdicts()
+    now = class_paths.verdicts()
     # An entry of an earlier command stays in the settings: what is below it is asked about again.
     _known.update(dict.fromkeys(now))
-    decided = {path: now.get(path, trust.allows(path)) for path in _known}
+    decided = {path: now.get(path, class_paths.allows(path)) for path in _known}
     set_parsing_settings(
         instantiate_subclass_spec_in_any=False,
         import_path_denylist=["*", *(path for path, allowed in decided.items() if not allowed)],
@@ -39,6 +42,18 @@ def restrict() -> None:
 
 
 _known: dict[str, None] = {}
+_import_class = _actions.import_object
+
+
+def _import_no_file(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Import a class, unless it is a file: for ``suite.yaml`` jsonargparse would import `suite`."""
+    if str(name).endswith(_FILES) or Path(name).is_file():
+        raise ValueError(f"Expected a class, but {name} is a file.")
+    return _import_class(name, *args, **kwargs)
+
+
+_FILES = (".yaml", ".yml", ".json")
+setattr(_actions, "import_object", _import_no_file)  # noqa: B010 (not exported, to mypy)
 
 
 def check_built(config: object, where: object = "") -> None:
@@ -56,13 +71,13 @@ def check_built(config: object, where: object = "") -> None:
     for path, arguments in _described(config):
         place = where or file_naming(path)
         with contextlib.suppress(ImportError, AttributeError):  # the parser says so
-            kinds.append((trust.imported(path, place), path, arguments, place))
+            kinds.append((class_paths.imported(path, place), path, arguments, place))
     for kind, path, arguments, place in kinds:
         _check_typed(kind, path, arguments, place)
     for function in _functions(config):
-        path = trust.definition(function) or ""
+        path = class_paths.definition(function) or ""
         if "<" not in path:  # a default of code, which no path names
-            trust.check_function(function, path, where or file_naming(path))
+            class_paths.check_function(function, path, where or file_naming(path))
 
 
 def _described(config: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -138,7 +153,7 @@ def check_files(arguments: Sequence[str]) -> None:
             continue
         check_built(content, path)
         _check_trainer(content.get("trainer"), path)
-        for text in trust.strings(content):
+        for text in class_paths.strings(content):
             todo += [path.parent / text, Path(text)]
 
 
@@ -147,8 +162,8 @@ def _check_trainer(trainer: object, path: Path) -> None:
     if not isinstance(trainer, Mapping):
         return
     for key in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy"):
-        for name in trust.foreign(trainer.get(key)):
-            trust.check_path(name, path)
+        for name in class_paths.foreign(trainer.get(key)):
+            class_paths.check_path(name, path)
 
 
 _files: list[Path] = []
@@ -188,8 +203,8 @@ def typed(arguments: Sequence[str]) -> list[str]:
     """
     if os.environ.get(trust.FLAGS_OF_FILE):
         return []
-    names = (name for value in _values(arguments) for name in trust.foreign(_loaded(value)))
-    return [again for name in names for again in trust.names_of(name)]
+    names = (name for value in _values(arguments) for name in class_paths.foreign(_loaded(value)))
+    return [again for name in names for again in class_paths.names_of(name)]
 
 
 def _values(arguments: Sequence[str]) -> Iterator[str]:
@@ -207,3 +222,32 @@ def _loaded(text: str) -> object:
         return get_loader(PARSER_MODE)(text)
     except (yaml.YAMLError, ConfigError):  # the parser says what is wrong with it
         return None
+
+
+class Parser(LightningArgumentParser):
+    """Parser that builds only what is trusted, and says in one line what is wrong."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        restrict()
+        # An abbreviation that is right today may mean another flag tomorrow.
+        super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        where = file_naming(refused_path(message))
+        said = mendable_cause(ex) or explain(message, self._names(), where)
+        print(f"error: {shortened(said)}", file=sys.stderr)
+        raise SystemExit(2)
+
+    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Build what a parsed config describes, after `check_built`."""
+        check_built(namespace)
+        built: Namespace = super().instantiate(namespace, *args, **kwargs)
+        return built
+
+    def _names(self) -> list[str]:
+        """Keys and flags of this parser and of its subcommands."""
+        parsers = [self, *getattr(self._subcommands_action, "_name_parser_map", {}).values()]
+        return [name for p in parsers for a in p._actions for name in (a.dest, *a.option_strings)]

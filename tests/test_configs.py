@@ -10,6 +10,7 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
+from robust.class_paths import imported
 from robust.cli import RobustCLI, train
 from robust.data import ImageDataModule
 from robust.defenses import Defense
@@ -20,7 +21,6 @@ from robust.evaluation.tables import MEASURED, published
 from robust.fractions import read_yaml
 from robust.papers import read_table
 from robust.parsing import Parser, read_suite
-from robust.trust import imported
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"

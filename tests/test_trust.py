@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import robust
-from robust import trust
+from robust import class_paths, trust
 from robust.checkpoints import DESCRIPTION
+from robust.class_paths import imported
 from robust.cli import train
 from robust.compare import evaluate
 from robust.errors import ConfigError
 from robust.papers import PaperTable
 from robust.parsing import read_suite, restore
-from robust.trust import UntrustedError, imported
+from robust.trust import UntrustedError
 from tests.tiny import SUITE
 
 NET = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self, num_classes=10):\n"
@@ -117,6 +118,7 @@ PATHS = [
     "torchvision.io.write_file",
     "lightning.pytorch.cli.LightningCLI",
     "lightning.pytorch.serve.ServableModuleValidator",
+    "lightning.pytorch.demos.WikiText2",
     "lightning.pytorch.core.saving.load_from_checkpoint",
     "lightning.fabric.utilities.cloud_io._load",
     "robust.tracking.fetch_run",
@@ -179,25 +181,25 @@ def test_only_what_is_allowed_is_ever_got(path):
         found = imported(path)
     except (UntrustedError, ImportError, AttributeError, ValueError):
         return
-    assert trust.allows(trust.definition(found))
+    assert class_paths.allows(class_paths.definition(found))
 
 
 def test_no_program_of_the_packages_is_imported():
-    for package in trust.PACKAGES:
+    for package in class_paths.PACKAGES:
         folder = Path(importlib.import_module(package).__file__).parent
         for file in folder.rglob("__main__.py"):
             module = ".".join([package, *file.relative_to(folder).with_suffix("").parts])
             with pytest.raises(UntrustedError):
-                trust.check_path(f"{module}.x")
+                class_paths.check_path(f"{module}.x")
 
 
 def test_every_module_of_robust_is_known():
     """A new one has to say whether files may name it: commands may not."""
     described = {"attacks", "data", "defenses", "evaluation", "losses", "networks", "threat"}
     described |= {"tracking", "transforms", "draws", "errors", "precision", "types", "words"}
-    described |= {"protocols"}
+    described |= {"protocols", "notes"}
     modules = {module.name for module in pkgutil.iter_modules(robust.__path__)}
-    assert {name for name in modules if trust.allows(f"robust.{name}")} == described
+    assert {name for name in modules if class_paths.allows(f"robust.{name}")} == described
 
 
 CONFIGS = {
@@ -284,6 +286,19 @@ def test_nor_a_file_that_it_names(key, capsys):
         error = capsys.readouterr().err.splitlines()[-1]
         assert "in parts/inner.yaml, but got subprocess.Popen" in error
         assert error.endswith("add --trust subprocess.")
+
+
+@pytest.mark.parametrize("key", ["model", "data", "evaluation"])
+@pytest.mark.usefixtures("unharmed", "quiet")
+def test_a_file_beside_a_module_of_its_name_is_a_file(key, capsys):
+    """``stranger.yaml`` reads like a class of the module `stranger`."""
+    parts = {**config(), "evaluation": evaluation(a={**attack(), "init_args": {"eps": -1}})}
+    written(parts[key], "stranger.yaml")
+    Path("base.yaml").write_text(yaml.safe_dump(config(**{key: "stranger.yaml"})))
+    flags = ["--config", written(config()), f"--{key}=stranger.yaml"]
+    for words in (["--config=base.yaml"], flags):
+        ended(["fit", *words, "--trainer.accelerator=nowhere"])
+        assert "--trust" not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("unharmed")
@@ -419,6 +434,8 @@ def test_but_not_one_that_a_sweep_file_wrote(monkeypatch, capsys):
     assert ended(["fit", f"--config={written(config())}", "--model.network=stranger.Net"]) == 2
     assert "--trust stranger" in capsys.readouterr().err
     assert train(["fit", f"--config={written(config())}", "--trust=stranger"]) == 2
+    assert "Expected no --trust" in capsys.readouterr().err
+    assert evaluate(["runs/a/b", "--suite=x.yaml", "--trust=stranger"]) == 2
     assert "Expected no --trust" in capsys.readouterr().err
 
 

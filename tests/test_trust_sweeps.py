@@ -171,3 +171,9 @@ def test_a_sweep_in_a_sweep_trusts_no_command(monkeypatch, capsys):
     assert "Expected no --trust" in capsys.readouterr().err
     assert not Path("MARKER").exists()
     assert sys.modules.get("pack") is None
+
+
+@pytest.mark.parametrize("key", ["trust", "trust-command"])
+def test_no_parameter_trusts(key):
+    with pytest.raises(UntrustedError, match=r"no parameter 'trust.*evil\.yaml"):
+        check_parameters(file(parameters={key: {"value": True}}))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robust import trust
+from robust import class_paths, trust
 from robust.sweep.file import SweepFile
 
 _LONGEST = 80
@@ -67,6 +67,12 @@ def check_parameters(file: SweepFile) -> None:
         UntrustedError: With the class, the file, and the flag that would allow it.
     """
     parameters: Mapping[str, Any] = file.content.get("parameters") or {}
-    trust.check_classes(parameters, file.path)
-    for name in filter(trust.is_there, trust.foreign(parameters)):
-        trust.check_path(name, file.path)
+    for key in parameters:
+        if str(key).startswith("trust"):
+            raise trust.UntrustedError(
+                f"Expected no parameter {str(key)[:40]!r} in {file.path}. Give --trust to the "
+                "command that runs the sweep."
+            )
+    class_paths.check_classes(parameters, file.path)
+    for name in filter(class_paths.is_there, class_paths.foreign(parameters)):
+        class_paths.check_path(name, file.path)
