@@ -35,7 +35,14 @@ def test_blank_lines_count_for_nothing(tmp_path, lines, blank):
 
 EVENTS = {
     "start": [
-        *({"id": 5}, {"id": None}, {"id": "../../a"}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 300}),
+        *(
+            {"id": 5},
+            {"id": None},
+            {"id": "../../a"},
+            {"id": ""},
+            {"id": "a\nb"},
+            {"id": "x" * 300},
+        ),
         *({"parameters": None}, {"parameters": [1]}, {"event": 5}, {"event": ["start"]}),
     ],
     "pid": [{"pid": None}, {"pid": 1}, {"pid": -1}, {"pid": True}, {"pid": 1.5}, {"id": "1"}],
@@ -59,8 +66,8 @@ def test_an_event_of_odd_values(tmp_path, lines, number, change):
 @pytest.mark.parametrize("number", [0, 1, 3])
 @pytest.mark.parametrize(
     "line",
-    [b"garbage", b"null", b"[]", b"5", b"{}", b"\xff\xfe", b"{", b"9" * 5_000, b"[" * 100_000, b"\0"],
-)  # fmt: skip
+    [b"garbage", b"null", b"[]", b"5", b"{}", b"\xff\xfe", b"{", b"9" * 5_000, b"[" * 9_999, b"\0"],
+)
 def test_a_line_that_is_none(tmp_path, lines, number, line):
     lines[number] = line
     refused(tmp_path, lines, number + 1)

@@ -4,7 +4,7 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -57,11 +57,7 @@ class SweepFile:
             ConfigError: If it is missing, W&B's schema refuses it, or it names no metric.
         """
         content = read_yaml(path)
-        problems = list(schema_violations_from_proposed_config(content))
-        if "metric" not in content:
-            problems.append("it has no `metric` to compare runs by")
-        if "program" not in content:
-            problems.append("it has no `program` to run")
+        problems = list(_problems(content))
         if problems:
             raise ConfigError(
                 f"Expected a sweep in {path}, but {one_line(str(problems[0]))}. See sweeps/*.yaml."
@@ -156,20 +152,30 @@ class SweepFile:
                 # scikit-learn on a fit that does not converge, for which W&B draws at random.
                 warnings.simplefilter("ignore")
                 run = next_run(self.content, self._runs(trials, histories))
-        except ValueError as error:
-            raise ConfigError(
-                f"Expected parameters that {self.content['method']} can search in {self.path}, "
-                f"but: {one_line(str(error))}."
-            ) from None
+        except Exception as error:  # whatever W&B's package makes of values that its schema takes
+            raise self._cannot_search(error) from None
         if run is None:
             return None
         return {key: _plain(value["value"]) for key, value in run.config.items()}
 
     def to_stop(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> list[str]:
-        """Ids of the running trials that hyperband gives up; none without ``early_terminate``."""
+        """Ids of the running trials that hyperband gives up; none without ``early_terminate``.
+
+        Raises:
+            ConfigError: If hyperband cannot be run with what the file says of it.
+        """
         if not self.content.get("early_terminate"):
             return []
-        return [run.name for run in stop_runs(self.content, self._runs(trials, histories))]
+        try:
+            return [run.name for run in stop_runs(self.content, self._runs(trials, histories))]
+        except Exception as error:
+            raise self._cannot_search(error) from None
+
+    def _cannot_search(self, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"Expected parameters that {self.content['method']} can search in {self.path}, "
+            f"but: {one_line(str(error)) or type(error).__name__}."
+        )
 
     def _runs(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> list[SweepRun]:
         return [
@@ -181,6 +187,24 @@ class SweepFile:
             )
             for trial in trials
         ]
+
+
+def _problems(content: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with a sweep, as the end of a sentence."""
+    parameters = content.get("parameters")
+    if not isinstance(parameters, dict) or not all(
+        isinstance(v, dict) for v in parameters.values()
+    ):
+        yield "its `parameters` are no mapping of names to mappings such as {values: [1, 2]}"
+        return
+    try:
+        yield from map(str, schema_violations_from_proposed_config(content))
+    except Exception as error:  # of W&B's package
+        yield f"{type(error).__name__}: {error}"
+    if "metric" not in content:
+        yield "it has no `metric` to compare runs by"
+    if "program" not in content:
+        yield "it has no `program` to run"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -51,7 +51,8 @@ class Summary:
         """Summarize trials by what they logged."""
         last = {trial.id: _last(histories[trial.id]) for trial in trials}
         finished = {t.id: last[t.id] for t in trials if t.state == "finished"}
-        values = {i: metrics[file.metric] for i, metrics in finished.items()}
+        # Whoever removed the metrics of a run that ended took it out of the comparison.
+        values = {i: m[file.metric] for i, m in finished.items() if file.metric in m}
         best = (max if file.maximized else min)(values, key=values.__getitem__, default=None)
         front = next(
             (f for f in _FRONTS if any(set(f) <= set(m) for m in last.values())), _FRONTS[0]

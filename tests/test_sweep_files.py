@@ -1,0 +1,48 @@
+"""What a sweep file may not hold is told in one line, whatever W&B's package makes of it."""
+
+import pytest
+import yaml
+
+from robust.errors import ConfigError
+from robust.sweep.file import SweepFile
+from robust.sweep.summary import Summary
+from robust.sweep.trials import Trial
+
+GRID = {
+    "program": "train.py",
+    "method": "grid",
+    "metric": {"name": "val/clean_acc", "goal": "maximize"},
+    "parameters": {"x": {"values": [0.1, 0.3]}},
+}
+
+
+def read(tmp_path, content):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    return SweepFile.read(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [None, [], 5, "x", {"x": None}, {"x": 5}, {"x": [1, 2]}, {"x": {}, "y": {"values": None}}],
+)
+@pytest.mark.parametrize("method", ["grid", "random", "bayes"])
+def test_parameters_that_are_none(tmp_path, parameters, method):
+    with pytest.raises(ConfigError, match=r"\AExpected [^\n]* in [^\n]*a\.yaml[^\n]*\Z"):
+        read(tmp_path, {**GRID, "method": method, "parameters": parameters}).suggest([], {})
+
+
+def test_a_search_that_fails_over_what_was_run(tmp_path):
+    file = read(
+        tmp_path, {**GRID, "method": "bayes", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+    )
+    odd = [Trial(str(n), {"x": [None]}, "finished") for n in range(3)]
+    with pytest.raises(ConfigError, match=r"that bayes can search in .*a\.yaml"):
+        file.suggest(odd, {trial.id: [{"step": 1.0, "val/clean_acc": 0.5}] for trial in odd})
+
+
+def test_a_run_whose_metrics_are_gone_is_not_the_best(tmp_path):
+    trials = [Trial("0", {"x": 0.1}, "finished"), Trial("1", {"x": 0.3}, "finished")]
+    histories = {"0": [], "1": [{"step": 1.0, "val/clean_acc": 0.5}]}
+    summary = Summary.of(read(tmp_path, GRID), trials, histories)
+    assert summary.best == "1"
+    assert "Best val/clean_acc: 1" in summary.grid().notes[0]
