@@ -6,7 +6,7 @@ from robust.attacks.base import Draws, OwnAttack, sample_seeds
 from robust.attacks.bim import BIM, IFGSM, MIFGSM, TargetedBIM
 from robust.attacks.boundary import BoundaryAttack
 from robust.attacks.carlini_wagner import CarliniWagner, HasCodebook
-from robust.attacks.craft import Crafted, craft, isolated
+from robust.attacks.craft import Crafted, craft, gradient_of, isolated
 from robust.attacks.ddn import DDN
 from robust.attacks.deepfool import DeepFool
 from robust.attacks.fab import FAB
@@ -57,6 +57,7 @@ __all__ = [
     "Square",
     "TargetedBIM",
     "craft",
+    "gradient_of",
     "isolated",
     "sample_seeds",
 ]

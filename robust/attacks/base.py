@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
+from robust.attacks.finite import finite_gradients
 from robust.draws import Draws as Draws
 from robust.draws import sample_seeds as sample_seeds
 from robust.errors import ConfigError
@@ -45,7 +46,8 @@ class OwnAttack(Attack):  # type: ignore[misc]
                 f"Expected images in [0, 1], but got {inputs.min():.6g} to {inputs.max():.6g}. "
                 "Put normalization into the network's first layer."
             )
-        x_adv: Images = super().__call__(inputs, labels)
+        with finite_gradients(self.model, innermost=True):
+            x_adv: Images = super().__call__(inputs, labels)
         minimal = "eps" not in vars(self)
         return self._pushed(inputs, x_adv, labels) if minimal and self.judge is not None else x_adv
 

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
+from robust.attacks.finite import NotFinite, finite_gradients
 from robust.types import AttackCallable, Images, Labels
 
 
@@ -23,6 +25,8 @@ class Crafted(NamedTuple):
     """Mean number of forward passes per image."""
     seconds: float
     """Mean wall time per image."""
+    not_finite: Bool[Tensor, " n"]
+    """Where a gradient of the view was not finite, on the way or at the end."""
 
 
 def craft(
@@ -42,7 +46,8 @@ def craft(
     Attacks of torchattacks reseed the global random state, leave gradients on weights, flip frozen
     submodules to train mode and fail in inference mode. Here the view is put in eval mode, the
     random state is forked and seeded, autocast is off (the attack sees the precision of ``x``), and
-    modes, gradients and random state come back afterwards, also after an error.
+    modes, gradients and random state come back afterwards, also after an error. Gradients that are
+    not finite are made so, as `finite_gradients` says.
 
     Args:
         attack: Builds the attack on ``view``.
@@ -74,15 +79,26 @@ def craft(
             goal = target.detach().clone()
             built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)
         if not len(x):
-            return Crafted(x, 0.0, 0.0)
+            return Crafted(x, 0.0, 0.0, torch.zeros_like(y, dtype=torch.bool))
         if target is not None:
             _check_classes(goal, view, x[:2])
-        with _counted(view) as images_seen, _counted(judge) as images_judged:
-            start = time.perf_counter()
-            x_adv = built(x, y)
-            seconds = time.perf_counter() - start
+        seen = NotFinite(len(x), x.device)
+        with finite_gradients(view, seen):
+            with _counted(view) as images_seen, _counted(judge) as images_judged:
+                start = time.perf_counter()
+                x_adv = built(x, y).detach()
+                seconds = time.perf_counter() - start
+            if seen.any and x_adv.shape == x.shape:
+                gradient_of(view, x_adv, y)  # `seen` takes note of all of them
         forwards = sum(images_seen) + sum(images_judged)
-        return Crafted(x_adv.detach(), forwards / len(x), seconds / len(x))
+        return Crafted(x_adv, forwards / len(x), seconds / len(x), seen.images)
+
+
+def gradient_of(view: nn.Module, x: Images, y: Labels) -> Images:
+    """The gradient of the cross-entropy of ``view``, summed over the images."""
+    x = x.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), y, reduction="sum"), x)
+    return gradient
 
 
 @torch.no_grad()
@@ -103,7 +119,9 @@ def isolated(view: nn.Module, device: torch.device, seed: int) -> Iterator[None]
     gradients = [(parameter, parameter.grad) for parameter in view.parameters()]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with forked, torch.inference_mode(False), torch.enable_grad():
+    # Anomaly detection, meant for a training, raises where a gradient is not finite.
+    plain = torch.autograd.set_detect_anomaly(False)
+    with forked, torch.inference_mode(False), torch.enable_grad(), plain:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)

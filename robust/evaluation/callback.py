@@ -12,6 +12,7 @@ from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.query import check_at_least
+from robust.attacks.views import EOT
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.blocks import (
@@ -27,7 +28,7 @@ from robust.evaluation.blocks import (
     targets_of,
     whole,
 )
-from robust.evaluation.checks import has_tie, has_zero_gradient
+from robust.evaluation.checks import draws_at_test, gradient_signs, has_tie
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.measurements import RobustnessMetrics
 from robust.evaluation.metrics import Rate, rate_numbers, summarize
@@ -44,6 +45,9 @@ from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View
 from robust.words import Split
+
+_SOME = 64
+"""Images of which two calls of the defense are compared."""
 
 
 @final
@@ -156,7 +160,7 @@ class AttackEvaluation(Callback):
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         defense, data = subject_of(trainer, pl_module)
         pool = Pool(data, self.split, self.seed)
-        header = self._header(defense, pool)
+        header = self._header(trainer, defense, pool)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         file = RecordFile(folder, header, trainer.global_rank)
         known = Evaluation(header, file.read())
@@ -176,8 +180,12 @@ class AttackEvaluation(Callback):
         self.result = whole(Evaluation(header, rows), asked, self._count(pool))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
-    def _header(self, defense: Defense, pool: Pool) -> Header:
+    def _header(self, trainer: Trainer, defense: Defense, pool: Pool) -> Header:
         source = self.source
+        adaptive = defense.adaptive_view() if source is None else source.view(self.source_view)
+        some = pool.samples(0, min(_SOME, self._count(pool))).x.to(defense.device)
+        # One answer for all processes, since it is part of the name of the records.
+        random = trainer.strategy.reduce_boolean_decision(draws_at_test(defense, some), all=False)
         return Header(
             suite=self.suite,
             attacks=self.infos,
@@ -187,11 +195,11 @@ class AttackEvaluation(Callback):
             split=self.split,
             data_sha256=pool.fingerprint(),
             model_sha256=model_sha256(defense),
-            adaptive_sha256=model_sha256(
-                defense.adaptive_view() if source is None else source.view(self.source_view)
-            ),
+            adaptive_sha256=model_sha256(adaptive),
             source_sha256=None if source is None else model_sha256(source),
             source_view=None if source is None else self.source_view,
+            random=random,
+            averaged=random and any(isinstance(module, EOT) for module in adaptive.modules()),
         )
 
     def _count(self, pool: Pool) -> int:
@@ -246,10 +254,12 @@ class AttackEvaluation(Callback):
                     for name in self.attacks
                     if any((v, name, i) not in done for v in views for i in range(start, stop))
                 ]
-                zero = has_zero_gradient(module, block.x, block.y) if missing else None
+                if missing:
+                    zero, not_finite = gradient_signs(module, block.x, block.y)
                 for name in missing:
                     columns, x_adv = self._attack(defense, module, judge, name, block)
-                    columns["zero_gradient"] = zero
+                    columns["zero_gradient"] = zero | not_finite
+                    columns["not_finite"] |= not_finite
                     rows = [row for view in views for row in rows_of(view, name, columns)]
                     yield block, Produced(views, name, rows, x_adv)
 
@@ -282,6 +292,8 @@ class AttackEvaluation(Callback):
         x_adv, scores = x.clone(), block.scores.clone()
         x_adv[attacked] = crafted.x_adv.to(x.dtype)
         scores[attacked] = defense(x_adv[attacked])
+        not_finite = torch.zeros_like(attacked)
+        not_finite[attacked] = crafted.not_finite
         columns = {
             "index": block.index,
             "label": y,
@@ -294,5 +306,6 @@ class AttackEvaluation(Callback):
             **{norm.lower(): distance(x, x_adv, norm) for norm in get_args(Norm)},
             "forwards": attacked * crafted.forwards,
             "seconds": attacked * crafted.seconds,
+            "not_finite": not_finite,
         }
         return columns, x_adv

@@ -144,6 +144,11 @@ def zero_gradients(rows: Sequence[Row]) -> Rate:
     return _share(Rows.of(rows)["zero_gradient"])
 
 
+def not_finite_gradients(rows: Sequence[Row]) -> Rate:
+    """Share of images at which, or on whose way, a gradient of the view was not finite."""
+    return _share(Rows.of(rows)["not_finite"])
+
+
 def summarize(evaluation: Evaluation) -> dict[str, float]:
     """What a run logs: every rate with its bounds, by view and attack."""
     rates: dict[str, Rate] = {}
@@ -154,8 +159,12 @@ def summarize(evaluation: Evaluation) -> dict[str, float]:
             rates[f"test/robust_acc/{view}/{name}"] = robust_accuracy(rows, info)
             rates[f"test/zero_gradient/{view}"] = zero_gradients(rows)
             rates["test/ties"] = ties(rows)
+            not_finite = not_finite_gradients(rows)
+            if not_finite.hits:
+                rates[f"test/not_finite_gradient/{view}/{name}"] = not_finite
         rates[f"test/worst_robust_acc/{view}"] = worst_robust_accuracy(evaluation, view)
-    return rate_numbers(rates)
+    drawn = {"test/random": 1.0} if evaluation.header.random else {}
+    return {**rate_numbers(rates), **drawn}
 
 
 def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:

@@ -100,6 +100,10 @@ class Header:
     """What was attacked instead of the test set."""
     source_view: View | None = None
     """What of that net the attacker differentiated."""
+    random: bool = False
+    """Whether two calls of the defense on the same images give other scores."""
+    averaged: bool = False
+    """Whether the adaptive view of such a defense averages gradients over what it draws (EOT)."""
 
     @property
     def fingerprint(self) -> str:
@@ -112,7 +116,8 @@ class Header:
         for info in content["attacks"].values():
             info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
         # As in records from before there was another.
-        for key, usual in (("split", "test"), ("source_view", None)):
+        usuals = {"split": "test", "source_view": None, "random": False, "averaged": False}
+        for key, usual in usuals.items():
             if content[key] == usual:
                 del content[key]
         return content

@@ -1,5 +1,6 @@
 """The rows of records by column: a table of a million rows, and each row of it as a `Row`."""
 
+import csv
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,9 @@ class Row(NamedTuple):
     """Forward passes per image."""
     seconds: float
     """Wall time per image."""
+    not_finite: bool = False
+    """Whether a gradient of the view was not finite, at the clean image or on the way. Records from
+    before there was this column do not say."""
 
 
 Column = NDArray[Any]
@@ -84,14 +88,15 @@ class Rows(Sequence[Row]):
         raw = np.loadtxt(
             io.StringIO(lines),
             # The C parser knows no True and False; their first letters tell.
-            dtype=_types(attacks, flag="S1"),
+            dtype=_types(attacks, flag="S1", columns=_columns(lines)),
             delimiter=",",
             quotechar='"',
             comments=None,
             ndmin=1,
         )
-        table = np.empty(len(raw), dtype=_types(attacks))
-        for field, kind in Row.__annotations__.items():
+        table = np.zeros(len(raw), dtype=_types(attacks))
+        for field in raw.dtype.names or ():
+            kind = Row.__annotations__[field]
             table[field] = raw[field] == b"T" if kind is bool else raw[field]
         return cls(table)
 
@@ -141,13 +146,19 @@ class Rows(Sequence[Row]):
     __hash__ = None  # type: ignore[assignment] # a table can be equal to a list
 
 
-def _types(attacks: Iterable[str], flag: str = "?") -> np.dtype[Any]:
+def _columns(lines: str) -> int:
+    """How many columns there are: all, or those of records from before the last was added."""
+    found = len(next(csv.reader([lines[: lines.find("\n")]])))
+    return found if found == len(Row._fields) - 1 else len(Row._fields)
+
+
+def _types(attacks: Iterable[str], flag: str = "?", columns: int | None = None) -> np.dtype[Any]:
     """Types of the columns; a longer name than there may be is cut, but not to one of them."""
     kinds = {int: "i8", float: "f8", bool: flag}
     names = {"view": _LONGEST_VIEW + 1, "attack": max(map(len, attacks), default=0) + 1}
     return np.dtype(
         [
             (field, f"U{names[field]}" if kind is str else kinds[kind])
-            for field, kind in Row.__annotations__.items()
+            for field, kind in list(Row.__annotations__.items())[:columns]
         ]
     )

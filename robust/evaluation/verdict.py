@@ -8,10 +8,11 @@ The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
 from itertools import product
 from typing import Literal, NamedTuple
 
-from robust.evaluation.metrics import Rate, success_rate, zero_gradients
+from robust.evaluation.metrics import Rate, not_finite_gradients, success_rate, zero_gradients
 from robust.evaluation.records import AttackInfo, Evaluation, Target
 
 _BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump"}
+_RANDOM = "two calls of the defense on the same images give other scores"
 _SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
 
 
@@ -21,8 +22,9 @@ class Verdict(NamedTuple):
     ``masked``: the adaptive view breaks what the deployed view does not. ``overstated``: the
     deployed view hides nothing, but the paper's attacker, who had another, missed what the adaptive
     view breaks. ``suspect``: an attack behaves as it does on masked gradients, so a better one may
-    exist. ``unverified``: there is no adaptive view in the records. ``no alarm``: none of that; not
-    a proof of robustness.
+    exist, or the defense draws at test time. ``unverified``: there is no adaptive view in the
+    records, or it does not average over what the defense draws. ``no alarm``: none of that; not a
+    proof of robustness.
     """
 
     word: Literal["masked", "overstated", "suspect", "unverified", "no alarm"]
@@ -40,7 +42,16 @@ def verdict(evaluation: Evaluation) -> Verdict:
     if masked or overstated:
         reason = "; ".join(filter(None, (masked, overstated)))
         return Verdict("masked" if masked else "overstated", reason)
-    suspicions = [_weak_iteration(evaluation), _black_box(evaluation), _zero_gradient(evaluation)]
+    random = evaluation.header.random
+    if random and not evaluation.header.averaged:
+        return Verdict("unverified", f"{_RANDOM}, and no attack averaged over its draws (EOT)")
+    suspicions = [
+        _weak_iteration(evaluation),
+        _black_box(evaluation),
+        _not_finite(evaluation),
+        _zero_gradient(evaluation),
+        _RANDOM if random else "",
+    ]
     for reason in filter(None, suspicions):
         return Verdict("suspect", reason)
     return Verdict("no alarm", "")
@@ -102,6 +113,19 @@ def _zero_gradient(evaluation: Evaluation) -> str:
         if rate.n and rate.value > 0.5:
             return f"the adaptive view has no gradient at {_percent(rate)} of the images"
     return ""
+
+
+def _not_finite(evaluation: Evaluation) -> str:
+    """Of the attack that met the most such gradients; one image is enough."""
+    attacks = evaluation.header.attacks
+    rates = {name: not_finite_gradients(evaluation.select("adaptive", name)) for name in attacks}
+    name, rate = max(rates.items(), key=lambda item: item[1].hits)
+    if not rate.hits:
+        return ""
+    return (
+        f"the gradient of the adaptive view is not finite on {rate.hits} of {rate.n} images "
+        f"({name})"
+    )
 
 
 def _steps(info: AttackInfo) -> int:

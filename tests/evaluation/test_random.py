@@ -1,0 +1,111 @@
+"""A defense that draws at test time is found by two calls, and is never without an alarm."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from robust.defenses import Standard
+from robust.evaluation.checks import draws_at_test
+from robust.evaluation.metrics import summarize
+from robust.evaluation.records import Evaluation, read_evaluation
+from robust.evaluation.rows import Row, Rows
+from robust.evaluation.tables import comparison
+from robust.evaluation.verdict import verdict
+from robust.transforms import TotalVariation
+from tests.evaluation.factories import evaluate, evaluation, header, info, linear
+from tests.odd_networks import Counts, Noisy, Normalized, Plain
+
+FGSM, BIM = info(), info("BIM", steps=20)
+SILENT = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}
+
+
+@pytest.mark.parametrize(
+    ("network", "draws"), [(Plain, False), (Normalized, False), (Noisy, True), (Counts, True)]
+)
+def test_two_calls(network, draws):
+    defense, x = Standard(network()).train(), torch.rand(5, 1, 4, 4)
+    random = torch.get_rng_state()
+    assert draws_at_test(defense, x) is draws
+    assert torch.equal(torch.get_rng_state(), random)
+    assert defense.training
+
+
+def test_rounding_is_no_draw():
+    class Rounds(Counts):
+        def forward(self, x):
+            self.calls += 1
+            return Plain.forward(self, x) * (1 + 1e-6 * self.calls)
+
+    assert not draws_at_test(Standard(Rounds()), torch.rand(5, 1, 4, 4))
+
+
+@pytest.mark.parametrize(("seed", "draws"), [(0, False), (None, True)])
+def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, draws):
+    defense = Standard(Plain(), transform=TotalVariation(iterations=3, seed=seed))
+    assert draws_at_test(defense, torch.rand(5, 1, 4, 4)) is draws
+
+
+def judged(successes=SILENT, **signs):
+    found = evaluation({"fgsm": FGSM}, successes)
+    return Evaluation(replace(found.header, **signs), found.rows)
+
+
+def test_verdicts():
+    assert verdict(judged()).word == "no alarm"
+    one = verdict(judged(random=True))
+    assert one.word == "unverified"
+    assert "two calls of the defense on the same images give other scores" in one.reason
+    assert verdict(judged(random=True, averaged=True)).word == "suspect"
+    masked = {("deployed", "fgsm"): 3, ("adaptive", "fgsm"): 100}
+    assert verdict(judged(masked, random=True)).word == "masked"
+
+
+def test_where_it_shows():
+    found = judged(random=True)
+    assert summarize(found)["test/random"] == 1
+    assert "test/random" not in summarize(judged())
+    assert any("two calls" in note for note in comparison({"run": found}).notes)
+
+
+def test_headers_of_other_defenses_are_as_before():
+    usual = header(fgsm=FGSM)
+    assert not {"random", "averaged"} & set(usual.plain())
+    assert replace(usual, random=True).fingerprint != usual.fingerprint
+
+
+class NoisyLinear(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) + torch.rand(len(x), 1).mul(3)
+
+
+def test_it_is_on_record(data, tmp_path):
+    defense = Standard(NoisyLinear(linear()))
+    result, _ = evaluate(data, tmp_path, defense)
+    assert result.header.random
+    assert not result.header.averaged
+    (path,) = tmp_path.rglob("records/*.csv")
+    assert read_evaluation(path).header.random
+
+
+def test_gradients_that_are_not_finite_raise_suspicion():
+    found = evaluation({"fgsm": FGSM, "bim": BIM}, {**SILENT, ("adaptive", "bim"): 100})
+    table = [row._replace(not_finite=row[:3] == ("adaptive", "bim", 7)) for row in found.rows]
+    result = verdict(Evaluation(found.header, table))
+    assert str(result) == (
+        "suspect: the gradient of the adaptive view is not finite on 1 of 200 images (bim)"
+    )
+    numbers = summarize(Evaluation(found.header, table))
+    assert numbers["test/not_finite_gradient/adaptive/bim"] == pytest.approx(1 / 200)
+
+
+def test_records_from_before_there_was_a_column(tmp_path):
+    rows = Rows.of(evaluation({"fgsm": FGSM}, SILENT).rows)
+    lines = [",".join(Row._fields[:-1])] + [",".join(map(str, row[:-1])) for row in rows]
+    (tmp_path / "old.csv").write_text("\n".join(lines) + "\n")
+    assert Rows.read(tmp_path / "old.csv", ["fgsm"]) == list(rows)
