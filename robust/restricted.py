@@ -42,7 +42,7 @@ def restrict() -> None:
 
 
 _known: dict[str, None] = {}
-_import_class = _actions.import_object
+_import_class: Any = getattr(_actions, "import_object")  # noqa: B009 (not exported, to mypy)
 
 
 def _import_no_file(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
