@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test test-cpus test-pythons fuzz lint lock mnist mnist-tables saito saito-tables \
-	zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
+.PHONY: demo test test-cpus test-pythons test-lowest smoke-lowest fuzz lint lock mnist mnist-tables \
+	saito saito-tables zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -22,6 +22,8 @@ demo: $(VENV)/ready
 # A test is one process with one thread of torch; two of them beside each other take half the time.
 WORKERS ?= 2
 test: export OMP_NUM_THREADS = 1
+# Without byte code each process that a test starts compiles all of `robust`.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/ready
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
@@ -56,6 +58,20 @@ test-python-%:
 			exec $(MAKE) test VENV=.venv-$* PYTHON=$$python; \
 		fi; \
 	done; echo "test-pythons: $* is left out, which was not found on PATH nor in $(PYENV_ROOT)"
+
+# The default suite on the oldest versions that pyproject.toml allows; a training and an evaluation.
+LOWEST := .venv-lowest/bin
+test-lowest: export OMP_NUM_THREADS = 1
+test-lowest: .venv-lowest/ready
+	$(LOWEST)/pytest -q -n $(WORKERS) --dist loadfile
+smoke-lowest: export WANDB_MODE = offline
+smoke-lowest: .venv-lowest/ready
+	rm -rf runs/lowest
+	$(LOWEST)/python train.py fit --config configs/standard.yaml --data configs/data/digits.yaml \
+		--run.root runs/lowest --run.id digits --trainer.max_epochs 1 --trainer.devices 1 \
+		--evaluation.limit 50
+	$(LOWEST)/python evaluate.py runs/lowest/standard/digits --suite configs/suites/quick.yaml \
+		--limit 50
 
 # N damaged inputs of every kind (tests/fuzz), each of which may end in an error of one line; other
 # ones for another SEED.
@@ -257,6 +273,13 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r requirements.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+.venv-lowest/ready: pyproject.toml | $(VENV)/ready
+	test -x $(LOWEST)/python || $(PYTHON) -m venv .venv-lowest
+	$(UV) pip install --quiet --python $(LOWEST)/python --compile-bytecode \
+		--resolution lowest-direct --group dev -r pyproject.toml
+	$(UV) pip install --quiet --python $(LOWEST)/python --no-deps -e .
 	touch $@
 
 # Pinned versions for every platform, without an index address in the file.
