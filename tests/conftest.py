@@ -1,15 +1,20 @@
+"""What all tests share.
+
+Packages that import torch are imported where they are used: the first process of xdist reads
+this file, too, and runs no test.
+"""
+
+import importlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
-import torch
-import wandb
 
-from robust.cli import train
-from tests.support.rounding import OtherCPU
-from tests.tiny import SUITE, arguments
+from tests import shapes
+
+shapes.install()
 
 # The tests' own networks and defenses, which configs and checkpoints of tests name.
 os.environ["ROBUST_TRUST"] = "tests"
@@ -17,11 +22,31 @@ os.environ["ROBUST_TRUST"] = "tests"
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session):
+    """Import what is heavy before any of our packages, in the processes that run tests.
+
+    What is imported while one of ours is imported goes through jaxtyping's import hook. That finds
+    no byte code and compiles it.
+    """
+    if not session.config.getoption("numprocesses", None):
+        for name in ("torch", "lightning.pytorch", "torchattacks", "wandb"):
+            importlib.import_module(name)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
     """Every test and what is set up for it, on the CPU that is asked for."""
-    with OtherCPU(int(ROUNDING)) if ROUNDING else nullcontext():
+    with _cpu():
         return (yield)
+
+
+def _cpu():
+    if not ROUNDING:
+        return nullcontext()
+    from tests.support.rounding import OtherCPU
+
+    return OtherCPU(int(ROUNDING))
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +59,8 @@ def npz(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory):
+    from tests.tiny import SUITE
+
     path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
     path.write_text(SUITE)
     return path
@@ -43,7 +70,8 @@ def suite(tmp_path_factory):
 def _no_run_is_left_open():
     """A run of W&B that a test leaves open is that of all tests after it."""
     yield
-    if wandb.run is not None:
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
         wandb.finish()
 
 
@@ -60,6 +88,9 @@ def trained(tmp_path_factory, npz, suite):
 
     To be read only: copy a folder to write into it.
     """
+    from robust.cli import train
+    from tests.tiny import arguments
+
     runs = tmp_path_factory.mktemp("trained") / "runs"
     with _quiet():
         for defense in ("Squeezed", "Standard"):
@@ -84,6 +115,8 @@ def write_npz(path, *, shape=(28, 28), dtype=np.uint8, classes=10, **arrays):
 
 @contextmanager
 def _quiet():
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # to wake a second one takes longer than anything on images so few
     with pytest.MonkeyPatch.context() as monkeypatch:

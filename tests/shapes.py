@@ -1,0 +1,40 @@
+"""Types and shapes are checked at every call in tests, in less time than jaxtyping's wrapper takes.
+
+That wrapper binds the arguments of every function, and checks them before the call and again with
+the result. Here beartype checks each once. Only functions whose annotations hold shapes open a
+scope for the sizes of their axes.
+"""
+
+import inspect
+import typing
+from functools import partial
+
+import jaxtyping
+from jaxtyping import AbstractArray
+
+_JAXTYPED = jaxtyping.jaxtyped
+
+
+def install():
+    """What jaxtyping's import hook decorates, from here on, is decorated by `_checked`."""
+    jaxtyping.jaxtyped = _checked
+
+
+def _checked(function=None, *, typechecker):
+    if function is None:
+        return partial(_checked, typechecker=typechecker)
+    if not inspect.isfunction(function):  # classes, properties, class and static methods
+        return _JAXTYPED(function, typechecker=typechecker)
+    annotations = function.__annotations__
+    if any(isinstance(annotation, str) for annotation in annotations.values()):
+        return _JAXTYPED(function, typechecker=typechecker)
+    checked = typechecker(function)
+    if any(map(_has_shapes, annotations.values())):
+        return _JAXTYPED(checked, typechecker=None)
+    return checked
+
+
+def _has_shapes(annotation):
+    if inspect.isclass(annotation) and issubclass(annotation, AbstractArray):
+        return True
+    return any(map(_has_shapes, typing.get_args(annotation)))

@@ -1,0 +1,35 @@
+"""What our own wrapper in `tests/shapes.py` still finds."""
+
+import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
+
+from robust.defenses import Standard
+from robust.threat import ThreatModel
+from tests.tiny import TinyNet
+
+IMAGES = torch.zeros(2, 1, 28, 28)
+
+
+def test_a_wrong_type():
+    with pytest.raises(BeartypeCallHintViolation, match="5"):
+        ThreatModel("Linf", 0.1).check(IMAGES, IMAGES, 5)
+
+
+def test_a_wrong_number_of_axes():
+    with pytest.raises(BeartypeCallHintViolation):
+        Standard(TinyNet()).training_loss(IMAGES[0], torch.zeros(2, dtype=torch.int64))
+
+
+def test_axes_that_do_not_agree():
+    with pytest.raises(BeartypeCallHintViolation):
+        Standard(TinyNet()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
+
+
+def test_what_a_function_returns():
+    class OneScore(TinyNet):
+        def forward(self, x):
+            return super().forward(x)[:, 0]
+
+    with pytest.raises(BeartypeCallHintViolation, match="return"):
+        Standard(OneScore())(IMAGES)
