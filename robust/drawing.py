@@ -17,6 +17,7 @@ from robust.evaluation.lipschitz import (
     operator_norms,
 )
 from robust.evaluation.records import Evaluation
+from robust.names import file_name
 from robust.notes import Figures
 from robust.subjects import Subject
 from robust.threat import ThreatModel
@@ -86,7 +87,7 @@ def draw_compared(
             {name: subject.defense for name, subject in subjects.items()},
             first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
             options.grid,
-            folder / f"adversarials_{suite}_{options.grid}.png",
+            folder / f"adversarials_{suite}_{file_name(options.grid)}.png",
             count=options.images,
             changes=options.images <= 5,
         )

@@ -195,6 +195,7 @@ _YAML = r"[^\s'\"]+\.ya?ml"
 _Explanation = Callable[[re.Match[str], _Message], str]
 # In this order: the first that matches is the most specific.
 _EXPLANATIONS: list[tuple[str, _Explanation]] = [
+    (r"Expected a value for `[^`]+`, but got null[^.]*\.[^.]*\.", lambda match, _: match[0]),
     (r"Option '([^']+)' is not accepted", _unknown_option),
     (r"module '([\w.]+)' has no attribute '(\w+)'", _unknown_class),
     (rf"Expected a path but ({_YAML}) either", _unreadable),

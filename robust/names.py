@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import os
 from typing import Any
-from urllib.parse import quote
 
 from robust.errors import ConfigError
 
@@ -53,6 +53,10 @@ def _wrong_file(name: str) -> str | None:
     if name in (".", "..") or name.startswith("-"):
         return f"{name!r}, which no file can be called: choose another"
     size = len(name.encode())
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return f"{name!a}, which no file of this locale can be called: set LC_ALL=C.UTF-8"
     if size > _FILE_BYTES:
         return f"{size} bytes, beginning with {name[:20]!r}: use at most {_FILE_BYTES}"
     return None
@@ -65,7 +69,8 @@ def file_name(name: str, longest: int = 80) -> str:
         name: Such as that of an attack, which may hold ``/``.
         longest: Bytes that it may take.
     """
-    kept = "".join(quote(c, safe="") if c in "/\\%" else c for c in name)
+    odd = "." if name in (".", "..") else "/\\%"
+    kept = "".join(f"%{ord(c):02X}" if c in odd else c for c in name)
     if len(kept.encode()) <= longest:
         return kept
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]

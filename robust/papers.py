@@ -1,9 +1,10 @@
 """Tables of the papers: files of ``configs/tables``, and which run is which of their columns."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from robust.errors import ConfigError
 from robust.evaluation.records import Evaluation
@@ -11,6 +12,8 @@ from robust.evaluation.tables import MEASURED
 from robust.explain import nearest
 from robust.fractions import read_yaml
 from robust.kinds import KindOf, imported_kind
+from robust.names import check_name
+from robust.words import View
 
 _Result = TypeVar("_Result")
 
@@ -120,6 +123,7 @@ def read_table(path: Path, kind_of: KindOf = imported_kind) -> dict[str, Any]:
     for key in ("columns", "rows"):
         _require(table[key], set(), f"`{key}` of {path}")
     _check_facts(table, f"table {path}", kind_of)
+    _check_words(table, path)
     for name, column in table["columns"].items():
         _require(column, {"class_path"}, f"column {name!r} of {path}")
         _check_classes(column, kind_of)
@@ -205,6 +209,7 @@ def _check_classes(wanted: Any, kind_of: KindOf) -> None:  # noqa: ANN401
     if not isinstance(wanted, Mapping):
         return
     if "class_path" in wanted:
+        check_name("`class_path` in the table", wanted["class_path"])
         known = kind_of(wanted["class_path"]).defaults
         for key in wanted.get("init_args", {}):
             if known is not None and key not in known:
@@ -239,6 +244,11 @@ def _check_facts(content: Mapping[str, Any], where: str, kind_of: KindOf) -> Non
 def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa: ANN401
     measured = table["metric"] == MEASURED
     _require(row, {"published", "measure" if measured else "attack"}, where)
+    _check_numbers(row["published"], f"`published` of {where}")
+    check_name(f"what {where} measures", row["measure" if measured else "attack"])
+    named = row.get("adaptive", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ConfigError(f"Expected `adaptive` of {where} to be a list of attacks' names.")
     columns = [*row["published"], *([row["crafted_on"]] if "crafted_on" in row else [])]
     for column in columns:
         if column not in table["columns"]:
@@ -255,6 +265,37 @@ def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa:
         )
 
 
+def _check_words(table: Mapping[str, Any], path: Path) -> None:
+    """Raise unless names print, views are views, and numbers are numbers or null."""
+    for key in ("title", "metric", "suite", "adaptive_suite"):
+        if key in table:
+            check_name(f"`{key}` of {path}", table[key])
+    for key in ("view", "beside"):
+        if table.get(key, "deployed") not in (*get_args(View), "transfer"):
+            raise ConfigError(
+                f"Expected `{key}` of {path} to be one of {', '.join(get_args(View))}, but got "
+                f"{table[key]!r:.60}."
+            )
+    draw = table.get("draw", 1)
+    if not isinstance(draw, int) or isinstance(draw, bool) or draw < 1:
+        raise ConfigError(f"Expected `draw` of {path} to be at least 1, but got {draw!r:.60}.")
+    for name in (*table["columns"], *table["rows"]):
+        check_name(f"a key of `columns` or `rows` of {path}", name)
+    if "clean_acc" in table:
+        _check_numbers(table["clean_acc"], f"`clean_acc` of {path}")
+
+
+def _check_numbers(numbers: Any, what: str) -> None:  # noqa: ANN401
+    _require(numbers, set(), what)
+    for column, number in numbers.items():
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if number is not None and not (is_number and math.isfinite(number)):
+            raise ConfigError(
+                f"Expected {what} to hold numbers, or null for what is lost, but got "
+                f"{number!r:.60} for {column!r}."
+            )
+
+
 def _check_measure(name: str, where: str) -> None:
     from robust.evaluation.measured_tables import MEASURES  # torch, which other tables do without
 
@@ -267,7 +308,9 @@ def _check_measure(name: str, where: str) -> None:
 
 def _check_attacks(table: Mapping[str, Any], key: str, path: Path, names: list[str]) -> None:
     suite = path.parent / str(table[key])
-    attacks = read_yaml(suite).get("attacks") or {}
+    attacks = read_yaml(suite).get("attacks")
+    _require(attacks, set(), f"`attacks` of {suite}")
+    assert isinstance(attacks, Mapping)
     for name in names:
         if name not in attacks:
             raise ConfigError(

@@ -6,7 +6,6 @@ import errno
 import inspect
 import logging
 import os
-import select
 import signal
 import sys
 import traceback
@@ -25,10 +24,12 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import check_attack_names
 from robust.explain import explain, mendable_cause, shortened
 from robust.fractions import read_yaml
 from robust.precision import keep_float32
 from robust.restricted import Parser, check_built
+from robust.streams import make_usable, nobody_reads
 from robust.trust import UntrustedError
 
 
@@ -38,14 +39,20 @@ def run_command(command: Callable[[], Any]) -> int:
     Returns:
         The exit code: 0; 2 after such an error; 141, a shell's for it, if nobody reads on.
     """
+    make_usable()
     keep_freed_memory()
     keep_float32()
     _silence()
     try:
         command()
         sys.stdout.flush()
+    except SystemExit as stop:
+        # rich turns its own broken pipe into an exit with 1.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        raise
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
+        if isinstance(error, BrokenPipeError) and nobody_reads():
             return 128 + signal.SIGPIPE
         message = _mendable(error)
         if message is None:
@@ -53,17 +60,6 @@ def run_command(command: Callable[[], Any]) -> int:
         print(f"error: {shortened(message)}", file=sys.stderr)
         return 2
     return 0
-
-
-def _nobody_reads() -> bool:
-    """Whether it is standard output whose reader has gone, as `head` does when it has enough."""
-    asked = select.poll()
-    asked.register(sys.stdout, 0)
-    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
-        return False
-    # Or Python complains once more, when it closes what nobody reads.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
 
 
 def _mendable(error: BaseException | None) -> str | None:
@@ -266,6 +262,8 @@ def read_suite(
     parser = Parser(exit_on_error=False)
     parser.add_class_arguments(AttackEvaluation, "evaluation")
     content = read_yaml(path)
+    if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
+        raise ConfigError(f"Expected a mapping of `attacks` in {path}, but it has none.")
     check_built(content, path)
     content = content if only is None else _only(content, only)
     try:
@@ -275,12 +273,26 @@ def read_suite(
     return cast(AttackEvaluation, parser.instantiate(config).evaluation)
 
 
+def _chosen(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Those that are named, or match a pattern that is not the name of one itself."""
+    return {
+        name
+        for pattern in patterns
+        for name in names
+        if (name == pattern if pattern in names else fnmatchcase(name, pattern))
+    }
+
+
 def _only(suite: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
     kept = dict(suite)
+    attacks = list(suite.get("attacks") or {})
+    check_attack_names(attacks)
+    chosen = _chosen(attacks, patterns)
     for key in ("attacks", "threat_models", "targets"):
         named = suite.get(key) or {}
-        kept[key] = {k: v for k, v in named.items() if any(fnmatchcase(k, p) for p in patterns)}
-    if not kept["attacks"]:
+        if isinstance(named, Mapping):
+            kept[key] = {name: value for name, value in named.items() if name in chosen}
+    if not chosen:
         raise ConfigError(
             f"Expected attacks of the suite ({', '.join(suite.get('attacks') or {})}), but got "
             f"{', '.join(patterns)}. Name some of them, or patterns such as 'bim_*'."

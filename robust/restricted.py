@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+from argparse import Action
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from robust import class_paths, trust
 from robust.errors import ConfigError
 from robust.explain import explain, mendable_cause, refused_path, shortened
 from robust.fractions import PARSER_MODE, read_yaml
+from robust.given import check_given
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
 """Flags whose value is never a class, so that a file's name or a run's is not taken for one."""
@@ -240,6 +242,25 @@ class Parser(LightningArgumentParser):
         said = mendable_cause(ex) or explain(message, self._names(), where)
         print(f"error: {shortened(said)}", file=sys.stderr)
         raise SystemExit(2)
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Check the values of a config, also that none is null that cannot be."""
+        super().validate(namespace, *args, **kwargs)
+        for action in self._actions:
+            if action.dest in namespace:
+                check_given(action.dest, namespace[action.dest], action)
+
+    def _check_value_key(
+        self,
+        action: Action,
+        value: Any,  # noqa: ANN401
+        key: str,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        # It asks this, too, which arguments of one class another one takes over.
+        check_given(key, value, action)
+        return super()._check_value_key(action, value, key, *args, **kwargs)
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Build what a parsed config describes, after `check_built`."""

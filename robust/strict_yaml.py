@@ -319,6 +319,19 @@ _TAGS = {
 }
 
 
+def flow(value: Any) -> str:  # noqa: ANN401
+    """A value in one line, such as ``{a: null}``, that `load` reads back as it is."""
+    text = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        width=math.inf,
+    )
+    return str(text).strip()[1:-1]
+
+
 def dump(content: Any) -> str:  # noqa: ANN401
     """YAML that `load` reads back as it is."""
     text = yaml.dump(

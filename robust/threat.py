@@ -1,5 +1,6 @@
 """What an attacker may do to an image, and the check that an attack did no more."""
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -27,7 +28,8 @@ class ThreatModel:
             for all images of [0, 1], whatever their distance.
 
     Raises:
-        ConfigError: If ``norm`` is unknown or ``eps`` is negative or no number.
+        ConfigError: If ``norm`` is unknown, or ``eps`` is negative, no number, or a finite Linf
+            radius above 1.
     """
 
     norm: Norm = "Linf"
@@ -43,6 +45,7 @@ class ThreatModel:
                 f"Expected `eps` to be non-negative, but got {self.eps}. "
                 "Give it in pixel units, such as 8/255."
             )
+        check_radius(self.norm, self.eps)
 
     def __str__(self) -> str:
         return budget(self.norm, self.eps)
@@ -111,6 +114,21 @@ class ThreatModel:
                 f"eps={self.eps:.6g}. Give the attack the same norm and eps as "
                 "`evaluation.threat_model`, or its own in `evaluation.threat_models`."
             )
+
+
+def check_radius(norm: str, eps: float) -> None:
+    """Raise if a finite Linf radius is larger than the range of a pixel.
+
+    A larger L2 or L0 radius than an image has room for is as good as none, and may be meant so.
+
+    Raises:
+        ConfigError: With what was perhaps meant.
+    """
+    if norm == "Linf" and 1 < eps < math.inf:
+        raise ConfigError(
+            f"Expected `eps` of Linf to be at most 1, since pixels are in [0, 1], but got {eps:g}. "
+            f"Did you mean {eps:g}/255?"
+        )
 
 
 def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:

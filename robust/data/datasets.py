@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
@@ -18,12 +17,14 @@ from torchvision.datasets.mnist import (
     read_label_file,
 )
 
+from robust.data.npz import read_arrays
 from robust.data.toy import circles, moons
 from robust.errors import ConfigError
 from robust.types import Labels
 
 Pixels = UInt8[Tensor, "n c h w"]
 
+_MOST_CLASSES = 100_000
 _OFFLINE = "or use `--data configs/data/digits.yaml`, which needs no download"
 
 
@@ -118,22 +119,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             f"Expected a data file at {path}, but there is no such file. "
             f"Correct the path, {_OFFLINE}."
         )
-    try:
-        # Not np.load, which leaks the file if it is no zip, and takes a bare array or a pickle too.
-        with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as file:
-            missing = [key for key in keys if key not in file.files]
-            if not missing:
-                return {key: np.asarray(file[key]) for key in keys}
-            found = ", ".join(file.files) or "nothing"
-    except Exception as error:  # a dozen kinds, by what is damaged: the zip, a header, the bytes
-        raise ConfigError(
-            f"Expected a whole .npz file of plain arrays at {path}, but it cannot be read "
-            f"({_reason(error)}). Write it again with np.savez."
-        ) from None
-    raise ConfigError(
-        f"Expected the keys {', '.join(keys)} in {path}, but got {found}. "
-        f"Add {', '.join(missing)} with np.savez."
-    )
+    return read_arrays(path, keys)
 
 
 def _npz_samples(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> Samples:
@@ -181,6 +167,11 @@ def _check_labels(y: NDArray[Any], what: str) -> None:
         raise ConfigError(
             f"Expected {what} to have 1 dimension, but got shape {y.shape}. "
             "Store the class of each image, not one-hot rows."
+        )
+    if y.size and y.max() >= _MOST_CLASSES:
+        raise ConfigError(
+            f"Expected labels below {_MOST_CLASSES} in {what}, but got {y.max()}. Number the "
+            "classes from 0."
         )
     if y.size and y.min() < 0:
         raise ConfigError(

@@ -2,20 +2,18 @@
 
 import hashlib
 import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from numpy.lib.npyio import NpzFile
 from torch import nn
 
 from robust import files
 from robust.data.datasets import Pixels, Samples
 from robust.data.loaders import Positions
+from robust.data.npz import read_arrays
 from robust.errors import ConfigError
 
 _BATCH = 512
@@ -141,9 +139,8 @@ def _check(made: torch.Tensor, x: Pixels, name: str) -> None:
 def _read(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     """What the file holds; None if there is none, or it is damaged."""
     try:
-        with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as file:
-            x = np.asarray(file["x"])  # reading compares a checksum
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError):
+        x = read_arrays(path, ["x"])["x"]  # reading compares a checksum
+    except ConfigError:
         return None
     return torch.from_numpy(x) if x.shape == shape and x.dtype == np.uint8 else None
 

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from robust.attacks import PGD
+from robust.attacks.norms import check_attack_radius
 from robust.defenses.crafting import CraftingDefense, Kept, load_network
 from robust.errors import ConfigError
 from robust.types import AttackCallable, Images, Labels, Scalar
@@ -65,7 +66,7 @@ class AdversarialTraining(CraftingDefense):
                 f"Expected `clean_share` to be in [0, 1), but got {clean_share}. Use `Standard` to "
                 "train on clean images alone."
             )
-        attack(network)  # to refuse its arguments before any work is done
+        check_attack_radius(attack(network))  # to refuse its arguments before any work is done
         self.attack, self.clean_share = attack, clean_share
         self.source_checkpoint = source
         self.source = copy.deepcopy(network).requires_grad_(False) if source is not None else None

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from rich.markup import escape
 from torch import Tensor, nn
 
 from robust.attacks import sample_seeds
@@ -159,5 +160,5 @@ def show(trainer: Trainer, text: str) -> None:
     bar = trainer.progress_bar_callback
     if isinstance(bar, RichProgressBar) and bar.progress is not None:
         for task in bar.progress.tasks:
-            bar.progress.update(task.id, description=text)
+            bar.progress.update(task.id, description=escape(text))
         bar.refresh()

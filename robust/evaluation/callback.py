@@ -41,6 +41,7 @@ from robust.evaluation.suite import (
     plan,
     subject_of,
 )
+from robust.names import check_name
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View
@@ -104,6 +105,11 @@ class AttackEvaluation(Callback):
         val_limit: int = 100,
         robustness: bool = False,
     ) -> None:
+        check_name("`evaluation.suite`", suite, is_file=True)
+        if attacks is not None and not attacks:
+            raise ConfigError(
+                "Expected at least one of `attacks`, but got none. Name one, or null."
+            )
         for name, value in (("block", block), ("val_limit", val_limit)):
             check_at_least(name, value, 1)
         check_at_least("limit", math.inf if limit is None else limit, 1)

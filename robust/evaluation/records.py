@@ -7,6 +7,7 @@ rows again, a larger ``limit`` adds to them, and rows of different protocols nev
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import math
@@ -171,7 +172,7 @@ class RecordFile:
         self.header = header
         name = f"{header.suite}-{header.fingerprint}"
         self.path = folder / f"{name}.csv"
-        self._pattern = f"{name}.part*.csv"
+        self._pattern = f"{glob.escape(name)}.part*.csv"
         self._part = folder / f"{name}.part{rank}.csv"
         self._lock = FileLock(folder / ".lock")
         try:

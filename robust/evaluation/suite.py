@@ -1,7 +1,9 @@
 """Checks of a suite and its subject before any work is done, and the target classes it draws."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from jaxtyping import Int64
 from lightning.pytorch import LightningModule, Trainer
@@ -9,20 +11,15 @@ from torch import Tensor, nn
 from torchattacks.attack import Attack
 
 from robust.attacks import Draws
+from robust.attacks.norms import norm_of
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
 from robust.evaluation.records import AttackInfo, Target
+from robust.names import check_name
 from robust.threat import ThreatModel
-from robust.types import AttackCallable, Labels, Norm
-
-# torchattacks does not say which norm these bound; the others have a `norm`, or are checked by the
-# distance of what they return.
-_NORMS: dict[str, Norm] = {
-    **dict.fromkeys(("FGSM", "BIM", "PGD", "MIFGSM", "RFGSM", "FFGSM", "TPGD", "EOTPGD"), "Linf"),
-    **dict.fromkeys(("PGDL2", "PGDRSL2", "CW", "DeepFool"), "L2"),
-}
+from robust.types import AttackCallable, Labels
 
 
 def plan(
@@ -37,10 +34,11 @@ def plan(
     adversarial image, which counts as a success only within the threat model.
 
     Raises:
-        ConfigError: If an attack cannot be built, has an argument out of range, bounds another norm
-            or eps than its threat model, has an infinite budget, cannot be targeted, or is named
-            without being there.
+        ConfigError: If a name is none, or an attack cannot be built, has an argument out of range,
+            bounds another norm or eps than its threat model, has an infinite budget, cannot be
+            targeted, or is named without being there.
     """
+    check_attack_names(attacks)
     for key, names in (("threat_models", threat_models), ("targets", targets)):
         for name in set(names) - set(attacks):
             raise ConfigError(
@@ -51,6 +49,27 @@ def plan(
         name: _describe(name, attack, threat_models.get(name, threat_model), targets.get(name))
         for name, attack in attacks.items()
     }
+
+
+def check_attack_names(names: Iterable[Any]) -> None:
+    """Raise unless every attack has a name that prints, and no two would log under one key.
+
+    Raises:
+        ConfigError: With the name.
+    """
+    known = list(names)
+    for name in known:
+        check_name("the key of an attack in `attacks`", name)
+    for name, bound in itertools.product(known, _BOUNDS):
+        if f"{name}{bound}" in known:
+            raise ConfigError(
+                f"Expected no attack to be called {name + bound!r}, because the bounds of {name!r} "
+                "are logged under that name. Choose another."
+            )
+
+
+# As `robust.evaluation.metrics.rate_numbers` calls them.
+_BOUNDS = ("_low", "_high")
 
 
 def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> Labels:
@@ -134,8 +153,8 @@ def _describe(
         for key, value in vars(built).items()
         if _is_plain(value) and not key.startswith("_") and key not in _STATE
     }
-    _check_arguments(name, arguments)
-    _check_threat_model(name, type(built).__name__, arguments, threat_model)
+    _check_arguments(name, {**dict.fromkeys(_absent(built)), **arguments})
+    _check_threat_model(name, built, arguments, threat_model)
     if target is not None and "targeted" not in built.supported_mode:
         raise ConfigError(
             f"Expected attack `{name}` to have a targeted mode for target {target}, but "
@@ -150,6 +169,15 @@ def _describe(
         minimal="eps" not in arguments,
         code_sha256=code_sha256([type(built)]),
     )
+
+
+def _absent(built: Attack) -> list[str]:
+    """Numbers that were given as null, without which torchattacks fails late."""
+    return [key for key in _NUMBERS if vars(built).get(key, 0) is None]
+
+
+_COUNTS = ("steps", "n_queries", "n_restarts")
+_NUMBERS = ("eps", "alpha", *_COUNTS)
 
 
 def _is_plain(value: object) -> bool:
@@ -175,7 +203,7 @@ def _build(name: str, attack: AttackCallable) -> Attack:
 
 
 def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
-    for key in ("eps", "alpha", "steps", "n_queries", "n_restarts"):
+    for key in _NUMBERS:
         if key not in arguments:
             continue
         value = arguments[key]
@@ -184,6 +212,10 @@ def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
             raise ConfigError(
                 f"Expected `{key}` of attack `{name}` to be a number, but got {value!r}. Write it "
                 "as 0.1 or 8/255."
+            )
+        if key in _COUNTS and math.isfinite(value) and value != int(value):
+            raise ConfigError(
+                f"Expected `{key}` of attack `{name}` to be an integer, but got {value}."
             )
         if not value >= 0:
             raise ConfigError(
@@ -198,9 +230,9 @@ def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
 
 
 def _check_threat_model(
-    name: str, kind: str, arguments: Mapping[str, object], threat_model: ThreatModel
+    name: str, built: Attack, arguments: Mapping[str, object], threat_model: ThreatModel
 ) -> None:
-    norm = arguments.get("norm", _NORMS.get(kind, threat_model.norm))
+    kind, norm = type(built).__name__, norm_of(built) or threat_model.norm
     if norm != threat_model.norm:
         raise ConfigError(
             f"Expected attack `{name}` to bound {threat_model.norm} as its threat model does, but "

@@ -1,5 +1,6 @@
 """Tables over records: runs beside each other, and published numbers beside measured ones."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -49,7 +50,8 @@ class Grid:
 
     def print(self) -> None:
         """Draw the table in the terminal; in a file or pipe as wide as it needs to be."""
-        console = Console()
+        # A name is no markup: it prints as it is.
+        console = Console(markup=False, emoji=False)
         table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for i, name in enumerate(self.header):
             table.add_column(
@@ -59,20 +61,20 @@ class Grid:
             table.add_row(*row)
             table.add_section()
         if not console.is_terminal:
-            console = Console(width=_PIPE_WIDTH)
+            console = Console(width=_PIPE_WIDTH, markup=False, emoji=False)
         console.print(table)
         for note in self.notes:
             console.print(note, highlight=False, soft_wrap=True)
 
     def markdown(self) -> str:
         """The table in Markdown, line breaks in cells as ``<br>``."""
-        lines = [f"**{self.title}**", ""]
+        lines = [f"**{_markdown(self.title)}**", ""]
         lines += [
             _markdown_row(self.header),
             _markdown_row(["---", *["---:"] * (len(self.header) - 1)]),
         ]
         lines += [_markdown_row(row) for row in self.rows]
-        lines += [""] + [f"{note}  " for note in self.notes]
+        lines += [""] + [f"{_markdown(note)}  " for note in self.notes]
         return "\n".join(lines) + "\n"
 
 
@@ -290,4 +292,9 @@ def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("\n", "<br>") for cell in cells) + " |"
+    return "| " + " | ".join(_markdown(cell).replace("\n", "<br>") for cell in cells) + " |"
+
+
+def _markdown(text: str) -> str:
+    """Text that prints as it is."""
+    return re.sub(r"[|*`\\]", r"\\\g<0>", text).replace("<", "&lt;")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from robust import files
 from robust.errors import ConfigError
-from robust.explain import one_line
+from robust.explain import shortened
 from robust.notes import Steps, note, sentences
 from robust.report.page import render
 from robust.report.watch import server, watched_page
+from robust.streams import make_usable
 
 
 def report(args: Sequence[str] | None = None) -> int:
@@ -24,11 +25,12 @@ def report(args: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 if there are no runs, the file cannot be written, or the port is
         taken.
     """
+    make_usable()
     options = _parse(sys.argv[1:] if args is None else args)
     try:
         (_serve if options.watch else _write)(options)
     except ConfigError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        print(f"error: {shortened(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -6,7 +6,6 @@ from typing import final
 from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from robust.sweep.driver import Driver
@@ -88,7 +87,7 @@ def _table(driver: Driver) -> Table:
     order = sorted(driver.trials, key=lambda trial: (trial.id in driver.live, trial.id))
     for trial in reversed(order):
         *cells, slot = _cells(driver, trial)
-        table.add_row(trial.id, trial.state, *map(escape, cells), escape(slot or trial.message))
+        table.add_row(trial.id, trial.state, *cells, slot or trial.message)
     return table
 
 

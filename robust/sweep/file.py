@@ -15,6 +15,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from robust.errors import ConfigError
 from robust.explain import one_line
 from robust.fractions import read_yaml
+from robust.names import check_name
+from robust.strict_yaml import flow
 from robust.sweep.trials import Trial
 
 with warnings.catch_warnings():
@@ -58,6 +60,8 @@ class SweepFile:
         """
         content = read_yaml(path)
         problems = list(_problems(content))
+        if "name" in content:
+            check_name(f"`name` in {path}", content["name"], is_file=True)
         if problems:
             raise ConfigError(
                 f"Expected a sweep in {path}, but {one_line(str(problems[0]))}. See sweeps/*.yaml."
@@ -112,9 +116,10 @@ class SweepFile:
         Raises:
             ConfigError: If it holds a macro that there is not.
         """
-        macros = create_sweep_command_args(
-            {"args": {k: {"value": v} for k, v in parameters.items()}}
-        )
+        raw = {key: {"value": value} for key, value in parameters.items()}
+        texts = {key: {"value": _argument(value)} for key, value in parameters.items()}
+        macros = create_sweep_command_args({"args": texts})
+        macros["args_json"] = create_sweep_command_args({"args": raw})["args_json"]
         macros |= {
             "env": ["/usr/bin/env"],
             "interpreter": [sys.executable],
@@ -187,6 +192,12 @@ class SweepFile:
             )
             for trial in trials
         ]
+
+
+def _argument(value: Any) -> Any:  # noqa: ANN401
+    """A value as a flag gives it to train.py; W&B writes Python's ``None`` and ``{'a': None}``."""
+    is_text = isinstance(value, str | bool | int)
+    return value if is_text or (isinstance(value, float) and np.isfinite(value)) else flow(value)
 
 
 def _problems(content: dict[str, Any]) -> Iterator[str]:

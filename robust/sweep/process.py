@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -79,7 +80,7 @@ class Process:
         with _log(self._log) as log:
             # The process inherits the lock, so that no other is started beside it.
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            log.write(f"$ {' '.join(command)}\n")
+            log.write(f"$ {shlex.join(command)}\n")
             log.flush()
             self._popen = subprocess.Popen(
                 command,

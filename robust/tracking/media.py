@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
+from robust.names import file_name
 from robust.types import Images, Labels
 
 
@@ -53,7 +54,7 @@ def log_adversarial_table(
         numbers = [int(labels[i]) for labels in (y, clean_pred, adv_pred)]
         rows.append([*numbers, *pictures, round(gain, 1)])
     for logger in targets:
-        logger.log_table(f"test/{view}/{attack}/examples", columns, rows)
+        logger.log_table(f"test/{view}/{file_name(attack)}/examples", columns, rows)
 
 
 @rank_zero_only

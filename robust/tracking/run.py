@@ -19,10 +19,12 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from robust import files
 from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
+from robust.names import check_name
 from robust.strict_yaml import load
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
+_LONGEST_TAG = 64
 _FOLDERS = ("checkpoints", "records", "figures", "wandb")
 """What a run writes to in its folder."""
 
@@ -43,7 +45,8 @@ class Run:
             than begin, be it from another run's (``--ckpt_path``); for that the run needs an id.
 
     Raises:
-        ConfigError: If ``name`` or ``id`` cannot be a folder, or W&B forbids ``id`` or ``project``.
+        ConfigError: If a name does not print or is too long, ``name`` or ``id`` cannot be a folder,
+            or W&B forbids ``id`` or ``project``.
     """
 
     name: str | None = None
@@ -55,9 +58,17 @@ class Run:
     resume: Literal["never", "auto"] = "never"
 
     def __post_init__(self) -> None:
-        _check("name", self.name, forbidden="/\\\0")
-        _check("id", self.id, forbidden="/\\\0:;,#?'")
+        _check("name", self.name, forbidden="/\\")
+        _check("id", self.id, forbidden="/\\:;,#?'")
         _check("project", self.project, forbidden="/\\#?%:")
+        for name in (*([] if self.group is None else [self.group]), *(self.tags or [])):
+            check_name("`run.group` and each of `run.tags`", name)
+        for tag in self.tags or []:
+            if len(tag) > _LONGEST_TAG:
+                raise ConfigError(
+                    f"Expected at most {_LONGEST_TAG} characters in each of `run.tags`, which W&B "
+                    f"allows, but got {len(tag)}."
+                )
 
     @staticmethod
     def from_checkpoint(path: str | Path) -> "Run | None":
@@ -223,7 +234,8 @@ class SaveRunConfig(SaveConfigCallback):
 def _check(what: str, value: str | None, forbidden: str) -> None:
     if value is None:
         return
-    if value != value.strip() or value in ("", ".", "..") or set(value) & set(forbidden):
+    check_name(f"`run.{what}`", value, is_file=True)
+    if set(value) & set(forbidden):
         raise ConfigError(
             f"Expected `run.{what}` to be a name without any of {' '.join(forbidden)!r}, "
             f"but got {value!r}. Set --run.{what}."

@@ -1,6 +1,8 @@
 """The loggers of a run: ``metrics.csv``, and W&B with or without an account."""
 
+import hashlib
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -42,6 +44,17 @@ def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
     return [MetricsFile(root, name=run.name, version=run.id), Tracker(run, job_type)]
 
 
+def _run_id(text: str) -> str:
+    """The text where W&B takes it for an id, else one like it; a suite may have any name."""
+    allowed = re.sub(r"[:;,#?/'\\%]", "_", text)
+    if allowed == text and len(text) <= _LONGEST_ID:
+        return text
+    return f"{allowed[: _LONGEST_ID - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+_LONGEST_ID = 128
+
+
 class Tracker(WandbLogger):
     """W&B's logger, which needs no account, asks nothing and never stops a training.
 
@@ -64,7 +77,7 @@ class Tracker(WandbLogger):
             name=run.name,
             save_dir=run.folder,
             # An evaluation is a run of its own beside the training, which keeps its numbers.
-            version=run.id if job_type is None else f"{run.id}-{job_type}",
+            version=run.id if job_type is None else _run_id(f"{run.id}-{job_type}"),
             project=run.project,
             group=run.group,
             tags=run.tags,
