@@ -1,22 +1,12 @@
-"""What the commands share: errors of one line, runs read back."""
+"""What the commands share: parsers, runs and suites read back."""
 
-import contextlib
-import ctypes
-import errno
 import inspect
-import logging
-import os
-import signal
-import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from jsonargparse import ArgumentError
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from robust.checkpoints import DESCRIPTION, read_checkpoint
 from robust.class_paths import imported
@@ -25,120 +15,13 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.suite import check_attack_names
-from robust.explain import explain, mendable_cause, shortened
+from robust.explain import explain
 from robust.fractions import read_yaml
-from robust.precision import keep_float32
+from robust.process import keep_freed_memory as keep_freed_memory
+from robust.process import mendable_trainer as mendable_trainer
+from robust.process import run_command as run_command
 from robust.restricted import Parser, check_built
-from robust.streams import make_usable, nobody_reads
 from robust.trust import UntrustedError
-
-
-def run_command(command: Callable[[], Any]) -> int:
-    """Run a command; print an error that the user can mend as one line.
-
-    Returns:
-        The exit code: 0; 2 after such an error; 141, a shell's for it, if nobody reads on.
-    """
-    make_usable()
-    keep_freed_memory()
-    keep_float32()
-    _silence()
-    try:
-        command()
-        sys.stdout.flush()
-    except SystemExit as stop:
-        # rich turns its own broken pipe into an exit with 1.
-        if isinstance(stop.__context__, BrokenPipeError):
-            return 128 + signal.SIGPIPE
-        raise
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and nobody_reads():
-            return 128 + signal.SIGPIPE
-        message = _mendable(error)
-        if message is None:
-            raise
-        print(f"error: {shortened(message)}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _mendable(error: BaseException | None) -> str | None:
-    """What the user can mend; None if that is nothing, so that the traceback is kept."""
-    if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"Expected room on the disk, but: {error}. Checkpoints and records so far are whole: "
-            "make room, and go on with the same command, --run.id and --run.resume=auto."
-        )
-    return mendable_cause(error)
-
-
-def _refused_by_trainer(error: BaseException | None) -> bool:
-    """Whether Lightning itself found an argument wrong, some of which it only looks at late."""
-    if not isinstance(error, ValueError):
-        return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", "")).startswith("lightning.")
-
-
-@contextlib.contextmanager
-def mendable_trainer() -> Iterator[None]:
-    """While a `Trainer` is built: what it refuses is the user's to mend.
-
-    Raises:
-        ConfigError: With Lightning's own words, such as on an accelerator that is not there.
-    """
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (ValueError, MisconfigurationException) as error:
-        raise ConfigError(f"Expected a trainer that can be had, but: {error}") from error
-
-
-def _silence() -> None:
-    """Drop what third parties say that nobody who runs this can act upon."""
-    for message in _IDLE_WARNINGS:
-        warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
-
-
-_IDLE_WARNINGS = (
-    # Lightning 2.6.6 uses a class that torch 2.15 deprecates, in its own _pytree.py.
-    r".*LeafSpec",
-    # With few batches an epoch; metrics are logged at the end of each epoch anyway.
-    r"The number of training batches .* is smaller than the logging interval",
-    # A resumed run goes on in its own folder.
-    r"Checkpoint directory .* exists and is not empty",
-    # A checkpoint tested in another run; which of several is best is nothing that we keep.
-    r"The dirpath has changed from",
-    # Our loaders give every sample to one process exactly (robust.data.datamodule).
-    r"Using `DistributedSampler` with the dataloaders",
-)
-
-
-def _is_worth_reading(record: logging.LogRecord) -> bool:
-    # An advertisement, and hardware that none of our dependencies drives.
-    return not any(word in record.getMessage() for word in ("litlogger", "TPU available"))
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the memory that torch frees, instead of mapping it anew at every step.
-
-    Large batches gain much wall time on Linux CPUs, for memory that the process does not give back.
-    ``ROBUST_MALLOPT=0`` turns it off.
-    """
-    if sys.platform != "linux" or os.environ.get("ROBUST_MALLOPT") == "0":
-        return
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for option, value in _MALLOPT.items():
-            mallopt(option, value)
-
-
-# M_MMAP_MAX: no mappings of their own; M_TRIM_THRESHOLD: nothing back; M_TOP_PAD: grow in 256 MiB.
-_MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}
 
 
 class Restored(NamedTuple):

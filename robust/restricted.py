@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from argparse import Action
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from robust.errors import ConfigError
 from robust.explain import explain, mendable_cause, refused_path, shortened
 from robust.fractions import PARSER_MODE, read_yaml
 from robust.given import check_given
+from robust.instantiation import build, guarded
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
 """Flags whose value is never a class, so that a file's name or a run's is not taken for one."""
@@ -233,6 +234,7 @@ class Parser(LightningArgumentParser):
         restrict()
         # An abbreviation that is right today may mean another flag tomorrow.
         super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
+        super().add_instantiator(build, object)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the error and exit with code 2, or raise it where a nested parser asks for that."""
@@ -267,6 +269,16 @@ class Parser(LightningArgumentParser):
         check_built(namespace)
         built: Namespace = super().instantiate(namespace, *args, **kwargs)
         return built
+
+    def add_instantiator(
+        self,
+        instantiator: Callable[..., Any],
+        class_type: type,
+        subclasses: bool = True,
+        prepend: bool = False,
+    ) -> None:
+        """Let ``instantiator`` build classes, and name the one that refuses (see `guarded`)."""
+        super().add_instantiator(guarded(instantiator), class_type, subclasses, prepend)
 
     def _names(self) -> list[str]:
         """Keys and flags of this parser and of its subcommands."""

@@ -29,6 +29,9 @@ def report(args: Sequence[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if args is None else args)
     try:
         (_serve if options.watch else _write)(options)
+    except KeyboardInterrupt:
+        print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
+        return 130
     except ConfigError as error:
         print(f"error: {shortened(str(error))}", file=sys.stderr)
         return 2

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -14,15 +13,27 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from robust.checkpoints import furthest_checkpoint, steps_of
+from robust.tracking.interrupts import (
+    GO_ON,
+    INTERRUPTED,
+    end_at_once,
+    say,
+    which_interrupt,
+)
 
 REQUEUE = 75
 """Exit code after SIGUSR1: EX_TEMPFAIL of sysexits.h, "try again"."""
+_CODES = {
+    signal.SIGUSR1: REQUEUE,
+    signal.SIGTERM: 128 + signal.SIGTERM,
+    signal.SIGINT: INTERRUPTED,
+}
 _FILE = "preempted.ckpt"
 
 
 @final
 class Preemption(Callback):
-    """Ends a command on SIGUSR1 or SIGTERM so that the same command goes on later.
+    """Ends a command on SIGUSR1, SIGTERM or SIGINT so that the same command goes on later.
 
     A training ends after the optimizer step that it is at, on all processes after the same one,
     and keeps ``checkpoints/preempted.ckpt``; at the end of an epoch the checkpoint of that epoch
@@ -30,9 +41,9 @@ class Preemption(Callback):
     preempted.
 
     The first process has exit code 75 after SIGUSR1, by which schedulers announce the end of the
-    time, and 143 after SIGTERM; but 0 where an agent of a W&B sweep sends SIGTERM, which is how
-    hyperband gives a run up and must not count as a failure. To start again is up to whoever
-    started the command.
+    time, 143 after SIGTERM, and 130 after SIGINT (Ctrl-C), of which a second one ends it at once.
+    It has 0 where an agent of a W&B sweep sends SIGTERM, which is how hyperband gives a run up and
+    must not count as a failure. To start again is up to who started the command.
 
     Lightning's own handlers are replaced: they save and communicate where the signal finds them,
     which is another place of the step in each process.
@@ -49,18 +60,18 @@ class Preemption(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen; Lightning puts the earlier handlers back after the training."""
-        self._listen(trainer)
+        self.listen(trainer, training=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, unless a training does."""
         if trainer.state.fn is not TrainerFn.FITTING:
-            self._listen(trainer)
+            self.listen(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, and leave at once if the training before was told to in its last steps."""
-        self._listen(trainer)
+        self.listen(trainer)
         if self._anyone_told(trainer):
-            self._leave(trainer)
+            self._leave(trainer, self._told_together(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave between two epochs if the last is in a checkpoint."""
@@ -68,14 +79,14 @@ class Preemption(Callback):
             found = furthest_checkpoint(self._path.parents[1])
             kept = found is not None and steps_of(found) == trainer.global_step
             if trainer.strategy.reduce_boolean_decision(kept):
-                self._leave(trainer)
+                self._leave_training(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Leave after a step that was kept: by now its numbers are logged, too."""
         if self._leaving:
-            self._leave(trainer)
+            self._leave_training(trainer)
         self._steps = trainer.global_step
 
     def on_train_batch_end(
@@ -104,43 +115,62 @@ class Preemption(Callback):
         if furthest_checkpoint(self._path.parents[1]) != self._path:
             self._path.unlink()
 
-    def _listen(self, trainer: Trainer) -> None:
-        def handle(number: int, frame: FrameType | None) -> None:
-            self._told = self._told or signal.Signals(number)
-            if trainer.state.fn is TrainerFn.FITTING:
-                return  # `on_train_batch_end` sees to it
+    def listen(self, trainer: Trainer, *, training: bool = False) -> None:
+        """Handle signals from now on: also before, between and after what the trainer does.
+
+        Args:
+            trainer: Whose processes are told.
+            training: Whether it trains, and leaves only after a step; else it leaves at once.
+        """
+
+        def kill(number: signal.Signals) -> None:
             if trainer.strategy.launcher is not None:
-                trainer.strategy.launcher.kill(signal.Signals(number))  # those that it started
-            self._leave(trainer)
+                trainer.strategy.launcher.kill(number)  # those that it started
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            which = which_interrupt() if number == signal.SIGINT else "first"
+            if which == "second":
+                end_at_once(lambda: kill(signal.SIGKILL))
+            if which == "echo":
+                return
+            self._told = self._told or signal.Signals(number)
+            if not training:  # else `on_train_batch_end` sees to it
+                kill(signal.Signals(number))
+                self._leave(trainer, self._told)
 
         if threading.current_thread() is threading.main_thread():  # Python allows no other
-            for number in (signal.SIGUSR1, signal.SIGTERM):
-                signal.signal(number, handle)
+            for signal_number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+                signal.signal(signal_number, handle)
 
     def _anyone_told(self, trainer: Trainer) -> bool:
         return trainer.strategy.reduce_boolean_decision(self._told is not None, all=False)
 
-    def _leave(self, trainer: Trainer) -> NoReturn:
-        terminated = self._told is signal.SIGTERM
-        if trainer.state.fn is TrainerFn.FITTING:
-            terminated = trainer.strategy.reduce_boolean_decision(terminated, all=False)
-        given_up = terminated and "WANDB_SWEEP_ID" in os.environ
-        code = 0 if given_up else 128 + signal.SIGTERM if terminated else REQUEUE
+    def _leave_training(self, trainer: Trainer) -> NoReturn:
+        where = f" after step {trainer.global_step}"
+        self._leave(trainer, self._told_together(trainer), where)
+
+    def _leave(self, trainer: Trainer, told: signal.Signals, where: str = "") -> NoReturn:
+        given_up = told is signal.SIGTERM and "WANDB_SWEEP_ID" in os.environ
+        code = 0 if given_up else _CODES[told]
         if trainer.is_global_zero:
-            print(self._message(trainer, terminated, code), file=sys.stderr)
+            say(f"Stopped by {told.name}{where} (exit code {code}). {self._how_to_go_on()}.")
             for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger) and not given_up:
+                # Not one that has no run yet, which would begin it.
+                if isinstance(logger, WandbLogger) and logger._experiment and not given_up:
                     run = logger.experiment
                     assert isinstance(run, wandb.Run)
                     run.mark_preempting()
         # 0 from the others: at any other code srun, torchrun and Lightning kill what still runs.
         raise SystemExit(code if trainer.is_global_zero else 0)
 
-    def _message(self, trainer: Trainer, terminated: bool, code: int) -> str:
-        name = "SIGTERM" if terminated else "SIGUSR1"
-        fitting = trainer.state.fn is TrainerFn.FITTING
-        where = f" after step {trainer.global_step}" if fitting else ""
-        again = "Run the same command again to go on"
-        if self._path is not None:
-            again += f", with --run.id={self._path.parents[1].name} --run.resume=auto"
-        return f"Stopped by {name}{where} (exit code {code}). {again}."
+    def _told_together(self, trainer: Trainer) -> signal.Signals:
+        """The signal, of which each process may have had another, or none."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if trainer.strategy.reduce_boolean_decision(self._told is number, all=False):
+                return number
+        return signal.SIGUSR1
+
+    def _how_to_go_on(self) -> str:
+        if self._path is None:
+            return GO_ON
+        return f"{GO_ON}, with --run.id={self._path.parents[1].name} --run.resume=auto"

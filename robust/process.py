@@ -1,0 +1,149 @@
+"""A command as a process: its exit code, its errors of one line, its signals and its memory."""
+
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from robust.errors import ConfigError, in_short
+from robust.explain import mendable_cause, shortened
+from robust.precision import keep_float32
+from robust.streams import make_usable, nobody_reads
+from robust.tracking.interrupts import interruptible
+
+
+def run_command(command: Callable[[], Any]) -> int:
+    """Run a command; print an error that the user can mend as one line.
+
+    Returns:
+        The exit code: 0; 2 after such an error; 141, a shell's for it, if nobody reads on.
+
+    Raises:
+        SystemExit: With code 130 after SIGINT, and as `robust.tracking.Preemption` ends a command.
+    """
+    make_usable()
+    keep_freed_memory()
+    keep_float32()
+    _silence()
+    try:
+        with interruptible():
+            command()
+        sys.stdout.flush()
+    except SystemExit as stop:
+        # rich turns its own broken pipe into an exit with 1.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        raise
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return 128 + signal.SIGPIPE
+        message = _mendable(error)
+        if message is None:
+            raise
+        print(f"error: {shortened(message)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _mendable(error: BaseException | None) -> str | None:
+    """What the user can mend; None if that is nothing, so that the traceback is kept."""
+    if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"Expected room on the disk, but: {error}. Checkpoints and records so far are whole: "
+            "make room, and go on with the same command, --run.id and --run.resume=auto."
+        )
+    cause = mendable_cause(error)
+    return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
+
+
+def _unbuilt(error: BaseException | None) -> str:
+    """Why nothing was built, such as of a function that a config names instead of a class."""
+    while error is not None and _raised_in(error, "jsonargparse."):
+        error = error.__cause__ or error.__context__
+    reason = "its parser does not say why" if error is None else in_short(error)
+    return f"Expected a config of which all can be built, but: {reason}. Mend its `init_args`."
+
+
+def _refused_by_trainer(error: BaseException | None) -> bool:
+    """Whether Lightning itself found an argument wrong, some of which it only looks at late."""
+    return isinstance(error, ValueError | RuntimeError) and _raised_in(error, "lightning.")
+
+
+def _raised_in(error: BaseException | None, package: str) -> bool:
+    """Whether an error was raised in a module whose name begins so."""
+    frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(package)
+
+
+@contextlib.contextmanager
+def mendable_trainer() -> Iterator[None]:
+    """While a `Trainer` is built: what it refuses is the user's to mend.
+
+    Raises:
+        ConfigError: With Lightning's own words, such as on an accelerator that is not there.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    # Its connectors fail in many ways on values that its types allow.
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        reason = f"{kind}{error}" if str(error) else type(error).__name__
+        reason = reason if len(reason) < 240 else f"{reason[:236]} ..."
+        raise ConfigError(f"Expected a trainer that can be had, but: {reason}") from error
+
+
+def _silence() -> None:
+    """Drop what third parties say that nobody who runs this can act upon."""
+    for message in _IDLE_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
+
+
+_IDLE_WARNINGS = (
+    # Lightning 2.6.6 uses a class that torch 2.15 deprecates, in its own _pytree.py.
+    r".*LeafSpec",
+    # With few batches an epoch; metrics are logged at the end of each epoch anyway.
+    r"The number of training batches .* is smaller than the logging interval",
+    # A resumed run goes on in its own folder.
+    r"Checkpoint directory .* exists and is not empty",
+    # A checkpoint tested in another run; which of several is best is nothing that we keep.
+    r"The dirpath has changed from",
+    # Our loaders give every sample to one process exactly (robust.data.datamodule).
+    r"Using `DistributedSampler` with the dataloaders",
+)
+
+
+def _is_worth_reading(record: logging.LogRecord) -> bool:
+    # An advertisement, and hardware that none of our dependencies drives.
+    return not any(word in record.getMessage() for word in ("litlogger", "TPU available"))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that torch frees, instead of mapping it anew at every step.
+
+    Large batches gain much wall time on Linux CPUs, for memory that the process does not give back.
+    ``ROBUST_MALLOPT=0`` turns it off.
+    """
+    if sys.platform != "linux" or os.environ.get("ROBUST_MALLOPT") == "0":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, value in _MALLOPT.items():
+            mallopt(option, value)
+
+
+# M_MMAP_MAX: no mappings of their own; M_TRIM_THRESHOLD: nothing back; M_TOP_PAD: grow in 256 MiB.
+_MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 256 << 20}

@@ -1,0 +1,81 @@
+"""Ctrl-C ends a command in good order, and a second one at once."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal, NoReturn
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code after SIGINT, a shell's for it."""
+GO_ON = "Run the same command again to go on"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_ECHO = 2.0
+"""Seconds: a terminal interrupts torchrun and its processes, to which torchrun hands it on."""
+_first: list[float] = []
+"""When the first SIGINT of this command came, on the clock of `time.monotonic`."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, SIGINT ends the command with exit code 130 and one line; then handlers are put back.
+
+    Where nothing more can be said of how to go on: `Preemption` takes over while a trainer works.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python allows no other
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        which = which_interrupt()
+        if which == "second":
+            end_at_once()
+        if which == "first":
+            say(f"Stopped by SIGINT (exit code {INTERRUPTED}). {GO_ON}.")
+            raise SystemExit(INTERRUPTED)
+
+    earlier = {number: signal.getsignal(number) for number in _SIGNALS}
+    _first.clear()
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            # None of one that was not set from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def which_interrupt() -> Literal["first", "echo", "second"]:
+    """Which SIGINT of this command has just come; an echo is the first one, handed on."""
+    now = time.monotonic()
+    if not _first:
+        _first.append(now)
+        return "first"
+    echo = "TORCHELASTIC_RUN_ID" in os.environ and now - _first[0] < _ECHO
+    return "echo" if echo else "second"
+
+
+def end_at_once(first: Callable[[], None] | None = None) -> NoReturn:
+    """End this process, whatever it is at: what is on disk is complete at any time.
+
+    Args:
+        first: Done before, such as to end the processes that this one started.
+    """
+    if first is not None:
+        first()
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # the cursor, which a progress bar hides
+        sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+def say(line: str) -> None:
+    """Print a line; not at all where nobody reads."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return
