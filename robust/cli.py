@@ -27,14 +27,16 @@ from robust.precision import warn_if_emulated
 from robust.restricted import Parser, check_files, typed
 from robust.tracking import (
     LAST,
-    AtomicCheckpoints,
     BestCheckpoint,
     Preemption,
     Run,
     SaveRunConfig,
     check_processes,
+    check_strategy,
+    check_trainer,
     log_run,
     loggers,
+    plugins,
 )
 from robust.trust import TRUST_HELP, taken, trusting
 
@@ -112,24 +114,31 @@ class RobustCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Give the trainer the run's folder and loggers, unless it was told its own."""
         # Before there is a run folder, and before other processes would say the same.
-        self.model.check_fit(
-            self.datamodule.shape, self.datamodule.num_classes, self.datamodule.name
-        )
+        data = self.datamodule
+        self.model.check_fit(data.shape, data.num_classes, data.name)
+        if self.subcommand == "fit":
+            self.model.check_training(data.shape, data.name, data.batch_size)
         if self.checkpoint is not None:
             path = self._get(self.config, "ckpt_path")
             check_fits(self.checkpoint, path, self.model, training=self.subcommand == "fit")
             self.checkpoint = None  # Lightning reads it again, and memory for one is enough
         trainer = self._get(self.config_init, "trainer")
+        check_trainer(trainer)
+        own_loggers = trainer.get("logger") in (None, True) and not trainer.get("fast_dev_run")
         if trainer.get("logger") in (None, True):
-            kwargs["logger"] = False if trainer.get("fast_dev_run") else loggers(self.run)
-        if trainer.get("plugins") is None:
-            kwargs["plugins"] = AtomicCheckpoints()
+            kwargs["logger"] = False  # they make the run's folder, so only when all is checked
+        kwargs["plugins"] = plugins(trainer.get("plugins"))
         if trainer.get("default_root_dir") is None:
             kwargs["default_root_dir"] = str(self.run.folder)
-        self.trainer_defaults["callbacks"] = [*_callbacks(trainer), Preemption(self.run.folder)]
+        preemption = Preemption(self.run.folder)
+        self.trainer_defaults["callbacks"] = [*_callbacks(trainer), preemption]
         with mendable_trainer():
             built = super().instantiate_trainer(**kwargs)
         check_processes(built)
+        check_strategy(built)
+        preemption.listen(built)
+        if own_loggers:
+            built.loggers = loggers(self.run)
         if self.subcommand == "fit" and built.is_global_zero and not trainer.get("fast_dev_run"):
             best = any(
                 isinstance(callback, BestCheckpoint) for callback in built.checkpoint_callbacks

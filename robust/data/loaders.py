@@ -126,12 +126,13 @@ class TrainingLoader:
     """One epoch an iteration, in an order that follows from ``seed`` and the epoch alone.
 
     The permutation is cut to a multiple of the number of ranks, of which each takes its stride, so
-    every rank has as many batches. Lightning keeps ``state_dict`` in its checkpoints, and a resumed
-    run goes on with the very next batch.
+    every rank has as many batches. Were the last batch of a single sample, which batch
+    normalization cannot train on, it joins the batch before. Lightning keeps ``state_dict`` in its
+    checkpoints, and a resumed run goes on with the very next batch.
 
     Args:
         source: What to take from.
-        batch_size: Samples per batch and rank; the last batch may be shorter.
+        batch_size: Samples per batch and rank; the last batch may be shorter, or one longer.
         seed: 0 to 2**32 - 1.
         share: Rank and number of ranks.
         first_epoch: Number of the first iteration; each one after it is the next epoch.
@@ -166,7 +167,8 @@ class TrainingLoader:
         self._resumed = False
 
     def __len__(self) -> int:
-        return math.ceil(len(self._source) // self._share.world / self._batch_size)
+        batches, rest = divmod(len(self._source) // self._share.world, self._batch_size)
+        return batches + (rest > 1 or (rest == 1 and batches == 0))
 
     def __iter__(self) -> Iterator[Batch | CopiedBatch]:
         # A generator on purpose: nothing here runs before the first `next`. Lightning also calls
@@ -180,7 +182,8 @@ class TrainingLoader:
             last = batch + 1 >= min(len(self), self._limit())
             self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, batch + 1)
             start = batch * self._batch_size
-            places = order[start : start + self._batch_size].long()
+            stop = None if batch + 1 == len(self) else start + self._batch_size
+            places = order[start:stop].long()
             yield self._source.take(places, epoch)
 
     def state_dict(self) -> dict[str, int]:

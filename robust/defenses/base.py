@@ -9,10 +9,13 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from robust.attacks import isolated
 from robust.attacks.views import straight_through
 from robust.data import ImageDataModule
-from robust.errors import ConfigError
+from robust.defenses.probe import Probe, try_optimizer
+from robust.errors import ConfigError, in_short
 from robust.types import Batch, Images, Labels, Scalar, Scores, View
 
 
@@ -41,7 +44,8 @@ class Defense(LightningModule, ABC):
     ) -> None:
         super().__init__()
         # Convolutions run faster so, in training and under attack.
-        self.network = network.to(memory_format=torch.channels_last)
+        fits = all(not is_lazy(p) and p.ndim < 5 for p in network.parameters())
+        self.network = network.to(memory_format=torch.channels_last) if fits else network
         self.transform = transform if transform is not None else nn.Identity()
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -102,6 +106,8 @@ class Defense(LightningModule, ABC):
         datamodule = getattr(self.trainer, "datamodule", None)
         if isinstance(datamodule, ImageDataModule):
             self.check_fit(datamodule.shape, datamodule.num_classes, datamodule.name)
+            if stage == "fit":
+                self.check_training(datamodule.shape, datamodule.name, datamodule.batch_size)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
         """Raise if images of ``shape`` (C, H, W) do not pass, or scores are not one per class.
@@ -110,20 +116,17 @@ class Defense(LightningModule, ABC):
             ConfigError: With both shapes, and which setting to change.
         """
         network = type(self.network).__name__
-        training = self.training
-        # In `setup`, Lightning already names the GPU as `self.device`; the weights come later.
-        device = next((p.device for p in self.parameters()), self.device)
-        try:
-            with torch.no_grad():
-                scores = self.eval()(torch.zeros(1, *shape, device=device))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"Expected a network for the {'x'.join(map(str, shape))} images of {name}, but "
-                f"{network} does not take them ({str(error).splitlines()[0]}). Choose another "
-                "`model.init_args.network` or `data`."
-            ) from None
-        finally:
-            self.train(training)
+        with isolated(self, self._device_of_weights, seed=0):
+            probe = self._probe(shape, name)
+            probe.check_eval()
+            try:
+                with torch.no_grad():
+                    scores = self(_some_images(shape, self._device_of_weights)[:1])
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"Expected a network for {probe.source}, but {network} does not take them "
+                    f"({in_short(error)}). Choose another `model.init_args.network` or `data`."
+                ) from None
         if scores.shape != (1, num_classes):
             raise ConfigError(
                 f"Expected one score for each of the {num_classes} classes of {name}, but "
@@ -131,9 +134,61 @@ class Defense(LightningModule, ABC):
                 "`model.init_args.network.init_args.num_classes`."
             )
 
+    def check_training(self, shape: tuple[int, int, int], name: str, batch_size: int) -> None:
+        """Raise if network, optimizer or scheduler would fail in the first step of a training.
+
+        Buffers, modes, gradients and random state are left as they were.
+
+        Args:
+            shape: (C, H, W) of an image.
+            name: Of the data, for the message.
+            batch_size: Of a training step.
+
+        Raises:
+            ConfigError: With what fails, and which setting to change.
+        """
+        buffers = {key: value.clone() for key, value in self.named_buffers()}
+        with isolated(self, self._device_of_weights, seed=0):
+            try:
+                self._probe(shape, name).check_training(batch_size)
+            finally:
+                for key, value in self.named_buffers():
+                    if key in buffers:
+                        value.copy_(buffers[key])
+        self._check_optimizer()
+
+    def _probe(self, shape: tuple[int, int, int], name: str) -> Probe:
+        images = _some_images(shape, self._device_of_weights)
+        source = f"the {'x'.join(map(str, shape))} images of {name}"
+        try:
+            with torch.no_grad():
+                seen = self.transform(images)
+        except Exception as error:
+            raise ConfigError(
+                f"Expected an input transform for {source}, but {type(self.transform).__name__} "
+                f"does not take them ({in_short(error)}). Choose another `model.init_args."
+                "transform` or `data`."
+            ) from None
+        return Probe(self.network, seen, source)
+
+    @property
+    def _device_of_weights(self) -> torch.device:
+        # In `setup`, Lightning already names the GPU as `self.device`; the weights come later.
+        return next((p.device for p in self.parameters()), self.device)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Scalar:
         """Minimize `training_loss`."""
-        loss = self.training_loss(batch.x, batch.y)
+        try:
+            loss = self.training_loss(batch.x, batch.y)
+        except ValueError as error:
+            # torch's own words for batch normalization of one sample.
+            if len(batch.y) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"Expected at least two images in a training batch for "
+                f"{type(self.network).__name__}, but got 1. Raise `data.init_args.batch_size`, or "
+                "give more images."
+            ) from None
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.y))
         return loss
 
@@ -162,15 +217,44 @@ class Defense(LightningModule, ABC):
         """
         trainable = [p for p in self.parameters() if p.requires_grad]
         try:
-            optimizer = self.optimizer(trainable)
-            if self.scheduler is None:
-                return optimizer
-            return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer)}
-        except ValueError as error:
+            return self._optimize(trainable)
+        except ConfigError:
+            raise
+        # Of any class, with any arguments.
+        except Exception as error:
             raise ConfigError(
-                f"Expected an optimizer and scheduler whose arguments are in range, but: {error}. "
-                "Mend `model.init_args.optimizer` or `scheduler`."
+                "Expected an optimizer and scheduler whose arguments are in range, but: "
+                f"{in_short(error)}. Mend `model.init_args.optimizer` or `scheduler`."
             ) from None
+
+    def _optimize(self, parameters: list[nn.Parameter]) -> Any:  # noqa: ANN401
+        optimizer = self.optimizer(parameters)
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer)
+        # Lightning's own scheduler that watches a metric says which.
+        monitor = getattr(scheduler, "monitor", None)
+        watched = {"scheduler": scheduler, "monitor": monitor}
+        return {"optimizer": optimizer, "lr_scheduler": watched if monitor else scheduler}
+
+    def _check_optimizer(self) -> None:
+        """Raise unless optimizer and scheduler take a step, tried on two weights of their own."""
+        self.configure_optimizers()
+        try:
+            try_optimizer(self._optimize)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                "Expected an optimizer and scheduler that can take a step, but: "
+                f"{in_short(error)}. Mend `model.init_args.optimizer` or `scheduler`."
+            ) from None
+
+
+def _some_images(shape: tuple[int, int, int], device: torch.device) -> Images:
+    """Two random images in [0, 1], always the same."""
+    random = torch.Generator().manual_seed(0)
+    return torch.rand(2, *shape, generator=random).to(device)
 
 
 def check_temperature(temperature: float) -> float:

@@ -12,6 +12,7 @@ from robust.tracking.processes import Processes, check_processes, patient_barrie
 from robust.tracking.run import Run, SaveRunConfig
 from robust.tracking.saving import BEST, LAST, AtomicCheckpoints, BestCheckpoint
 from robust.tracking.tracker import Tracker, loggers
+from robust.tracking.trainer_settings import check_strategy, check_trainer, plugins
 
 __all__ = [
     "BEST",
@@ -25,6 +26,8 @@ __all__ = [
     "SaveRunConfig",
     "Tracker",
     "check_processes",
+    "check_strategy",
+    "check_trainer",
     "fetch_run",
     "log_adversarial_table",
     "log_figures",
@@ -32,5 +35,6 @@ __all__ = [
     "log_table",
     "loggers",
     "patient_barrier",
+    "plugins",
     "read_metrics",
 ]
