@@ -102,8 +102,9 @@ def _curve_columns(panel: Panel, colors: Mapping[str, str]) -> Columns:
         if not curve.rates[0].n:  # the run was not attacked through this view
             continue
         for eps, rate in _thinned(curve):
-            values = (eps, *percent(rate), rate.n)
-            table.add(curve.run, colors[curve.run], curve.view, *values)
+            if rate.n:  # or this attack has no rows yet
+                values = (eps, *percent(rate), rate.n)
+                table.add(curve.run, colors[curve.run], curve.view, *values)
     return table.columns
 
 

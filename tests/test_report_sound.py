@@ -1,0 +1,173 @@
+"""A page of runs of which some cannot be shown, and of charts that cannot be drawn."""
+
+import datetime
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+import robust.report.drawn
+import robust.report.page
+import robust.report.sound
+from robust.compare import evaluate
+from robust.evaluation.records import Evaluation
+from robust.notes import Steps, sentences
+from robust.report import render
+from robust.report.collect import RunFiles
+from robust.report.derive import protocols
+from robust.report.drawn import Charts
+from robust.report.published import papers_of
+from robust.report.sound import section, sound_protocols, sound_runs
+from tests.evaluation.factories import evaluation, info, row
+from tests.tiny import ROOT
+
+TABLES = ROOT / "configs" / "tables"
+MODEL = {"model": {"class_path": "robust.defenses.Standard"}}
+
+
+def run_of(name, found=None, config=MODEL, root="runs"):
+    folder = Path(root) / name
+    evaluations = {} if found is None else {folder / "a.csv": found}
+    return RunFiles(folder, name, config, evaluations=evaluations)
+
+
+def attacked(n=20):
+    attacks = {"fgsm_1": info(eps=0.1), "fgsm_2": info(eps=0.2)}
+    return evaluation(attacks, {(view, "fgsm_1"): 3 for view in ("deployed", "adaptive")}, n)
+
+
+def unknown_attack():
+    """Rows of an attack that the header does not name."""
+    header = attacked().header
+    return Evaluation(header, [row(0, attack="other")])
+
+
+@pytest.fixture
+def page(trained, tmp_path):
+    """Makes the page of the trained runs, and says what it leaves out."""
+    for name, folder in trained.items():
+        shutil.copytree(folder, tmp_path / "runs" / name)
+
+    def make():
+        steps = Steps()
+        text = render([tmp_path / "runs"], TABLES, steps=steps)
+        assert all(name in text for name in ("squeezed", "standard"))
+        return text, sentences(steps)
+
+    return make
+
+
+def test_a_sound_page_leaves_nothing_out(page):
+    text, left_out = page()
+    assert left_out == []
+    assert "left out, since they cannot be shown" not in text
+
+
+PARTS = {
+    "draw_curves": robust.report.sound,
+    "draw_pareto": robust.report.sound,
+    "draw_parallel": robust.report.sound,
+    "comparison": robust.report.sound,
+    "training_spec": robust.report.drawn,
+    "overlaps": robust.report.page,
+    "papers_of": robust.report.page,
+    "album": robust.report.page,
+    "differing": robust.report.page,
+}
+
+
+def test_no_part_costs_the_page(page, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError(f"<b>{broken.part}</b>")
+
+    for broken.part, module in PARTS.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(module, broken.part, broken)
+            text, left_out = page()
+        assert left_out
+        assert all(f"ZeroDivisionError: <b>{broken.part}</b>" in line for line in left_out)
+        assert f"&lt;b&gt;{broken.part}&lt;/b&gt;" in text
+
+
+def test_the_command_writes_the_page_and_notes(page, monkeypatch, tmp_path, capsys):
+    def broken(*args):
+        raise RuntimeError("no chart")
+
+    monkeypatch.setattr(robust.report.sound, "draw_pareto", broken)
+    output = tmp_path / "page.html"
+    assert evaluate(["--report", str(tmp_path / "runs"), "-o", str(output)]) == 0
+    printed = capsys.readouterr().err
+    assert printed.startswith("note: The Pareto front, tiny, bars is left out: RuntimeError: no c")
+    assert output.stat().st_size > 100_000
+
+
+def test_a_run_whose_records_give_no_numbers_costs_no_other():
+    steps = Steps()
+    given = [run_of("good", attacked()), run_of("bad", unknown_attack())]
+    (found,) = sound_protocols(protocols(given), steps)
+    assert [entry.label for entry in found.entries] == ["good"]
+    assert [line.split(" is left out")[0] for line in sentences(steps)] == [
+        "bad under test, digits"
+    ]
+    assert sound_protocols(protocols([given[1]]), steps) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"trainer": {"max_epochs": "many"}},
+        {"trainer": {"max_epochs": [1]}},
+        {"made": datetime.date(2020, 1, 1)},
+        {"seeds": {1, 2}},
+    ],
+    ids=["text", "list", "date", "set"],
+)
+def test_a_config_that_cannot_be_shown_costs_its_own_row(config):
+    steps = Steps()
+    odd = RunFiles(Path("runs/odd"), "odd", config, epoch=3)
+    good, kept = sound_runs([run_of("good"), odd], steps)
+    assert good.config == MODEL
+    assert (kept.name, kept.config, kept.missing) == ("odd", {}, ["cannot be shown"])
+    assert len(steps.failed) == 1
+
+
+def test_runs_of_one_name_are_told_apart():
+    given = [run_of("net/a", root=f"{root}/runs") for root in ("one", "two", "two/deeper")]
+    names = [run.name for run in sound_runs([*given, run_of("net/b")], Steps())]
+    assert names[3] == "net/b"
+    assert len(set(names)) == 4
+    assert names[0] == "one/runs/net/a"
+
+
+def test_a_chart_of_numbers_that_are_not_finite_is_left_out():
+    charts, steps = Charts([run_of("a", attacked())]), Steps()
+    with steps.step("chart"):
+        charts.add("key", "title", "spec", dict, data={"rate": [1.0, math.nan]})
+    assert "chart" in steps.failed
+    assert not charts.drawn
+    (protocol,) = protocols(charts.runs)
+    shown = section(charts, protocol, steps)  # of two attacks, one has no rows yet
+    assert list(steps.failed) == ["chart"]
+    (curve,) = shown.curves
+    assert set(charts.drawn[curve["key"]]["data"]["data"]["eps"]) == {0.0, 0.1}
+
+
+def test_a_table_that_cannot_be_read_costs_no_other(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "configs" / "suites", tmp_path / "suites")
+    shutil.copytree(TABLES, tmp_path / "tables")
+    odd = (tmp_path / "tables" / "tuna2022_table1.yaml").read_text()
+    (tmp_path / "tables" / "a.yaml").write_text(odd.replace("clean_acc: {", "clean_acc: 3 #"))
+    config = {
+        "model": {
+            "class_path": "robust.defenses.Standard",
+            "init_args": {"network": "robust.networks.TunaMnistCNN"},
+        },
+        "data": {"class_path": "robust.data.ImageDataModule"},
+    }
+    made = evaluation({"fgsm": info()}, {("deployed", "fgsm"): 2}, 20)
+    made.header.__dict__.update(suite="tuna2022_mnist_part1", data="mnist")
+    run = RunFiles(Path("a"), "a", config, epoch=19, evaluations={Path("a"): made})
+    grids, left_out = papers_of(tmp_path / "tables", protocols([run]))
+    assert len(grids) == 1
+    assert [line.split(" is left out: ")[0] for line in left_out] == ["a.yaml"]
