@@ -111,7 +111,7 @@ FITTED = (
 )
 EVALUATED = ("evaluate.py", [RUN, "--suite=suite.yaml", "--output=table.md"])
 REPORTED = ("evaluate.py", ["--report", "runs", "-o", "page.html", "--tables", "tables"])
-SWEPT = ("sweep", ["sweep.yaml", "--", "--seconds=0.1"])
+SWEPT = ("sweep", ["sweep.yaml", "--trust-command", "--", "--seconds=0.1"])
 COMMANDS = {
     "fit": Command(*FITTED, [], trained),
     "evaluate": Command(*EVALUATED, [FITTED], attacked),

@@ -4,7 +4,6 @@ Nothing is built and no checkpoint is opened, so a folder that a training is wri
 or one that is damaged, is shown with what it has.
 """
 
-import csv
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
 from robust.evaluation.records import Evaluation, read_evaluation
+from robust.metrics_csv import read_cells
 from robust.strict_yaml import read
 
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
@@ -197,21 +197,18 @@ def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], 
     earlier = sorted(folder.glob("metrics.*.csv"), key=lambda path: (len(path.name), path.name))
     for path in [*earlier, folder / "metrics.csv"]:
         try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError):
-            missing.append(f"no {path.name}" if not path.exists() else f"{path.name}: unreadable")
-            continue
-        # A line without its end is still being written.
-        rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
-        names = next(rows, [])
-        for row in rows:
-            epoch = max(epoch, _add(names, row, metrics))
+            rows = read_cells(path)
+        except FileNotFoundError:
+            missing.append(f"no {path.name}")
+        except ConfigError:
+            missing.append(f"{path.name}: unreadable")
+        else:
+            epoch = max([epoch, *(_add(row, metrics) for row in rows)])
     return metrics, epoch
 
 
-def _add(names: Sequence[str], row: Sequence[str], metrics: dict[str, list[Point]]) -> int:
+def _add(values: dict[str, str], metrics: dict[str, list[Point]]) -> int:
     """Add the values of a row, and return its epoch; -1 if it is of no training or damaged."""
-    values = {name: text for name, text in zip(names, row, strict=False) if text}
     try:
         step = int(values.pop("step"))
         epoch = int(values.pop("epoch", -1))

@@ -75,7 +75,9 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="serve the page on 127.0.0.1 instead, and renew it as the runs progress",
     )
-    parser.add_argument("--port", type=int, default=0, help="for --watch; default: any free one")
+    parser.add_argument(
+        "--port", type=port_number, default=0, help="for --watch; default: any free one"
+    )
     parser.add_argument(
         "--tables",
         type=Path,
@@ -90,6 +92,18 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
         'numbers, under "does not match"',
     )
     return parser.parse_args(args)
+
+
+def port_number(text: str) -> int:
+    """The number of a port, from the command line.
+
+    Raises:
+        ArgumentTypeError: If there is no such port.
+    """
+    number = int(text)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, but got {text[:20]}")
+    return number
 
 
 def _serve(options: argparse.Namespace) -> None:

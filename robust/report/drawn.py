@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from robust.errors import ConfigError
 from robust.evaluation.curves import Curve, Panel, accuracy_curves
 from robust.evaluation.metrics import Rate
 from robust.evaluation.verdict import Verdict
@@ -23,6 +24,8 @@ from robust.report.derive import Entry, Protocol
 
 _CURVE_POINTS = 26
 _TRAINING_POINTS = 120
+_TRAINING_CHARTS = 60
+"""Of which each takes a tenth of a second; a file can name thousands of metrics."""
 _METRICS = {
     "train/loss": "training loss",
     "val/loss": "validation loss",
@@ -185,9 +188,12 @@ def draw_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str,
         if key.startswith(("train/", "val/")) and not key.endswith(("_low", "_high"))
     }
     drawn: list[dict[str, str]] = []
-    for metric in [*_METRICS, *sorted(logged - set(_METRICS))]:
-        if metric not in logged:
-            continue
+    steps = steps or Steps()
+    metrics = [*(m for m in _METRICS if m in logged), *sorted(logged - set(_METRICS))]
+    if len(metrics) > _TRAINING_CHARTS:
+        with steps.step(f"{len(metrics) - _TRAINING_CHARTS} of {len(metrics)} charts of metrics"):
+            raise ConfigError(f"a page has at most {_TRAINING_CHARTS}")
+    for metric in metrics[:_TRAINING_CHARTS]:
         table = _Table("run", "color", "step", "value")
         for run in charts.runs:
             for point in _spaced(run.metrics.get(metric, [])):
@@ -198,7 +204,7 @@ def draw_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str,
             return training_spec(charts.names, title)
 
         key = f"training-{len(drawn)}"
-        with (steps or Steps()).step(f"The chart of {metric}"):
+        with steps.step(f"The chart of {metric}"):
             drawn.append(charts.add(key, title, key, make, data=table.columns))
     return drawn
 

@@ -1,9 +1,12 @@
 """What a run has logged so far, read from its ``metrics.csv``."""
 
 import contextlib
-import csv
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from robust.errors import ConfigError
+from robust.metrics_csv import read_cells
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -34,17 +37,15 @@ def _sessions(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> list[dict[str, float]]:
+    """Numbers of rows that have a step; nothing of a file that cannot be read."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:
+        found = [dict(_numbers(cells)) for cells in read_cells(path)]
+    except (FileNotFoundError, ConfigError):
         return []
-    rows = []
-    for cells in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
-        # Strings where another process is rewriting the file, None where a row is cut.
-        row = {}
-        for key, cell in cells.items():
-            with contextlib.suppress(ValueError, TypeError):
-                row[key] = float(cell)
-        if "step" in row:
-            rows.append(row)
-    return rows
+    return [row for row in found if "step" in row]
+
+
+def _numbers(cells: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    for name, cell in cells.items():
+        with contextlib.suppress(ValueError):
+            yield name, float(cell)

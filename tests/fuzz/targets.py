@@ -30,7 +30,7 @@ _TABLE: Command = (
     ["runs/standard/a", "runs/squeezed/a", "--table=tables/table.yaml"],
 )
 _DRAW: Command = ("evaluate.py", ["runs/standard/a", "--draw", "progress", "features"])
-_SWEEP: Command = ("sweep", ["sweep.yaml"])
+_SWEEP: Command = ("sweep", ["sweep.yaml", "--trust-command"])
 _MNIST = ["--data.dataset=mnist", "--data.root=data", "--model.network.num_classes=10"]
 _MNIST += ["--model.network.in_features=784"]
 
@@ -66,7 +66,9 @@ TARGETS = {
         ],
         ("tables/measured.yaml",),
     ),
-    "sweep": Target(YAML, [_SWEEP, ("sweep", ["search.yaml"])], ("sweep.yaml", "search.yaml")),
+    "sweep": Target(
+        YAML, [_SWEEP, ("sweep", ["search.yaml", "--trust-command"])], ("sweep.yaml", "search.yaml")
+    ),
     "journal": Target(JSON, [_SWEEP], ("runs/toy/sweep.jsonl",)),
     "records": Target(CSV, [_EVALUATE, _MORE, _REPORT], ("runs/standard/a/records/*.csv",)),
     "header": Target(JSON, [_EVALUATE, _REPORT], ("runs/standard/a/records/*.json",)),
