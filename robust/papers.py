@@ -211,7 +211,9 @@ def _check_classes(wanted: Any, kind_of: KindOf) -> None:  # noqa: ANN401
     if "class_path" in wanted:
         check_name("`class_path` in the table", wanted["class_path"])
         known = kind_of(wanted["class_path"]).defaults
-        for key in wanted.get("init_args", {}):
+        arguments = wanted.get("init_args", {})
+        _require(arguments, set(), f"`init_args` of {wanted['class_path']} in the table")
+        for key in arguments:
             if known is not None and key not in known:
                 raise ConfigError(
                     f"Expected an argument of {wanted['class_path']} in the table "

@@ -230,3 +230,16 @@ def test_bad_tables(number, change, message, tmp_path):
     if "Name a class" not in message:  # what is a function and what a class is not looked up
         with pytest.raises(ConfigError, match=message):
             read_table(path, kind_in_source)
+
+
+@pytest.mark.parametrize("odd", [None, [], 5, "a"])
+@pytest.mark.parametrize("place", ["column", "network"])
+def test_arguments_of_a_class_are_a_mapping(tmp_path, odd, place):
+    path = tmp_path / "table.yaml"
+    column = {"class_path": "robust.defenses.Standard", "init_args": odd}
+    if place == "network":
+        column = {**column, "init_args": {"network": {**column, "class_path": "torch.nn.ReLU"}}}
+    table = {"title": "t", "metric": "robustness", "columns": {"a": column}, "rows": {}}
+    path.write_text(yaml.safe_dump(table))
+    with pytest.raises(ConfigError, match="Expected `init_args` of .* to be a mapping, but got"):
+        read_table(path)
