@@ -49,7 +49,7 @@ def test_normals_have_the_shape_asked_for(shape):
 def test_normals_are_the_same_however_many_are_drawn_at_a_time(size):
     together, apart = Draws(torch.arange(3)), Draws(torch.arange(3))
     rows = [apart.normal(size) for _ in range(4)]
-    assert torch.equal(together.normal(4, size), torch.stack(rows, dim=1))
+    assert_same_normals(together.normal(4, size), torch.stack(rows, dim=1))
 
 
 def test_windows_are_normal_and_do_not_repeat_or_agree():
@@ -74,7 +74,7 @@ def test_a_samples_windows_do_not_depend_on_the_others_or_their_size():
     first, second = together.window(5), together[torch.tensor([7, 2])].window(5)
     assert torch.equal(alone.window(5), first[[7, 2]])
     assert torch.equal(alone.window(5), second)
-    assert torch.equal(longer.window(900)[:, :5], first)
+    assert_same_normals(longer.window(900)[:, :5], first)
 
 
 def test_streams_do_not_repeat_or_agree():
@@ -92,4 +92,9 @@ def test_a_samples_numbers_do_not_depend_on_the_others():
     rest = together[torch.tensor([7, 2])].normal(2, 2)
     alone = Draws(seeds[[7, 2]])
     assert torch.equal(alone.uniform(3), early[[7, 2]])
-    assert torch.equal(alone.normal(2, 2), rest)
+    assert_same_normals(alone.normal(2, 2), rest)
+
+
+def assert_same_normals(first, second):
+    """As far as is promised: the hardware rounds logarithms and cosines."""
+    torch.testing.assert_close(first, second, rtol=0, atol=2e-6)

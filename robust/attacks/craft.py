@@ -57,7 +57,7 @@ def craft(
         target: Class that each image shall become; None for an untargeted attack.
         seed: Seeds every random state that an attack may draw from.
         sample_seeds: One seed a sample, from which our own attacks draw instead, so that a result
-            does not depend on who shares the batch.
+            depends on who shares the batch only by the rounding of the view.
         judge: The net whose predictions say whether an image is broken, where our own attacks stop
             early; ``view`` if None.
         transferred: Whether the images are meant for another net, so that our own attacks should

@@ -59,8 +59,11 @@ class AttackEvaluation(Callback):
     worst case; nothing of that is kept, and the training is the same with and without it.
 
     Only correctly classified samples are attacked, and for a targeted attack only those of another
-    class than the target. Samples are crafted in fixed blocks, each with a seed of its own, so the
-    records do not depend on the batch size or the number of devices. An evaluation that was
+    class than the target. Samples are crafted in fixed blocks, each with a seed of its own. So the
+    records depend neither on the batch size nor on the number of processes: bit for bit on CPUs of
+    one kind with as many threads a process, and on equal GPUs where their kernels are
+    deterministic. Elsewhere float32 rounds otherwise, to about 1e-6 of a score: an image that an
+    attack leaves that close to a boundary may fall to the other side. An evaluation that was
     interrupted goes on where it stopped, and one that is on record already is not run again.
 
     Args:

@@ -1,9 +1,9 @@
-"""Another CPU, as far as results of floating point go: every sum is rounded otherwise.
+"""Another CPU, as far as results of floating point go: whatever is rounded is rounded otherwise.
 
-CPUs and thread counts add the products of a convolution in different orders, and take exponentials
-from different tables. So two of them agree to a few units in the last place of the terms, and one
-of them agrees with itself only for batches of one shape. `OtherCPU` does the same on any CPU: with
-``ROBUST_TEST_ROUNDING=1`` (or another seed) in the environment each test runs under it.
+Two CPUs add the products of a convolution in different orders, and take exponentials from different
+tables: they agree to a few units in the last place of the terms. And one CPU agrees with itself in
+matrix products and convolutions only for batches of one shape. `OtherCPU` does the same on any CPU:
+with ``ROBUST_TEST_ROUNDING=1`` (or another seed) in the environment each test runs under it.
 """
 
 import zlib
@@ -11,11 +11,13 @@ from functools import lru_cache
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
+
+from robust.draws import Draws
 
 _aten = torch.ops.aten
-# Sums of products of their arguments: their error grows with what the products would sum up to.
-_SUMS = {
+# Products, and all of a batch together: rounded by the shapes of their arguments.
+_PRODUCTS = {
     _aten.mm.default,
     _aten.addmm.default,
     _aten.bmm.default,
@@ -24,14 +26,14 @@ _SUMS = {
     _aten.dot.default,
     _aten.convolution.default,
     _aten.convolution_backward.default,
-    _aten.sum.default,
-    _aten.sum.dim_IntList,
-    _aten.mean.default,
-    _aten.mean.dim,
-    _aten.cumsum.default,
 }
-# Whatever else no two CPUs need to round alike.
-_OTHERS = {
+_BY_SHAPE = _PRODUCTS | {
+    _aten.native_batch_norm.default,
+    _aten.native_batch_norm_backward.default,
+}
+_SUMS = {_aten.sum.default, _aten.sum.dim_IntList, _aten.mean.default, _aten.mean.dim}
+# Sums and functions of a row or an element, in whatever batch it is.
+_BY_VALUE = _SUMS | {
     _aten.exp.default,
     _aten.log.default,
     _aten.log1p.default,
@@ -46,20 +48,16 @@ _OTHERS = {
     _aten._log_softmax.default,
     _aten._softmax_backward_data.default,
     _aten._log_softmax_backward_data.default,
-    _aten.native_batch_norm.default,
-    _aten.native_batch_norm_backward.default,
-    _aten.native_layer_norm.default,
     _aten.avg_pool2d.default,
     _aten.avg_pool2d_backward.default,
 }
 
 
 class OtherCPU(TorchDispatchMode):
-    """Results of float32 that are rounded otherwise, where they are rounded at all.
+    """Results of float32 on the CPU that are rounded otherwise, where they are rounded at all.
 
-    The rounding is a function of the operation, of the shapes of all tensors and of a seed: the
-    same call twice gives the same, a batch of another size does not. What float32 holds exactly
-    stays as it is, as on every CPU.
+    The rounding is a function of the operation, a seed, and of shapes or values. So the same call
+    twice gives the same. What float32 holds exactly stays as it is, as on every CPU.
 
     Args:
         seed: Another CPU each.
@@ -72,43 +70,47 @@ class OtherCPU(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         results = func(*args, **kwargs)
-        if (func not in _SUMS and func not in _OTHERS) or not _float32(results):
+        if func not in _BY_SHAPE | _BY_VALUE or not _float32(results):
             return results
-        wide = tree_map(_double, (args, kwargs))
-        exact = func(*wide[0], **wide[1])
-        if func in _SUMS:
-            positive = tree_map(_absolute, wide)
-            scales = func(*positive[0], **positive[1])
-        else:
-            scales = exact
-        name = f"{self.seed}/{func}/{[tuple(t.shape) for t in _tensors(args)]}"
-        if isinstance(results, torch.Tensor):
-            return _rounded(results, exact, scales, name)
+        args, kwargs = tree_map(_double, (args, kwargs))
+        exact = scales = func(*args, **kwargs)
+        if func in _SUMS or func in _PRODUCTS:  # terms may cancel, and their rounding does not
+            args, kwargs = tree_map(_absolute, (args, kwargs))
+            scales = func(*args, **kwargs)
+        name = f"{self.seed}/{func}"
+        if func in _BY_SHAPE:
+            name += str([tuple(value.shape) for value in tree_leaves(args) if _is_tensor(value)])
+        if _is_tensor(results):
+            return _rounded(results, exact, scales, name, func)
         columns = zip(results, exact, scales, strict=True)
-        return type(results)(_rounded(*column, f"{name}/{i}") for i, column in enumerate(columns))
+        return type(results)(
+            _rounded(*column, f"{name}/{i}", func) for i, column in enumerate(columns)
+        )
 
 
-def _rounded(result, exact, scale, name):
-    if not isinstance(result, torch.Tensor) or result.dtype != torch.float32:
+def _rounded(result, exact, scale, name, func):
+    if not _is_tensor(result) or result.dtype != torch.float32:
         return result
-    noise = _noise(name, tuple(result.shape)) * torch.finfo(torch.float32).eps * scale.abs()
+    seed = zlib.crc32(name.encode())
+    if func in _BY_SHAPE:
+        noise = _noise(seed, tuple(result.shape))
+    else:
+        bits = exact.float().flatten().view(torch.int32).long()
+        noise = Draws(bits ^ (seed << 32)).uniform().view_as(exact).double() * 2 - 1
+    error = noise * torch.finfo(torch.float32).eps * scale.abs()
     inexact = (result.double() != exact) & exact.isfinite()
-    return torch.where(inexact, exact + noise, result.double()).float()
+    return torch.where(inexact, exact + error, result.double()).float()
 
 
 @lru_cache(maxsize=4096)
-def _noise(name, shape):
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+def _noise(seed, shape):
+    generator = torch.Generator().manual_seed(seed)
     return 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
 
 
 def _float32(results):
     first = results if isinstance(results, torch.Tensor) else results[0]
     return isinstance(first, torch.Tensor) and first.dtype == torch.float32 and not first.is_cuda
-
-
-def _tensors(args):
-    return [value for value in torch.utils._pytree.tree_leaves(args) if _is_tensor(value)]
 
 
 def _is_tensor(value):
