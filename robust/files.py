@@ -173,15 +173,19 @@ def check_own_folder(path: Path) -> None:
         )
 
 
-def check_own_file(path: Path) -> None:
-    """Raise if there is something in the place of a file that is added to, and it is no file.
+def check_own_file(path: Path, *, replaced: bool = False) -> None:
+    """Raise if there is something in the place of a file, and it is no file.
+
+    Args:
+        path: The file.
+        replaced: Whether it will be replaced, as a link can be, rather than added to.
 
     Raises:
         ConfigError: If it is a symbolic link, a pipe, a folder or the like.
     """
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
-        if not stat.S_ISREG(mode):
+        if not (stat.S_ISREG(mode) or (replaced and stat.S_ISLNK(mode))):
             kind = _KINDS.get(stat.S_IFMT(mode), "a device")
             raise ConfigError(
                 f"Expected {path} to be a file, but got {kind}, to which nothing is written. "

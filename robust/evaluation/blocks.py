@@ -129,7 +129,7 @@ def whole(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluatio
             "files: evaluate again."
         )
     kept = ~np.isin(first.rows["view"], list(lacking))
-    return Evaluation(evaluation.header, first.rows.where(kept))
+    return Evaluation(evaluation.header, first.rows.where(kept), evaluation.notes)
 
 
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:

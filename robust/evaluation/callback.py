@@ -32,7 +32,8 @@ from robust.evaluation.checks import draws_at_test, gradient_signs, has_tie
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.measurements import RobustnessMetrics
 from robust.evaluation.metrics import Rate, rate_numbers, summarize
-from robust.evaluation.records import Evaluation, Header, RecordFile, Target
+from robust.evaluation.record_files import RecordFile
+from robust.evaluation.records import Evaluation, Header, Target
 from robust.evaluation.samples import Pool
 from robust.evaluation.suite import (
     check_targets,
@@ -137,6 +138,8 @@ class AttackEvaluation(Callback):
         self.source: Defense | None = None
         """A net to craft on instead, through its `source_view`: a transfer attack."""
         self.source_view: View = "adaptive"
+        self.notes: list[str] = []
+        """What a reader of the records has to know of the weights, as sentences."""
         self.result: Evaluation | None = None
         """Records of the last test, on every process."""
 
@@ -171,7 +174,8 @@ class AttackEvaluation(Callback):
         pool = Pool(data, self.split, self.seed)
         header = self._header(trainer, defense, pool)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
-        file = RecordFile(folder, header, trainer.global_rank)
+        classes, notes = pool.data.num_classes, self.notes
+        file = RecordFile(folder, header, trainer.global_rank, classes, notes)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
         records_written = patient_barrier()
@@ -186,7 +190,8 @@ class AttackEvaluation(Callback):
         if trainer.is_global_zero:
             file.merge()
         asked = self.views if self.source is None else ["transfer"]
-        self.result = whole(Evaluation(header, rows), asked, self._count(pool))
+        evaluation = Evaluation(header, rows, [*notes, *file.notes])
+        self.result = whole(evaluation, asked, self._count(pool))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
     def _header(self, trainer: Trainer, defense: Defense, pool: Pool) -> Header:

@@ -5,22 +5,17 @@ data. Its name carries a fingerprint of that header, so that an interrupted eval
 rows again, a larger ``limit`` adds to them, and rows of different protocols never mix.
 """
 
-import contextlib
-import csv
-import glob
-import hashlib
-import json
 import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
+from robust import files
 from robust.errors import ConfigError
+from robust.evaluation.headers import DAMAGE, fingerprint_of, header_fault, read_header
+from robust.evaluation.intact import Check
 from robust.evaluation.rows import Column, Row, Rows
 from robust.words import Norm, Split, View, budget, limit_of
 
@@ -109,7 +104,7 @@ class Header:
     @property
     def fingerprint(self) -> str:
         """Short hash of the whole header."""
-        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:8]
+        return fingerprint_of(self.plain())
 
     def plain(self) -> dict[str, Any]:
         """The header in JSON's types; it has no infinity, so an infinite ``eps`` is null."""
@@ -130,10 +125,12 @@ class Evaluation:
     Args:
         header: What the rows are of.
         rows: In any order.
+        notes: What a reader of them has to know besides, as sentences.
     """
 
-    def __init__(self, header: Header, rows: Iterable[Row]) -> None:
+    def __init__(self, header: Header, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
         self.header = header
+        self.notes = list(notes)
         self.rows = Rows.of(rows).ordered()
         ends = [*self.rows.starts(), len(self.rows)]
         self._groups = {self.rows[i][:2]: self.rows[i:end] for i, end in pairwise(ends)}
@@ -150,112 +147,61 @@ class Evaluation:
 
     def first(self, limit: int) -> "Evaluation":
         """The rows of the first ``limit`` samples."""
-        return Evaluation(self.header, self.rows.where(self.rows["index"] < limit))
+        return Evaluation(self.header, self.rows.where(self.rows["index"] < limit), self.notes)
 
 
-class RecordFile:
-    """The rows of one header on disk, safe to append to from several processes and commands.
-
-    Every process appends whole blocks to a part of its own; `merge` makes one file of them. Two
-    commands that evaluate the same do it twice, but lose no row of each other.
+class UnreadableRecords(ConfigError):
+    """A record file of which nothing can be believed.
 
     Args:
-        folder: Where records lie; made if absent.
-        header: What the rows are of.
-        rank: Rank of this process.
-
-    Raises:
-        ConfigError: If the folder cannot be written.
+        path: The file.
+        reason: Why not.
     """
 
-    def __init__(self, folder: Path, header: Header, rank: int = 0) -> None:
-        self.header = header
-        name = f"{header.suite}-{header.fingerprint}"
-        self.path = folder / f"{name}.csv"
-        self._pattern = f"{glob.escape(name)}.part*.csv"
-        self._part = folder / f"{name}.part{rank}.csv"
-        self._lock = FileLock(folder / ".lock")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():
-                _mend(self._part)
-        except OSError as error:
-            raise ConfigError(
-                f"Expected to write records to {folder}, but cannot ({error.strerror}). Choose "
-                "another run folder or mend its permissions."
-            ) from None
-
-    def read(self) -> list[Row]:
-        """All whole rows on disk: the merged ones, and the parts of runs that were interrupted."""
-        attacks = self.header.attacks
-        rows: dict[tuple[Any, ...], Row] = {}
-        with self._alone():
-            for file in (self.path, *sorted(self.path.parent.glob(self._pattern))):
-                if file.exists():
-                    rows |= {row[:3]: row for row in Rows.read(file, attacks)}
-        return list(rows.values())
-
-    def append(self, rows: Iterable[Row]) -> None:
-        """Add the rows of a block, on disk when this returns."""
-        with self._alone(), self._part.open("a", newline="") as file:
-            csv.writer(file).writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def merge(self) -> None:
-        """Replace merged file and parts by one file of all rows, atomically; by one process.
-
-        Of all that there are now: another command may have added some since they were read.
-        """
-        new = self.path.with_suffix(".new")
-        with self._alone():
-            rows = self.read()
-            with new.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(Row._fields)
-                writer.writerows(Rows.of(rows).ordered())
-            header = json.dumps(self.header.plain(), indent=1, allow_nan=False)
-            self.path.with_suffix(".json").write_text(header)
-            new.replace(self.path)
-            for part in self.path.parent.glob(self._pattern):
-                part.unlink()
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While no other command reads or writes the rows."""
-        with contextlib.suppress(OSError):  # a file system without locks: then one at a time
-            self._lock.acquire()
-        try:
-            yield
-        finally:
-            self._lock.release()
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"Expected records in {path} and {path.with_suffix('.json').name}, but cannot read "
+            f"them ({reason}). Evaluate again."
+        )
+        self.reason = reason
 
 
 def read_evaluation(path: Path) -> Evaluation:
     """Read a merged record file and its header.
 
+    Of a file that is damaged, it is those samples of which every attack is intact; a note says so.
+
     Raises:
-        ConfigError: If either is missing or damaged.
+        UnreadableRecords: If either is missing, or nothing of them is intact.
     """
     try:
-        content = json.loads(path.with_suffix(".json").read_text())
+        content, sums, notes = read_header(path.with_suffix(".json"))
+        if f"{content['suite']}-{fingerprint_of(content)}" != path.stem:
+            raise ValueError("the header is of another file")
         attacks = {name: _info(**info) for name, info in content.pop("attacks").items()}
-        return Evaluation(Header(attacks=attacks, **content), Rows.read(path, attacks))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"Expected records in {path} and {path.with_suffix('.json').name}, but cannot read "
-            f"them ({error}). Evaluate again."
-        ) from None
+        header = Header(attacks=attacks, **content)
+        found = Check(attacks, header.block).merged(files.read(path), sums)
+    except OSError as error:
+        raise UnreadableRecords(path, error.strerror or str(error)) from None
+    except DAMAGE as error:
+        raise UnreadableRecords(path, header_fault(error)) from None
+    if found.damage:
+        reasons = ", ".join(dict.fromkeys(each.reason for each in found.damage))
+        found = found.common(attacks)
+        if not found.rows:
+            raise UnreadableRecords(path, reasons)
+        notes = [*notes, f"damaged records are left out ({reasons}); evaluate again."]
+    unchecked = len(found.rows) - int(found.checked.sum())
+    if unchecked:
+        notes = [*notes, unchecked_note(unchecked, len(found.rows))]
+    return Evaluation(header, found.rows, notes)
+
+
+def unchecked_note(rows: int, total: int) -> str:
+    """What a reader of records has to know of which some have no checksum."""
+    which = "its records" if rows == total else f"{rows} of {total} of its records"
+    return f"unchecked: {which} are from before there were checksums."
 
 
 def _info(*, eps: float | None, **rest: Any) -> AttackInfo:  # noqa: ANN401
     return AttackInfo(eps=math.inf if eps is None else eps, **rest)
-
-
-def _mend(part: Path) -> None:
-    """Make sure of a file, and cut off half a line that a killed process left at its end."""
-    part.touch()
-    content = part.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        part.write_bytes(whole)

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, final, overload
 
@@ -79,16 +80,28 @@ class Rows(Sequence[Row]):
             OSError: If it cannot be read.
             ValueError: If a line is not a row.
         """
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         first = text.find("\n") + 1 if text.startswith("view,") else 0
         # Another process, killed while writing, may have left half a line at the end.
-        lines = text[first : text.rfind("\n") + 1]
+        return cls.parse(text[first : text.rfind("\n") + 1], attacks)
+
+    @classmethod
+    def parse(cls, lines: str, attacks: Collection[str]) -> "Rows":
+        r"""The rows of some lines, each with its end.
+
+        Args:
+            lines: They end in ``\n``.
+            attacks: Names that may be in them.
+
+        Raises:
+            ValueError: If a line is not a row.
+        """
         if not lines:
-            return cls.of(())
+            return cls(np.empty(0, dtype=_types(attacks)))
         raw = np.loadtxt(
             io.StringIO(lines),
-            # The C parser knows no True and False; their first letters tell.
-            dtype=_types(attacks, flag="S1", columns=_columns(lines)),
+            # The C parser knows no True and False. Of other words more than these are kept.
+            dtype=_types(attacks, flag="S6", columns=_columns(lines)),
             delimiter=",",
             quotechar='"',
             comments=None,
@@ -97,8 +110,15 @@ class Rows(Sequence[Row]):
         table = np.zeros(len(raw), dtype=_types(attacks))
         for field in raw.dtype.names or ():
             kind = Row.__annotations__[field]
-            table[field] = raw[field] == b"T" if kind is bool else raw[field]
+            table[field] = raw[field] == b"True" if kind is bool else raw[field]
+            if kind is bool and (table[field] | (raw[field] == b"False")).sum() < len(raw):
+                raise ValueError(f"{field} is neither True nor False in a row")
         return cls(table)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Rows"]) -> "Rows":
+        """The rows of several tables one after the other."""
+        return cls(np.concatenate([part._table for part in parts])) if parts else cls.of(())
 
     def ordered(self) -> "Rows":
         """By view, attack and index."""
@@ -108,8 +128,30 @@ class Rows(Sequence[Row]):
         rising[[start - 1 for start in starts[1:]]] = True
         if keys == sorted(set(keys)) and rising.all():
             return self  # as files are
-        order = np.argsort(self._table, order=("view", "attack", "index"), kind="stable")
-        return type(self)(self._table[order])
+        return type(self)(self._table[np.lexsort((self["index"], self._rank()))])
+
+    def blocks(self, size: int) -> Iterator[tuple[str, str, int, slice]]:
+        """View, attack and number of each block of ``size`` samples, and where its rows are.
+
+        Args:
+            size: Samples of a block. The rows have to be in order.
+        """
+        starts = self.starts()
+        for start, end in pairwise([*starts, len(self)]):
+            view, attack = self[start][:2]
+            number = self["index"][start:end] // size
+            cuts = [start, *(np.flatnonzero(number[1:] != number[:-1]) + start + 1).tolist(), end]
+            for i, j in pairwise(cuts):
+                yield view, attack, int(number[i - start]), slice(i, j)
+
+    def latest(self) -> Column:
+        """Places of the rows in order, without those of which a later row says something else."""
+        rank, index = self._rank(), self["index"]
+        order = np.lexsort((index, rank))
+        rank, index = rank[order], index[order]
+        last = np.ones(len(order), bool)
+        last[:-1] = (rank[1:] != rank[:-1]) | (index[1:] != index[:-1])
+        return order[last]
 
     def starts(self) -> list[int]:
         """Places of the rows whose view or attack is not that of the row before."""
@@ -117,8 +159,25 @@ class Rows(Sequence[Row]):
         changed = (view[1:] != view[:-1]) | (attack[1:] != attack[:-1])
         return [0, *(np.flatnonzero(changed) + 1).tolist()] if len(self) else []
 
+    def _rank(self) -> Column:
+        """The place of each row's view and attack among all of them, in alphabetical order."""
+        starts = self.starts()
+        keys = [self[start][:2] for start in starts]
+        ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+        places = np.array([ranks[key] for key in keys], dtype=np.int64)
+        ranked: Column = np.repeat(places, np.diff([*starts, len(self)]))
+        return ranked
+
+    def numbers(self) -> Column:
+        """The bytes of all fields that are no text, a line a row, the same on every machine."""
+        table = np.ascontiguousarray(self._table)
+        lines: Column = table.view(np.uint8).reshape(len(table), table.itemsize)
+        text = sum(table.dtype[name].itemsize for name in ("view", "attack"))
+        numbers: Column = lines[:, text:]  # the first two fields are the text
+        return numbers
+
     def where(self, chosen: Column) -> "Rows":
-        """Those rows of which a column of truth values says so."""
+        """Those rows of which a column of truth values says so, or at these places."""
         return type(self)(self._table[chosen])
 
     @overload
@@ -154,7 +213,7 @@ def _columns(lines: str) -> int:
 
 def _types(attacks: Iterable[str], flag: str = "?", columns: int | None = None) -> np.dtype[Any]:
     """Types of the columns; a longer name than there may be is cut, but not to one of them."""
-    kinds = {int: "i8", float: "f8", bool: flag}
+    kinds = {int: "<i8", float: "<f8", bool: flag}
     names = {"view": _LONGEST_VIEW + 1, "attack": max(map(len, attacks), default=0) + 1}
     return np.dtype(
         [

@@ -97,6 +97,7 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
         rows,
         [
             *(f"{name}: {found}." for name, found in verdicts.items()),
+            *_notes(evaluations),
             *_tie_notes(evaluations),
             *_protocol_notes(evaluations),
         ],
@@ -172,6 +173,7 @@ def published(
         rows,
         [
             *_protocol_notes(columns),
+            *_notes(columns),
             *_adaptive_notes(table, adaptive or {}),
             *draw_notes(table),
         ],
@@ -276,6 +278,10 @@ def _goal(info: AttackInfo) -> str:
     if info.target is None:
         return ""
     return " to a random class" if info.target == "random" else f" to class {info.target}"
+
+
+def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    return [f"{name}: {note}" for name, found in evaluations.items() for note in found.notes]
 
 
 def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:

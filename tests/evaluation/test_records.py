@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation, RecordFile, read_evaluation
+from robust.evaluation.record_files import RecordFile
+from robust.evaluation.records import Evaluation, read_evaluation
 from tests.evaluation.factories import header, info, row, rows
 from tests.tiny import ROOT
 
@@ -22,11 +23,12 @@ def test_rows_and_header_come_back_exactly(tmp_path):
     written = [
         row(i, linf=0.1 + i / 3, clean_tie=bool(i % 2), zero_gradient=True) for i in range(5)
     ]
-    file = RecordFile(tmp_path, HEADER)
+    within = header(fgsm=info(eps=2.0, alpha=0.1 + 0.2, loss="ce"))
+    file = RecordFile(tmp_path, within)
     file.append(written)
     file.merge()
     back = read_evaluation(file.path)
-    assert back.header == HEADER
+    assert back.header == within
     assert back.rows == written
     assert [type(value) for value in back.rows[0]] == [type(value) for value in written[0]]
 
@@ -66,7 +68,7 @@ def test_two_commands_lose_no_row_of_each_other(tmp_path):
     script = """
 import sys
 from pathlib import Path
-from robust.evaluation.records import RecordFile
+from robust.evaluation.record_files import RecordFile
 from tests.evaluation.test_records import HEADER, rows
 file = RecordFile(Path(sys.argv[1]), HEADER)
 for row in rows(0, 60)[int(sys.argv[2])::2]:
@@ -101,15 +103,19 @@ def file_of(folder):
     return path
 
 
-def test_a_torn_last_line_is_dropped(tmp_path):
+@pytest.mark.parametrize("left", [-1, -8, 40, 3])
+def test_a_torn_last_block_is_dropped_without_a_word(tmp_path, left, capsys):
     file = RecordFile(tmp_path, HEADER)
     file.append(rows(0, 3))
     part = next(tmp_path.glob("*.part0.csv"))
-    part.write_text(part.read_text()[:-8])
-    assert [r.index for r in file.read()] == [0, 1]
+    first = part.read_text()
+    file.append(rows(0, 6)[3:])
+    part.write_text(first + part.read_text()[len(first) :][:left])
+    assert [r.index for r in file.read()] == [0, 1, 2]
+    assert capsys.readouterr().err == ""
 
 
-def test_a_line_after_a_torn_one_is_whole(tmp_path):
+def test_a_block_after_a_torn_one_is_complete(tmp_path):
     file = RecordFile(tmp_path, HEADER)
     file.append(rows(0, 3))
     part = next(tmp_path.glob("*.part0.csv"))

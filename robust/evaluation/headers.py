@@ -1,0 +1,47 @@
+"""The JSON header beside a record file: what the rows are of, and their checksums."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robust import files
+from robust.evaluation.checksums import Sums, flat
+
+_LARGEST = 64_000_000
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""Errors of a header that is damaged."""
+
+
+def fingerprint_of(content: Mapping[str, Any]) -> str:
+    """Short hash of the content of a header."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
+    """The content of a header, the checksums of the rows, and what else a reader has to know.
+
+    Args:
+        path: The JSON file. Of one from before there were checksums, these are None.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no header.
+    """
+    content = json.loads(files.read(path, _LARGEST))
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")
+    sums, notes = content.pop("checksums", None), content.pop("notes", [])
+    if not isinstance(notes, list):
+        raise ValueError("its notes are no list")
+    return content, None if sums is None else flat(sums), [str(note)[:200] for note in notes]
+
+
+def header_fault(error: Exception) -> str:
+    """What is wrong with a header, in a few words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return " ".join(str(error).split())[:100] or type(error).__name__

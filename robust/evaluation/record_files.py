@@ -1,0 +1,211 @@
+"""The record file of a header on disk, to which processes add, and which survives damage."""
+
+import contextlib
+import csv
+import glob
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from robust import files
+from robust.errors import ConfigError
+from robust.evaluation.checksums import Key, Sums, both, nested
+from robust.evaluation.headers import DAMAGE, header_fault, read_header
+from robust.evaluation.intact import Check, Damage, Intact, block_text, complete, union
+from robust.evaluation.records import Header, unchecked_note
+from robust.evaluation.rows import Row, Rows
+
+
+class RecordFile:
+    """The rows of one header on disk, safe to append to from several processes and commands.
+
+    Every process appends whole blocks to a part of its own; `merge` makes one file of them. Two
+    commands that evaluate the same do it twice, but lose no row of each other.
+
+    Args:
+        folder: Where records lie; made if absent.
+        header: What the rows are of.
+        rank: Rank of this process.
+        classes: Number of classes of the data; None if it is not known.
+        notes: What a reader of the rows has to know besides; kept beside the header.
+
+    Raises:
+        ConfigError: If the folder cannot be written, or is a symbolic link, or there is something
+            else in the place of a file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: Header,
+        rank: int = 0,
+        classes: int | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.header = header
+        self.notes: list[str] = []
+        """What a reader of the rows that were read last has to know of them."""
+        self._kept_notes = list(notes)
+        name = f"{header.suite}-{header.fingerprint}"
+        self.path = folder / f"{name}.csv"
+        self._pattern = f"{glob.escape(name)}.part*.csv"
+        self._part = folder / f"{name}.part{rank}.csv"
+        self._damaged = folder / f"{name}.damaged.csv"
+        self._check = Check(header.attacks, header.block, classes)
+        self._lock = FileLock(folder / ".lock")
+        try:
+            files.own_folder(folder)
+            for place in (self._part, self._damaged, folder / ".lock"):
+                files.check_own_file(place)
+            for place in (self.path, self.path.with_suffix(".json")):
+                files.check_own_file(place, replaced=True)
+            with self._alone():
+                _cut(self._part)
+        except OSError as error:
+            raise ConfigError(
+                f"Expected to write records to {folder}, but cannot ({error.strerror}). Choose "
+                "another run folder or mend its permissions."
+            ) from None
+
+    def read(self) -> Rows:
+        """All intact rows: the merged ones, and the parts of evaluations that were interrupted.
+
+        Damaged blocks are set aside, which one line says; they are no longer on record then.
+
+        Raises:
+            ConfigError: If a file cannot be read.
+        """
+        with self._alone():
+            found = self._load()
+            if found.damage:
+                self._set_aside(found.damage)
+                self._save(found)
+        unchecked = len(found.rows) - int(found.checked.sum())
+        self.notes = [unchecked_note(unchecked, len(found.rows))] if unchecked else []
+        return found.rows
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add the rows of a block, on disk when this returns."""
+        ordered = Rows.of(rows).ordered()
+        blocks = [ordered[part] for *_, part in ordered.blocks(self.header.block)]
+        with self._alone():
+            files.append(self._part, "".join(map(block_text, blocks)))
+
+    def merge(self) -> None:
+        """Replace merged file and parts by one file of all rows, atomically; by one process.
+
+        Of all that there are now: another command may have added some since they were read.
+        """
+        with self._alone():
+            found = self._load()
+            if found.damage:
+                self._set_aside(found.damage)
+            self._save(found)
+
+    def _load(self) -> Intact:
+        found: list[Intact] = []
+        try:
+            if os.path.lexists(self.path):
+                found.append(self._merged(files.read(self.path)))
+            for part in sorted(self.path.parent.glob(self._pattern)):
+                found += self._check.part(complete(files.read(part)))
+        except OSError as error:
+            raise ConfigError(
+                f"Expected to read the records in {self.path.parent}, but cannot "
+                f"({Path(error.filename or self.path).name}: {error.strerror}). Remove that file "
+                "or mend its permissions."
+            ) from None
+        return union(found)
+
+    def _merged(self, content: bytes) -> Intact:
+        try:
+            header, sums, _ = read_header(self.path.with_suffix(".json"))
+            if header != json.loads(json.dumps(self.header.plain())):
+                raise ValueError("it is of another protocol")
+        except (OSError, *DAMAGE) as error:
+            reason = f"a header that cannot be believed: {header_fault(error)}"
+            found = union([])
+            return found._replace(damage=[Damage(reason, content.decode(errors="replace"))])
+        return self._check.merged(content, sums)
+
+    def _set_aside(self, damage: Sequence[Damage]) -> None:
+        header = self.path.with_suffix(".json")
+        files.append(self._damaged, "".join(each.text for each in damage))
+        if any(each.reason.startswith("a header") for each in damage):
+            self.path.unlink()  # or rows that cannot be believed would stand beside a new header
+            header.unlink(missing_ok=True)
+        blocks = len({each.key for each in damage})
+        reasons = ", ".join(dict.fromkeys(each.reason for each in damage))
+        print(
+            f"{self.path.name}: {blocks} damaged {'block' if blocks == 1 else 'blocks'} ({reasons})"
+            f". Set aside in {self._damaged.name}, to be attacked again.",
+            file=sys.stderr,
+        )
+
+    def _save(self, found: Intact) -> None:
+        sums = found.checksums(self.header.block)
+        head, text = self.path.with_suffix(".json"), self._head(sums)
+        parts = list(self.path.parent.glob(self._pattern))
+        added = any(part.stat().st_size for part in parts)
+        if added or found.damage or not self._is_saved(head, text):
+            self._replace(found, sums)
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+    def _replace(self, found: Intact, sums: Mapping[Key, str]) -> None:
+        head = self.path.with_suffix(".json")
+        between = both(self._sums(), sums) if self.path.exists() else sums
+        # Whatever is killed here: the rows of before fit this header, and those of after.
+        files.write(head, self._head(between))
+        with files.replacing(self.path) as file:
+            lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            writer = csv.writer(lines)
+            writer.writerow(Row._fields)
+            writer.writerows(found.rows)
+            lines.flush()
+            lines.detach()
+        if between != sums:
+            files.write(head, self._head(sums))
+
+    def _is_saved(self, head: Path, text: str) -> bool:
+        """Whether there are rows beside exactly this header, both of them files."""
+        if self.path.is_symlink() or head.is_symlink() or not self.path.exists():
+            return False
+        try:
+            return files.read(head) == text.encode()
+        except OSError:
+            return False
+
+    def _sums(self) -> Sums | None:
+        try:
+            return read_header(self.path.with_suffix(".json"))[1]
+        except (OSError, *DAMAGE):
+            return None
+
+    def _head(self, sums: Mapping[Key, str]) -> str:
+        content = self.header.plain()
+        if self._kept_notes:
+            content["notes"] = self._kept_notes
+        return json.dumps(content | {"checksums": nested(sums)}, indent=1, allow_nan=False)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other command reads or writes the rows."""
+        with contextlib.suppress(OSError):  # a file system without locks: then one at a time
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+def _cut(part: Path) -> None:
+    """Make sure of a file, and cut off the block that a killed process left at its end."""
+    with files.open_to_append(part) as file:
+        file.seek(0)
+        file.truncate(len(complete(file.readall())))
