@@ -1,51 +1,85 @@
-"""The rows of a ``metrics.csv``, which a training may be writing and which may be damaged."""
+"""Metrics that a run has logged so far, from its ``metrics.csv`` and those of earlier sessions.
 
+A session is what one process logged; `robust.tracking.Run.prepare` sets the file of an earlier one
+aside as ``metrics.1.csv``, ``metrics.2.csv``, and so on.
+"""
+
+import contextlib
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from robust.errors import ConfigError
-from robust.files import read
+from robust import files
 
-_LARGEST = 256 << 20
-"""Bytes of a file."""
+_LARGEST = 64_000_000
+_LONGEST_NAME = 200
 
 
-def read_cells(path: Path) -> list[dict[str, str]]:
-    """Cells that are not empty by the names of their columns, of each row that can be read.
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Rows that a run logged, those of earlier sessions first; each has ``step`` and some metrics.
 
-    A row that is still being written, or that is damaged, is left out; so are cells beyond the
-    columns that have names. Bytes that are no text are those of no number.
+    Where a resumed training logged the same keys at the same step again, the later values count.
+    A file that its run is writing may lack its last row. What is damaged is left out.
 
     Args:
-        path: The file.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ConfigError: If it is no file, too large, or its first line does not name ``step``.
+        folder: The run's; no rows if it has no ``metrics.csv``.
     """
-    try:
-        text = read(path, _LARGEST).decode(errors="replace")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            f"Expected metrics in {path}, but cannot read it ({error.strerror})."
-        ) from None
-    # Not `splitlines`, for which a name may hold the end of a line.
-    rows = _rows(text[: text.rfind("\n") + 1].split("\n")[:-1])
-    names = next(rows, [])
-    if names and "step" not in names:
-        raise ConfigError(f"Expected the columns of metrics in the first line of {path}.")
-    return [{n: cell for n, cell in zip(names, row, strict=False) if cell} for row in rows]
+    return read_sessions(folder)[0]
 
 
-def _rows(lines: list[str]) -> Iterator[list[str]]:
-    rows = csv.reader(lines)
+def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
+    """Rows as of `read_metrics`, and what of the files cannot be read, as sentences."""
+    rows: dict[tuple[float, frozenset[str]], dict[str, float]] = {}
+    faults: list[str] = []
+    for path in _sessions(folder):
+        try:
+            # Bytes that are no text are those of no number, and cost their row.
+            text = files.read(path, _LARGEST).decode(errors="replace")
+        except FileNotFoundError:
+            faults.append(f"no {path.name}")
+            continue
+        except OSError as error:
+            faults.append(f"{path.name}: unreadable ({error.strerror})")
+            continue
+        lines = _cells(text[: text.rfind("\n") + 1])  # without its end it is still being written
+        names = next(lines, [])
+        if names and "step" not in names:
+            faults.append(f"{path.name}: unreadable (its first line names no step)")
+            continue
+        found = [_numbers(names, cells) for cells in lines]
+        rows |= {(row["step"], frozenset(row)): row for row in found if "step" in row}
+        damaged = sum("step" not in row for row in found)
+        if damaged:
+            faults.append(f"{path.name}: {damaged} damaged rows")
+    return list(rows.values()), faults
+
+
+def _sessions(folder: Path) -> list[Path]:
+    numbers = {
+        int(match[1]): path
+        for path in folder.glob("metrics.*.csv")
+        if (match := re.fullmatch(r"metrics\.(\d{1,9})\.csv", path.name))
+    }
+    return [*(numbers[n] for n in sorted(numbers)), folder / "metrics.csv"]
+
+
+def _numbers(names: list[str], cells: list[str]) -> dict[str, float]:
+    """The cells of a row that are numbers; another process may be rewriting it."""
+    row = {}
+    for name, cell in zip(names, cells, strict=False):
+        with contextlib.suppress(ValueError):
+            if cell and len(name) <= _LONGEST_NAME:
+                row[name] = float(cell)
+    return row
+
+
+def _cells(text: str) -> Iterator[list[str]]:
+    reader = csv.reader(text.split("\n")[:-1])  # for `splitlines` a name may hold the end of a line
     while True:
         try:
-            yield next(rows)
-        except csv.Error:  # such as a cell of more than 131,072 letters
-            continue
+            yield next(reader)
         except StopIteration:
             return
+        except csv.Error:  # such as a cell of more letters than the module takes
+            yield []

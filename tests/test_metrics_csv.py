@@ -4,12 +4,10 @@ import os
 
 import pytest
 
-from robust.errors import ConfigError
-from robust.metrics_csv import read_cells
+from robust.metrics_csv import read_metrics
 from robust.notes import Steps
 from robust.report.collect import Reader
 from robust.report.drawn import Charts, draw_trainings
-from robust.tracking import read_metrics
 
 GOOD = "step,epoch,train/loss\n1,0,0.5\n2,0,0.25\n"
 
@@ -72,10 +70,8 @@ def test_what_is_no_file_is_not_waited_for(folder, place):
 
 
 def refused(folder):
-    with pytest.raises(ConfigError, match=r"Expected .*metrics\.csv"):
-        read_cells(folder / "metrics.csv")
     (run,) = Reader().read([folder])
-    assert "metrics.csv: unreadable" in run.missing
+    assert any("metrics.csv: unreadable" in line for line in run.missing)
     assert not run.metrics
     assert read_metrics(folder) == []
 
@@ -84,6 +80,8 @@ def test_thousands_of_metrics_are_no_thousands_of_charts(folder):
     names = [f"train/m{n}" for n in range(3_000)]
     (folder / "metrics.csv").write_text(f"step,{','.join(names)}\n1{',0.5' * 3_000}\n")
     steps = Steps()
-    charts = draw_trainings(Charts(Reader().read([folder])), steps)
-    assert 0 < len(charts) < 100
-    assert f"{3_000 - len(charts)} of 3000 charts of metrics" in steps.failed
+    (run,) = Reader().read([folder])
+    assert any(line.startswith("3000 metrics, of which 200") for line in run.missing)
+    charts = draw_trainings(Charts([run]), steps)
+    assert 0 < len(charts) <= 40
+    assert f"{200 - len(charts)} of 200 charts of metrics" in steps.failed

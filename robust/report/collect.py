@@ -6,18 +6,24 @@ or one that is damaged, is shown with what it has.
 
 import math
 import os
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation, read_evaluation
-from robust.metrics_csv import read_cells
+from robust.evaluation.records import Evaluation, UnreadableRecords, read_evaluation
+from robust.metrics_csv import read_sessions
 from robust.strict_yaml import read
 
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
 """A folder that has one of these is a run."""
+_MOST_METRICS = 200
+_USUAL = ("train/loss", "val/loss", "val/clean_acc", "test/clean_acc")
+"""Metrics that are shown however many there are."""
+_PART = re.compile(r"\.part\d+\.csv$")
 
 
 class Point(NamedTuple):
@@ -67,7 +73,7 @@ class RunFiles:
     def training(self) -> str:
         """How far the training is, such as ``3 of 20 epochs``."""
         total = self.setting("trainer.max_epochs", None)
-        if total is None:
+        if not isinstance(total, int) or isinstance(total, bool):
             return f"{self.epoch + 1} epochs" if self.epoch >= 0 else "unknown"
         return f"{min(self.epoch + 1, total)} of {total} epochs"
 
@@ -119,23 +125,27 @@ class Reader:
         evaluations = self._evaluations(folder, missing)
         config = _config(folder, missing)
         metrics, epoch = _metrics(folder, missing)
-        if not any(folder.glob("checkpoints/*.ckpt")):
+        if not _files(folder, "checkpoints/*.ckpt", missing):
             missing.append("no checkpoint yet")
-        figures = sorted(folder.glob("figures/*.png"))
+        figures = _files(folder, "figures/*.png", missing)
         return RunFiles(folder, name, config, metrics, epoch, evaluations, figures, missing)
 
     def _evaluations(self, folder: Path, missing: list[str]) -> dict[Path, Evaluation]:
         found: dict[Path, Evaluation] = {}
-        paths = list(folder.glob("records/*.csv"))
+        paths = _files(folder, "records/*.csv", missing)
         for path in sorted(paths, key=_modified):
-            if ".part" in path.name:
+            if _PART.search(path.name):
                 missing.append(f"{path.name}: an evaluation that has not ended")
+                continue
+            if path.name.endswith(".damaged.csv"):
+                missing.append(f"{path.name}: damaged records that were set aside")
                 continue
             try:
                 evaluation = self._evaluation(path)
-            except ConfigError:
-                missing.append(f"{path.name}: cannot be read")
+            except UnreadableRecords as error:
+                missing.append(f"{path.name}: cannot be read ({error.reason})")
                 continue
+            missing += [f"{path.name}: {note}" for note in evaluation.notes]
             if evaluation.rows:
                 found[path] = evaluation
             else:
@@ -175,47 +185,53 @@ def _modified(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def _files(folder: Path, pattern: str, missing: list[str]) -> list[Path]:
+    """The files that match; what else does, such as a pipe, is missing."""
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except OSError:  # a part that was merged since, or a link to nothing
+            is_file = False
+        if is_file:
+            found.append(path)
+        elif os.path.lexists(path):
+            missing.append(f"{path.name}: no file")
+    return found
+
+
 def _config(folder: Path, missing: list[str]) -> dict[str, Any]:
     path = folder / "config.yaml"
     if not path.is_file():
-        missing.append("no config.yaml")
+        missing.append("config.yaml: no file" if os.path.lexists(path) else "no config.yaml")
         return {}
     try:
         content = read(path)
     except ConfigError:
         content = None
     if isinstance(content, dict):
-        return content
+        return {str(key): value for key, value in content.items()}
     missing.append("config.yaml: cannot be read")
     return {}
 
 
 def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], int]:
-    """Values of all sessions: ``metrics.1.csv``, ``metrics.2.csv``, ..., then ``metrics.csv``."""
+    """Values of all sessions by metric, and the last epoch of the training."""
     metrics: dict[str, list[Point]] = {}
     epoch = -1
-    earlier = sorted(folder.glob("metrics.*.csv"), key=lambda path: (len(path.name), path.name))
-    for path in [*earlier, folder / "metrics.csv"]:
-        try:
-            rows = read_cells(path)
-        except FileNotFoundError:
-            missing.append(f"no {path.name}")
-        except ConfigError:
-            missing.append(f"{path.name}: unreadable")
-        else:
-            epoch = max([epoch, *(_add(row, metrics) for row in rows)])
-    return metrics, epoch
-
-
-def _add(values: dict[str, str], metrics: dict[str, list[Point]]) -> int:
-    """Add the values of a row, and return its epoch; -1 if it is of no training or damaged."""
-    try:
-        step = int(values.pop("step"))
-        epoch = int(values.pop("epoch", -1))
-        for key, text in values.items():
-            value = float(text)
+    rows, faults = read_sessions(folder)
+    missing += faults
+    for row in rows:
+        step, last = row.pop("step"), row.pop("epoch", -1)
+        if not (math.isfinite(step) and math.isfinite(last)):
+            continue
+        for key, value in row.items():
             if math.isfinite(value):
-                metrics.setdefault(key, []).append(Point(step, value))
-    except (KeyError, ValueError):
-        return -1
-    return epoch if any(key.startswith("train/") for key in values) else -1
+                metrics.setdefault(key, []).append(Point(int(step), value))
+        if any(key.startswith("train/") for key in row):
+            epoch = max(epoch, int(last))
+    if len(metrics) > _MOST_METRICS:
+        missing.append(f"{len(metrics)} metrics, of which {_MOST_METRICS} are shown")
+        first = sorted(metrics, key=lambda key: (key not in _USUAL, key))[:_MOST_METRICS]
+        metrics = {key: metrics[key] for key in first}
+    return metrics, epoch

@@ -15,6 +15,8 @@ from robust.report.collect import RunFiles
 
 _OF_THE_RUN = ("model_sha256", "adaptive_sha256", "source_sha256")
 """Keys of a header that say what was attacked, not how."""
+_LONGEST = 500
+"""Letters of a setting that are shown."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +197,12 @@ def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, s
     }
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(value: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, dict) and item:
             flat |= _flat(item, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = item if isinstance(item, str) else json.dumps(item)
+            text = item if isinstance(item, str) else json.dumps(item, default=str)
+            flat[f"{prefix}{key}"] = text[:_LONGEST]
     return flat

@@ -24,7 +24,7 @@ from robust.report.derive import Entry, Protocol
 
 _CURVE_POINTS = 26
 _TRAINING_POINTS = 120
-_TRAINING_CHARTS = 60
+_TRAINING_CHARTS = 40
 """Of which each takes a tenth of a second; a file can name thousands of metrics."""
 _METRICS = {
     "train/loss": "training loss",

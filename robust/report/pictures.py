@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from robust import files
 from robust.report.collect import RunFiles
 
 _WIDEST = 900
 """Pixels; the widest that the page shows a figure."""
+_LARGEST = 64_000_000
+"""Bytes of a figure."""
 _KINDS = {
     "adversarials": "adversarial images",
     "accuracy": "robust accuracy against eps",
@@ -63,8 +66,8 @@ def album(runs: Sequence[RunFiles], budget: int) -> Album:
             left_out.append(f"{name}: {path.name}")
             continue
         try:
-            content, size = _small(path.read_bytes())
-        except (OSError, ValueError, Image.DecompressionBombError):
+            content, size = _small(files.read(path, _LARGEST))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             left_out.append(f"{name}: {path.name} (cannot be read)")
             continue
         url = f"data:image/webp;base64,{base64.b64encode(content).decode()}"

@@ -4,8 +4,8 @@ A run needs no account: without a key, or with the server out of reach, W&B reco
 and ``wandb sync`` uploads it later.
 """
 
+from robust.metrics_csv import read_metrics
 from robust.tracking.artifacts import SCHEME, fetch_run, log_run
-from robust.tracking.history import read_metrics
 from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
