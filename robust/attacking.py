@@ -151,7 +151,9 @@ def suite_for(
     settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
     settings = {key: value for key, value in settings.items() if value is not None}
     only = None if adaptive else options.attacks
-    return read_suite(suite, only, records=str(subject.folder / "records"), **settings)
+    evaluation = read_suite(suite, only, records=str(subject.folder / "records"), **settings)
+    evaluation.notes = list(subject.notes)
+    return evaluation
 
 
 def _result(evaluation: AttackEvaluation) -> Evaluation:

@@ -1,10 +1,15 @@
 """Checkpoints that describe themselves, read without executing anything in them."""
 
+import hashlib
 import pickle
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from robust.errors import ConfigError
 
@@ -12,11 +17,19 @@ DESCRIPTION = "robust"
 """Key under which a checkpoint keeps ``{"model": {...}, "data": {...}}``, what rebuilds it."""
 
 
+CHECKSUMS = "robust_checksums"
+"""Key of the checksums: of each tensor of the ``state_dict``, and of each other key."""
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of ours with ``weights_only=True``: tensors and plain values, never code.
 
+    Its checksums are compared, if it has any; else those that each part of a zip file has, as far
+    as damage goes.
+
     Raises:
-        ConfigError: If the file is missing, truncated, not a checkpoint, or holds pickled code.
+        ConfigError: If the file is missing, truncated, damaged, not a checkpoint, or holds pickled
+            code.
     """
     path = Path(path)
     if not path.is_file():
@@ -31,17 +44,71 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"Expected {path} to hold weights and plain values only, but it is no checkpoint or "
             "holds pickled code, which was not run. Use a checkpoint that train.py wrote."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # Bytes that are no pickle can end in any error.
         raise ConfigError(
             f"Expected a whole checkpoint at {path}, but it cannot be read "
             f"({_first_line(error)}). It may be truncated: copy it again or use another one."
         ) from None
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not _are_weights(checkpoint.get("state_dict")):
         raise ConfigError(
             f"Expected a Lightning checkpoint at {path}, but it has no `state_dict`. "
             "Use a checkpoint that train.py wrote."
         )
+    damaged = _damaged(checkpoint) if CHECKSUMS in checkpoint else _damaged_part(path)
+    if damaged is not None:
+        raise ConfigError(
+            f"Expected {path} as it was written, but the checksum of {damaged} does not match. "
+            "The file is damaged or was edited: copy it again, or train again."
+        )
     return cast(dict[str, Any], checkpoint)
+
+
+def checksums(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What to store under `CHECKSUMS`, so that a checkpoint that is changed later can be told.
+
+    It finds damage and careless edits. Whoever changes the checksums as well is not found.
+    """
+    sums: dict[str, Any] = {
+        key: _checksum(value)
+        for key, value in checkpoint.items()
+        if key not in ("state_dict", CHECKSUMS)
+    }
+    weights = checkpoint["state_dict"]
+    return {**sums, "state_dict": {name: _checksum(value) for name, value in weights.items()}}
+
+
+def check_finite(weights: Mapping[str, Any], where: str) -> None:
+    """Raise if a weight is infinite or no number.
+
+    Args:
+        weights: A ``state_dict``.
+        where: Whose it is, for the message.
+
+    Raises:
+        ConfigError: With the name of the first such tensor.
+    """
+    for name, value in weights.items():
+        if isinstance(value, Tensor) and not value.isfinite().all():
+            wrong = int((~value.isfinite()).sum())
+            raise ConfigError(
+                f"Expected finite weights in {where}, but {wrong} of {value.numel()} values of "
+                f"{name} are not. The training has diverged: lower the learning rate, or take an "
+                "earlier checkpoint."
+            )
+
+
+def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
+    """What a reader of numbers has to know of the weights that they are of, as sentences."""
+    notes = []
+    if checkpoint.get("global_step", -1) == 0:
+        notes.append(UNTRAINED)
+    if CHECKSUMS not in checkpoint:
+        notes.append("unchecked: its checkpoint has no checksums, as from an earlier version.")
+    return notes
+
+
+UNTRAINED = "untrained: no optimizer step was taken, so these are numbers of random weights."
 
 
 def furthest_checkpoint(folder: Path) -> Path | None:
@@ -61,8 +128,69 @@ def steps_of(path: Path) -> int:
     Raises:
         ConfigError: If it cannot be read.
     """
-    return int(read_checkpoint(path).get("global_step", -1))
+    steps = read_checkpoint(path).get("global_step", -1)
+    return steps if isinstance(steps, int) else -1
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _are_weights(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+
+
+def _damaged(checkpoint: Mapping[str, Any]) -> str | None:
+    """What of a checkpoint is not as it was written; None if all is.
+
+    Keys that someone took out, such as the optimizer's, are no damage; weights are.
+    """
+    stored, found = checkpoint[CHECKSUMS], checksums(checkpoint)
+    if not isinstance(stored, dict) or not isinstance(stored.get("state_dict"), dict):
+        return "its weights"
+    before, now = stored["state_dict"], found["state_dict"]
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            return str(name)
+    needed = {key for key in (DESCRIPTION,) if key in stored}
+    for key, value in stored.items():
+        if (key in found or key in needed) and found.get(key) != value:
+            return f"`{key}`"
+    return None
+
+
+def _damaged_part(path: Path) -> str | None:
+    """The first part of a zip file whose CRC-32 does not match, which torch does not compare."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged: str | None = file.testzip()
+            return damaged
+    except zipfile.BadZipFile as error:
+        return None if "not a zip file" in str(error) else "its zip archive"
+    except (OSError, ValueError, RuntimeError, zlib.error, EOFError, NotImplementedError):
+        return "its zip archive"
+
+
+def _checksum(value: object) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    _add(digest, value)
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib.blake2b, value: object) -> None:
+    """Add a value, as it is before it is written and after it is read: with its type and shape."""
+    if isinstance(value, Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        if value.layout is torch.strided and not value.is_quantized:
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+    elif isinstance(value, Mapping):
+        digest.update(f"{{{len(value)}".encode())
+        for pair in value.items():
+            _add(digest, pair)
+    elif isinstance(value, list | tuple):
+        digest.update(f"[{len(value)}".encode())
+        for item in value:
+            _add(digest, item)
+    elif value is None or isinstance(value, bool | int | float | str):
+        digest.update(f"{type(value).__name__}:{value!r};".encode(errors="surrogatepass"))

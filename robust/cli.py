@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from robust.checkpoints import read_checkpoint
+from robust.checkpoints import UNTRAINED, check_finite, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -26,6 +26,7 @@ from robust.parsing import (
 from robust.precision import warn_if_emulated
 from robust.restricted import Parser, check_files, typed
 from robust.tracking import (
+    BEST,
     LAST,
     BestCheckpoint,
     Preemption,
@@ -121,6 +122,8 @@ class RobustCLI(LightningCLI):
         if self.checkpoint is not None:
             path = self._get(self.config, "ckpt_path")
             check_fits(self.checkpoint, path, self.model, training=self.subcommand == "fit")
+            if self.subcommand == "test":
+                self._get(self.config_init, "evaluation").notes = notes_of(self.checkpoint)
             self.checkpoint = None  # Lightning reads it again, and memory for one is enough
         trainer = self._get(self.config_init, "trainer")
         check_trainer(trainer)
@@ -166,6 +169,7 @@ class RobustCLI(LightningCLI):
         """Test at once: one command gives one answer, clean accuracy and that under the suite."""
         if not self._get(self.config_init, "trainer").fast_dev_run:
             best = BestCheckpoint.of(self.trainer)
+            self._check_trained(best)
             self.trainer.test(
                 self.model,
                 datamodule=self.datamodule,
@@ -176,6 +180,15 @@ class RobustCLI(LightningCLI):
             self.after_test()
             if best and self.trainer.is_global_zero:
                 print(f"Tested: {best}")
+
+    def _check_trained(self, best: BestCheckpoint | None) -> None:
+        """Refuse to test a net that diverged; what the training kept stays where it is."""
+        if self.trainer.global_step == 0:
+            self._get(self.config_init, "evaluation").notes = [UNTRAINED]
+        if best is None:
+            check_finite(self.model.state_dict(), "the trained network")
+        else:
+            check_finite(read_checkpoint(best.best_model_path)["state_dict"], BEST)
 
     def after_test(self) -> None:
         """Print the table of this run, and give W&B what evaluations need of it."""
@@ -196,6 +209,9 @@ class RobustCLI(LightningCLI):
 def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
     if evaluation.result is not None:
         print_comparison({name: evaluation.result})
+    else:
+        for note in evaluation.notes:
+            print(f"{name}: {note}")
     measured = evaluation.robustness
     if measured is not None and measured.result is not None:
         measured.table({name: measured.result}).print()

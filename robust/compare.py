@@ -71,7 +71,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     steps = Steps()
     attacks = Attacks(options, steps)
     attacked = Attacked() if suite is None else attacks.run(suite, subjects, table, source)
-    finished = _Finished(table, differing, attacked)
+    weights = [f"{name}: {note}" for name, subject in subjects.items() for note in subject.notes]
+    finished = _Finished(table, differing, attacked, [] if attacked.results else weights)
     _finish(options, subjects, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
 
@@ -84,6 +85,8 @@ class _Finished:
     differing: Mapping[str, Sequence[Mismatch]]
     """What columns of that table do not match."""
     attacked: Attacked
+    notes: Sequence[str] = ()
+    """What to say of the weights, where no table of attacks says it."""
     measured: list[tuple[Measurement[Any], dict[str, Any]]] = field(default_factory=list)
     norms: dict[str, list[OperatorNorm]] = field(default_factory=dict)
 
@@ -164,10 +167,12 @@ def _finish(
 
 def _print_tables(finished: _Finished, steps: Steps) -> list[Grid]:
     """All tables of what is complete, printed; one that cannot be made does not cost the others."""
-    grids = []
+    grids: list[Grid] = []
     for what, make in _tables(finished):
         with steps.step(what):
             grid = make()
+            if finished.notes and not grids:
+                grid = replace(grid, notes=[*grid.notes, *finished.notes])
             grid.print()
             grids.append(grid)
     return grids

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from jsonargparse import ArgumentError
 
-from robust.checkpoints import DESCRIPTION, read_checkpoint
+from robust.checkpoints import DESCRIPTION, check_finite, read_checkpoint
 from robust.class_paths import imported
 from robust.data import ImageDataModule
 from robust.defenses import Defense
@@ -31,7 +31,11 @@ class Restored(NamedTuple):
     data: ImageDataModule
 
 
-def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
+def restore(
+    path: Path,
+    changed: Mapping[str, Any] | None = None,
+    checkpoint: dict[str, Any] | None = None,
+) -> Restored:
     """Build the defense that a checkpoint describes, with its weights, and its data module.
 
     Nothing in the file is executed: it is read as weights and plain values, and the classes that it
@@ -40,11 +44,14 @@ def restore(path: Path, changed: Mapping[str, Any] | None = None) -> Restored:
     Args:
         path: The checkpoint.
         changed: Arguments that the defense gets instead of its own, if it has such arguments.
+        checkpoint: Its content, which is changed; read if None.
 
     Raises:
-        ConfigError: If the file is no checkpoint of ours, or no longer fits the code.
+        ConfigError: If the file is no checkpoint of ours, no longer fits the code, or has weights
+            that are not finite.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path) if checkpoint is None else checkpoint
+    check_finite(checkpoint["state_dict"], str(path))
     if DESCRIPTION not in checkpoint:
         raise ConfigError(
             f"Expected {path} to say which defense it is of, but it does not. Use a checkpoint "
@@ -98,8 +105,10 @@ def check_fits(
         training: Whether a training is to go on from it, not only its weights be used.
 
     Raises:
-        ConfigError: If it is of another class, has other weights, or lacks what a training needs.
+        ConfigError: If it is of another class, has other weights, some that are not finite, or
+            lacks what a training needs.
     """
+    check_finite(checkpoint["state_dict"], str(path))
     described = checkpoint.get(DESCRIPTION, {}).get("model", {}).get("class_path")
     if described and described.rpartition(".")[2] != type(model).__name__:
         raise ConfigError(

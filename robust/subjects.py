@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import Logger
 
-from robust.checkpoints import DESCRIPTION, read_checkpoint
+from robust.checkpoints import DESCRIPTION, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -24,6 +24,8 @@ class Subject(NamedTuple):
     path: Path
     defense: Defense
     data: ImageDataModule
+    notes: tuple[str, ...] = ()
+    """What a reader of its numbers has to know of its weights."""
 
     @staticmethod
     def of(path: Path, changed: Mapping[str, Any] | None = None) -> "Subject":
@@ -38,7 +40,9 @@ class Subject(NamedTuple):
         if named.startswith(SCHEME):
             path = fetch_run(named.removeprefix(SCHEME))
         checkpoint = find_checkpoint(path)
-        return Subject(Run.from_checkpoint(checkpoint), checkpoint, *restore(checkpoint, changed))
+        run, content = Run.from_checkpoint(checkpoint), read_checkpoint(checkpoint)
+        notes = tuple(notes_of(content))
+        return Subject(run, checkpoint, *restore(checkpoint, changed, content), notes)
 
     @property
     def name(self) -> str:

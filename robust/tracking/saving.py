@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from robust import files
+from robust.checkpoints import CHECKSUMS, checksums
 from robust.errors import ConfigError
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -126,7 +127,7 @@ def _is_logged_now_and_then(trainer: Trainer) -> bool:
 
 @final
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside the earlier one and then puts it in its place.
+    """Writes a checkpoint with its checksums beside the earlier one, then puts it in its place.
 
     Lightning writes it to the system's temporary folder and moves it. To another file system that
     is a copy onto the earlier checkpoint: on a full disk, or in a process that is killed then,
@@ -142,11 +143,12 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Replace the file at ``path``, or leave it as it is.
 
         Raises:
+            ConfigError: If its folder is a symbolic link.
             OSError: If it cannot be written.
         """
         path = Path(path)
         buffer = io.BytesIO()  # whose errors are not those of a full disk
-        torch.save(checkpoint, buffer)
+        torch.save({**checkpoint, CHECKSUMS: checksums(checkpoint)}, buffer)
         files.own_folder(path.parent)
         with files.replacing(path) as file:
             file.write(buffer.getbuffer())
