@@ -37,7 +37,7 @@ def points(folder):
         ",,",
         "\0",
         "1,0,é".encode("latin-1"),
-        "1,0,nan",
+        "9,0,nan",
         "",
     ],
 )

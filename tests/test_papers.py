@@ -241,5 +241,5 @@ def test_arguments_of_a_class_are_a_mapping(tmp_path, odd, place):
         column = {**column, "init_args": {"network": {**column, "class_path": "torch.nn.ReLU"}}}
     table = {"title": "t", "metric": "robustness", "columns": {"a": column}, "rows": {}}
     path.write_text(yaml.safe_dump(table))
-    with pytest.raises(ConfigError, match="Expected `init_args` of .* to be a mapping, but got"):
+    with pytest.raises(ConfigError, match=r"Expected `init_args` of .* to be a mapping, but got"):
         read_table(path)
