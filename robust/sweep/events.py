@@ -80,7 +80,8 @@ def _check_end(event: Event) -> None:
     state, seconds = event.get("state"), event.get("seconds")
     _require(isinstance(state, str) and state in get_args(State), "no such `state`")
     _require(isinstance(event.get("message"), str), "`message` is no text")
-    _require(type(seconds) in (int, float) and 0 <= seconds < math.inf, "`seconds` is no time")
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    _require(is_number and 0 <= float(seconds or 0) < math.inf, "`seconds` is no time")
 
 
 _CHECKS = {"start": _check_start, "pid": _check_pid, "end": _check_end}
