@@ -7,7 +7,7 @@ scope for the sizes of their axes.
 
 import inspect
 import typing
-from functools import partial
+from functools import partial, wraps
 
 import jaxtyping
 from jaxtyping import AbstractArray
@@ -25,13 +25,22 @@ def _checked(function=None, *, typechecker):
         return partial(_checked, typechecker=typechecker)
     if not inspect.isfunction(function):  # classes, properties, class and static methods
         return _JAXTYPED(function, typechecker=typechecker)
+    # Of a generator's annotations jaxtyping takes the shapes off, which other functions share.
+    if inspect.isgeneratorfunction(inspect.unwrap(function)):
+        return _JAXTYPED(function, typechecker=typechecker)
     annotations = function.__annotations__
     if any(isinstance(annotation, str) for annotation in annotations.values()):
         return _JAXTYPED(function, typechecker=typechecker)
     checked = typechecker(function)
     if any(map(_has_shapes, annotations.values())):
-        return _JAXTYPED(checked, typechecker=None)
-    return checked
+        checked = _JAXTYPED(checked, typechecker=None)
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        unchecked = jaxtyping.config.jaxtyping_disable
+        return (function if unchecked else checked)(*args, **kwargs)
+
+    return call
 
 
 def _has_shapes(annotation):

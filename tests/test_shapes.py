@@ -5,6 +5,7 @@ import torch
 from beartype.roar import BeartypeCallHintViolation
 
 from robust.defenses import Standard
+from robust.losses import margin
 from robust.threat import ThreatModel
 from tests.tiny import TinyNet
 
@@ -23,7 +24,7 @@ def test_a_wrong_number_of_axes():
 
 def test_axes_that_do_not_agree():
     with pytest.raises(BeartypeCallHintViolation):
-        Standard(TinyNet()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
+        margin(torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))
 
 
 def test_what_a_function_returns():
@@ -33,3 +34,8 @@ def test_what_a_function_returns():
 
     with pytest.raises(BeartypeCallHintViolation, match="return"):
         Standard(OneScore())(IMAGES)
+
+
+def test_axes_of_images_that_do_not_agree():
+    with pytest.raises(BeartypeCallHintViolation):
+        Standard(TinyNet()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
