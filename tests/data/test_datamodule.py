@@ -152,7 +152,7 @@ def test_loaders_hand_out_bytes_with_their_positions(npz, arrays):
             np.testing.assert_array_equal(batch.x[:, 0], arrays[f"x_{part}"][batch.index.numpy()])
             np.testing.assert_array_equal(batch.y, arrays[f"y_{part}"][batch.index.numpy()])
     sizes = {name: [len(batch.y) for batch in batches] for name, batches in parts.items()}
-    assert sizes == {"train": [16, 16, 1], "val": [3, 4, 4], "test": [3, 3, 4]}
+    assert sizes == {"train": [16, 17], "val": [3, 4, 4], "test": [3, 3, 4]}
 
 
 def test_conversion_is_that_of_torchvision(npz):
