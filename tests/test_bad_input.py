@@ -88,7 +88,7 @@ def assert_one_line(code, capsys, message):
         (["--trainer.accelerator=gpuu"], "invalid accelerator name: `accelerator='gpuu'`"),
         (["--trainer.strategy=dpp"], "invalid strategy name: `strategy='dpp'`"),
         (["--trainer.precision=bf61"], "'bf16-mixed'.* but got 'bf61'"),
-        (["--trainer.max_epochs=-3"], "You passed in -3"),
+        (["--trainer.max_epochs=-3"], "`trainer.max_epochs` to be at least -1, but got -3"),
         (["--trainer.max_epochs=many"], "`trainer.max_epochs` to be an integer or null.*'many'"),
         (["--run.name=a/b"], "`run.name` to be a name"),
         (["--evaluation.views=[]"], "at least one of `views`, but got none"),
