@@ -24,8 +24,9 @@ from tests.tiny import ROOT
 
 TIMEOUT = 300
 """Seconds; on a machine with nothing else to do they take a few."""
-_FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["tests.cluster"])
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["tests.cluster"])
+"""Starts processes that have imported everything; what they run lies in a module of tests."""
 _LOGS = itertools.count()
 
 
@@ -43,7 +44,7 @@ class Job:
         self.processes = []
         self._logs = [folder / f"log{next(_LOGS)}.txt" for _ in commands]
         for (words, variables), log in zip(commands, self._logs, strict=True):
-            process = _FORKSERVER.Process(target=_run, args=(words, variables, str(log)))
+            process = FORKSERVER.Process(target=_run, args=(words, variables, str(log)))
             process.start()
             self.processes.append(process)
 
@@ -106,9 +107,17 @@ def torchrun(words, processes, folder, nodes=1, options=()):
     return Job([([*command, *words], variables)] * nodes, folder)
 
 
-def alone(words, folder):
+def alone(words, folder, **variables):
     """Start one process, which may start others itself."""
-    return Job([(words, {})], folder)
+    return Job([(words, variables)], folder)
+
+
+def two_processes(args, folder):
+    """What `train.py` in two processes, of which the machine starts each, comes to."""
+    words = ["train.py", *args, "--trainer.devices=2", "--trainer.strategy=ddp"]
+    ended = srun(words, 2, folder).finish()
+    assert ended.codes == [0, 0], ended.text
+    return ended.text
 
 
 def _free_port():

@@ -10,6 +10,7 @@ import torch
 
 from robust.cli import train
 from robust.evaluation.records import read_evaluation
+from tests.cluster import two_processes
 from tests.tiny import ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -63,8 +64,8 @@ def test_records_do_not_depend_on_the_number_of_processes(trained, npz, suite, t
     checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
     args = [*arguments(npz, tmp_path / "runs", suite, command="test"), f"--ckpt_path={checkpoint}"]
     args += ["--run.id=two"]
-    done = launch([*args, f"--evaluation.records={tmp_path / 'two'}"])
-    assert done.stdout.count("Attack success") == 1
+    text = two_processes([*args, f"--evaluation.records={tmp_path / 'two'}"], tmp_path)
+    assert text.count("Attack success") == 1
     assert len(list((tmp_path / "runs" / "squeezed").iterdir())) == 1
     assert train([*args, "--run.id=one", f"--evaluation.records={tmp_path / 'one'}"]) == 0
     assert len(rows(tmp_path / "one")) == 30 * 3 * 2

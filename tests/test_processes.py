@@ -1,6 +1,5 @@
 """Processes that wait for each other."""
 
-import multiprocessing
 import socket
 import time
 from datetime import timedelta
@@ -8,6 +7,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from robust.tracking import patient_barrier
+from tests.cluster import FORKSERVER
 
 
 def test_alone_there_is_nobody_to_wait_for():
@@ -28,18 +28,23 @@ def _process(rank, port, patience, outcomes):
         outcomes.put((rank, time.monotonic() - start))
 
 
-def waited(patience):
-    """Seconds that each of two processes waited, three seconds apart; None if it gave up."""
-    context = multiprocessing.get_context("spawn")
-    outcomes = context.Queue()
+def start(patience):
+    """Two processes that meet three seconds apart, and the queue of what they found."""
+    outcomes = FORKSERVER.Queue()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     processes = [
-        context.Process(target=_process, args=(rank, port, patience, outcomes)) for rank in range(2)
+        FORKSERVER.Process(target=_process, args=(rank, port, patience, outcomes))
+        for rank in range(2)
     ]
     for process in processes:
         process.start()
+    return processes, outcomes
+
+
+def waited(processes, outcomes):
+    """Seconds that each of the two waited; None if it gave up."""
     found = dict(outcomes.get(timeout=120) for _ in processes)
     for process in processes:
         process.join()
@@ -48,5 +53,6 @@ def waited(patience):
 
 
 def test_the_first_waits_for_the_last_as_long_as_told():
-    assert waited(patience=60)[0] > 2
-    assert waited(patience=1)[0] is None
+    patient, impatient = start(patience=60), start(patience=1)
+    assert waited(*patient)[0] > 2
+    assert waited(*impatient)[0] is None

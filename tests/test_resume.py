@@ -1,17 +1,14 @@
 """A training that is killed goes on where its checkpoint is, in the same folder."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 
 from robust.cli import train
-from tests.tiny import ROOT, arguments
+from tests.cluster import alone
+from tests.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 EPOCHS, BATCHES = 8, 4
@@ -23,20 +20,12 @@ def read(checkpoint):
 
 def start_and_kill(args, checkpoint, after_epochs):
     """Start `train.py`, and kill it with SIGKILL once that many epochs are saved."""
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *args],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    job = alone(["train.py", *args], checkpoint.parents[4], WANDB_MODE="disabled")
+    job.wait_for(
+        lambda: checkpoint.is_file() and read(checkpoint)["epoch"] + 1 >= after_epochs,
     )
-    deadline = time.monotonic() + 120
-    while not (checkpoint.is_file() and read(checkpoint)["epoch"] + 1 >= after_epochs):
-        assert process.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    job.send(signal.SIGKILL, 0)
+    assert job.finish().codes == [-signal.SIGKILL]
 
 
 def train_losses(folder):

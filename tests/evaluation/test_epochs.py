@@ -17,9 +17,9 @@ from robust.evaluation.metrics import Rate
 from robust.evaluation.robustness import measure_robustness
 from robust.parsing import restore
 from robust.threat import ThreatModel
+from tests.cluster import two_processes
 from tests.evaluation.factories import EPS
 from tests.evaluation.ranks import read
-from tests.test_ddp import launch
 from tests.tiny import arguments
 
 KEY = "val/worst_robust_acc/adaptive"
@@ -253,7 +253,9 @@ def test_two_processes_measure_the_same(npz, weak, tmp_path):
     args += [*options(tmp_path / "two"), "--evaluation.block=6", "--evaluation.robustness=true"]
     args += ["--run.id=two"]
     certify = "--trainer.callbacks+=robust.evaluation.measurements.Certification"
-    launch([*args, certify, "--trainer.callbacks.sigma=0.2", "--trainer.callbacks.n=50"])
+    two_processes(
+        [*args, certify, "--trainer.callbacks.sigma=0.2", "--trainer.callbacks.n=50"], tmp_path
+    )
     ranks = read(tmp_path / "two")
     assert len(ranks) == 2
     assert ranks[0] == ranks[1]
