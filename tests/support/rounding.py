@@ -101,7 +101,7 @@ def _rounded(result, exact, scale, name, func):
     # What lies within a thousandth of such an error of a float32 is that on every CPU.
     far = (result.double() - exact).abs() > 1e-3 * torch.finfo(torch.float32).eps * exact.abs()
     inexact = far & exact.isfinite()
-    return torch.where(inexact, exact + error, result.double()).float()
+    return torch.where(inexact, result.double() + error, result.double()).float()
 
 
 @lru_cache(maxsize=4096)
