@@ -55,7 +55,9 @@ def trained(folder):
         "weights": {key: value.tolist() for key, value in state["state_dict"].items()},
         "optimizer": str(state["optimizer_states"]),
         "metrics": metrics(folder / RUN),
-        "config": (folder / RUN / "config.yaml").read_text(),
+        "config": re.sub(
+            r"^ckpt_path: .*", "", (folder / RUN / "config.yaml").read_text(), flags=re.M
+        ),
         "records": records(folder / RUN),
     }
 
