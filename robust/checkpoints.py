@@ -6,11 +6,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor
 
+from robust.checkpoint_bounds import check_bounds
 from robust.errors import ConfigError
 
 DESCRIPTION = "robust"
@@ -47,7 +48,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         # Bytes that are no pickle can end in any error.
         raise ConfigError(
-            f"Expected a whole checkpoint at {path}, but it cannot be read "
+            f"Expected a complete checkpoint at {path}, but it cannot be read "
             f"({_first_line(error)}). It may be truncated: copy it again or use another one."
         ) from None
     if not isinstance(checkpoint, dict) or not _are_weights(checkpoint.get("state_dict")):
@@ -55,6 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"Expected a Lightning checkpoint at {path}, but it has no `state_dict`. "
             "Use a checkpoint that train.py wrote."
         )
+    check_bounds(checkpoint, path)
     damaged = _damaged(checkpoint) if CHECKSUMS in checkpoint else _damaged_part(path)
     if damaged is not None:
         raise ConfigError(
@@ -62,6 +64,36 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "The file is damaged or was edited: copy it again, or train again."
         )
     return cast(dict[str, Any], checkpoint)
+
+
+def description_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """What a checkpoint is of: ``model`` and ``data``, each a class path with plain ``init_args``.
+
+    Args:
+        checkpoint: Its content.
+        path: Where it lies, for the message.
+
+    Raises:
+        ConfigError: If it does not say, or says it in another form.
+    """
+    described = checkpoint.get(DESCRIPTION)
+    parts = {key: _described(described, key) for key in ("model", "data")}
+    if None in parts.values():
+        raise ConfigError(
+            f"Expected {path} to say which defense it is of, but it does not. Use a checkpoint "
+            "that train.py wrote."
+        )
+    return parts
+
+
+def _described(description: object, key: str) -> dict[str, Any] | None:
+    part = description.get(key) if isinstance(description, Mapping) else None
+    if not isinstance(part, Mapping) or not isinstance(part.get("class_path"), str):
+        return None
+    arguments = part.get("init_args", {})
+    if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+        return None
+    return {**part, "init_args": dict(arguments)}
 
 
 def checksums(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +121,7 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
         ConfigError: With the name of the first such tensor.
     """
     for name, value in weights.items():
-        if isinstance(value, Tensor) and not value.isfinite().all():
+        if _is_dense(value) and not value.isfinite().all():
             wrong = int((~value.isfinite()).sum())
             raise ConfigError(
                 f"Expected finite weights in {where}, but {wrong} of {value.numel()} values of "
@@ -101,7 +133,7 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
 def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
     """What a reader of numbers has to know of the weights that they are of, as sentences."""
     notes = []
-    if checkpoint.get("global_step", -1) == 0:
+    if _steps(checkpoint) == 0:
         notes.append(UNTRAINED)
     if CHECKSUMS not in checkpoint:
         notes.append("unchecked: its checkpoint has no checksums, as from an earlier version.")
@@ -128,7 +160,11 @@ def steps_of(path: Path) -> int:
     Raises:
         ConfigError: If it cannot be read.
     """
-    steps = read_checkpoint(path).get("global_step", -1)
+    return _steps(read_checkpoint(path))
+
+
+def _steps(checkpoint: Mapping[str, Any]) -> int:
+    steps = checkpoint.get("global_step")
     return steps if isinstance(steps, int) else -1
 
 
@@ -171,6 +207,11 @@ def _damaged_part(path: Path) -> str | None:
         return "its zip archive"
 
 
+def _is_dense(value: object) -> TypeGuard[Tensor]:
+    dense = isinstance(value, Tensor) and value.layout is torch.strided
+    return dense and not cast(Tensor, value).is_quantized
+
+
 def _checksum(value: object) -> str:
     digest = hashlib.blake2b(digest_size=16)
     _add(digest, value)
@@ -181,7 +222,7 @@ def _add(digest: hashlib.blake2b, value: object) -> None:
     """Add a value, as it is before it is written and after it is read: with its type and shape."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        if value.layout is torch.strided and not value.is_quantized:
+        if _is_dense(value):
             flat = value.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().data)
     elif isinstance(value, Mapping):

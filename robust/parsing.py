@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from jsonargparse import ArgumentError
 
-from robust.checkpoints import DESCRIPTION, check_finite, read_checkpoint
+from robust.checkpoints import DESCRIPTION, check_finite, description_of, read_checkpoint
 from robust.class_paths import imported
 from robust.data import ImageDataModule
 from robust.defenses import Defense
@@ -52,12 +52,7 @@ def restore(
     """
     checkpoint = read_checkpoint(path) if checkpoint is None else checkpoint
     check_finite(checkpoint["state_dict"], str(path))
-    if DESCRIPTION not in checkpoint:
-        raise ConfigError(
-            f"Expected {path} to say which defense it is of, but it does not. Use a checkpoint "
-            "that train.py wrote."
-        )
-    parts = {key: checkpoint[DESCRIPTION][key] for key in ("model", "data")}
+    parts = description_of(checkpoint, path)
     check_built(parts, path)
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
@@ -109,14 +104,15 @@ def check_fits(
             lacks what a training needs.
     """
     check_finite(checkpoint["state_dict"], str(path))
-    described = checkpoint.get(DESCRIPTION, {}).get("model", {}).get("class_path")
+    known = DESCRIPTION in checkpoint
+    described = description_of(checkpoint, path)["model"]["class_path"] if known else ""
     if described and described.rpartition(".")[2] != type(model).__name__:
         raise ConfigError(
             f"Expected a checkpoint of {type(model).__name__} at {path}, but it is of "
             f"{described}. Give the config that it was trained with."
         )
     shapes, stored = (
-        {name: tuple(value.shape) for name, value in state.items()}
+        {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
         for state in (model.state_dict(), checkpoint["state_dict"])
     )
     for name in {**shapes, **stored}:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import Logger
 
-from robust.checkpoints import DESCRIPTION, notes_of, read_checkpoint
+from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -101,7 +101,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
         checkpoint: One that `robust.parsing.restore` has read.
         changed: Arguments that the defense got instead of its own, if it has such arguments.
     """
-    described: dict[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]
+    described = description_of(read_checkpoint(checkpoint), checkpoint)
     model = described["model"]
     accepted = arguments_of(model["class_path"])
     model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from robust.errors import ConfigError
+from robust.text_files import read_text
 
 ENVIRONMENT = "ROBUST_TRUST"
 """Variable of packages that the user trusts, separated by commas or colons."""
@@ -50,8 +51,12 @@ def entries(word: str) -> list[str]:
         ConfigError: If it is neither.
     """
     if word.endswith(".toml"):
-        return [entry for name in _in_pyproject(Path(word)) for entry in entries(name)]
-    if not is_dotted(word) or word.split(".")[0] == "jsonargparse":
+        return [entry for name in _in_pyproject(Path(word)) for entry in _entry(name)]
+    return _entry(word)
+
+
+def _entry(word: str) -> list[str]:
+    if not is_dotted(word) or word.endswith(".toml") or word.split(".")[0] == "jsonargparse":
         raise ConfigError(
             f"Expected a package such as mypackage, or a pyproject.toml, to trust, but got "
             f"{shown(word)!r}. Name what may be built."
@@ -61,11 +66,11 @@ def entries(word: str) -> list[str]:
 
 def _in_pyproject(path: Path) -> list[str]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = tomllib.loads(read_text(path))
+    except (ConfigError, tomllib.TOMLDecodeError, RecursionError) as error:
+        wrong = "no file of text" if isinstance(error, ConfigError) else "no TOML"
         raise ConfigError(
-            f"Expected a pyproject.toml to trust at {path}, but cannot read it "
-            f"({type(error).__name__})."
+            f"Expected a pyproject.toml to trust at {path}, but there is {wrong}. Name another."
         ) from None
     tool = content.get("tool")
     table = tool.get("robust") if isinstance(tool, dict) else None
