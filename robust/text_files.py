@@ -11,6 +11,22 @@ _LARGEST = 16 << 20
 """Bytes of text."""
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` or ``~user`` at its beginning replaced by that home folder.
+
+    Raises:
+        ConfigError: If there is no such user, or nobody knows the home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise ConfigError(
+            f"Expected the home folder of a user, but got {user}, which has none here. "
+            "Name the folder itself."
+        ) from None
+
+
 def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
     """Open a file to read its bytes.
 

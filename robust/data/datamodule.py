@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from robust.data.loaders import (
 )
 from robust.data.training_set import TrainingSet
 from robust.errors import ConfigError
+from robust.text_files import expanded
 from robust.types import Batch, Labels
 
 
@@ -100,7 +100,7 @@ class ImageDataModule(LightningDataModule):
                 f"Expected `seed` to be 0 to 2**32 - 1, but got {seed}. Choose another one."
             )
         self.dataset = dataset
-        self.root = Path(os.environ.get("ROBUST_DATA_DIR") or root).expanduser()
+        self.root = expanded(os.environ.get("ROBUST_DATA_DIR") or root)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_fraction = val_fraction
@@ -111,7 +111,7 @@ class ImageDataModule(LightningDataModule):
         self._train: Samples | None = None
         self._data: Dataset | None = None
         if dataset.endswith(".npz"):
-            path = Path(dataset).expanduser()
+            path = expanded(dataset)
             self._data = load_npz(path)
             self.name: str = path.stem
             self.shape = _shape(self._data.train.x)
@@ -269,7 +269,7 @@ class ImageDataModule(LightningDataModule):
         if self._train is None:
             trainer = self.trainer
             device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-            path = Path(self.dataset).expanduser()
+            path = expanded(self.dataset)
             root = self.root if self.dataset in DATASETS else path.parent
             self._train = train = self.training_set.samples(original, root, device)
             if len(train.y) > (n := len(original.y)):

@@ -15,6 +15,7 @@ from robust.data.datasets import Pixels, Samples
 from robust.data.loaders import Positions
 from robust.data.npz import read_arrays
 from robust.errors import ConfigError
+from robust.text_files import expanded
 
 _BATCH = 512
 _PROBE = 8
@@ -79,7 +80,7 @@ class TrainingSet:
         return torch.cat([index, index + n]) if self.mode == "original+transformed" else index
 
     def _transformed(self, x: Pixels, root: Path, device: torch.device) -> Pixels:
-        folder = Path(self.cache).expanduser() if self.cache else root / "transformed"
+        folder = expanded(self.cache) if self.cache else root / "transformed"
         path = folder / f"{type(self.transform).__name__}_{self._key(x)}.npz"
         known = _read(path, tuple(x.shape))
         if known is not None:

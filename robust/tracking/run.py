@@ -21,6 +21,7 @@ from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
 from robust.names import check_name
 from robust.strict_yaml import load
+from robust.text_files import expanded
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
@@ -116,7 +117,7 @@ class Run:
         """``root/name/id`` of a settled run."""
         assert self.name is not None, "call `settled` first"
         assert self.id is not None, "call `settled` first"
-        return Path(self.root).expanduser() / self.name / self.id
+        return expanded(self.root) / self.name / self.id
 
     @property
     def has_id(self) -> bool:
