@@ -96,7 +96,7 @@ class Rows(Sequence[Row]):
         Raises:
             ValueError: If a line is not a row.
         """
-        if not lines:
+        if not lines.strip("\r\n"):  # of nothing but empty lines loadtxt would warn
             return cls(np.empty(0, dtype=_types(attacks)))
         raw = np.loadtxt(
             io.StringIO(lines),

@@ -144,7 +144,8 @@ def test_a_missing_block_is_seen(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe", b"\x80" * 50 + b"\n", "view,index\n".encode("utf-16")]
+    "content",
+    [b"", b"\r\n\n", b"\xff\xfe", b"\x80" * 50 + b"\n", "view,index\n".encode("utf-16")],
 )
 def test_bytes_that_are_no_text(tmp_path, content):
     file = merged(tmp_path)
