@@ -260,7 +260,7 @@ def checkpoint(request, trained, tmp_path):
     ("checkpoint", "message"),
     [
         ("missing", "bad.ckpt, but there is no such file"),
-        ("truncated", "whole checkpoint at .*bad.ckpt"),
+        ("truncated", "complete checkpoint at .*bad.ckpt"),
         ("text", "bad.ckpt .*no checkpoint or holds pickled code"),
         ("malicious", "bad.ckpt .*no checkpoint or holds pickled code, which was not run"),
         ("foreign", "bad.ckpt"),

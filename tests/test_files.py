@@ -23,8 +23,8 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
 def test_an_error_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "a.txt"
     files.write(path, "old")
-    with pytest.raises(TypeError):
-        files.write(path, 5)
+    with pytest.raises(TypeError), files.replacing(path) as file:
+        file.write(5)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 

@@ -7,12 +7,8 @@ from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.explain import explain, nearest
 from robust.fractions import read_yaml
-from robust.parsing import (
-    check_fits,
-    read_suite,
-    restore,
-    run_command,
-)
+from robust.parsing import check_fits, read_suite, restore
+from robust.process import run_command
 from tests.tiny import TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -66,7 +62,7 @@ def checkpoint_of(model, **changes):
     kind = f"robust.defenses.{type(model).__name__}"
     content = {
         "state_dict": model.state_dict(),
-        "robust": {"model": {"class_path": kind}},
+        "robust": {"model": {"class_path": kind}, "data": {"class_path": "x.Y"}},
         "loops": {},
         "optimizer_states": [],
         "pytorch-lightning_version": "2.6.6",
@@ -97,7 +93,7 @@ def test_run_command_lets_a_reader_stop_reading():
     """Of more than a buffer holds, in a child; and of a letter, which is written at the end."""
     code = """
 import os, sys
-from robust.parsing import run_command
+from robust.process import run_command
 print(flush=True)
 sys.stdin.read(1)
 child = os.fork()
