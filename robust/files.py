@@ -113,9 +113,11 @@ def open_to_append(path: Path) -> io.FileIO:
         OSError: If it cannot be written, or there is something else than a file, such as a link.
     """
     descriptor = os.open(path, _ADDED | os.O_APPEND, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        _check_regular(descriptor, path)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise
     return _Added(descriptor, "a+")
 
 
@@ -139,14 +141,36 @@ def read(path: Path, most: int | None = None) -> bytes:
     Raises:
         OSError: If there is no such file, it cannot be read, is no file, or is larger.
     """
-    descriptor = os.open(path, _READ)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if most is not None and status.st_size > most:
+    with open_to_read(path) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"larger than {most / 1e6:.0f} MB", str(path))
         return file.read()
+
+
+def open_to_read(path: str | Path) -> BinaryIO:
+    """Open a regular file, or what a link to one leads to; anything else is not even waited for.
+
+    Raises:
+        OSError: If there is no such file, it cannot be read, or it is no file.
+        ValueError: If no file can have this name.
+    """
+    descriptor = os.open(path, _READ)
+    try:
+        _check_regular(descriptor, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_regular(descriptor: int, path: str | Path) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file", str(path))
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def own_folder(path: Path) -> None:
@@ -186,10 +210,9 @@ def check_own_file(path: Path, *, replaced: bool = False) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or (replaced and stat.S_ISLNK(mode))):
-            kind = _KINDS.get(stat.S_IFMT(mode), "a device")
             raise ConfigError(
-                f"Expected {path} to be a file, but got {kind}, to which nothing is written. "
-                "Remove it."
+                f"Expected {path} to be a file, but got {_kind(mode)}, to which nothing is "
+                "written. Remove it."
             )
 
 

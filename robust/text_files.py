@@ -1,10 +1,9 @@
 """Reading a file that somebody names: a file it must be, of a bounded size, and its text UTF-8."""
 
-import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from robust import files
 from robust.errors import ConfigError
 
 _LARGEST = 16 << 20
@@ -39,20 +38,10 @@ def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
     """
     name = str(path) if name is None else name
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return files.open_to_read(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"Expected a file at {name}, but cannot read it ({reason}).") from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise ConfigError(f"Expected a file at {name}, but it is {_kind(mode)}. Name a file.")
-    return open(descriptor, "rb")
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
-    return next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
 
 
 def read_text(path: str | Path, name: str | None = None) -> str:
