@@ -15,7 +15,7 @@ from robust.attacks import BoundaryAttack, craft, sample_seeds
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.networks import MLP
-from robust.parsing import keep_freed_memory
+from robust.process import keep_freed_memory
 from robust.threat import distance
 
 _PASSES = 50

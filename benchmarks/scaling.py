@@ -29,7 +29,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.evaluation import AttackEvaluation
 from robust.networks import TunaMnistCNN
-from robust.parsing import keep_freed_memory
+from robust.process import keep_freed_memory
 from robust.threat import ThreatModel
 from robust.tracking import Preemption
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from robust.data import ImageDataModule
-from robust.parsing import keep_freed_memory
+from robust.process import keep_freed_memory
 from robust.subjects import Subject
 from robust.transforms import TotalVariation
 

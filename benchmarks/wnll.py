@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from scipy.sparse.linalg import spsolve
 
 from robust.networks.wnll import WeightedNonlocalLaplacian, nearest
-from robust.parsing import keep_freed_memory
+from robust.process import keep_freed_memory
 
 POINTS, FEATURES, CLASSES = 500, 64, 10
 MOST = {"scores": 1.0, "scores and gradient": 2.7}

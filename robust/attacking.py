@@ -15,7 +15,8 @@ from robust.evaluation.measurements import Measurement
 from robust.evaluation.records import Evaluation
 from robust.notes import Steps
 from robust.papers import PaperTable
-from robust.parsing import mendable_trainer, read_suite
+from robust.parsing import read_suite
+from robust.process import mendable_trainer
 from robust.subjects import Subject
 from robust.tracking import Preemption, Processes
 

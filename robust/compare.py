@@ -30,8 +30,8 @@ from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.notes import Figures, Steps, note, reason
 from robust.options import parse_options
 from robust.papers import PaperTable
-from robust.parsing import run_command
 from robust.pictures import check_pictures, draw_pictures
+from robust.process import run_command
 from robust.restricted import typed
 from robust.subjects import Subject, by_name, check_used, describe, trained_epochs
 from robust.trust import taken, trusting

@@ -16,7 +16,7 @@ from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
 from robust.errors import ConfigError
-from robust.parsing import run_command
+from robust.process import run_command
 from robust.tracking import Run
 
 NAME = "Robustness"

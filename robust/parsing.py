@@ -1,4 +1,4 @@
-"""What the commands share: parsers, runs and suites read back."""
+"""Runs and suites read back from their files, as the commands share it."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,6 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.suite import check_attack_names
 from robust.explain import explain
 from robust.fractions import read_yaml
-from robust.process import keep_freed_memory as keep_freed_memory
-from robust.process import mendable_trainer as mendable_trainer
-from robust.process import run_command as run_command
 from robust.restricted import Parser, check_built
 from robust.trust import UntrustedError
 

@@ -20,7 +20,8 @@ from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.tables import MEASURED, published
 from robust.fractions import read_yaml
 from robust.papers import read_table
-from robust.parsing import Parser, read_suite
+from robust.parsing import read_suite
+from robust.restricted import Parser
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from robust.compare import evaluate
-from robust.parsing import run_command
+from robust.process import run_command
 from robust.tracking import interrupts
 from tests.test_preemption import end, state, told
 from tests.tiny import ROOT, arguments

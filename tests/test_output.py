@@ -10,7 +10,7 @@ import pytest
 
 from robust.compare import evaluate
 from robust.evaluation.tables import Grid
-from robust.parsing import run_command
+from robust.process import run_command
 from robust.report import report
 from robust.streams import make_usable
 from tests.tiny import ROOT

@@ -8,8 +8,8 @@ import torch
 from robust import precision
 from robust.attacks import BIM, craft
 from robust.cli import train
-from robust.parsing import run_command
 from robust.precision import bfloat16_is_native, warn_if_emulated
+from robust.process import run_command
 from tests.oracles import LinearOracle
 from tests.tiny import arguments
 

@@ -16,7 +16,7 @@ from jsonargparse import _loaders_dumpers
 
 from robust.errors import ConfigError
 from robust.fractions import PARSER_MODE, flag_value, read_yaml
-from robust.parsing import Parser
+from robust.restricted import Parser
 from robust.strict_yaml import StrictYAMLError, dump, load, plain_scalar, read
 
 NUMBERS = {

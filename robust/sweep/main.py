@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from robust.errors import ConfigError
-from robust.parsing import run_command
+from robust.process import run_command
 from robust.restricted import typed
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
