@@ -43,12 +43,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:  # noqa: ANN401
-    """What a text stands for; ``name:`` and ``{a, b}`` stay words, as jsonargparse has them."""
+    """What a text stands for; ``name:`` and ``{a, b}`` stay words, as jsonargparse has them.
+
+    So do ``#1`` and ``&a``, in which YAML sees a comment and an anchor of nothing.
+    """
     value = load(text)
+    if value is None and _NOTHING.fullmatch(text):
+        return text
     is_empty = isinstance(value, dict) and all(part is None for part in value.values())
     return text if is_empty and _WORDS.fullmatch(text.strip()) else value
 
 
+_NOTHING = re.compile(r"[#&][^\n]*")
 _WORDS = re.compile(r"[^{}\n]+:|\{[^:{}\n]+\}")
 
 

@@ -256,9 +256,15 @@ def test_a_config_that_is_written_gives_back_what_went_in(parser, tmp_path, name
     }
 
 
-@pytest.mark.parametrize("words", ["name:", "{a, b}", "5:", "on:", "[bold]x", "a: b: c", "!x", "*"])
-def test_words_that_are_no_yaml_stay_words(parser, words):
-    assert parser.parse_args([f"--name={words}"]).name == words
+@pytest.mark.parametrize(
+    "words",
+    ["name:", "{a, b}", "5:", "on:", "[bold]x", "a: b: c", "!x", "*", "#1", "# a", "&a", "a #1"],
+)
+def test_words_that_are_no_yaml_stay_words(parser, words, tmp_path):
+    given = parser.parse_args([f"--name={words}"])
+    assert given.name == words
+    (tmp_path / "a.yaml").write_text(parser.dump(given, skip_unset=False))
+    assert parser.parse_args([f"--config={tmp_path / 'a.yaml'}"]).name == words
 
 
 def test_what_has_a_type_is_read_by_the_same_loader():
