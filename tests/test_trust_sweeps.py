@@ -9,6 +9,7 @@ import yaml
 
 import robust.sweep.main
 from robust import trust
+from robust.errors import ConfigError
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile
 from robust.sweep.main import sweep
@@ -100,6 +101,14 @@ def test_nor_another_program(program):
     Path("train.py").write_text("open('MARKER', 'w').close()")
     with pytest.raises(UntrustedError, match=r"--trust-command"):
         check_command(file(program=program))
+
+
+def test_a_train_py_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"a train\.py here, the `program` of evil"):
+        check_command(file(program="train.py"))
+    Path("train.py").touch()
+    with pytest.raises(UntrustedError, match="--trust-command"):
+        check_command(file(program="train.py"))
 
 
 def test_a_long_command_is_shown_in_part():

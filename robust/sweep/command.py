@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robust import class_paths, trust
+from robust.errors import ConfigError
 from robust.sweep.file import SweepFile
 
 _LONGEST = 80
@@ -19,10 +20,16 @@ def check_command(file: SweepFile) -> None:
 
     Raises:
         UntrustedError: With the command, and the flag that would allow it.
+        ConfigError: If there is no train.py at its place.
     """
     words = [str(word) for word in file.content.get("command") or _DEFAULT]
     program = str(file.content.get("program"))
     own = _arguments(words, program)
+    if own is None and program == "train.py" and not Path(program).exists():
+        raise ConfigError(
+            f"Expected a train.py here, the `program` of {file.path}, but there is none. "
+            "Run the sweep in the folder of train.py."
+        )
     if own is None or any(map(_is_not_ours, own)):
         shown = shlex.join([program if word == "${program}" else word for word in words])
         shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
