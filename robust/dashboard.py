@@ -180,7 +180,7 @@ def _main(options: argparse.Namespace) -> None:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f"Expected to save to W&B project {options.project}, but: {error}. Mend --entity, "
+            f"Expected to save to W&B project {options.project}, but: {error}. Fix --entity, "
             "--project or the network."
         ) from error
 

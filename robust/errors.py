@@ -1,8 +1,8 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to fix."""
 
 
 class ConfigError(ValueError):
-    """Something in a config, a flag or a file that the user can mend.
+    """Something in a config, a flag or a file that the user can fix.
 
     The message says what was expected, what was got and what to do. The commands print it as one
     line and exit with code 2; every other exception is a defect of ours and keeps its traceback.

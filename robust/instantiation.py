@@ -23,7 +23,7 @@ def guarded(instantiator: Callable[..., Any]) -> Callable[..., Any]:
         except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"Expected {class_type.__module__}.{class_type.__qualname__} to be built from its "
-                f"`init_args`, but it raised {in_short(error, kind=True)}. Mend them, or choose "
+                f"`init_args`, but it raised {in_short(error, kind=True)}. Fix them, or choose "
                 "another class."
             ) from error
 

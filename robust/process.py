@@ -22,7 +22,7 @@ from robust.tracking.interrupts import interruptible
 
 
 def run_command(command: Callable[[], Any]) -> int:
-    """Run a command; print an error that the user can mend as one line.
+    """Run a command; print an error that the user can fix as one line.
 
     Returns:
         The exit code: 0; 2 after such an error; 141, a shell's for it, if nobody reads on.
@@ -55,13 +55,13 @@ def run_command(command: Callable[[], Any]) -> int:
 
 
 def _mendable(error: BaseException | None) -> str | None:
-    """What the user can mend; None if that is nothing, so that the traceback is kept."""
+    """What the user can fix; None if that is nothing, so that the traceback is kept."""
     if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"Expected room on the disk, but: {error}. Checkpoints and records so far are whole: "
-            "make room, and go on with the same command, --run.id and --run.resume=auto."
+            f"Expected room on the disk, but: {error}. Checkpoints and records so far are "
+            "complete: make room, and go on with the same command, --run.id and --run.resume=auto."
         )
     cause = mendable_cause(error)
     return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
@@ -72,7 +72,7 @@ def _unbuilt(error: BaseException | None) -> str:
     while error is not None and _raised_in(error, "jsonargparse."):
         error = error.__cause__ or error.__context__
     reason = "its parser does not say why" if error is None else in_short(error)
-    return f"Expected a config of which all can be built, but: {reason}. Mend its `init_args`."
+    return f"Expected a config of which all can be built, but: {reason}. Fix its `init_args`."
 
 
 def _refused_by_trainer(error: BaseException | None) -> bool:
@@ -88,7 +88,7 @@ def _raised_in(error: BaseException | None, package: str) -> bool:
 
 @contextlib.contextmanager
 def mendable_trainer() -> Iterator[None]:
-    """While a `Trainer` is built: what it refuses is the user's to mend.
+    """While a `Trainer` is built: what it refuses is the user's to fix.
 
     Raises:
         ConfigError: With Lightning's own words, such as on an accelerator that is not there.
@@ -132,7 +132,7 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the memory that torch frees, instead of mapping it anew at every step.
+    """Have glibc keep the memory that torch frees, instead of mapping it again at every step.
 
     Large batches gain much wall time on Linux CPUs, for memory that the process does not give back.
     ``ROBUST_MALLOPT=0`` turns it off.

@@ -44,7 +44,7 @@ def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
                     return {key: np.asarray(file[key]) for key in keys}
         except DAMAGED as error:
             raise ConfigError(
-                f"Expected a whole .npz file of plain arrays at {path}, but it cannot be read "
+                f"Expected a complete .npz file of plain arrays at {path}, but it cannot be read "
                 f"({_reason(error)}). Write it again with np.savez."
             ) from None
     raise ConfigError(

@@ -133,7 +133,7 @@ def _check(made: torch.Tensor, x: Pixels, name: str) -> None:
         )
     if not made.isfinite().all():
         raise ConfigError(
-            f"Expected finite pixels from {name}, but got some that are not. Mend its arguments."
+            f"Expected finite pixels from {name}, but got some that are not. Fix its arguments."
         )
 
 

@@ -224,7 +224,7 @@ class Defense(LightningModule, ABC):
         except Exception as error:
             raise ConfigError(
                 "Expected an optimizer and scheduler whose arguments are in range, but: "
-                f"{in_short(error)}. Mend `model.init_args.optimizer` or `scheduler`."
+                f"{in_short(error)}. Fix `model.init_args.optimizer` or `scheduler`."
             ) from None
 
     def _optimize(self, parameters: list[nn.Parameter]) -> Any:  # noqa: ANN401
@@ -247,7 +247,7 @@ class Defense(LightningModule, ABC):
         except Exception as error:
             raise ConfigError(
                 "Expected an optimizer and scheduler that can take a step, but: "
-                f"{in_short(error)}. Mend `model.init_args.optimizer` or `scheduler`."
+                f"{in_short(error)}. Fix `model.init_args.optimizer` or `scheduler`."
             ) from None
 
 

@@ -100,7 +100,7 @@ class Probe(NamedTuple):
         if not returned.isfinite().all() and self._is_finite():
             self._refuse(
                 f"Expected {self.name} to return finite scores, but in {mode} mode it returned NaN "
-                "or infinity for random images in [0, 1]. Mend what it computes."
+                "or infinity for random images in [0, 1]. Fix what it computes."
             )
         return returned
 
@@ -160,7 +160,7 @@ def try_optimizer(optimize: Callable[[list[nn.Parameter]], Any]) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(
                 f"Expected `{name}` of {type(optimizer).__name__} to be finite, but got {value}. "
-                "Mend `model.init_args.optimizer`."
+                "Fix `model.init_args.optimizer`."
             )
 
     def closure() -> float:

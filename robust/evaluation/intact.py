@@ -241,12 +241,12 @@ def block_text(rows: Rows) -> str:
 
 def complete(content: bytes) -> bytes:
     """The content of a part without a block at its end that was not completed."""
-    whole = content[: content.rfind(b"\n") + 1]
-    start = whole.rfind(b"\n#") + 1
-    promised = _PROMISE.match(whole[start:].split(b"\n")[0].decode(errors="replace"))
-    if promised is not None and whole[start:].count(b"\n") <= int(promised[1]):
-        return whole[:start]
-    return whole
+    kept = content[: content.rfind(b"\n") + 1]
+    start = kept.rfind(b"\n#") + 1
+    promised = _PROMISE.match(kept[start:].split(b"\n")[0].decode(errors="replace"))
+    if promised is not None and kept[start:].count(b"\n") <= int(promised[1]):
+        return kept[:start]
+    return kept
 
 
 def _other_target(allowed: int | str | None, label: Column, target: Column) -> Column:

@@ -24,7 +24,7 @@ from robust.evaluation.rows import Row, Rows
 class RecordFile:
     """The rows of one header on disk, safe to append to from several processes and commands.
 
-    Every process appends whole blocks to a part of its own; `merge` makes one file of them. Two
+    Every process appends complete blocks to a part of its own; `merge` makes one file of them. Two
     commands that evaluate the same do it twice, but lose no row of each other.
 
     Args:
@@ -69,7 +69,7 @@ class RecordFile:
         except OSError as error:
             raise ConfigError(
                 f"Expected to write records to {folder}, but cannot ({error.strerror}). Choose "
-                "another run folder or mend its permissions."
+                "another run folder or fix its permissions."
             ) from None
 
     def read(self) -> Rows:
@@ -118,7 +118,7 @@ class RecordFile:
             raise ConfigError(
                 f"Expected to read the records in {self.path.parent}, but cannot "
                 f"({Path(error.filename or self.path).name}: {error.strerror}). Remove that file "
-                "or mend its permissions."
+                "or fix its permissions."
             ) from None
         return union(found)
 

@@ -1,4 +1,4 @@
-"""The page served to the browser of this machine, made anew as the runs progress."""
+"""The page served to the browser of this machine, made again as the runs progress."""
 
 import hashlib
 import threading

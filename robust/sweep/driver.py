@@ -29,7 +29,7 @@ class Settings:
     Args:
         root: Parent of the sweep's folder.
         slots: Where runs go, one in each at a time.
-        count: Number of runs in all; None for a whole grid.
+        count: Number of runs in all; None for a complete grid.
         failures: So many failed runs in a row end the sweep.
         flags: Added to the command of every run.
         retry: Whether runs that failed in an earlier session run again.

@@ -17,7 +17,7 @@ from robust.sweep.trials import State, Trial
 class Journal:
     """An append-only file of events, each on disk before what it says is acted upon.
 
-    A driver that is killed at any time leaves whole lines, of which the next one rebuilds
+    A driver that is killed at any time leaves complete lines, of which the next one rebuilds
     `trials`; what was running then is ``interrupted``. The file is locked while it is open.
 
     Args:

@@ -28,7 +28,7 @@ def sweep(args: Sequence[str] | None = None) -> int:
     """Run a sweep, or what of it is missing.
 
     Returns:
-        The exit code: 0; 1 if a run failed; 2 after an error that the user can mend; 130 after
+        The exit code: 0; 1 if a run failed; 2 after an error that the user can fix; 130 after
         Ctrl-C.
     """
     codes: list[int] = []
@@ -61,7 +61,7 @@ def _sweep(path: Path, settings: Settings, *, trust_command: bool) -> int:
     except OSError as error:
         raise ConfigError(
             f"Expected to go on, but cannot ({error.strerror}: {error.filename}); the runs were "
-            "ended. Mend that, and the same command goes on."
+            "ended. Fix that, and the same command goes on."
         ) from None
     finally:
         journal.close()

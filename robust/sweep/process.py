@@ -47,11 +47,11 @@ def parse_slots(text: str) -> list[Slot]:
         if name != "cpu" and (kind != "gpu" or not devices.replace("+", "").isalnum()):
             raise ConfigError(
                 f"Expected slots such as gpu:0,gpu:1 or gpu:0+1,gpu:2+3 or cpu, but got {name!r}. "
-                "Mend --slots."
+                "Fix --slots."
             )
         slots.append(Slot(name, devices.replace("+", ",")))
     if len(set(slots)) < len(slots):
-        raise ConfigError(f"Expected slots that differ, but got {text}. Mend --slots.")
+        raise ConfigError(f"Expected slots that differ, but got {text}. Fix --slots.")
     return slots
 
 

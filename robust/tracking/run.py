@@ -186,7 +186,7 @@ class SaveRunConfig(SaveConfigCallback):
     the others; ``--config`` accepts it again. An earlier one that differs is kept as
     ``config.1.yaml``, and so on.
     Under ``robust.checkpoints.DESCRIPTION`` a checkpoint holds the model and the data as plain
-    values, from which both can be built anew.
+    values, from which both can be built again.
 
     Args:
         parser: Parser of the subcommand.

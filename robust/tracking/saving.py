@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps, and that they are whole at any time."""
+"""Which checkpoints a run keeps, and that they are complete at any time."""
 
 import io
 from pathlib import Path

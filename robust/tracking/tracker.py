@@ -124,7 +124,7 @@ class Tracker(WandbLogger):
         except (wandb.Error, ValueError) as error:
             raise ConfigError(
                 f"Expected a run that W&B accepts, but got: {_first_line(error)} "
-                "Mend --run or WANDB_MODE."
+                "Fix --run or WANDB_MODE."
             ) from None
         if mode == "offline":
             folder = Path(run.dir).parent

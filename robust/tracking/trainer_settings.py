@@ -90,7 +90,7 @@ def check_strategy(trainer: Trainer) -> None:
 
 
 def plugins(given: Any) -> list[Any]:  # noqa: ANN401
-    """The plugins that a trainer was told to have, and checkpoints that are whole at any time."""
+    """The plugins that a trainer was told to have, and one that writes checkpoints as one."""
     own = list(given) if isinstance(given, Iterable) else [] if given is None else [given]
     if any(isinstance(plugin, CheckpointIO) for plugin in own):
         return own

@@ -41,6 +41,17 @@ def test_rounding_is_no_draw():
     assert not draws_at_test(Standard(Rounds()), torch.rand(5, 1, 4, 4))
 
 
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+@pytest.mark.parametrize(("network", "draws"), [(Plain, False), (Noisy, True)])
+def test_a_score_that_is_not_finite_hides_no_draw(network, draws, odd):
+    class Odd(network):
+        def forward(self, x):
+            scores = super().forward(x)
+            return torch.cat([scores[:1], torch.full_like(scores[:1], odd), scores[2:]])
+
+    assert draws_at_test(Standard(Odd()), torch.rand(5, 1, 4, 4)) is draws
+
+
 @pytest.mark.parametrize(("seed", "draws"), [(0, False), (None, True)])
 def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, draws):
     defense = Standard(Plain(), transform=TotalVariation(iterations=3, seed=seed))
