@@ -42,5 +42,5 @@ def test_a_header_that_claims_anything_else(tmp_path, key, header):
         for name in ("x_train", "y_train", "x_test", "y_test"):
             odd = header if name == key else None
             archive.writestr(f"{name}.npy", member(ARRAYS[name[0]], odd))
-    with pytest.raises(ConfigError, match=r"\A[^\n]*whole \.npz file[^\n]*a\.npz[^\n]*\Z"):
+    with pytest.raises(ConfigError, match=r"\A[^\n]*complete \.npz file[^\n]*a\.npz[^\n]*\Z"):
         load_npz(path)

@@ -85,7 +85,7 @@ def test_npz_missing(tmp_path):
 def test_npz_truncated(npz, keep):
     content = npz.read_bytes()
     npz.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
-    with raises(r"whole \.npz file .*fake\.npz, but it cannot be read \(.+\)"):
+    with raises(r"complete \.npz file .*fake\.npz, but it cannot be read \(.+\)"):
         load_npz(npz)
 
 

@@ -46,7 +46,7 @@ CONTENTS = {
 @pytest.mark.parametrize("case", CONTENTS)
 def test_arrays_that_are_none(tmp_path, case, compression):
     path = packed(tmp_path / "a.npz", CONTENTS[case], compression=compression)
-    with pytest.raises(ConfigError, match=r"whole \.npz file of plain arrays") as error:
+    with pytest.raises(ConfigError, match=r"complete \.npz file of plain arrays") as error:
         read_arrays(path, ["x"])
     assert "\n" not in str(error.value)
 
@@ -66,7 +66,7 @@ def test_half_a_file(tmp_path, keep):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.arange(9))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ConfigError, match=r"whole \.npz file"):
+    with pytest.raises(ConfigError, match=r"complete \.npz file"):
         read_arrays(path, ["x"])
 
 
