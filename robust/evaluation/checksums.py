@@ -19,17 +19,19 @@ Sums = Mapping[Key, frozenset[str]]
 
 def checksum(rows: Rows) -> str:
     """The checksum of the rows of one block, in order."""
-    return _hash(rows.numbers())
+    view, attack = rows[0][:2]
+    return _hash(view, attack, rows.numbers())
 
 
 def checksums(rows: Rows, size: int) -> dict[Key, str]:
     """The checksum of each block of ``size`` samples; the rows have to be in order."""
     numbers = rows.numbers()
-    return {(v, a, number): _hash(numbers[part]) for v, a, number, part in rows.blocks(size)}
+    return {(v, a, number): _hash(v, a, numbers[part]) for v, a, number, part in rows.blocks(size)}
 
 
-def _hash(numbers: Column) -> str:
-    return hashlib.blake2b(numbers.tobytes(), digest_size=8).hexdigest()
+def _hash(view: str, attack: str, numbers: Column) -> str:
+    text = f"{view}\n{attack}\n".encode()
+    return hashlib.blake2b(text + numbers.tobytes(), digest_size=8).hexdigest()
 
 
 def nested(sums: Mapping[Key, str]) -> dict[str, dict[str, dict[str, str]]]:

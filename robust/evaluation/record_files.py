@@ -142,8 +142,8 @@ class RecordFile:
         blocks = len({each.key for each in damage})
         reasons = ", ".join(dict.fromkeys(each.reason for each in damage))
         print(
-            f"{self.path.name}: {blocks} damaged {'block' if blocks == 1 else 'blocks'} ({reasons})"
-            f". Set aside in {self._damaged.name}, to be attacked again.",
+            f"{self.path.name}: {blocks} damaged {'block' if blocks == 1 else 'blocks'} "
+            f"({reasons:.100}). Set aside in its .damaged.csv, to be attacked again.",
             file=sys.stderr,
         )
 
