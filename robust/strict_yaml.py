@@ -1,4 +1,4 @@
-"""The YAML of every file and flag: one reading of it, bounded, and written so that it reads back.
+"""The YAML of every file and flag: one reading of it, which is bounded.
 
 The dialect is jsonargparse's with five differences. ``8/255`` is a number; what looks like a time
 (``1:30``), like an octal number (``010``) or like a number beyond float64 (``5e12345``) is text;
@@ -287,54 +287,3 @@ def read(path: str | Path, name: str | None = None) -> Any:  # noqa: ANN401
         raise ConfigError(
             f"Expected a YAML file at {name or path}, but cannot read it ({error})."
         ) from None
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what `load`, or YAML 1.1, would not give back as text."""
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:  # noqa: ANN401
-        if kind is yaml.ScalarNode and implicit[0]:
-            try:
-                own = _TAGS.get(type(plain_scalar(value)))
-            except StrictYAMLError:
-                own = _TAGS[int]
-            if own is not None:
-                return own
-        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
-
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        """In double quotes where YAML would take a letter for a line break."""
-        style = '"' if set(text) & set("\r\x85\u2028\u2029\ufeff") else None
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401
-        """A value that is in two places is written twice."""
-        return True
-
-
-_Dumper.add_representer(str, _Dumper.represent_text)
-_TAGS = {
-    kind: f"tag:yaml.org,2002:{name}"
-    for kind, name in ((int, "int"), (float, "float"), (bool, "bool"), (type(None), "null"))
-}
-
-
-def flow(value: Any) -> str:  # noqa: ANN401
-    """A value in one line, such as ``{a: null}``, that `load` reads back as it is."""
-    text = yaml.dump(
-        [value],
-        Dumper=_Dumper,
-        default_flow_style=True,
-        allow_unicode=True,
-        sort_keys=False,
-        width=math.inf,
-    )
-    return str(text).strip()[1:-1]
-
-
-def dump(content: Any) -> str:  # noqa: ANN401
-    """YAML that `load` reads back as it is."""
-    text = yaml.dump(
-        content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
-    )
-    return str(text)

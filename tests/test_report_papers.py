@@ -11,7 +11,7 @@ import yaml
 from robust.evaluation.records import Evaluation
 from robust.report.collect import RunFiles
 from robust.report.derive import protocols
-from robust.report.published import paper_tables
+from robust.report.published import papers_of
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 
@@ -54,7 +54,7 @@ def tables(tmp_path):
 
 
 def test_published_measured_and_adaptive_beside_each_other(tables):
-    (grid,) = paper_tables(tables, protocols([run("a", TANH)]))
+    (grid,) = papers_of(tables, protocols([run("a", TANH)])).grids
     assert grid.title.startswith("A paper, Table 1")
     assert grid.header[2:] == ["paper", "deployed", "difference", "adaptive"]
     fgsm, absent = ([cell.split("\n")[0] for cell in row] for row in grid.rows[2:])
@@ -65,7 +65,7 @@ def test_published_measured_and_adaptive_beside_each_other(tables):
 
 def test_the_run_of_most_images_stands_for_all(tables):
     runs = [run(name, TANH, n=n) for name, n in (("a", 50), ("b", 200), ("c", 100))]
-    (grid,) = paper_tables(tables, protocols(runs))
+    (grid,) = papers_of(tables, protocols(runs)).grids
     assert grid.notes[0].startswith(
         "tanh: b, the one with most test images of 3 such runs, n = 200"
     )
@@ -83,16 +83,16 @@ def test_the_run_of_most_images_stands_for_all(tables):
     ids=["other argument", "class of another version", "of a user", "no mapping", "empty"],
 )
 def test_runs_of_no_column(model, tables):
-    assert paper_tables(tables, protocols([run("a", model)])) == []
+    assert papers_of(tables, protocols([run("a", model)])).grids == []
 
 
 def test_other_suites_and_data_sets_are_not_of_a_table(tables):
-    assert paper_tables(tables, protocols([run("a", TANH, "strong")])) == []
+    assert papers_of(tables, protocols([run("a", TANH, "strong")])).grids == []
     named = tables / "paper_fashion_mnist.yaml"
     (tables / "table.yaml").rename(named)
-    assert paper_tables(tables, protocols([run("a", TANH, data="mnist")])) == []
+    assert papers_of(tables, protocols([run("a", TANH, data="mnist")])).grids == []
     of_it = run("a", TANH, data="fashion_mnist")
-    assert len(paper_tables(tables, protocols([of_it]))) == 1
+    assert len(papers_of(tables, protocols([of_it])).grids) == 1
 
 
 def test_a_page_with_tables_of_papers_imports_no_torch():
@@ -106,7 +106,7 @@ from robust.evaluation.rows import Row
 from robust.report.collect import RunFiles
 from robust.report.derive import protocols
 from robust.report.page import render
-from robust.report.published import paper_tables
+from robust.report.published import papers_of
 
 tables = Path({str(TABLES)!r})
 attacks = {{"fgsm": AttackInfo("FGSM", {{}}, "Linf", 0.1, None, False)}}
@@ -116,7 +116,7 @@ config = {{"model": yaml.safe_load({yaml.safe_dump(TANH)!r}), "data": {{}}}}
 config["model"]["init_args"]["network"] = "robust.networks.TunaMnistCNN"
 records = {{Path("a"): Evaluation(header, [row])}}
 run = RunFiles(Path("a"), "a", config, epoch=19, evaluations=records)
-assert len(paper_tables(tables, protocols([run]))) == 1
+assert len(papers_of(tables, protocols([run])).grids) == 1
 print(sorted({{name for name in sys.modules if name in ("torch", "lightning", "matplotlib")}}))
 """
     done = subprocess.run(

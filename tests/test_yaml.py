@@ -17,7 +17,8 @@ from jsonargparse import _loaders_dumpers
 from robust.errors import ConfigError
 from robust.fractions import PARSER_MODE, flag_value, read_yaml
 from robust.restricted import Parser
-from robust.strict_yaml import StrictYAMLError, dump, load, plain_scalar, read
+from robust.strict_yaml import StrictYAMLError, load, plain_scalar, read
+from robust.yaml_writing import dump
 
 NUMBERS = {
     "8/255": 8 / 255,

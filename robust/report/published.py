@@ -31,11 +31,6 @@ class Papers(NamedTuple):
     left_out: list[str]
 
 
-def paper_tables(folder: Path, protocols: Sequence[Protocol], *, loose: bool = False) -> list[Grid]:
-    """Published, measured and adaptive numbers of every table that some runs are of."""
-    return papers_of(folder, protocols, loose=loose).grids
-
-
 def papers_of(folder: Path, protocols: Sequence[Protocol], *, loose: bool = False) -> Papers:
     """Published, measured and adaptive numbers of every table that some runs are of.
 

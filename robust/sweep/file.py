@@ -16,8 +16,8 @@ from robust.errors import ConfigError
 from robust.explain import one_line
 from robust.fractions import read_yaml
 from robust.names import check_name
-from robust.strict_yaml import flow
 from robust.sweep.trials import Trial
+from robust.yaml_writing import flow
 
 with warnings.catch_warnings():
     # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
