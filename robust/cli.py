@@ -45,6 +45,8 @@ class RobustCLI(LightningCLI):
     _printed = False
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
+        # To make the parsers of all three takes as long as to parse the one.
+        self._asked = next(iter(sys.argv[1:] if args is None else args), None)
         super().__init__(
             Defense,
             ImageDataModule,
@@ -69,6 +71,17 @@ class RobustCLI(LightningCLI):
         """`fit`, `validate` and `test`; nobody can turn off the safe reading of checkpoints."""
         commands = LightningCLI.subcommands()
         return {name: commands[name] | {"weights_only"} for name in ("fit", "validate", "test")}
+
+    def _prepare_subcommand_parser(
+        self,
+        klass: type,
+        subcommand: str,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> LightningArgumentParser:
+        """The parser of a subcommand; one without arguments if another one was asked for."""
+        if self._asked in self.subcommands() and self._asked != subcommand:
+            return self.init_parser(**kwargs)
+        return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the suite of attacks and the run's name."""

@@ -13,13 +13,14 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from robust.cli import train
-from robust.compare import evaluate
+import robust.cli
+import robust.compare  # noqa: F401
 from tests.tiny import ROOT
 
 TIMEOUT = 300
@@ -31,10 +32,14 @@ _LOGS = itertools.count()
 
 
 class Outcome(NamedTuple):
-    """How processes ended: exit codes, minus the signal that killed one; and what all printed."""
+    """How processes ended: exit codes, minus the signal that killed one; what all printed.
+
+    ``errors`` is the part of ``text`` that was on standard error.
+    """
 
     codes: list[int]
     text: str
+    errors: str
 
 
 class Job:
@@ -72,7 +77,9 @@ class Job:
                 os.killpg(process.pid, signal.SIGKILL)
             process.join()
         codes = [process.exitcode for process in self.processes]
-        return Outcome(codes, "".join(log.read_text() for log in self._logs if log.exists()))
+        output = "".join(map(_content, self._logs))
+        errors = "".join(_content(log.with_suffix(".err")) for log in self._logs)
+        return Outcome(codes, output + errors, errors)
 
 
 def srun(words, tasks, folder, nodes=1):
@@ -126,12 +133,15 @@ def _free_port():
         return found.getsockname()[1]
 
 
+def _content(log):
+    return log.read_text() if log.exists() else ""
+
+
 def _run(words, variables, log):
     os.setsid()
     os.chdir(ROOT)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT)
-    for descriptor in (1, 2):
-        os.dup2(output, descriptor)
+    for descriptor, path in ((1, log), (2, Path(log).with_suffix(".err"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     for name in ("ROBUST_RUN_ID", "WANDB_RUN_ID", "WANDB_MODE"):
         os.environ.pop(name, None)
     os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
@@ -141,4 +151,4 @@ def _run(words, variables, log):
     sys.argv = words
     if words[0] == "torchrun":
         sys.exit(runpy.run_module("torch.distributed.run", run_name="__main__") and 0)
-    sys.exit({"train.py": train, "evaluate.py": evaluate}[words[0]]())
+    runpy.run_path(words[0], run_name="__main__")

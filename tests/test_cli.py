@@ -11,11 +11,12 @@ import torch
 import yaml
 
 import robust.cli
-from robust.cli import train
+from robust.cli import RobustCLI, train
 from robust.compare import evaluate
 from robust.evaluation.records import read_evaluation
 from robust.tracking import BestCheckpoint
-from tests.tiny import ROOT, arguments
+from tests.cluster import alone
+from tests.tiny import NO_ATTACKS, ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 CONFIGS = ROOT / "configs"
@@ -36,35 +37,41 @@ def at(config, path):
     return config
 
 
-@pytest.mark.parametrize(
-    ("args", "path", "value"),
-    [
-        (["--model.temperature=50"], "model.init_args.temperature", 50),
-        (["--model.init_args.temperature=50"], "model.init_args.temperature", 50),
-        (["--model={'init_args': {'temperature': 20.5}}"], "model.init_args.temperature", 20.5),
-        (["--model.temperature=1/3"], "model.init_args.temperature", 1 / 3),
-        (["--model.temperature", "1/4"], "model.init_args.temperature", 1 / 4),
-        (["--model.optimizer=torch.optim.SGD"], "model.init_args.optimizer.init_args.lr", 0.001),
-        (["--data", f"{CONFIGS}/data/cifar10.yaml"], "data.init_args.dataset", "cifar10"),
-        (["--data.dataset=./1/2"], "data.init_args.dataset", "./1/2"),
-        (["--data.root=/1/2"], "data.init_args.root", "/1/2"),
-        (["--data.root=a-1/2"], "data.init_args.root", "a-1/2"),
-        (["--evaluation.limit=7"], "evaluation.limit", 7),
-        (["--evaluation.limit=null"], "evaluation.limit", None),
-        (
-            [
-                "--evaluation.attacks.pgd.init_args.eps=16/255",
-                "--evaluation.threat_model.eps=16/255",
-            ],
-            "evaluation.attacks.pgd.init_args.eps",
-            16 / 255,
-        ),
-        (["--evaluation.threat_model.eps=16/255"], "evaluation.threat_model.eps", 16 / 255),
-        (["--evaluation.targets={'pgd': 3}"], "evaluation.targets.pgd", 3),
-    ],
-)
-def test_flags_reach_the_config(args, path, value):
-    assert at(parsed(*args), path) == value
+EPS_OF_PGD = "evaluation.attacks.pgd.init_args.eps"
+TOGETHER = [
+    {
+        ("--model.temperature=50",): ("model.init_args.temperature", 50),
+        ("--data", f"{CONFIGS}/data/cifar10.yaml"): ("data.init_args.dataset", "cifar10"),
+        ("--evaluation.limit=7",): ("evaluation.limit", 7),
+    },
+    {
+        ("--model.init_args.temperature=50",): ("model.init_args.temperature", 50),
+        ("--data.dataset=./1/2",): ("data.init_args.dataset", "./1/2"),
+        ("--data.root=/1/2",): ("data.init_args.root", "/1/2"),
+        ("--evaluation.limit=null",): ("evaluation.limit", None),
+    },
+    {
+        ("--model={'init_args': {'temperature': 20.5}}",): ("model.init_args.temperature", 20.5),
+        ("--data.root=a-1/2",): ("data.init_args.root", "a-1/2"),
+        (f"--{EPS_OF_PGD}=16/255",): (EPS_OF_PGD, 16 / 255),
+        ("--evaluation.threat_model.eps=16/255",): ("evaluation.threat_model.eps", 16 / 255),
+    },
+    {
+        ("--model.temperature=1/3",): ("model.init_args.temperature", 1 / 3),
+        ("--model.optimizer=torch.optim.SGD",): ("model.init_args.optimizer.init_args.lr", 0.001),
+        ("--evaluation.threat_model.eps=16/255",): ("evaluation.threat_model.eps", 16 / 255),
+    },
+    {
+        ("--model.temperature", "1/4"): ("model.init_args.temperature", 1 / 4),
+        ("--evaluation.targets={'pgd': 3}",): ("evaluation.targets.pgd", 3),
+    },
+]
+
+
+@pytest.mark.parametrize("flags", TOGETHER)
+def test_flags_reach_the_config(flags):
+    config = parsed(*(word for words in flags for word in words))
+    assert {path: at(config, path) for path, _ in flags.values()} == dict(flags.values())
 
 
 def test_fractions_in_files_are_numbers(tmp_path):
@@ -127,7 +134,7 @@ def test_a_run_that_keeps_its_best_net_is_judged_by_it(npz, suite, tmp_path, cap
 
 def test_the_best_of_every_other_epoch(npz, suite, tmp_path):
     keep = "--trainer.callbacks+=robust.tracking.BestCheckpoint"
-    args = [*arguments(npz, tmp_path / "runs", suite), keep, "--run.id=a"]
+    args = [*arguments(npz, tmp_path / "runs", suite), keep, "--run.id=a", NO_ATTACKS]
     assert train([*args, "--trainer.check_val_every_n_epoch=2"]) == 0
     best = tmp_path / "runs" / "squeezed" / "a" / "checkpoints" / "best.ckpt"
     assert torch.load(best, weights_only=True)["epoch"] == 1
@@ -151,13 +158,13 @@ def test_the_best_is_remembered_where_its_folder_is_named_otherwise(
     npz, suite, tmp_path, monkeypatch
 ):
     runs = tmp_path / "runs"
-    assert train([*arguments(npz, runs, suite), KEEP_LARGEST, "--run.id=a"]) == 0
+    assert train([*arguments(npz, runs, suite), KEEP_LARGEST, NO_ATTACKS, "--run.id=a"]) == 0
     best = best_of(runs / "squeezed" / "a")
     monkeypatch.chdir(tmp_path)
     runs.rename(tmp_path / "moved")
     last = "moved/squeezed/a/checkpoints/last.ckpt"
     args = [*arguments(npz, "moved", suite, epochs=4), KEEP_LARGEST, f"--ckpt_path={last}"]
-    assert train(args) == 0
+    assert train([*args, NO_ATTACKS]) == 0
     assert best_of(tmp_path / "moved" / "squeezed" / "a") == best
     assert best[0] == 0
 
@@ -172,7 +179,7 @@ def test_a_best_net_without_a_score_is_not_gone_on_from(tmp_path):
 
 
 def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(npz, suite, tmp_path):
-    args = [*arguments(npz, tmp_path / "runs", suite, epochs=1), "--run.id=a"]
+    args = [*arguments(npz, tmp_path / "runs", suite, epochs=1), NO_ATTACKS, "--run.id=a"]
     folder = tmp_path / "runs" / "squeezed" / "a"
     last = folder / "checkpoints" / "last.ckpt"
 
@@ -205,8 +212,15 @@ def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(np
             ],
             1,
         ),
-        (["--trainer.check_val_every_n_epoch=null", "--trainer.val_check_interval=6"], 1),
-        (["--trainer.max_steps=2"], None),
+        (
+            [
+                "--trainer.check_val_every_n_epoch=null",
+                "--trainer.val_check_interval=6",
+                NO_ATTACKS,
+            ],
+            1,
+        ),
+        (["--trainer.max_steps=2", NO_ATTACKS], None),
     ],
     ids=["now and then", "by steps", "no epoch"],
 )
@@ -223,7 +237,7 @@ def test_the_best_by_what_is_logged_at_other_times(npz, suite, tmp_path, flags, 
 
 def test_the_best_of_a_distillation_is_no_teacher(npz, suite, tmp_path):
     args = arguments(npz, tmp_path / "runs", suite, defense="Distillation", epochs=4)
-    assert train([*args, KEEP_LARGEST, "--run.id=a"]) == 0
+    assert train([*args, KEEP_LARGEST, NO_ATTACKS, "--run.id=a"]) == 0
     assert best_of(tmp_path / "runs" / "distillation" / "a")[0] >= 2
 
 
@@ -257,7 +271,7 @@ def test_a_folder_is_no_checkpoint(trained, npz, suite, tmp_path, capsys):
 
 def test_the_config_of_a_run_runs_again(npz, suite, tmp_path):
     runs = tmp_path / "runs"
-    assert train([*arguments(npz, runs, suite, epochs=1), "--run.id=a"]) == 0
+    assert train([*arguments(npz, runs, suite, epochs=1), NO_ATTACKS, "--run.id=a"]) == 0
     config = runs / "squeezed" / "a" / "config.yaml"
     assert train(["fit", f"--config={config}", "--run.id=b"]) == 0
     first, again = (
@@ -295,6 +309,7 @@ def test_no_checkpoint_is_unpickled_as_code(trained, npz, suite, tmp_path, comma
     monkeypatch.setattr(torch, "load", spy)
     checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
     args = arguments(npz, tmp_path / "runs", suite, command=command, epochs=7)
+    args.append(NO_ATTACKS)
     assert train([*args, f"--ckpt_path={checkpoint}", "--run.id=b"]) == 0
     assert len(told) >= 2  # by us and by Lightning
     assert set(told) == {True}
@@ -314,19 +329,41 @@ def test_a_resumed_run_keeps_its_folder_and_takes_its_other_flags(
     assert (run.folder.resolve(), run.group) == (runs / "squeezed" / "a", "g")
 
 
-def test_only_noise_that_one_can_act_upon(npz, suite, tmp_path):
-    args = [*arguments(npz, tmp_path / "runs", suite), "--trainer.max_steps=2"]
-    done = subprocess.run(
-        [sys.executable, "train.py", *args],
+def started(words, _):
+    """What a process of its own says while it imports, too."""
+    return subprocess.run(
+        [sys.executable, *words],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
         capture_output=True,
         text=True,
         check=True,
-    )
-    told = [line for line in done.stderr.splitlines() if line]
+    ).stderr
+
+
+def forked(words, folder):
+    ended = alone(words, folder).finish()
+    assert ended.codes == [0], ended.text
+    return ended.errors
+
+
+@pytest.mark.parametrize("start", [forked, pytest.param(started, marks=pytest.mark.slow)])
+def test_only_noise_that_one_can_act_upon(npz, suite, tmp_path, start):
+    args = [*arguments(npz, tmp_path / "runs", suite), "--trainer.max_steps=2"]
+    told = [line for line in start(["train.py", *args], tmp_path).splitlines() if line]
     known = ("Seed set to", "GPU available", "W&B records this run", "`Trainer.fit` stopped")
     assert [line for line in told if not line.startswith(known)] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "parsers"), [(["fit", "--help"], 1), (["--help"], 3), (["--config=a.yaml", "fit"], 3)]
+)
+def test_only_the_parser_that_is_asked_for_is_filled(args, parsers, monkeypatch):
+    filled = []
+    monkeypatch.setattr(RobustCLI, "_add_arguments", lambda self, parser: filled.append(parser))
+    with pytest.raises(SystemExit):
+        train(args)
+    assert len(filled) == parsers
 
 
 @pytest.mark.parametrize("args", [["--help"], ["fit", "--help"], ["test", "--help"]])

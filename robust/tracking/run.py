@@ -198,7 +198,10 @@ class SaveRunConfig(SaveConfigCallback):
 
     @cached_property
     def _text(self) -> str:
-        return str(self.parser.dump(self.config, skip_unset=False))
+        dumped = self.parser.dump(
+            self.config, skip_unset=False, skip_validation=True
+        )  # it is parsed
+        return str(dumped)
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
