@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback
 
 from robust.cli import train
-from tests.tiny import arguments
+from tests.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 BATCHES = 4
@@ -59,6 +59,33 @@ def steps_logged(folder):
     return sorted(steps)
 
 
+@pytest.fixture(scope="module")
+def straight(npz, suite, tmp_path_factory):
+    """The folder of a training that nothing stops; each is done once."""
+    root, done = tmp_path_factory.mktemp("straight"), {}
+
+    def folder(defense, options):
+        key = (defense, *options)
+        if key not in done:
+            args = [*arguments(npz, root, suite, defense, epochs=3), *options, NO_ATTACKS]
+            name = str(len(done))
+            assert end([*args, "--trainer.log_every_n_steps=1", f"--run.id={name}"]) == 0
+            done[key] = root / defense.lower() / name
+        return done[key]
+
+    return folder
+
+
+def test_what_a_stopped_training_leaves_is_tested_once(npz, suite, tmp_path):
+    args = [*arguments(npz, tmp_path, suite, epochs=3), "--run.resume=auto", "--run.id=a"]
+    assert end([*args, told(6)]) == 75
+    assert not (tmp_path / "squeezed" / "a" / "records").exists()
+    assert end(args) == 0
+    records = (tmp_path / "squeezed" / "a" / "records").iterdir()
+    names = [path for path in records if path.name != ".lock"]
+    assert sorted(path.suffix for path in names) == [".csv", ".json"]
+
+
 @pytest.mark.parametrize(
     ("defense", "batch", "options"),
     [
@@ -72,21 +99,18 @@ def steps_logged(folder):
         ("Distillation", 2 * BATCHES, ["--model.teacher_epochs=2"]),  # the handover
     ],
 )
-def test_a_training_goes_on(npz, suite, tmp_path, defense, batch, options):
-    args = [*arguments(npz, tmp_path, suite, defense, epochs=3), *options]
+def test_a_training_goes_on(npz, suite, straight, tmp_path, defense, batch, options):
+    args = [*arguments(npz, tmp_path, suite, defense, epochs=3), *options, NO_ATTACKS]
     args += ["--trainer.log_every_n_steps=1", "--run.resume=auto"]
-    folder = tmp_path / defense.lower()
+    folder, other = tmp_path / defense.lower() / "a", straight(defense, options)
     assert end([*args, "--run.id=a", told(batch)]) == 75
     assert end([*args, "--run.id=a"]) == 0
-    assert end([*args, "--run.id=b"]) == 0
-    assert [path.name for path in (folder / "a" / "checkpoints").iterdir()] == ["last.ckpt"]
-    records = [path for path in (folder / "a" / "records").iterdir() if path.name != ".lock"]
-    assert sorted(path.suffix for path in records) == [".csv", ".json"]
-    resumed, straight = state(folder / "a"), state(folder / "b")
-    assert resumed["global_step"] == straight["global_step"]
-    torch.testing.assert_close(resumed["state_dict"], straight["state_dict"])
-    torch.testing.assert_close(resumed["optimizer_states"], straight["optimizer_states"])
-    assert steps_logged(folder / "a") == steps_logged(folder / "b")
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    resumed, expected = state(folder), state(other)
+    assert resumed["global_step"] == expected["global_step"]
+    torch.testing.assert_close(resumed["state_dict"], expected["state_dict"])
+    torch.testing.assert_close(resumed["optimizer_states"], expected["optimizer_states"])
+    assert steps_logged(folder) == steps_logged(other)
 
 
 def test_what_it_says(npz, suite, tmp_path, capsys, monkeypatch):
@@ -117,7 +141,7 @@ def test_handlers_are_put_back(npz, suite, tmp_path):
 
 
 def test_resume_needs_an_id(npz, suite, tmp_path, capsys, monkeypatch):
-    args = [*arguments(npz, tmp_path, suite), "--run.resume=auto", "--evaluation.attacks=null"]
+    args = [*arguments(npz, tmp_path, suite), "--run.resume=auto", NO_ATTACKS]
     assert end(args) == 2
     assert "Expected an id of the run to resume, but got none." in capsys.readouterr().err
     monkeypatch.setenv("WANDB_RUN_ID", "given")  # as an agent of a sweep does
@@ -127,7 +151,7 @@ def test_resume_needs_an_id(npz, suite, tmp_path, capsys, monkeypatch):
 
 
 def test_a_run_that_began_from_another_goes_on_from_its_own(npz, suite, tmp_path):
-    args = [*arguments(npz, tmp_path, suite), "--evaluation.attacks=null", "--run.resume=auto"]
+    args = [*arguments(npz, tmp_path, suite), NO_ATTACKS, "--run.resume=auto"]
     first = tmp_path / "squeezed" / "a" / "checkpoints" / "last.ckpt"
     assert end([*args, "--run.id=a"]) == 0
     args += ["--run.id=b", f"--ckpt_path={first}", "--trainer.max_epochs=4"]

@@ -8,7 +8,7 @@ import torch
 
 from robust.cli import train
 from tests.cluster import alone
-from tests.tiny import arguments
+from tests.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 EPOCHS, BATCHES = 8, 4
@@ -45,7 +45,7 @@ def train_losses(folder):
 def test_resume_after_kill(npz, suite, tmp_path, defense, options):
     runs = tmp_path / "runs"
     args = arguments(npz, runs, suite, defense, epochs=EPOCHS)
-    args += [*options, "--trainer.log_every_n_steps=1"]
+    args += [*options, "--trainer.log_every_n_steps=1", NO_ATTACKS]
     folder = runs / defense.lower() / "a"
     checkpoint = folder / "checkpoints" / "last.ckpt"
     slow = ["--run.id=a", "--model.network.seconds=0.1"]
@@ -68,23 +68,22 @@ def test_resume_after_kill(npz, suite, tmp_path, defense, options):
     torch.testing.assert_close(resumed["state_dict"], straight["state_dict"])
 
 
-@pytest.mark.parametrize("stopped_after", [3, 4])
-def test_resume_around_the_handover(npz, suite, tmp_path, stopped_after):
+def test_resume_around_the_handover(npz, suite, tmp_path):
     """Teacher of three epochs: stopped at its last, and after the student's first."""
     runs = tmp_path / "runs"
     args = arguments(npz, runs, suite, "Distillation", epochs=6)
-    args += ["--model.teacher_epochs=3", "--evaluation.attacks=null"]
+    args += ["--model.teacher_epochs=3", NO_ATTACKS]
     folder = runs / "distillation"
-    # A run of fewer epochs is one stopped early: no scheduler looks at their number.
-    early = [*args, "--run.id=a", f"--trainer.max_epochs={max(stopped_after, 4)}"]
-    early += [f"--trainer.max_steps={stopped_after * BATCHES}"]
-    assert train(early) == 0
-    checkpoint = folder / "a" / "checkpoints" / "last.ckpt"
-    assert read(checkpoint)["global_step"] == stopped_after * BATCHES
-    assert train([*args, f"--ckpt_path={checkpoint}"]) == 0
-    assert train([*args, "--run.id=b"]) == 0
-    resumed, straight = (
-        read(folder / name / "checkpoints" / "last.ckpt")["state_dict"] for name in "ab"
-    )
-    assert resumed["has_teacher"]
-    torch.testing.assert_close(resumed, straight)
+    assert train([*args, "--run.id=straight"]) == 0
+    straight = read(folder / "straight" / "checkpoints" / "last.ckpt")["state_dict"]
+    for stopped_after in (3, 4):
+        # A run of fewer epochs is one stopped early: no scheduler looks at their number.
+        early = [*args, f"--run.id={stopped_after}", "--trainer.max_epochs=4"]
+        early += [f"--trainer.max_steps={stopped_after * BATCHES}"]
+        assert train(early) == 0
+        checkpoint = folder / str(stopped_after) / "checkpoints" / "last.ckpt"
+        assert read(checkpoint)["global_step"] == stopped_after * BATCHES
+        assert train([*args, f"--ckpt_path={checkpoint}"]) == 0
+        resumed = read(checkpoint)["state_dict"]
+        assert resumed["has_teacher"]
+        torch.testing.assert_close(resumed, straight)
