@@ -34,6 +34,31 @@ def pytest_collection(session):
             importlib.import_module(name)
 
 
+LONGEST = (
+    "fuzz/test_fuzz.py",
+    "test_kill.py",
+    "test_wandb.py",
+    "test_cluster.py",
+    "test_configs.py",
+    "test_local_sweep.py",
+    "test_bad_input.py",
+    "evaluation/test_epochs.py",
+    "test_cli.py",
+    "test_ddp.py",
+)
+"""Files that take longest. They come first, so that all processes of xdist end together."""
+
+
+def pytest_configure(config):
+    """Have xdist keep that order, where it would put files of many tests first."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Put `LONGEST` first; all others stay in their order."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
     """Every test and what is set up for it, on the CPU that is asked for."""
