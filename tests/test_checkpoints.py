@@ -222,6 +222,7 @@ def test_evaluate_marks_what_is_unchecked_and_untrained(trained, suite, tmp_path
 
 def test_a_training_without_a_step_warns(npz, suite, tmp_path, capsys):
     args = arguments(npz, tmp_path / "runs", suite, "Standard", epochs=0)
+    args.append("--evaluation.limit=8")
     assert train([*args, "--run.id=a"]) == 0
     assert f"standard/a: {UNTRAINED}" in capsys.readouterr().out
 

@@ -207,13 +207,6 @@ def test_a_checkpoint_outside_a_run(runs, suite, tmp_path, capsys):
     assert records(tmp_path / "x").is_file()
 
 
-def test_figures(runs, suite, capsys):
-    run(runs["squeezed"], "--suite", suite, "--limit", 8, "--figures")
-    shown = re.findall(r"Figure: (\S+\.png)", capsys.readouterr().out.replace("\n", ""))
-    assert shown
-    assert list((runs["squeezed"] / "figures").glob("*.png"))
-
-
 def shown(capsys):
     """Names of the files that were said to be drawn, which are there."""
     printed = capsys.readouterr().out.replace("\n", " ")

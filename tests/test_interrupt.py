@@ -12,7 +12,7 @@ from robust.compare import evaluate
 from robust.process import run_command
 from robust.tracking import interrupts
 from tests.test_preemption import end, state, told
-from tests.tiny import ROOT, arguments
+from tests.tiny import NO_ATTACKS, ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -33,7 +33,7 @@ def at_once(monkeypatch):
 
 
 def test_a_training_goes_on(npz, suite, tmp_path, capsys):
-    args = [*arguments(npz, tmp_path, suite, epochs=3), "--run.resume=auto"]
+    args = [*arguments(npz, tmp_path, suite, epochs=3), "--run.resume=auto", NO_ATTACKS]
     folder = tmp_path / "squeezed"
     assert end([*args, "--run.id=a", told(6, "SIGINT")]) == 130
     said = capsys.readouterr().err
@@ -54,14 +54,14 @@ def test_the_test_after_a_training_goes_on(npz, suite, tmp_path, capsys, monkeyp
     said = capsys.readouterr().err
     assert "Stopped by SIGINT (exit code 130). Run the same command again to go on, with" in said
     (part,) = (tmp_path / "squeezed" / "a" / "records").glob("*.part0.csv")
-    assert len(part.read_text().splitlines()) == 8  # one block
+    assert len(part.read_text().splitlines()) == 1 + 8  # a block after its checksum
     assert end(args) == 0
     assert len(list((tmp_path / "squeezed" / "a" / "records").glob("*.csv"))) == 1
 
 
 def test_after_the_trainer_has_ended(npz, suite, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("robust.cli.log_run", interrupt)
-    args = [*arguments(npz, tmp_path, suite, epochs=1), "--run.id=a", "--evaluation.attacks=null"]
+    args = [*arguments(npz, tmp_path, suite, epochs=1), "--run.id=a", NO_ATTACKS]
     assert end(args) == 130
     assert "with --run.id=a --run.resume=auto" in capsys.readouterr().err
 

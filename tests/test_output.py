@@ -77,7 +77,10 @@ def shell(command, **environment):
     )
 
 
-@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+SLOW_CLOSINGS = [pytest.param(c, marks=pytest.mark.slow) for c in (">&-", "2>&-", ">&- 2>&-")]
+
+
+@pytest.mark.parametrize("closing", [*SLOW_CLOSINGS, "<&- >&- 2>&-"])
 def test_a_report_with_closed_streams(trained, tmp_path, closing):
     page = tmp_path / "page.html"
     done = shell(f'"$PYTHON" evaluate.py --report {trained["standard"]} -o {page} {closing}')
@@ -85,6 +88,7 @@ def test_a_report_with_closed_streams(trained, tmp_path, closing):
     assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
+@pytest.mark.slow  # as `test_a_table_in_ascii`, from the process's start on
 def test_an_ascii_terminal(trained, suite, tmp_path):
     output = tmp_path / "out.md"
     done = shell(
@@ -100,6 +104,7 @@ def test_an_ascii_terminal(trained, suite, tmp_path):
     assert output.is_file()
 
 
+@pytest.mark.slow  # as `test_a_table_that_nobody_reads`, from the process's start on
 def test_a_reader_that_has_enough(trained, suite):
     done = shell(
         f'{{ "$PYTHON" evaluate.py {trained["standard"]} --suite {suite} --limit 9;'

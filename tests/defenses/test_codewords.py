@@ -217,6 +217,7 @@ class TestCommandLine:
     def test_a_run_is_rebuilt_from_its_checkpoint(self, npz, suite, tmp_path, capsys, length):
         args = arguments(npz, tmp_path / "runs", suite, "Codewords", epochs=1)
         args += [f"--model.length={length}", "--evaluation.views=[deployed, published, adaptive]"]
+        args.append("--evaluation.limit=8")
         assert train([*args, "--model.codebook_seed=3", "--run.id=a"]) == 0
         checkpoint = tmp_path / "runs" / "codewords" / "a" / "checkpoints" / "last.ckpt"
         model, data = restore(checkpoint)

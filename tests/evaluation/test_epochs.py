@@ -232,6 +232,7 @@ def options(folder):
 def test_a_resumed_run_logs_what_an_uninterrupted_one_does(npz, weak, tmp_path):
     def logged(name, *more, epochs):
         args = arguments(npz, tmp_path / "runs", weak, "Standard", epochs=epochs)
+        args.append("--evaluation.limit=1")  # of the test
         assert train([*args, *options(tmp_path / name), f"--run.id={name}", *more]) == 0
         (metrics,) = read(tmp_path / name)
         return [row[KEY] for row in metrics if KEY in row]
