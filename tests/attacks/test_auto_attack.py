@@ -1,5 +1,7 @@
 """AutoAttack: order, survivors only, few classes, budgets."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -11,13 +13,16 @@ from robust.attacks.minimal import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from tests.oracles import LinearOracle
+from tests.support.cases import of_all
 
 SHORT = {"steps": 10, "queries": 60}
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+@pytest.mark.parametrize(
+    ("n", "classes"),
+    of_all(product([1, 64], [2, 3, 4, 10]), default=[(64, 2), (64, 3), (64, 10), (1, 4)]),
+)
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-@pytest.mark.parametrize("n", [1, 64])
 def test_oracle(classes, norm, n):
     oracle = LinearOracle(classes)
     x, y = oracle.samples(n)

@@ -156,7 +156,7 @@ class TestEveryCraftingDefense:
                 assert torch.equal(crafted(model, part), made)
 
     def test_resume(self, defense, npz, suite, tmp_path, quiet):
-        """Stopped in the middle of an epoch: the images are those of an uninterrupted run."""
+        """From the middle of an epoch on: the images are those of an uninterrupted run."""
         runs = tmp_path / "runs"
         args = [*arguments(npz, runs, suite, defense, epochs=2), "--evaluation.attacks=null"]
         if defense == "AdversarialTraining":
@@ -164,10 +164,9 @@ class TestEveryCraftingDefense:
         args += ["--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint"]
         args += ["--trainer.callbacks.every_n_train_steps=2", "--trainer.callbacks.save_top_k=-1"]
         folder = runs / defense.lower()
-        assert train([*args, "--run.id=a", "--trainer.max_steps=6"]) == 0
-        (middle,) = (folder / "a").rglob("*step=6.ckpt")
-        assert train([*args, f"--ckpt_path={middle}"]) == 0
         assert train([*args, "--run.id=b"]) == 0
+        (middle,) = (folder / "b").rglob("*step=6.ckpt")
+        assert train([*args, "--run.id=a", f"--ckpt_path={middle}"]) == 0
         resumed, straight = (
             torch.load(next((folder / name).rglob("*step=8.ckpt")), weights_only=True)
             for name in "ab"
