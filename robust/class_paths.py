@@ -39,6 +39,7 @@ _VERDICTS = {
                 *("parsing", "restricted", "trust", "class_paths", "attacking", "mismatches"),
                 *("files", "names", "strict_yaml", "text_files", "given", "instantiation"),
                 *("metrics_csv", "process", "streams", "checkpoint_bounds", "yaml_writing"),
+                "options_parser",
             )
         ),
         False,

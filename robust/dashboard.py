@@ -16,6 +16,7 @@ from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
 from robust.errors import ConfigError
+from robust.options_parser import OneLineParser
 from robust.process import run_command
 from robust.tracking import Run
 
@@ -147,7 +148,7 @@ def _bounds(key: str) -> list[Any]:
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m robust.dashboard",
         allow_abbrev=False,
         description="Save a workspace and a report that compare the runs of a W&B project.",

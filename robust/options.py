@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from robust.errors import ConfigError
 from robust.fractions import flag_value
+from robust.options_parser import OneLineParser
 from robust.tracking import Processes
 from robust.types import View
 
@@ -21,7 +22,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         ConfigError: If ``--devices`` does not fit the processes that were started.
     """
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         allow_abbrev=False,
         description="Attack trained runs and print how they compare. Records are kept beside each "
         "checkpoint; what is on record is not attacked again.",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -207,12 +208,30 @@ def test_default_is_a_slot_for_each_visible_gpu(monkeypatch):
     assert robust.sweep.main._default_slots(None) == [Slot("0")]
 
 
+@contextmanager
+def interrupted_once(ready):
+    """Ctrl-C as soon as ``ready``, and never after what is inside has ended."""
+    over = threading.Event()
+
+    def wait():
+        while not over.wait(0.02):
+            if ready():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_interrupt_ends_the_runs_and_the_same_command_goes_on(capsys):
-    flags = ["--workers=2", "--", "--seconds=0.3", "--epochs=3"]
-    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    assert run(GRID, *flags) == 130
-    timer.join()
+    flags = ["--workers=2", "--", "--seconds=1", "--epochs=3"]
+    with interrupted_once(lambda: len(list(Path("runs/toy").glob("*/starts.txt"))) == 2):
+        assert run(GRID, *flags) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert states() == ["interrupted", "interrupted"]
     assert run(GRID, *flags) == 0

@@ -10,6 +10,7 @@ from robust import files
 from robust.errors import ConfigError
 from robust.explain import shortened
 from robust.notes import Steps, note, sentences
+from robust.options_parser import OneLineParser
 from robust.report.page import render
 from robust.report.watch import server, watched_page
 from robust.streams import make_usable
@@ -54,7 +55,7 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def _parse(args: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         allow_abbrev=False,
         description="Compare runs on one page that needs no network, from what their folders hold. "
         "Nothing is attacked, and runs may still be training.",

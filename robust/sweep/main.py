@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from robust.errors import ConfigError
+from robust.options_parser import OneLineParser
 from robust.process import run_command
 from robust.restricted import typed
 from robust.sweep.command import check_command, check_parameters
@@ -86,7 +87,7 @@ def _conclude(driver: Driver) -> int:
 
 def _parse(args: list[str]) -> tuple[argparse.Namespace, Settings]:
     split = args.index("--") if "--" in args else len(args)
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m robust.sweep",
         allow_abbrev=False,
         usage="%(prog)s FILE [options] [-- flags of train.py]",
