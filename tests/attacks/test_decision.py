@@ -1,6 +1,7 @@
 """The attacks that only run a model forward: oracles, what the noises try, and broken controls."""
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from robust.attacks.square import Square
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, distance
 from tests.oracles import MARGIN, SHAPE, LinearOracle
+from tests.support.cases import of_all
 
 
 class Head(nn.Module):
@@ -106,21 +108,30 @@ class Recorder(nn.Module):
         return torch.stack([1 - one, one], dim=1)
 
 
+SHORT = {
+    # Converged when their defaults have not begun to be used up.
+    "HSJ L2": (partial(HopSkipJump, iterations=8), "L2"),
+    "HSJ Linf": (partial(HopSkipJump, norm="Linf", iterations=8), "Linf"),
+    "Boundary": (partial(BoundaryAttack, iterations=250), "L2"),
+}
+ORACLES = {"two classes": LinearOracle, "five": partial(LinearOracle, 5), "edge": EdgeOracle}
+
+
 class TestOracle:
-    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False), (64, True)])
     @pytest.mark.parametrize(
-        ("attack", "norm"),
-        [
-            # Converged when their defaults have not begun to be used up.
-            (partial(HopSkipJump, iterations=8), "L2"),
-            (partial(HopSkipJump, norm="Linf", iterations=8), "Linf"),
-            (partial(BoundaryAttack, iterations=250), "L2"),
-        ],
-        ids=["HSJ L2", "HSJ Linf", "Boundary"],
+        ("attack", "n", "targeted"),
+        of_all(
+            product(SHORT, [1, 64], [False, True]),
+            default=[
+                ("HSJ L2", 1, True),
+                ("HSJ L2", 64, False),
+                ("HSJ Linf", 64, True),
+                ("Boundary", 64, False),
+            ],
+        ),
     )
-    def test_minimal_norm_attacks_come_close_to_the_smallest_distance(
-        self, attack, norm, n, targeted
-    ):
+    def test_minimal_norm_attacks_come_close_to_the_smallest_distance(self, attack, n, targeted):
+        attack, norm = SHORT[attack]
         oracle = LinearOracle()
         x, y = oracle.samples(n)
         x_adv = run(attack, oracle, x, y, target=1 - y if targeted else None).x_adv
@@ -147,12 +158,18 @@ class TestOracle:
         assert ratio.min() >= 1
         assert ratio.max() < 1.05
 
-    @pytest.mark.parametrize("oracle", [LinearOracle(), LinearOracle(5), EdgeOracle()])
-    @pytest.mark.parametrize(("n", "targeted"), [(1, False), (1, True), (64, False), (64, True)])
+    @pytest.mark.parametrize(
+        ("oracle", "n", "targeted"),
+        of_all(
+            product(ORACLES, [1, 64], [False, True]),
+            default=[("two classes", 1, True), ("five", 64, True), ("edge", 64, False)],
+        ),
+    )
     @pytest.mark.parametrize("norm", ["Linf", "L2"])
     def test_square_breaks_all_above_the_exact_budget_and_none_below(
         self, oracle, norm, n, targeted
     ):
+        oracle = ORACLES[oracle]()
         x, y = oracle.samples(n)
         target = 1 - y if targeted else None
         for factor, expected in ((0.9, y), (1.1, 1 - y)):
