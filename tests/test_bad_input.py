@@ -3,8 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from robust.cli import train
 from robust.compare import evaluate
+from tests.cluster import alone
 from tests.conftest import write_npz
 from tests.tiny import ROOT, arguments
 
@@ -339,12 +338,10 @@ def test_evaluate_of_a_run_whose_data_is_gone(trained, suite, tmp_path, capsys):
         ("evaluate.py", ["nowhere", "--suite", "configs/suites/quick.yaml"], "no such file"),
     ],
 )
-def test_exit_code_of_the_process(script, args, message):
-    done = subprocess.run(
-        [sys.executable, script, *args], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert re.fullmatch(rf"error: .*{message}.*\n", done.stderr)
+def test_exit_code_of_the_process(script, args, message, tmp_path):
+    ended = alone([script, *args], tmp_path).finish()
+    assert ended.codes == [2]
+    assert re.fullmatch(rf"error: .*{message}.*\n", ended.text)
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])

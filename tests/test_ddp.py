@@ -1,35 +1,24 @@
 """Two processes give what one gives, and say it once."""
 
 import csv
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from robust.cli import train
 from robust.evaluation.records import read_evaluation
-from tests.cluster import two_processes
-from tests.tiny import ROOT, arguments
+from tests.cluster import alone, two_processes
+from tests.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
-def launch(args):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    done = subprocess.run(
-        [sys.executable, "train.py", *args, *TWO],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+def launch(args, folder):
+    """What `train.py` in two processes, of which the first starts the other, prints."""
+    ended = alone(["train.py", *args, *TWO], folder).finish()
+    assert ended.codes == [0], ended.text
+    return ended.text
 
 
 def metrics(folder):
@@ -45,10 +34,10 @@ def rows(folder):
 def test_fit_of_two_phases(npz, suite, tmp_path):
     runs = tmp_path / "runs"
     args = [*arguments(npz, runs, suite, "Distillation"), "--trainer.log_every_n_steps=1"]
-    done = launch(args)
-    assert done.stdout.count("Attack success") == 1
-    assert done.stderr.count("W&B records this run offline") == 1
-    assert "unused" not in done.stderr
+    text = launch(args, tmp_path)
+    assert text.count("Attack success") == 1
+    assert text.count("W&B records this run offline") == 1
+    assert "unused" not in text
     (folder,) = (runs / "distillation").iterdir()
     assert len(list(folder.glob("wandb/offline-run-*"))) == 1
     assert [path.name for path in folder.glob("metrics*.csv")] == ["metrics.csv"]

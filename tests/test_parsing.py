@@ -1,4 +1,5 @@
-import subprocess
+import contextlib
+import os
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from robust.explain import explain, nearest
 from robust.fractions import read_yaml
 from robust.parsing import check_fits, read_suite, restore
 from robust.process import run_command
+from tests.cluster import FORKSERVER
 from tests.tiny import TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -89,29 +91,29 @@ def test_check_fits_asks_for_weights_only_unless_training():
     check_fits(checkpoint, "p", Squeezed(TinyNet()), training=False)
 
 
-def test_run_command_lets_a_reader_stop_reading():
-    """Of more than a buffer holds, in a child; and of a letter, which is written at the end."""
-    code = """
-import os, sys
-from robust.process import run_command
-print(flush=True)
-sys.stdin.read(1)
-child = os.fork()
-if child:
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 141
-sys.exit(run_command(lambda: print("x" * (1 if child else 10**6))))
-"""
-    with subprocess.Popen(
-        # Python 3.12 warns of a fork beside the threads of a numeric library.
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdout.read(1)
-        process.stdout.close()
-        process.stdin.close()  # now it may write
-        assert (process.stderr.read(), process.wait(60)) == (b"", 141)
+def print_to(writing, errors, asked, letters):
+    """Run a command that prints so many letters to a pipe, once ``asked`` has ended."""
+    os.dup2(writing.fileno(), 1)
+    sys.stdout = os.fdopen(1, "w")
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    writing.close()
+    with contextlib.suppress(EOFError):
+        asked.recv()
+    sys.exit(run_command(lambda: print("x" * letters)))
+
+
+@pytest.mark.parametrize("letters", [1, 10**6])
+def test_run_command_lets_a_reader_stop_reading(tmp_path, letters):
+    """Of more than a buffer holds; and of a letter, which is written at the end."""
+    reading, writing = FORKSERVER.Pipe(duplex=False)
+    asked, asking = FORKSERVER.Pipe(duplex=False)
+    errors = tmp_path / "errors.txt"
+    process = FORKSERVER.Process(target=print_to, args=(writing, str(errors), asked, letters))
+    process.start()
+    for end in (reading, writing, asked, asking):
+        end.close()
+    process.join(60)
+    assert (errors.read_text(), process.exitcode) == ("", 141)
 
 
 def test_run_command_keeps_the_traceback_of_another_broken_pipe():

@@ -4,8 +4,6 @@ import dataclasses
 import errno
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 from filelock import FileLock
@@ -13,8 +11,8 @@ from filelock import FileLock
 from robust.errors import ConfigError
 from robust.evaluation.record_files import RecordFile
 from robust.evaluation.records import Evaluation, read_evaluation
+from tests.cluster import FORKSERVER
 from tests.evaluation.factories import header, info, row, rows
-from tests.tiny import ROOT
 
 HEADER = header(fgsm=info(alpha=0.1 + 0.2, loss="ce"))
 
@@ -63,23 +61,21 @@ def test_parts_of_all_processes_are_read_and_merged(tmp_path):
     assert len(read_evaluation(file.path).rows) == 9
 
 
+def add_every_other(folder, first):
+    file = RecordFile(folder, HEADER)
+    for added in rows(0, 60)[first::2]:
+        file.append([added])
+        file.merge()
+
+
 def test_two_commands_lose_no_row_of_each_other(tmp_path):
     """Each adds rows one by one and merges all the time, which takes the parts of both away."""
-    script = """
-import sys
-from pathlib import Path
-from robust.evaluation.record_files import RecordFile
-from tests.evaluation.test_records import HEADER, rows
-file = RecordFile(Path(sys.argv[1]), HEADER)
-for row in rows(0, 60)[int(sys.argv[2])::2]:
-    file.append([row])
-    file.merge()
-"""
-    commands = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(k)], cwd=ROOT)
-        for k in (0, 1)
-    ]
-    assert [command.wait(timeout=120) for command in commands] == [0, 0]
+    commands = [FORKSERVER.Process(target=add_every_other, args=(tmp_path, k)) for k in (0, 1)]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join(120)
+    assert [command.exitcode for command in commands] == [0, 0]
     assert [row.index for row in read_evaluation(file_of(tmp_path)).rows] == list(range(60))
 
 
