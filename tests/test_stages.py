@@ -31,6 +31,12 @@ from tests.tiny import arguments
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
+@pytest.fixture(autouse=True)
+def _small_pictures(monkeypatch):
+    """Nobody looks at them here, and to render one takes as long as all else of an evaluation."""
+    monkeypatch.setitem(matplotlib.rcParams, "savefig.dpi", 10)
+
+
 @pytest.fixture
 def runs(trained, tmp_path):
     """Copies of the trained runs without records, to write into."""
