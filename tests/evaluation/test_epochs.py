@@ -197,12 +197,12 @@ def test_without_validation_images_it_fails_before_the_training(data, tmp_path, 
     [
         ({"every_n_epochs": -1}, "`every_n_epochs` to be at least 0, but got -1"),
         ({"val_limit": 0}, "`val_limit` to be at least 1, but got 0"),
-        ({"every_n_epochs": 1, "attacks": {}}, "Expected attacks to run every so many epochs"),
+        ({"every_n_epochs": 1, "attacks": None}, "Expected attacks to run every so many epochs"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        AttackEvaluation(**{"attacks": {}, **arguments})
+        AttackEvaluation(**{"attacks": None, **arguments})
 
 
 @pytest.fixture
