@@ -42,6 +42,9 @@ def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
         except OSError as error:
             faults.append(f"{path.name}: unreadable ({error.strerror})")
             continue
+        if {"\0", "\ufffd"} & set(text.partition("\n")[0]):
+            faults.append(f"{path.name}: unreadable (not UTF-8)")
+            continue
         lines = _cells(text[: text.rfind("\n") + 1])  # without its end it is still being written
         names = next(lines, [])
         if names and "step" not in names:

@@ -17,7 +17,7 @@ from tests import shapes
 shapes.install()
 
 # The tests' own networks and defenses, which configs and checkpoints of tests name.
-os.environ["ROBUST_TRUST"] = "tests"
+os.environ["ROBUST_TRUST"] = "tests,lightning.pytorch.demos"
 
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
 

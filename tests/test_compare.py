@@ -98,6 +98,7 @@ def test_a_larger_limit_only_adds(runs, suite, crafted):
 def test_two_nets_of_one_run_are_two(runs, suite, tmp_path):
     best, last = (runs["squeezed"] / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     checkpoint = torch.load(last, weights_only=True)
+    del checkpoint["robust_checksums"]  # of other weights
     for value in checkpoint["state_dict"].values():
         value.neg_()
     torch.save(checkpoint, best)
@@ -383,7 +384,7 @@ def test_match_columns_refuses_two_of_one_kind():
 @pytest.mark.parametrize("path", ["robust.defenses.Sqeezed", "nowhere.Net", "Net"])
 def test_match_columns_refuses_unknown_classes(path):
     table = {"title": "t", "columns": {"a": {"class_path": path}}}
-    with pytest.raises(ConfigError, match=f"got '{path}'"):
+    with pytest.raises(ConfigError, match=f"got '?{path}"):
         match_columns(table, {"a": described(Standard)})
 
 
@@ -564,8 +565,7 @@ def test_options_that_are_none(runs, capsys, flag):
 
 
 def test_an_argument_that_is_no_yaml(runs, capsys):
-    with pytest.raises(SystemExit):
-        evaluate([str(runs["standard"]), f"--suite={SUITE}", "--model.temperature=[1"])
-    assert "expected a number, word or YAML after --model.temperature=: [1" in (
-        capsys.readouterr().err
-    )
+    args = [str(runs["standard"]), f"--suite={SUITE}", "--model.temperature=[1"]
+    assert evaluate(args) == 2
+    expected = "Expected a number, word or YAML after --model.temperature=, but got [1"
+    assert expected in capsys.readouterr().err

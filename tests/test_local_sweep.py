@@ -243,7 +243,7 @@ def test_driver_that_is_killed_goes_on_and_repeats_nothing():
     flags = ["--workers=2", "--", "--seconds=0.5", "--epochs=4"]
     Path("toy.yaml").write_text(yaml.safe_dump(GRID))
     driver = subprocess.Popen(
-        [sys.executable, "-m", "robust.sweep", "toy.yaml", *flags],
+        [sys.executable, "-m", "robust.sweep", "toy.yaml", "--trust-command", *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )
@@ -287,7 +287,7 @@ def test_run_that_made_room_for_others_is_started_again():
 
 def test_live_table_in_a_terminal(monkeypatch):
     console = Console(force_terminal=True, width=200, record=True)
-    monkeypatch.setattr(robust.sweep.main, "Console", lambda: console)
+    monkeypatch.setattr(robust.sweep.main, "Console", lambda **_: console)
     assert run(GRID, "--", "--seconds=0.1") == 0
     text = console.export_text()
     assert "Sweep toy: 0 runs ended" in text

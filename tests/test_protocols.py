@@ -90,7 +90,10 @@ def test_no_protocol_of_ours_is_checked_otherwise():
     found = {}
     for path in Path(robust.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+            checked = isinstance(node, ast.ClassDef) and "runtime_checkable" in map(
+                ast.unparse, node.decorator_list
+            )
+            if checked:
                 found[node.name] = [ast.unparse(keyword.value) for keyword in node.keywords]
     assert found == {protocol.__name__: ["ByAttribute"] for protocol in PROTOCOLS}
 

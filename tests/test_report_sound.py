@@ -15,7 +15,7 @@ from robust.evaluation.records import Evaluation
 from robust.notes import Steps, sentences
 from robust.report import render
 from robust.report.collect import RunFiles
-from robust.report.derive import protocols
+from robust.report.derive import differing, protocols
 from robust.report.drawn import Charts
 from robust.report.published import papers_of
 from robust.report.sound import section, sound_protocols, sound_runs
@@ -123,9 +123,24 @@ def test_a_run_whose_records_give_no_numbers_costs_no_other():
     ],
     ids=["text", "list", "date", "set"],
 )
-def test_a_config_that_cannot_be_shown_costs_its_own_row(config):
+def test_odd_configs_are_shown(config):
     steps = Steps()
     odd = RunFiles(Path("runs/odd"), "odd", config, epoch=3)
+    _, kept = sound_runs([run_of("good"), odd], steps)
+    assert kept.config == config
+    assert not steps.failed
+    for values in differing({"odd": config, "good": MODEL}).values():
+        assert isinstance(values.get("odd", ""), str)
+
+
+def test_a_config_that_cannot_be_shown_costs_its_own_row(monkeypatch):
+    def fussy(configs):
+        if "odd" in configs[""]:
+            raise TypeError("cannot be shown")
+
+    monkeypatch.setattr(robust.report.sound, "differing", fussy)
+    steps = Steps()
+    odd = RunFiles(Path("runs/odd"), "odd", {"odd": 1}, epoch=3)
     good, kept = sound_runs([run_of("good"), odd], steps)
     assert good.config == MODEL
     assert (kept.name, kept.config, kept.missing) == ("odd", {}, ["cannot be shown"])

@@ -358,7 +358,13 @@ def test_key_that_the_server_refuses_goes_on_offline(monkeypatch, capfd):
     assert "offline (no answer, or not with this key" in capfd.readouterr().err
 
 
-def test_what_wandb_refuses_in_every_mode_is_the_users_to_mend():
+def test_a_tag_that_is_too_long_is_refused_before_a_run():
+    with pytest.raises(ConfigError, match=r"at most 64 characters in each of `run\.tags`"):
+        run_of(tags=["x" * 100])
+
+
+def test_what_wandb_refuses_in_every_mode_is_the_users_to_mend(monkeypatch):
+    monkeypatch.setattr("robust.tracking.run._LONGEST_TAG", 100)
     run = run_of(tags=["x" * 100])
     run.prepare()
     with pytest.raises(ConfigError, match=r"Expected a run that W&B accepts"):

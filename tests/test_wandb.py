@@ -309,7 +309,7 @@ def test_full_disk_ends_the_training_with_what_it_has(
     replace = Path.replace
 
     def full(path, target):
-        if path.name == "last.ckpt.new" and Path(target).exists():
+        if Path(target).name == "last.ckpt" and Path(target).exists():
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return replace(path, target)
 

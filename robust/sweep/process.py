@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, final
+from typing import NamedTuple, final
 
 from robust import files
 from robust.errors import ConfigError
@@ -157,7 +157,7 @@ def end_orphan(folder: Path, pid: int | None, waiting: Callable[[], bool]) -> bo
     return True
 
 
-def _log(path: Path) -> IO[str]:
+def _log(path: Path) -> io.TextIOWrapper:
     """The log of a run, to add to.
 
     Raises:
@@ -168,7 +168,7 @@ def _log(path: Path) -> IO[str]:
     return io.TextIOWrapper(files.open_to_append(path), "utf-8", write_through=True)
 
 
-def _lock(file: IO[str]) -> bool:
+def _lock(file: io.TextIOWrapper) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -238,7 +238,7 @@ class SaveRunConfig(SaveConfigCallback):
 def _check(what: str, value: str | None, forbidden: str) -> None:
     if value is None:
         return
-    check_name(f"`run.{what}`", value, is_file=True)
+    check_name(f"`run.{what}` (--run.{what})", value, is_file=True)
     if set(value) & set(forbidden):
         raise ConfigError(
             f"Expected `run.{what}` to be a name without any of {' '.join(forbidden)!r}, "

@@ -197,7 +197,9 @@ def test_ranks_share_the_copies(npz, world):
     data = module(npz)
     alone = by_copy(data, loader(0, 1))
     shares = [by_copy(data, loader(rank, world)) for rank in range(world)]
-    assert {len(loader(rank, world)) for rank in range(world)} == {-(-(160 // world) // 4)}
+    # A last batch of one, as of 53 copies, is part of the one before.
+    batches = -(-(160 // world) // 4) - (160 // world % 4 == 1)
+    assert {len(loader(rank, world)) for rank in range(world)} == {batches}
     assert {len(share) for share in shares} == {160 // world}
     assert len(set(chain(*shares))) == 160 // world * world
     for share in shares:

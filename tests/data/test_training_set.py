@@ -1,6 +1,7 @@
 """Transformed training sets: what is trained on, and that files are used, safe and mended."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -166,8 +167,9 @@ def test_a_folder_without_permission(npz, tmp_path):
 def test_a_folder_that_is_a_file(npz, tmp_path):
     (tmp_path / "file").write_text("")
     transform = Counted()
-    with pytest.raises(ConfigError, match=r"\AExpected [^\n]*, but got: [^\n]*cache`\.\Z"):
+    with pytest.raises(ConfigError) as error:
         epoch(data(npz, transform=transform, cache=str(tmp_path / "file")))
+    assert re.fullmatch(r"Expected [^\n]*, but got: [^\n]*cache`\.", str(error.value))
     assert sum(transform._seen) == 8  # said so before the work
 
 

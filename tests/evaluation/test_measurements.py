@@ -140,7 +140,7 @@ def test_only_defenses_on_image_data_are_measured(data, tmp_path):
         measured(RobustnessMetrics(), BoringDataModule(), tmp_path, BoringModel())
 
 
-@pytest.mark.parametrize("attacks", [{"pgd": lambda m: PGD(m, EPS, steps=2)}, {}])
+@pytest.mark.parametrize("attacks", [{"pgd": lambda m: PGD(m, EPS, steps=2)}, None])
 def test_an_evaluation_measures_robustness_too(data, tmp_path, attacks):
     evaluation = AttackEvaluation(
         "t",
