@@ -3,7 +3,6 @@
 Classes are read in their source: nothing that a run names is executed, and no page waits for torch.
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,8 +45,7 @@ def papers_of(folder: Path, protocols: Sequence[Protocol], *, loose: bool = Fals
     entries = [entry for protocol in protocols for entry in protocol.entries]
     papers, steps = Papers([], []), Steps()
     for path in sorted(folder.glob("*.yaml")):
-        # What is not a table, or one of another version, is none of the page's.
-        with steps.step(path.name), contextlib.suppress(ConfigError):
+        with steps.step(path.name):  # also one of another version, or what is no table
             _add_table(papers, path, entries, loose=loose)
     papers.left_out.extend(sentences(steps))
     return papers
