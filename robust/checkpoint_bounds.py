@@ -12,7 +12,7 @@ from torch import Tensor
 from robust.errors import ConfigError
 
 _MOST = 200_000
-"""Values, each part of a list or mapping counted wherever it is, and each hundred characters."""
+"""Values, each part of a list or mapping counted at each place, and each hundred characters."""
 _DEEPEST = 200
 _REPEATED = 8
 """Bytes of tensors for each byte that is stored; weights may be tied."""

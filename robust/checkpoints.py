@@ -99,7 +99,7 @@ def _described(description: object, key: str) -> dict[str, Any] | None:
 def checksums(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """What to store under `CHECKSUMS`, so that a checkpoint that is changed later can be told.
 
-    It finds damage and careless edits. Whoever changes the checksums as well is not found.
+    It finds damage and careless edits. A forger who changes the checksums as well is not found.
     """
     sums: dict[str, Any] = {
         key: _checksum(value)

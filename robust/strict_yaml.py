@@ -233,7 +233,7 @@ class _Builder:
         if isinstance(value, dict | list):
             _refuse(event, "a list or mapping is a key, but keys are text")
         line = event.start_mark.line + 1
-        # 1, 1.0 and true are one key to Python; 1 and "1" are one to whoever reads a name.
+        # 1, 1.0 and true are one key to Python; 1 and "1" are one to a reader of names.
         for form in (value, ("text", text)):
             if first := level.seen.get(form):
                 _refuse(event, f"the key {text[:40]!r} is there twice, first in line {first}")

@@ -100,7 +100,7 @@ def swept(folder):
 
 
 def page(folder):
-    """A page but for when it was made."""
+    """A page without the time at which it was made."""
     text = (folder / "page.html").read_text()
     assert text.rstrip().endswith("</html>")
     return re.sub(r"<time .*?</time>", "", text)

@@ -144,7 +144,7 @@ def test_text_that_is_written_reads_back(text):
 def test_what_looks_like_a_number_reads_back_as_text(text):
     written = dump({"a": text, text: 1})
     assert load(written) == {"a": text, text: 1}
-    assert yaml.safe_load(written) == {"a": text, text: 1}  # whoever else reads it
+    assert yaml.safe_load(written) == {"a": text, text: 1}  # for other readers
 
 
 @settings(max_examples=40, deadline=None)

@@ -58,7 +58,7 @@ def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
 
 
 def _besides_eps(info: AttackInfo) -> tuple[str, ...]:
-    """All that attacks of a family have in common, but for the step."""
+    """All that attacks of a family have in common, except the step."""
     fixed = {k: v for k, v in info.arguments.items() if k not in ("eps", "alpha")}
     parts = (info.name, info.norm, info.target, info.code_sha256, fixed)
     return tuple(_written(part) for part in parts)

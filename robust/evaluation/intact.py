@@ -1,7 +1,7 @@
 """Which rows of a record file can be believed: their values are possible, their checksums match.
 
 Rows count by the block: those of one view, one attack, and the samples that were attacked together.
-A checksum tells damage and careless edits. Whoever changes the checksum as well is not found.
+A checksum tells damage and careless edits. A forger who changes the checksum as well is not found.
 """
 
 import csv

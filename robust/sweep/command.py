@@ -55,7 +55,7 @@ def _arguments(words: list[str], program: str) -> list[str] | None:
 
 
 def _is_train(program: str) -> bool:
-    """Whether it is the train.py beside this package, not one of whoever wrote the file."""
+    """Whether it is the train.py beside this package, not one that came with the file."""
     own = Path(trust.__file__).parents[1] / "train.py"
     return Path(program).resolve() == own.resolve()
 

@@ -51,7 +51,7 @@ class Summary:
         """Summarize trials by what they logged."""
         last = {trial.id: _last(histories[trial.id]) for trial in trials}
         finished = {t.id: last[t.id] for t in trials if t.state == "finished"}
-        # Whoever removed the metrics of a run that ended took it out of the comparison.
+        # To remove the metrics of a run that ended takes it out of the comparison.
         values = {i: m[file.metric] for i, m in finished.items() if file.metric in m}
         best = (max if file.maximized else min)(values, key=values.__getitem__, default=None)
         front = next(
