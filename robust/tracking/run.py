@@ -238,7 +238,10 @@ class SaveRunConfig(SaveConfigCallback):
 def _check(what: str, value: str | None, forbidden: str) -> None:
     if value is None:
         return
-    check_name(f"`run.{what}` (--run.{what})", value, is_file=True)
+    try:
+        check_name(f"`run.{what}`", value, is_file=True)
+    except ConfigError as error:
+        raise ConfigError(f"{error} Set --run.{what}.") from None
     if set(value) & set(forbidden):
         raise ConfigError(
             f"Expected `run.{what}` to be a name without any of {' '.join(forbidden)!r}, "
