@@ -1,5 +1,8 @@
 """The one error that is the user's to fix."""
 
+import errno
+import os
+
 
 class ConfigError(ValueError):
     """Something in a config, a flag or a file that the user can fix.
@@ -25,3 +28,19 @@ def in_short(error: BaseException, *, kind: bool = False) -> str:
     if not first or kind or not isinstance(error, RuntimeError):
         first = f"{name}: {first}" if first else name
     return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 3]}..."
+
+
+_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES)
+
+
+def unusable_path(error: BaseException | None) -> str | None:
+    """Say what is wrong with a path that no file can have; None of any other error.
+
+    Args:
+        error: Raised where a path that someone names was looked up.
+    """
+    if not isinstance(error, OSError) or error.errno not in _PATHS or error.filename is None:
+        return None
+    name = os.fsdecode(error.filename)
+    shown = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
+    return f"Expected a path that can be used, but got {shown} ({error.strerror}). Name another."

@@ -14,7 +14,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, in_short, unusable_path
 from robust.explain import mendable_cause, shortened
 from robust.precision import keep_float32
 from robust.streams import make_usable, nobody_reads
@@ -63,7 +63,7 @@ def _mendable(error: BaseException | None) -> str | None:
             f"Expected room on the disk, but: {error}. Checkpoints and records so far are "
             "complete: make room, and go on with the same command, --run.id and --run.resume=auto."
         )
-    cause = mendable_cause(error)
+    cause = mendable_cause(error) or unusable_path(error)
     return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust import files
-from robust.errors import ConfigError
+from robust.errors import ConfigError, unusable_path
 from robust.explain import shortened
 from robust.notes import Steps, note, sentences
 from robust.options_parser import OneLineParser
@@ -35,6 +35,12 @@ def report(args: Sequence[str] | None = None) -> int:
         return 130
     except ConfigError as error:
         print(f"error: {shortened(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        message = unusable_path(error)
+        if message is None:
+            raise
+        print(f"error: {shortened(message)}", file=sys.stderr)
         return 2
     return 0
 
