@@ -33,11 +33,8 @@ def report(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
         return 130
-    except ConfigError as error:
-        print(f"error: {shortened(str(error))}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        message = unusable_path(error)
+    except (ConfigError, OSError) as error:
+        message = unusable_path(error) if isinstance(error, OSError) else str(error)
         if message is None:
             raise
         print(f"error: {shortened(message)}", file=sys.stderr)
