@@ -89,7 +89,7 @@ def append(path: Path, text: str, *, sync: bool = True) -> None:
 
     Args:
         path: The file.
-        text: What to add, in UTF-8.
+        text: What to add, in UTF-8; bytes that were none as Python's `surrogateescape` reads them.
         sync: Whether it has to be on disk when this returns.
 
     Raises:
@@ -98,7 +98,7 @@ def append(path: Path, text: str, *, sync: bool = True) -> None:
     with open_to_append(path) as file:
         before = file.seek(0, io.SEEK_END)
         try:
-            file.write(text.encode())
+            file.write(text.encode(errors="surrogateescape"))
             if sync:
                 os.fsync(file.fileno())
         except OSError:

@@ -30,7 +30,8 @@ def checksums(rows: Rows, size: int) -> dict[Key, str]:
 
 
 def _hash(view: str, attack: str, numbers: Column) -> str:
-    text = f"{view}\n{attack}\n".encode()
+    # The names of a damaged row may be bytes that are no text.
+    text = f"{view}\n{attack}\n".encode(errors="surrogateescape")
     return hashlib.blake2b(text + numbers.tobytes(), digest_size=8).hexdigest()
 
 

@@ -116,8 +116,9 @@ class Check(NamedTuple):
             content: The file.
             sums: Its checksums; None of a file from before there were any.
         """
-        rows, rest = self._parsed(_HEAD.sub("", _text(content), count=1))
-        damage = [Damage("lines that are no rows", line) for line in rest]
+        lines, half = _lines_of(content)
+        rows, rest = self._parsed(_HEAD.sub("", lines, count=1))
+        damage = [Damage("lines that are no rows", line) for line in (*rest, half) if line]
         if sums is not None:
             found = {(view, attack, n) for view, attack, n, _ in rows.blocks(self.block)}
             gone = [key for key in sums if key not in found and ABSENT not in sums[key]]
@@ -130,7 +131,7 @@ class Check(NamedTuple):
         Args:
             content: The file, without a block that was not completed at its end.
         """
-        head, *rest = re.split(r"^(?=#)", _text(content), flags=re.MULTILINE)
+        head, *rest = re.split(r"^(?=#)", _lines_of(content)[0], flags=re.MULTILINE)
         rows, lines = self._parsed(head)
         damage = [Damage("lines that are no rows", line) for line in lines]
         return [self._believed(_latest(rows), None, damage), *map(self._added, rest)]
@@ -267,10 +268,18 @@ def _lines(rows: Rows) -> str:
     return text.getvalue()
 
 
-def _text(content: bytes) -> str:
-    """The complete lines of a file; a byte that is no text makes a line that is no row."""
+def as_text(content: bytes) -> str:
+    """Bytes as text; those that are not UTF-8 can be written again as they were.
+
+    See `robust.files.append`. A byte that is no text makes a line that is no row.
+    """
+    return content.decode(errors="surrogateescape")
+
+
+def _lines_of(content: bytes) -> tuple[str, str]:
+    """The complete lines of a file, and what there is of one more."""
     end = content.rfind(b"\n") + 1
-    return (content if end == len(content) else content[:end]).decode(errors="replace")
+    return as_text(content[:end]), as_text(content[end:])
 
 
 _PROMISE = re.compile(r"# (\d{1,9}) ([0-9a-f]{16})\r?")

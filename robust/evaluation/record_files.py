@@ -16,7 +16,7 @@ from robust import files
 from robust.errors import ConfigError
 from robust.evaluation.checksums import Key, Sums, both, nested
 from robust.evaluation.headers import DAMAGE, header_fault, read_header
-from robust.evaluation.intact import Check, Damage, Intact, block_text, complete, union
+from robust.evaluation.intact import Check, Damage, Intact, as_text, block_text, complete, union
 from robust.evaluation.records import Header, unchecked_note
 from robust.evaluation.rows import Row, Rows
 
@@ -130,7 +130,7 @@ class RecordFile:
         except (OSError, *DAMAGE) as error:
             reason = f"a header that cannot be believed: {header_fault(error)}"
             found = union([])
-            return found._replace(damage=[Damage(reason, content.decode(errors="replace"))])
+            return found._replace(damage=[Damage(reason, as_text(content))])
         return self._check.merged(content, sums)
 
     def _set_aside(self, damage: Sequence[Damage]) -> None:

@@ -153,6 +153,27 @@ def test_bytes_that_are_no_text(tmp_path, content):
     assert len(RecordFile(tmp_path, HEADER).read()) == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le", "latin-1", "utf-8"])
+def test_rows_in_another_encoding_are_set_aside_byte_for_byte(tmp_path, encoding):
+    file = merged(tmp_path)
+    lines = file.path.read_bytes().decode().split("\r\n")
+    content = "\r\n".join([*lines[:2], "é" + lines[2], lines[3][:-4]]).encode(encoding)
+    file.path.write_bytes(content)
+    RecordFile(tmp_path, HEADER).read()
+    saved = (tmp_path / f"{file.path.stem}.damaged.csv").read_bytes()
+    for line in content.splitlines(keepends=True)[-2:]:
+        assert line in saved
+
+
+def test_a_header_that_is_gone_keeps_the_bytes_of_its_rows(tmp_path):
+    file = merged(tmp_path)
+    content = b"\xff\xfe\x80" + file.path.read_bytes() + b"\x00 half a line"
+    file.path.write_bytes(content)
+    file.path.with_suffix(".json").unlink()
+    RecordFile(tmp_path, HEADER).read()
+    assert (tmp_path / f"{file.path.stem}.damaged.csv").read_bytes() == content
+
+
 HEADERS = {
     "null": lambda content: None,
     "empty": lambda content: {},
