@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -35,6 +36,7 @@ from robust.tracking import (
     log_run,
     loggers,
     plugins,
+    remove_unused,
 )
 from robust.trust import TRUST_HELP, taken, trusting
 
@@ -43,6 +45,8 @@ class RobustCLI(LightningCLI):
     """Lightning's command line with a run folder, tracking, and a test after `fit`."""
 
     _printed = False
+    _made: Sequence[Path] = ()
+    """Folders that this command made."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         # To make the parsers of all three takes as long as to parse the one.
@@ -151,6 +155,7 @@ class RobustCLI(LightningCLI):
         check_strategy(built)
         preemption.listen(built)
         if own_loggers:
+            self._made = self.run.missing_folders()
             built.loggers = loggers(self.run)
         if self.subcommand == "fit" and built.is_global_zero and not trainer.get("fast_dev_run"):
             best = any(
@@ -168,11 +173,17 @@ class RobustCLI(LightningCLI):
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if a test fails, what it has found until then is printed before the error."""
+        """Run it; if a test fails, what it has found until then is printed before the error.
+
+        What Lightning refuses before the first step leaves no folder.
+        """
         try:
             super()._run_subcommand(subcommand)
-        except Exception:
+        except Exception as error:
             self._print_tables()
+            refused = isinstance(error, ConfigError | MisconfigurationException | ValueError)
+            if refused and self.trainer.global_step == 0:
+                remove_unused(self._made)
             raise
 
     def after_fit(self) -> None:

@@ -271,6 +271,8 @@ def _write(grids: Sequence[Grid], output: Path | None) -> None:
     if output is not None and grids:
         try:
             files.write_output(output, "\n".join(grid.markdown() for grid in grids))
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise _unwritable(output, str(error.strerror)) from None
         print(f"Written to {output}", file=sys.stderr)

@@ -50,6 +50,18 @@ def test_a_table_that_nobody_reads():
         assert run_command(GRID.print) == 141
 
 
+def test_a_page_that_nobody_reads(monkeypatch):
+    def unread(*_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("robust.report.command.render", lambda *_, **__: "page")
+    monkeypatch.setattr("robust.files.write_output", unread)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as pipe, contextlib.redirect_stdout(pipe):
+        assert report(["--report", "x", "-o", "/dev/stdout"]) == 141
+
+
 def test_letters_that_no_terminal_has(capfdbinary):
     with open(os.dup(1), "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
         make_usable()

@@ -5,7 +5,7 @@ import yaml
 
 from robust.errors import ConfigError
 from robust.sweep.file import SweepFile
-from robust.sweep.summary import Summary
+from robust.sweep.summary import Summary, shown
 from robust.sweep.trials import Trial
 
 GRID = {
@@ -14,6 +14,14 @@ GRID = {
     "metric": {"name": "val/clean_acc", "goal": "maximize"},
     "parameters": {"x": {"values": [0.1, 0.3]}},
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "null"), (True, "true"), ({"a": [None]}, '{"a": [null]}'), (0.1, "0.1"), ("é", "é")],
+)
+def test_values_print_as_yaml_has_them(value, text):
+    assert shown(value) == text
 
 
 def read(tmp_path, content):

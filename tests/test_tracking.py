@@ -159,8 +159,9 @@ def test_what_cannot_be_a_folder_is_refused(field, value):
 
 def test_id_from_the_environment_is_checked_too(monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "../elsewhere")
-    with pytest.raises(ConfigError, match=r"run\.id.*elsewhere"):
-        Run().settled("x")
+    for run in (Run(), Run(id="a")):  # W&B looks at the variable in both cases
+        with pytest.raises(ConfigError, match=r"WANDB_RUN_ID.*elsewhere"):
+            run.settled("x")
 
 
 @pytest.mark.parametrize("run_id", list(":;,#?'"))

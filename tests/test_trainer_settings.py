@@ -8,7 +8,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from robust.cli import train
 from robust.errors import ConfigError
-from robust.tracking import AtomicCheckpoints, check_trainer, plugins
+from robust.tracking import AtomicCheckpoints, check_trainer, plugins, remove_unused
 from tests.tiny import arguments
 
 
@@ -79,6 +79,7 @@ def test_checkpoints_are_whole_beside_other_plugins():
         ("max_time=abc", "not a valid duration"),
         ("profiler=abc", "profiler"),
         ("barebones=true", "barebones"),
+        ("val_check_interval=1000000", "must be less than or equal to the number"),
     ],
 )
 def test_no_folder_is_left(npz, suite, tmp_path, capsys, flag, message):
@@ -88,3 +89,16 @@ def test_no_folder_is_left(npz, suite, tmp_path, capsys, flag, message):
     assert len(line) <= 300
     assert re.search(message, line)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_with_more_than_a_config_is_kept(tmp_path):
+    folders = [tmp_path / "runs" / "a" / "b", tmp_path / "runs" / "a"]
+    folders[0].mkdir(parents=True)
+    for name in ("config.yaml", "metrics.csv"):
+        (folders[0] / name).touch()
+    remove_unused(folders)
+    assert len(list(folders[0].iterdir())) == 2
+    (folders[0] / "metrics.csv").unlink()
+    (tmp_path / "runs" / "a" / "c").touch()
+    remove_unused(folders)
+    assert [path.name for path in (tmp_path / "runs" / "a").iterdir()] == ["c"]

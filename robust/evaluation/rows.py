@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple, final, overload
 
 import numpy as np
@@ -67,23 +66,6 @@ class Rows(Sequence[Row]):
             return rows
         found = list(rows)
         return cls(np.array(found, dtype=_types(row.attack for row in found)))
-
-    @classmethod
-    def read(cls, path: Path, attacks: Collection[str]) -> "Rows":
-        """The whole lines of a CSV file, whose first may name the fields.
-
-        Args:
-            path: The file.
-            attacks: Names that may be in it.
-
-        Raises:
-            OSError: If it cannot be read.
-            ValueError: If a line is not a row.
-        """
-        text = path.read_text(encoding="utf-8")
-        first = text.find("\n") + 1 if text.startswith("view,") else 0
-        # Another process, killed while writing, may have left half a line at the end.
-        return cls.parse(text[first : text.rfind("\n") + 1], attacks)
 
     @classmethod
     def parse(cls, lines: str, attacks: Collection[str]) -> "Rows":

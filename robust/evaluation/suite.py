@@ -1,5 +1,6 @@
 """Checks of a suite and its subject before any work is done, and the target classes it draws."""
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterable, Mapping
@@ -147,11 +148,12 @@ def _describe(
     name: str, attack: AttackCallable, threat_model: ThreatModel, target: Target | None
 ) -> AttackInfo:
     built = _build(name, attack)
+    named = inspect.signature(type(built)).parameters
     arguments = {
         # Lists, as which JSON gives tuples back.
         key: list(value) if isinstance(value, tuple) else value
         for key, value in vars(built).items()
-        if _is_plain(value) and not key.startswith("_") and key not in _STATE
+        if not key.startswith("_") and key not in _STATE and _is_plain(value, key in named)
     }
     _check_arguments(name, {**dict.fromkeys(_absent(built)), **arguments})
     _check_threat_model(name, built, arguments, threat_model)
@@ -180,10 +182,11 @@ _COUNTS = ("steps", "n_queries", "n_restarts")
 _NUMBERS = ("eps", "alpha", *_COUNTS)
 
 
-def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(isinstance(v, int | float) for v in value)
-    return isinstance(value, str | int | float)
+def _is_plain(value: object, is_argument: bool) -> bool:
+    """Whether a value says what an attack does; lists and nulls are mostly torchattacks' state."""
+    if isinstance(value, tuple) or (is_argument and isinstance(value, list)):
+        return all(isinstance(v, str | int | float) for v in value)
+    return isinstance(value, str | int | float) or (is_argument and value is None)
 
 
 # What torchattacks keeps beside its arguments.

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from robust.notes import Steps, note, sentences
 from robust.options_parser import OneLineParser
 from robust.report.page import render
 from robust.report.watch import server, watched_page
-from robust.streams import make_usable
+from robust.streams import make_usable, nobody_reads
 
 
 def report(args: Sequence[str] | None = None) -> int:
@@ -23,8 +24,8 @@ def report(args: Sequence[str] | None = None) -> int:
         args: The command line after the program, with ``--report``; that of the process if None.
 
     Returns:
-        The exit code: 0, or 2 if there are no runs, the file cannot be written, or the port is
-        taken.
+        The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken;
+        141 if nobody reads on.
     """
     make_usable()
     options = _parse(sys.argv[1:] if args is None else args)
@@ -33,6 +34,10 @@ def report(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not nobody_reads():
+            raise
+        return 128 + signal.SIGPIPE
     except (ConfigError, OSError) as error:
         message = unusable_path(error) if isinstance(error, OSError) else str(error)
         if message is None:
@@ -47,6 +52,8 @@ def _write(options: argparse.Namespace) -> None:
     text = render(options.report, options.tables, loose=options.loose, steps=steps)
     try:
         files.write_output(options.output, text)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ConfigError(
             f"Expected to write {options.output}, but cannot ({error.strerror}). Choose another "

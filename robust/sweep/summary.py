@@ -162,8 +162,15 @@ def short_names(keys: Sequence[str]) -> list[str]:
 
 
 def shown(value: Any) -> str:  # noqa: ANN401
-    """A parameter's value, in four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A parameter's value as YAML has it, numbers in four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(value, ensure_ascii=False) if _is_word(value) else str(value)
+
+
+def _is_word(value: Any) -> bool:  # noqa: ANN401
+    """Whether YAML writes it otherwise than Python does."""
+    return value is None or isinstance(value, bool | list | dict)
 
 
 def measured(key: str, value: float | None) -> str:

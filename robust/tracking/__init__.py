@@ -9,7 +9,7 @@ from robust.tracking.artifacts import SCHEME, fetch_run, log_run
 from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
-from robust.tracking.run import Run, SaveRunConfig
+from robust.tracking.run import Run, SaveRunConfig, remove_unused
 from robust.tracking.saving import BEST, LAST, AtomicCheckpoints, BestCheckpoint
 from robust.tracking.tracker import Tracker, loggers
 from robust.tracking.trainer_settings import check_strategy, check_trainer, plugins
@@ -37,4 +37,5 @@ __all__ = [
     "patient_barrier",
     "plugins",
     "read_metrics",
+    "remove_unused",
 ]

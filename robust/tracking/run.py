@@ -1,10 +1,12 @@
 """The folder of a run, and the config that it keeps."""
 
+import contextlib
 import itertools
 import os
 import secrets
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -26,6 +28,7 @@ from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
 _LONGEST_TAG = 64
+_NOT_IN_IDS = "/\\:;,#?'"
 _FOLDERS = ("checkpoints", "records", "figures", "wandb")
 """What a run writes to in its folder."""
 
@@ -60,7 +63,7 @@ class Run:
 
     def __post_init__(self) -> None:
         _check("name", self.name, forbidden="/\\")
-        _check("id", self.id, forbidden="/\\:;,#?'")
+        _check("id", self.id, forbidden=_NOT_IN_IDS)
         _check("project", self.project, forbidden="/\\#?%:")
         for name in (*([] if self.group is None else [self.group]), *(self.tags or [])):
             check_name("`run.group` and each of `run.tags`", name)
@@ -97,8 +100,11 @@ class Run:
         process, or in a command that it starts, share no folder by accident.
 
         Raises:
-            ConfigError: If this process is one of many and none told it their common id.
+            ConfigError: If this process is one of many and none told it their common id, or
+                ``WANDB_RUN_ID`` is no id.
         """
+        # W&B itself looks at the variable, also where another id is given.
+        _check("id", os.environ.get("WANDB_RUN_ID") or None, _NOT_IN_IDS, "WANDB_RUN_ID")
         run_id = self.id or os.environ.get("WANDB_RUN_ID")
         if not run_id and _is_first_process():
             run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
@@ -118,6 +124,11 @@ class Run:
         assert self.name is not None, "call `settled` first"
         assert self.id is not None, "call `settled` first"
         return expanded(self.root) / self.name / self.id
+
+    def missing_folders(self) -> list[Path]:
+        """Those of ``root/name/id`` that are not there yet, the innermost first."""
+        places = (self.folder, self.folder.parent, self.folder.parent.parent)
+        return [place for place in places if not place.exists()]
 
     @property
     def has_id(self) -> bool:
@@ -235,17 +246,34 @@ class SaveRunConfig(SaveConfigCallback):
         files.write(path, self._text)
 
 
-def _check(what: str, value: str | None, forbidden: str) -> None:
+def remove_unused(folders: Sequence[Path]) -> None:
+    """Remove folders that were made for a run which did not begin: they hold its config at most.
+
+    Args:
+        folders: The innermost first; all are left where the first holds anything else.
+    """
+    if not folders or not _is_first_process():
+        return
+    config = folders[0] / "config.yaml"
+    with contextlib.suppress(OSError):
+        if set(folders[0].iterdir()) <= {config}:
+            config.unlink(missing_ok=True)
+            for folder in folders:
+                folder.rmdir()
+
+
+def _check(what: str, value: str | None, forbidden: str, variable: str | None = None) -> None:
     if value is None:
         return
+    name, remedy = variable or f"`run.{what}`", variable or f"--run.{what}"
     try:
-        check_name(f"`run.{what}`", value, is_file=True)
+        check_name(name, value, is_file=True)
     except ConfigError as error:
-        raise ConfigError(f"{error} Set --run.{what}.") from None
+        raise ConfigError(f"{error} Set {remedy}.") from None
     if set(value) & set(forbidden):
         raise ConfigError(
-            f"Expected `run.{what}` to be a name without any of {' '.join(forbidden)!r}, "
-            f"but got {value!r}. Set --run.{what}."
+            f"Expected {name} to be a name without any of {' '.join(forbidden)!r}, "
+            f"but got {value!r}. Set {remedy}."
         )
 
 

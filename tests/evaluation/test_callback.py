@@ -5,7 +5,7 @@ import torchattacks
 from lightning.pytorch import Trainer
 from torchattacks.attack import Attack
 
-from robust.attacks import PGD, ReleasedFGSM
+from robust.attacks import FGSM, PGD, ReleasedFGSM
 from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
@@ -86,6 +86,22 @@ def test_an_argument_of_several_numbers_is_on_record_and_another_is_another_atta
     assert (again.header, again.rows) == (first.header, first.rows)
     assert other.header.attacks["cut"].arguments["mean"] == [0.1]
     assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+class OfList(FGSM):
+    """FGSM with one more argument, which may be a list or null."""
+
+    def __init__(self, model, eps=0.1, classes=None):
+        super().__init__(model, eps)
+        self.classes = classes
+
+
+@pytest.mark.parametrize("value", [None, [], [1, 2], ["a"]])
+def test_an_argument_that_is_a_list_or_null_is_on_record(value):
+    attacks = {"own": lambda m: OfList(m, 0.1, value)}
+    evaluation = AttackEvaluation("s", attacks, ThreatModel("Linf", 0.1))
+    assert evaluation.infos["own"].arguments["classes"] == value
+    assert "supported_mode" not in evaluation.infos["own"].arguments
 
 
 def test_an_interrupted_evaluation_goes_on(data, tmp_path):

@@ -10,7 +10,7 @@ from robust.defenses import Standard
 from robust.evaluation.checks import draws_at_test
 from robust.evaluation.metrics import summarize
 from robust.evaluation.records import Evaluation, read_evaluation
-from robust.evaluation.rows import Row, Rows
+from robust.evaluation.rows import Rows
 from robust.evaluation.tables import comparison
 from robust.evaluation.verdict import verdict
 from robust.transforms import TotalVariation
@@ -115,8 +115,7 @@ def test_gradients_that_are_not_finite_raise_suspicion():
     assert numbers["test/not_finite_gradient/adaptive/bim"] == pytest.approx(1 / 200)
 
 
-def test_records_from_before_there_was_a_column(tmp_path):
+def test_records_from_before_there_was_a_column():
     rows = Rows.of(evaluation({"fgsm": FGSM}, SILENT).rows)
-    lines = [",".join(Row._fields[:-1])] + [",".join(map(str, row[:-1])) for row in rows]
-    (tmp_path / "old.csv").write_text("\n".join(lines) + "\n")
-    assert Rows.read(tmp_path / "old.csv", ["fgsm"]) == list(rows)
+    lines = "".join(",".join(map(str, row[:-1])) + "\n" for row in rows)
+    assert Rows.parse(lines, ["fgsm"]) == list(rows)
