@@ -32,6 +32,21 @@ def pytest_collection(session):
     if not session.config.getoption("numprocesses", None):
         for name in ("torch", "lightning.pytorch", "torchattacks", "wandb"):
             importlib.import_module(name)
+        _stop_progress_bars_at_once()
+
+
+def _stop_progress_bars_at_once():
+    """Lightning's thread sleeps a tenth of a second before it sees that its bar has ended."""
+    from lightning.pytorch.callbacks.progress.rich_progress import _RefreshThread
+
+    def run(self):
+        while not self.done.wait(1 / self.refresh_per_second):
+            if self.refresh_cond:
+                with self.live._lock:
+                    self.live.refresh()
+                self.refresh_cond = False
+
+    _RefreshThread.run = run
 
 
 LONGEST = (
@@ -105,6 +120,18 @@ def quiet():
     """Neither W&B nor a variable of another run, as if `train.py` had just been started."""
     with _quiet():
         yield
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures are laid out but not rendered, which takes as long as all else of an evaluation."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def savefig(self, file, format):
+        Image.new("L", (1, 1)).save(file, format)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture(scope="session")

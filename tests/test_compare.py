@@ -23,7 +23,7 @@ from robust.parsing import restore
 from robust.subjects import Subject, find_checkpoint
 from tests.tiny import ROOT
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")
 SUITE = ROOT / "configs/suites/quick.yaml"
 TIMINGS = ("forwards", "seconds")
 

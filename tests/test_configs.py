@@ -83,28 +83,64 @@ def source(network, folder):
     return path
 
 
+# What makes a suite of hours one of a second.
+SMALL = {
+    "steps": 3,
+    "iterations": 2,
+    "levels": 5,
+    "max_pixels": 3,
+    "queries": 80,
+    "n_queries": 20,
+    "repetitions": 2,
+    "starts": 5,
+}
+
+
+def parameters_of(attack):
+    return inspect.signature(imported(attack["class_path"])).parameters
+
+
+def small(attacks):
+    """The attacks of a suite with fewer steps."""
+    for attack in attacks.values():
+        arguments = attack.setdefault("init_args", {})
+        reach = arguments.get("project") is False  # eps is what all steps add up to
+        for key, parameter in parameters_of(attack).items():
+            if key in SMALL and not reach:
+                arguments[key] = min(arguments.get(key, parameter.default), SMALL[key])
+    return attacks
+
+
 @pytest.mark.parametrize("config", DEFENSES, ids=name)
 class TestDefenseConfig:
     @pytest.mark.parametrize("accelerator", ACCELERATORS)
     def test_trains_a_batch_and_survives_its_suite(
         self, config, accelerator, fake_data, tmp_path, capsys
     ):
+        content = read_yaml(config)
+        suite = read_yaml(config.parent / content["evaluation"])
+        shorter = tmp_path / f"{suite['suite']}.yaml"
+        shorter.write_text(yaml.safe_dump({**suite, "attacks": small(suite["attacks"])}))
+        init_args = content["model"]["init_args"]
+        # Distillation needs an epoch for the teacher and one for the student.
+        epochs = 2 if content["model"]["class_path"].endswith("Distillation") else 1
         arguments = [
             "fit",
             f"--config={config}",
             f"--data.init_args.dataset={fake_data(config)}",
             "--data.init_args.batch_size=4",
             f"--run.root={tmp_path / 'runs'}",
-            # Distillation needs an epoch for the teacher and one for the student.
-            "--trainer.max_epochs=2",
+            f"--evaluation={shorter}",
+            f"--trainer.max_epochs={epochs}",
             "--trainer.limit_train_batches=1",
             "--trainer.limit_val_batches=1",
             f"--trainer.accelerator={accelerator}",
             "--trainer.devices=1",
             "--trainer.enable_progress_bar=false",
-            "--evaluation.limit=3",
+            "--evaluation.limit=2",
         ]
-        init_args = read_yaml(config)["model"]["init_args"]
+        if "depth" in str(init_args["network"]):
+            arguments.append("--model.init_args.network.init_args.depth=8")
         if "source" in init_args:
             arguments.append(f"--model.init_args.source={source(init_args['network'], tmp_path)}")
         if "template_size" in init_args:
@@ -112,7 +148,6 @@ class TestDefenseConfig:
         assert train(arguments) == 0, capsys.readouterr().err
         output = capsys.readouterr().out
         assert "robust acc" in output
-        suite = read_yaml(config.parent / read_yaml(config)["evaluation"])
         for attack in suite["attacks"]:
             assert attack in output
         (records,) = (tmp_path / "runs").glob("*/*/records/*.csv")
@@ -163,16 +198,6 @@ def classified(tmp_path):
     return ImageDataModule(str(tmp_path / "x.npz"))
 
 
-# What makes a suite of hours one of a second.
-SMALL = {
-    "steps": 12,
-    "iterations": 3,
-    "levels": 20,
-    "max_pixels": 5,
-    "queries": 100,
-    "repetitions": 2,
-    "starts": 20,
-}
 # Instead of those of CIFAR-10's three channels.
 ONE_CHANNEL = {"mean": [0.5], "std": [0.25]}
 
@@ -180,15 +205,10 @@ ONE_CHANNEL = {"mean": [0.5], "std": [0.25]}
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
 @pytest.mark.parametrize("suite", SUITES, ids=name)
 def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
-    attacks = read_yaml(suite)["attacks"]
+    attacks = small(read_yaml(suite)["attacks"])
     for attack in attacks.values():
-        arguments = attack.setdefault("init_args", {})
-        for key, parameter in inspect.signature(imported(attack["class_path"])).parameters.items():
-            if key in SMALL:
-                default = arguments.get(key, parameter.default)
-                arguments[key] = min(default, SMALL[key])
-            if key in ONE_CHANNEL:
-                arguments[key] = ONE_CHANNEL[key]
+        for key in ONE_CHANNEL.keys() & parameters_of(attack):
+            attack["init_args"][key] = ONE_CHANNEL[key]
     records = str(tmp_path / "records")
     evaluation = read_suite(suite, attacks=attacks, limit=2, split="test", records=records)
     Trainer(

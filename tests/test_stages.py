@@ -28,13 +28,7 @@ from robust.tracking import Processes
 from tests.conftest import write_npz
 from tests.tiny import arguments
 
-pytestmark = pytest.mark.usefixtures("quiet")
-
-
-@pytest.fixture(autouse=True)
-def _small_pictures(monkeypatch):
-    """Nobody looks at them here, and to render one takes as long as all else of an evaluation."""
-    monkeypatch.setitem(matplotlib.rcParams, "savefig.dpi", 10)
+pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")
 
 
 @pytest.fixture
