@@ -35,8 +35,8 @@ class Flat(Curved):
         return (scores == scores.amax(dim=1, keepdim=True)).to(x.dtype) + 0 * scores
 
 
-def parts_and_whole(name, net, *, targeted, sizes):
-    """The results of each partition into batches of a size, and that of all images together."""
+def parts_and_whole(name, net, *, sizes, targeted=False):
+    """The results of the images in batches of these sizes, and that of all images together."""
     short = EVERY[name]
     x = torch.rand(N, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     y = net(x).argmax(dim=1)
@@ -57,9 +57,8 @@ def parts_and_whole(name, net, *, targeted, sizes):
 
     whole = crafted(torch.arange(N), 0)
     assert not torch.equal(whole, x)
-    for size in sizes:
-        parts = enumerate(torch.arange(N).split(size), start=1)
-        yield torch.cat([crafted(rows, seed) for seed, rows in parts]), whole
+    parts = enumerate(torch.arange(N).split(sizes), start=1)
+    return torch.cat([crafted(rows, seed) for seed, rows in parts]), whole
 
 
 # Equal to the last bit, but for vectorized tanh, whose last bits differ with the place in memory,
@@ -67,23 +66,37 @@ def parts_and_whole(name, net, *, targeted, sizes):
 ROUNDED = {"CarliniWagner", "HopSkipJump L2", "HopSkipJump Linf"}
 
 
+# Every image in company of other numbers, and two by themselves; all of them so if there is time.
+UNEVEN = [1, 5, 1, 3, 2]
+SINGLE = [1] * N
+
+
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("name", EVERY)
-def test_halves_and_single_images_give_what_the_whole_batch_gives(name, targeted):
+def test_parts_and_single_images_give_what_the_whole_batch_gives(name, targeted):
     if targeted and not EVERY[name].targeted:
         return
-    net = Curved()
     # Targets change nothing about who works on what; halves say so for less.
-    sizes = (6,) if targeted else (6, 1)
-    for together, whole in parts_and_whole(name, net, targeted=targeted, sizes=sizes):
-        assert torch.equal(net(together).argmax(dim=1), net(whole).argmax(dim=1))
-        if name in ROUNDED:
-            torch.testing.assert_close(together, whole, atol=1e-6, rtol=0)
-        else:
-            assert torch.equal(together, whole)
+    check(name, [6, 6] if targeted else UNEVEN, targeted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_each_image_by_itself_gives_what_the_whole_batch_gives(name):
+    check(name, SINGLE)
+
+
+def check(name, sizes, targeted=False):
+    net = Curved()
+    together, whole = parts_and_whole(name, net, targeted=targeted, sizes=sizes)
+    assert torch.equal(net(together).argmax(dim=1), net(whole).argmax(dim=1))
+    if name in ROUNDED:
+        torch.testing.assert_close(together, whole, atol=1e-6, rtol=0)
+    else:
+        assert torch.equal(together, whole)
 
 
 @pytest.mark.parametrize("name", ["DDN", "PGD Linf", "PGD L2", "APGD Linf", "RandomFGSM"])
 def test_so_does_what_is_random_where_there_is_no_gradient(name):
-    for together, whole in parts_and_whole(name, Flat(), targeted=False, sizes=(5, 1)):
-        assert torch.equal(together, whole)
+    together, whole = parts_and_whole(name, Flat(), sizes=UNEVEN)
+    assert torch.equal(together, whole)
