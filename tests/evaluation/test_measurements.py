@@ -172,17 +172,17 @@ def runs(trained, tmp_path):
 @pytest.mark.usefixtures("quiet")
 def test_both_options_need_no_suite(runs, tmp_path, capsys):
     output = tmp_path / "measured.md"
-    flags = ["--robustness", "--certify", "0.2", "--limit", "4", "--output", str(output)]
+    flags = ["--robustness", "--certify", "0.2", "--limit", "2", "--output", str(output)]
     assert evaluate([*map(str, runs.values()), *flags]) == 0
     text = output.read_text()
-    assert text.index("Robustness by minimal perturbations, n = 4") < text.index("sigma 0.2, n")
+    assert text.index("Robustness by minimal perturbations, n = 2") < text.index("sigma 0.2, n")
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     for name, folder in runs.items():
         found = restore(find_checkpoint(folder))
-        expected = measure_robustness(found.defense, found.data, 4)
+        expected = measure_robustness(found.defense, found.data, 2)
         row = next(line for line in lines if line[:3] == [f"{name}/a", "adaptive", "correct"])
         assert row[3].startswith(f"{100 * expected['adaptive'].minimal.accuracy.value:.1f}<br>")
-        x, y, index = found.data.test_samples(0, 4)
+        x, y, index = found.data.test_samples(0, 2)
         certificates = Smoothed(found.defense, 0.2).certify(x, index)
         (rate,) = certified_accuracy(certificates, y, [0.3])
         row = [line for line in lines if line[0] == f"{name}/a"][-1]

@@ -26,7 +26,7 @@ def targeted(data, tmp_path, block, seed=0):
 
 
 def test_random_targets_belong_to_images_and_not_to_attacks_or_blocks(data, tmp_path):
-    small, large = targeted(data, tmp_path, block=1), targeted(data, tmp_path, block=7)
+    small, large = targeted(data, tmp_path, block=4), targeted(data, tmp_path, block=7)
     steps = [
         [row._replace(seconds=0.0) for row in result.select("deployed", "pgd")]
         for result in (small, large)
