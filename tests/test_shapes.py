@@ -39,3 +39,12 @@ def test_what_a_function_returns():
 def test_axes_of_images_that_do_not_agree():
     with pytest.raises(BeartypeCallHintViolation):
         Standard(TinyNet()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
+
+
+def test_axes_that_do_not_agree_after_those_that_did():
+    x, y = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
+    for n in (1, 2, 2):  # each call has its own sizes
+        assert margin(x[:n], y[:n]).shape == (n,)
+    for wrong in (y[:1], y.float(), y.view(2, 1)):
+        with pytest.raises(BeartypeCallHintViolation):
+            margin(x, wrong)
