@@ -37,8 +37,7 @@ _VERDICTS = {
                 *("cli", "compare", "dashboard", "drawing", "options", "papers", "pictures"),
                 *("report", "subjects", "sweep", "checkpoints", "explain", "fractions", "kinds"),
                 *("parsing", "restricted", "trust", "class_paths", "attacking", "mismatches"),
-                *("files", "names", "strict_yaml", "text_files", "given", "instantiation"),
-                *("metrics_csv", "process", "streams", "checkpoint_bounds", "yaml_writing"),
+                *("io", "given", "instantiation", "metrics_csv", "process", "checkpoint_bounds"),
                 "options_parser",
             )
         ),

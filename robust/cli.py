@@ -18,7 +18,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.tables import print_comparison
-from robust.notes import Figures
+from robust.io.notes import Figures
 from robust.parsing import check_fits
 from robust.precision import warn_if_emulated
 from robust.process import mendable_trainer, run_command

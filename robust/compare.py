@@ -14,7 +14,6 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from robust import files
 from robust.attacking import Attacked, Attacks, suite_for
 from robust.drawing import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
@@ -26,8 +25,9 @@ from robust.evaluation.measurements import Certification, Measurement, Robustnes
 from robust.evaluation.records import Evaluation
 from robust.evaluation.suite import check_targets
 from robust.evaluation.tables import Grid, comparison, published
+from robust.io import files
+from robust.io.notes import Figures, Steps, note, reason
 from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
-from robust.notes import Figures, Steps, note, reason
 from robust.options import parse_options
 from robust.papers import PaperTable
 from robust.pictures import check_pictures, draw_pictures

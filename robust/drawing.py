@@ -17,8 +17,8 @@ from robust.evaluation.lipschitz import (
     operator_norms,
 )
 from robust.evaluation.records import Evaluation
-from robust.names import file_name
-from robust.notes import Figures
+from robust.io.names import file_name
+from robust.io.notes import Figures
 from robust.subjects import Subject
 from robust.threat import ThreatModel
 from robust.tracking import log_figures

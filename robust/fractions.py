@@ -9,12 +9,12 @@ from jsonargparse import _loaders_dumpers, set_dumper, set_loader
 from jsonargparse import _paths as jsonargparse_paths
 
 from robust.errors import ConfigError
-from robust.strict_yaml import StrictLoader, StrictYAMLError, load, read
-from robust.text_files import read_text
-from robust.yaml_writing import dump
+from robust.io.strict_yaml import StrictLoader, StrictYAMLError, load, read
+from robust.io.text_files import read_text
+from robust.io.yaml_writing import dump
 
 PARSER_MODE = "strict_yaml"
-"""`robust.strict_yaml` for jsonargparse, which reads and writes it."""
+"""`robust.io.strict_yaml` for jsonargparse, which reads and writes it."""
 
 
 def flag_value(text: str, flag: str) -> Any:  # noqa: ANN401

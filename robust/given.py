@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 from jsonargparse._actions import _ActionConfigLoad
 
 from robust.errors import ConfigError
-from robust.names import check_name
+from robust.io.names import check_name
 
 
 def check_given(key: str, value: Any, action: Action) -> None:  # noqa: ANN401

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from robust import files
+from robust.io import files
 
 _LARGEST = 64_000_000
 _LONGEST_NAME = 200

@@ -11,8 +11,8 @@ from robust.evaluation.records import Evaluation
 from robust.evaluation.tables import MEASURED
 from robust.explain import nearest
 from robust.fractions import read_yaml
+from robust.io.names import check_name
 from robust.kinds import KindOf, imported_kind
-from robust.names import check_name
 from robust.words import View
 
 _Result = TypeVar("_Result")

@@ -16,7 +16,7 @@ from robust.evaluation.features import draw_features, features_of
 from robust.evaluation.progress import draw_progress, read_progress
 from robust.evaluation.recalled import draw_recalled
 from robust.evaluation.reconstructions import draw_reconstructions
-from robust.notes import Figures
+from robust.io.notes import Figures
 from robust.options import Picture
 from robust.subjects import Subject
 

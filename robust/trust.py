@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from robust.errors import ConfigError
-from robust.text_files import read_text
+from robust.io.text_files import read_text
 
 ENVIRONMENT = "ROBUST_TRUST"
 """Variable of packages that the user trusts, separated by commas or colons."""

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):

@@ -6,7 +6,7 @@ from robust.cli import train
 from robust.data import ImageDataModule
 from robust.data.training_set import TrainingSet
 from robust.errors import ConfigError
-from robust.text_files import expanded
+from robust.io.text_files import expanded
 from robust.tracking.run import Run
 from robust.transforms import BitDepthReduction
 from tests.tiny import arguments

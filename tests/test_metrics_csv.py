@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from robust.io.notes import Steps
 from robust.metrics_csv import read_metrics
-from robust.notes import Steps
 from robust.report.collect import Reader
 from robust.report.drawn import Charts, draw_trainings
 

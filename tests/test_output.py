@@ -10,9 +10,9 @@ import pytest
 
 from robust.compare import evaluate
 from robust.evaluation.tables import Grid
+from robust.io.streams import make_usable
 from robust.process import run_command
 from robust.report import report
-from robust.streams import make_usable
 from tests.tiny import ROOT
 
 GRID = Grid("Tést", ["run", "robust acc"], [["é \u2026", "1.0\n0.5-1.5"]], ["Note \u2192 é."])
@@ -55,7 +55,7 @@ def test_a_page_that_nobody_reads(monkeypatch):
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr("robust.report.command.render", lambda *_, **__: "page")
-    monkeypatch.setattr("robust.files.write_output", unread)
+    monkeypatch.setattr("robust.io.files.write_output", unread)
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as pipe, contextlib.redirect_stdout(pipe):

@@ -12,7 +12,7 @@ import robust.report.page
 import robust.report.sound
 from robust.compare import evaluate
 from robust.evaluation.records import Evaluation
-from robust.notes import Steps, sentences
+from robust.io.notes import Steps, sentences
 from robust.report import render
 from robust.report.collect import RunFiles
 from robust.report.derive import differing, protocols

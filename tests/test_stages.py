@@ -22,7 +22,7 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.measurements import Certification, RobustnessMetrics
 from robust.evaluation.tables import Grid
-from robust.notes import Figures, Steps, note, reason
+from robust.io.notes import Figures, Steps, note, reason
 from robust.subjects import Subject
 from robust.tracking import Processes
 from tests.conftest import write_npz

@@ -197,7 +197,7 @@ def test_every_module_of_robust_is_known():
     """A new one has to say whether files may name it: commands may not."""
     described = {"attacks", "data", "defenses", "evaluation", "losses", "networks", "threat"}
     described |= {"tracking", "transforms", "draws", "errors", "precision", "types", "words"}
-    described |= {"protocols", "notes"}
+    described |= {"protocols"}
     modules = {module.name for module in pkgutil.iter_modules(robust.__path__)}
     assert {name for name in modules if class_paths.allows(f"robust.{name}")} == described
 

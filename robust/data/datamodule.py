@@ -30,7 +30,7 @@ from robust.data.loaders import (
 )
 from robust.data.training_set import TrainingSet
 from robust.errors import ConfigError
-from robust.text_files import expanded
+from robust.io.text_files import expanded
 from robust.types import Batch, Labels
 
 

@@ -15,7 +15,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from robust.errors import ConfigError
-from robust.text_files import open_file
+from robust.io.text_files import open_file
 
 _RATIO = 1100
 """Deflate makes at most 1032 bytes of one."""

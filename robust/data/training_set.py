@@ -10,12 +10,12 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from robust import files
 from robust.data.datasets import Pixels, Samples
 from robust.data.loaders import Positions
 from robust.data.npz import read_arrays
 from robust.errors import ConfigError
-from robust.text_files import expanded
+from robust.io import files
+from robust.io.text_files import expanded
 
 _BATCH = 512
 _PROBE = 8

@@ -18,7 +18,7 @@ from robust.errors import ConfigError
 from robust.evaluation.records import AttackInfo, Evaluation
 from robust.evaluation.rows import Row
 from robust.evaluation.suite import random_targets
-from robust.notes import Figures
+from robust.io.notes import Figures
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Scores, View
 from robust.words import limit_of

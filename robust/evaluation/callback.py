@@ -42,7 +42,7 @@ from robust.evaluation.suite import (
     plan,
     subject_of,
 )
-from robust.names import check_name
+from robust.io.names import check_name
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View

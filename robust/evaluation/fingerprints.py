@@ -23,7 +23,7 @@ _CRAFTING = (
 )
 """Modules that every attack and every record runs through."""
 
-_NO_MATTER = ("robust.checkpoints", "robust.data", "robust.errors", "robust.files")
+_NO_MATTER = ("robust.checkpoints", "robust.data", "robust.errors", "robust.io.files")
 """What imports may lead to and no result depends on: the samples have a hash of their own."""
 
 _OF_TRAINING = ("training", "optimizer", "scheduler")

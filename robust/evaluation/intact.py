@@ -271,7 +271,7 @@ def _lines(rows: Rows) -> str:
 def as_text(content: bytes) -> str:
     """Bytes as text; those that are not UTF-8 can be written again as they were.
 
-    See `robust.files.append`. A byte that is no text makes a line that is no row.
+    See `robust.io.files.append`. A byte that is no text makes a line that is no row.
     """
     return content.decode(errors="surrogateescape")
 

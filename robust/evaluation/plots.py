@@ -4,8 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from robust import files
 from robust.errors import ConfigError
 from robust.evaluation.headers import DAMAGE, fingerprint_of, header_fault, read_header
 from robust.evaluation.intact import Check
 from robust.evaluation.rows import Column, Row, Rows
+from robust.io import files
 from robust.words import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]

@@ -18,7 +18,7 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
 from robust.evaluation.records import AttackInfo, Target
-from robust.names import check_name
+from robust.io.names import check_name
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Labels
 

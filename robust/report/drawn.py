@@ -10,7 +10,7 @@ from robust.errors import ConfigError
 from robust.evaluation.curves import Curve, Panel, accuracy_curves
 from robust.evaluation.metrics import Rate
 from robust.evaluation.verdict import Verdict
-from robust.notes import Steps
+from robust.io.notes import Steps
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
     accuracy_curve_spec,

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from robust.evaluation.colors import COLORS
 from robust.evaluation.metrics import Rate
-from robust.notes import Steps, sentences
+from robust.io.notes import Steps, sentences
 from robust.report.bundle import bundling
 from robust.report.charts import overlap_spec
 from robust.report.collect import Reader, RunFiles

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from robust import files
+from robust.io import files
 from robust.report.collect import RunFiles
 
 _WIDEST = 900

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from robust.evaluation.tables import Grid, comparison
-from robust.notes import Steps
+from robust.io.notes import Steps
 from robust.report.collect import RunFiles
 from robust.report.derive import Entry, Protocol, differing
 from robust.report.drawn import Charts, draw_curves, draw_parallel, draw_pareto

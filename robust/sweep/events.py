@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any, get_args
 
 from robust.errors import ConfigError
-from robust.names import check_name
+from robust.io.names import check_name
 from robust.sweep.trials import State
 
 Event = Mapping[str, Any]

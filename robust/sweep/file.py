@@ -15,9 +15,9 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from robust.errors import ConfigError
 from robust.explain import one_line
 from robust.fractions import read_yaml
-from robust.names import check_name
+from robust.io.names import check_name
+from robust.io.yaml_writing import flow
 from robust.sweep.trials import Trial
-from robust.yaml_writing import flow
 
 with warnings.catch_warnings():
     # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, final
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 from robust.sweep.events import Event, read_events
 from robust.sweep.trials import State, Trial
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, final
 
-from robust import files
 from robust.errors import ConfigError
 from robust.explain import one_line
+from robust.io import files
 from robust.trust import FLAGS_OF_FILE
 
 LOG = "log.txt"

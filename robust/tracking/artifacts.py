@@ -10,8 +10,8 @@ import wandb
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 from robust.tracking.run import Run
 
 SCHEME = "wandb:"

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from robust.names import file_name
+from robust.io.names import file_name
 from robust.types import Images, Labels
 
 

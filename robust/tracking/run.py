@@ -18,12 +18,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
-from robust import files
 from robust.checkpoints import DESCRIPTION, furthest_checkpoint
 from robust.errors import ConfigError
-from robust.names import check_name
-from robust.strict_yaml import load
-from robust.text_files import expanded
+from robust.io import files
+from robust.io.names import check_name
+from robust.io.strict_yaml import load
+from robust.io.text_files import expanded
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"

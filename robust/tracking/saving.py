@@ -11,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from robust import files
 from robust.checkpoints import CHECKSUMS, checksums
 from robust.errors import ConfigError
+from robust.io import files
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Names of checkpoints in the folder of a run, as an evaluation of that run prefers them."""

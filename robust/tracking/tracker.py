@@ -13,8 +13,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger, WandbLogger
 from wandb.sdk.lib import RunDisabled
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 from robust.tracking.metrics import MetricsFile
 from robust.tracking.run import Run
 

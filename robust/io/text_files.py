@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from robust import files
 from robust.errors import ConfigError
+from robust.io import files
 
 _LARGEST = 16 << 20
 """Bytes of text."""

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import yaml
 
 from robust.errors import ConfigError
-from robust.text_files import read_text
+from robust.io.text_files import read_text
 
 _DEEPEST = 50
 """Levels of nesting; a config has about ten."""

@@ -1,11 +1,11 @@
-"""YAML that `robust.strict_yaml.load` reads back as it is."""
+"""YAML that `robust.io.strict_yaml.load` reads back as it is."""
 
 import math
 from typing import Any
 
 import yaml
 
-from robust.strict_yaml import StrictYAMLError, plain_scalar
+from robust.io.strict_yaml import StrictYAMLError, plain_scalar
 
 
 class _Dumper(yaml.SafeDumper):

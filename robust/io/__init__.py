@@ -1,0 +1,1 @@
+"""Files, YAML, names, notes and standard output: none of them needs torch."""
