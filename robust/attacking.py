@@ -12,11 +12,11 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.measurements import Measurement
-from robust.evaluation.records import Evaluation
 from robust.io.notes import Steps
 from robust.papers import PaperTable
 from robust.parsing import read_suite
 from robust.process import mendable_trainer
+from robust.results.records import Evaluation
 from robust.subjects import Subject
 from robust.tracking import Preemption, Processes
 

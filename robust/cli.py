@@ -17,12 +17,12 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.tables import print_comparison
 from robust.io.notes import Figures
 from robust.parsing import check_fits
 from robust.precision import warn_if_emulated
 from robust.process import mendable_trainer, run_command
 from robust.restricted import Parser, check_files, typed
+from robust.results.tables import print_comparison
 from robust.tracking import (
     BEST,
     LAST,

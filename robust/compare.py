@@ -22,9 +22,7 @@ from robust.evaluation.adversarials import members
 from robust.evaluation.lipschitz import OperatorNorm, norm_table
 from robust.evaluation.measured_tables import published_measures
 from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
-from robust.evaluation.records import Evaluation
 from robust.evaluation.suite import check_targets
-from robust.evaluation.tables import Grid, comparison, published
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
 from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
@@ -33,6 +31,8 @@ from robust.papers import PaperTable
 from robust.pictures import check_pictures, draw_pictures
 from robust.process import run_command
 from robust.restricted import typed
+from robust.results.records import Evaluation
+from robust.results.tables import Grid, comparison, published
 from robust.subjects import Subject, by_name, check_used, describe, trained_epochs
 from robust.trust import taken, trusting
 

@@ -16,9 +16,9 @@ from robust.evaluation.lipschitz import (
     log_lipschitz,
     operator_norms,
 )
-from robust.evaluation.records import Evaluation
 from robust.io.names import file_name
 from robust.io.notes import Figures
+from robust.results.records import Evaluation
 from robust.subjects import Subject
 from robust.threat import ThreatModel
 from robust.tracking import log_figures

@@ -132,14 +132,15 @@ def _unknown_module(match: re.Match[str], message: _Message) -> str:
 
 
 def _not_a_path(match: re.Match[str], message: _Message) -> str:
-    import torchattacks  # seconds, for a message
-
-    from robust.defenses import Defense
-
     name = match[1].strip()
-    known = [c.__name__ for c in Defense.__subclasses__()] + dir(torchattacks)
-    hint = nearest(name, known)
+    hint = nearest(name, [*_defenses(), *dir(sys.modules.get("torchattacks"))])
     return f"Expected a class such as robust.defenses.Squeezed, but got {name!r}.{hint}"
+
+
+def _defenses() -> list[str]:
+    """Names of the defenses that there are, if their base class is: it takes seconds to import."""
+    base = getattr(sys.modules.get("robust.defenses"), "Defense", None)
+    return [] if base is None else [kind.__name__ for kind in base.__subclasses__()]
 
 
 def _not_a_subclass(match: re.Match[str], message: _Message) -> str:

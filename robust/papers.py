@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation
-from robust.evaluation.tables import MEASURED
 from robust.explain import nearest
 from robust.fractions import read_yaml
 from robust.io.names import check_name
 from robust.kinds import KindOf, imported_kind
-from robust.words import View
+from robust.results.records import Evaluation
+from robust.results.tables import MEASURED
+from robust.words import MEASURES, View
 
 _Result = TypeVar("_Result")
 
@@ -299,8 +299,6 @@ def _check_numbers(numbers: Any, what: str) -> None:  # noqa: ANN401
 
 
 def _check_measure(name: str, where: str) -> None:
-    from robust.evaluation.measured_tables import MEASURES  # torch, which other tables do without
-
     if name not in MEASURES:
         raise ConfigError(
             f"Expected the `measure` of {where} to be one of {', '.join(MEASURES)}, but got "

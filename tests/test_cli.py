@@ -13,7 +13,7 @@ import yaml
 import robust.cli
 from robust.cli import RobustCLI, train
 from robust.compare import evaluate
-from robust.evaluation.records import read_evaluation
+from robust.results.records import read_evaluation
 from robust.tracking import BestCheckpoint
 from tests.cluster import alone
 from tests.tiny import NO_ATTACKS, ROOT, arguments

@@ -10,7 +10,7 @@ import torch
 
 from robust.cli import train
 from robust.compare import evaluate
-from robust.evaluation.records import read_evaluation
+from robust.results.records import read_evaluation
 from tests.cluster import alone, srun, torchrun
 from tests.tiny import arguments
 

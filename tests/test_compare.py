@@ -13,13 +13,13 @@ from robust.attacks import craft
 from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation.cells import mean_cell
 from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.metrics import robust_accuracy, success_rate, worst_robust_accuracy
-from robust.evaluation.records import read_evaluation
 from robust.evaluation.robustness import measure_robustness
 from robust.papers import match_columns, read_table
 from robust.parsing import restore
+from robust.results.cells import mean_cell
+from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
+from robust.results.records import read_evaluation
 from robust.subjects import Subject, find_checkpoint
 from tests.tiny import ROOT
 

@@ -17,11 +17,11 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.measured_tables import published_measures
-from robust.evaluation.tables import MEASURED, published
 from robust.fractions import read_yaml
 from robust.papers import read_table
 from robust.parsing import read_suite
 from robust.restricted import Parser
+from robust.results.tables import MEASURED, published
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import wandb
 
-from robust.evaluation.metrics import summarize
+from robust.results.metrics import summarize
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 from tests.wandb_server import Server

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robust.cli import train
-from robust.evaluation.records import read_evaluation
+from robust.results.records import read_evaluation
 from tests.cluster import alone, two_processes
 from tests.tiny import arguments
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from robust.evaluation.records import read_evaluation
+from robust.results.records import read_evaluation
 from tests.fuzz.world import FIT, write_inputs
 from tests.fuzz.zygote import Outcome, Zygote
 

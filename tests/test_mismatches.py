@@ -11,9 +11,9 @@ from robust.errors import ConfigError
 from robust.kinds import imported_kind, kind_in_source
 from robust.mismatches import check_matches, heading, mismatch_notes, mismatches
 from robust.papers import PaperTable, read_table
-from robust.report.collect import RunFiles
 from robust.report.derive import protocols
 from robust.report.published import papers_of
+from robust.results.run_folder import RunFiles
 from robust.subjects import trained_epochs
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT

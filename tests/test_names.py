@@ -11,11 +11,11 @@ from robust.cli import train
 from robust.compare import evaluate
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.tables import Grid
 from robust.io.names import check_name, file_name
 from robust.io.strict_yaml import load
 from robust.papers import read_table
 from robust.parsing import read_suite
+from robust.results.tables import Grid
 from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel
 from robust.tracking import Run

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from robust.compare import evaluate
-from robust.evaluation.tables import Grid
 from robust.io.streams import make_usable
 from robust.process import run_command
 from robust.report import report
+from robust.results.tables import Grid
 from tests.tiny import ROOT
 
 GRID = Grid("Tést", ["run", "robust acc"], [["é \u2026", "1.0\n0.5-1.5"]], ["Note \u2192 é."])

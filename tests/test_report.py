@@ -16,11 +16,8 @@ from PIL import Image
 import robust.report.watch
 from robust.compare import evaluate
 from robust.errors import ConfigError
-from robust.evaluation.metrics import accuracy_curve, worst_robust_accuracy
-from robust.evaluation.records import Evaluation
 from robust.report import render
 from robust.report.axes import setting_axes
-from robust.report.collect import Point, Reader, RunFiles
 from robust.report.derive import Entry, differing, protocols
 from robust.report.drawn import (
     Charts,
@@ -31,6 +28,9 @@ from robust.report.drawn import (
 )
 from robust.report.pictures import album
 from robust.report.watch import Page, server, state_of, watched_page
+from robust.results.metrics import accuracy_curve, worst_robust_accuracy
+from robust.results.records import Evaluation
+from robust.results.run_folder import Point, Reader, RunFiles
 from tests.evaluation.factories import evaluation, header, info, row
 from tests.tiny import ROOT
 
@@ -151,9 +151,11 @@ def test_sessions_of_a_run_follow_each_other(tmp_path):
 
 def test_records_are_read_again_only_if_they_changed(runs, monkeypatch):
     read = []
-    original = robust.report.collect.read_evaluation
+    original = robust.results.run_folder.read_evaluation
     monkeypatch.setattr(
-        robust.report.collect, "read_evaluation", lambda path: read.append(path) or original(path)
+        robust.results.run_folder,
+        "read_evaluation",
+        lambda path: read.append(path) or original(path),
     )
     reader = Reader()
     reader.read([runs / "squeezed"])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robust.evaluation.records import Evaluation
-from robust.report.collect import RunFiles
 from robust.report.derive import protocols
 from robust.report.published import papers_of
+from robust.results.records import Evaluation
+from robust.results.run_folder import RunFiles
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 
@@ -101,9 +101,9 @@ def test_a_page_with_tables_of_papers_imports_no_torch():
 import sys
 from pathlib import Path
 import yaml
-from robust.evaluation.records import AttackInfo, Evaluation, Header
-from robust.evaluation.rows import Row
-from robust.report.collect import RunFiles
+from robust.results.records import AttackInfo, Evaluation, Header
+from robust.results.rows import Row
+from robust.results.run_folder import RunFiles
 from robust.report.derive import protocols
 from robust.report.page import render
 from robust.report.published import papers_of

@@ -11,14 +11,14 @@ import robust.report.drawn
 import robust.report.page
 import robust.report.sound
 from robust.compare import evaluate
-from robust.evaluation.records import Evaluation
 from robust.io.notes import Steps, sentences
 from robust.report import render
-from robust.report.collect import RunFiles
 from robust.report.derive import differing, protocols
 from robust.report.drawn import Charts
 from robust.report.published import papers_of
 from robust.report.sound import section, sound_protocols, sound_runs
+from robust.results.records import Evaluation
+from robust.results.run_folder import RunFiles
 from tests.evaluation.factories import evaluation, info, row
 from tests.tiny import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from robust.evaluation.record_files import RecordFile
+from robust.results.record_files import RecordFile
 from tests.evaluation.factories import header, info, row
 from tests.tiny import ROOT
 

@@ -21,8 +21,8 @@ from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.measurements import Certification, RobustnessMetrics
-from robust.evaluation.tables import Grid
 from robust.io.notes import Figures, Steps, note, reason
+from robust.results.tables import Grid
 from robust.subjects import Subject
 from robust.tracking import Processes
 from tests.conftest import write_npz

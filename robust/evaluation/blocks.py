@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.records import AttackInfo, Evaluation
-from robust.evaluation.rows import Row
 from robust.evaluation.suite import random_targets
 from robust.io.notes import Figures
+from robust.results.records import AttackInfo, Evaluation
+from robust.results.rows import Row
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Scores, View
 from robust.words import limit_of

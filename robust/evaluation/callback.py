@@ -31,9 +31,6 @@ from robust.evaluation.blocks import (
 from robust.evaluation.checks import draws_at_test, gradient_signs, has_tie
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.measurements import RobustnessMetrics
-from robust.evaluation.metrics import Rate, rate_numbers, summarize
-from robust.evaluation.record_files import RecordFile
-from robust.evaluation.records import Evaluation, Header, Target
 from robust.evaluation.samples import Pool
 from robust.evaluation.suite import (
     check_targets,
@@ -43,6 +40,9 @@ from robust.evaluation.suite import (
     subject_of,
 )
 from robust.io.names import check_name
+from robust.results.metrics import Rate, rate_numbers, summarize
+from robust.results.record_files import RecordFile
+from robust.results.records import Evaluation, Header, Target
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robust.attacks import Draws, isolated, sample_seeds
 from robust.attacks.query import check_at_least
 from robust.errors import ConfigError
-from robust.evaluation.metrics import Rate
+from robust.results.metrics import Rate
 from robust.types import Images, Labels, Scores
 
 ABSTAINED = -1

@@ -19,8 +19,8 @@ from robust.attacks import isolated
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.colors import COLORS
 from robust.evaluation.plots import save_figure
+from robust.results.colors import COLORS
 from robust.types import Batch, Images
 
 _COLUMNS = 3

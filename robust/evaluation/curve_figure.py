@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robust.evaluation.colors import COLORS, MARKERS
-from robust.evaluation.curves import Panel, accuracy_curves
 from robust.evaluation.plots import save_figure
-from robust.evaluation.records import Evaluation
+from robust.results.colors import COLORS, MARKERS
+from robust.results.curves import Panel, accuracy_curves
+from robust.results.records import Evaluation
 
 _STYLES: dict[str, Literal["-", ":", "-.", "--"]] = {
     "deployed": "-",

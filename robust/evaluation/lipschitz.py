@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.errors import ConfigError
-from robust.evaluation.colors import COLORS, MARKERS
 from robust.evaluation.plots import save_figure
-from robust.evaluation.tables import Grid
+from robust.results.colors import COLORS, MARKERS
+from robust.results.tables import Grid
 from robust.tracking import log_figures, log_table
 
 _Size = tuple[int, int]

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from robust.evaluation.cells import cells
-from robust.evaluation.metrics import Mean, Rate
 from robust.evaluation.robustness import MinimalPerturbation, Robustness
-from robust.evaluation.tables import Grid
+from robust.results.cells import cells
+from robust.results.metrics import Mean, Rate
+from robust.results.tables import Grid
 from robust.types import View
 
 _NOTES = (

@@ -16,16 +16,16 @@ from robust.attacks.query import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.cells import cells, rate_cell
 from robust.evaluation.certify import ABSTAINED, Smoothed, certified_accuracy
-from robust.evaluation.metrics import Rate, mean_numbers, rate_numbers
 from robust.evaluation.robustness import (
     MinimalPerturbation,
     Robustness,
     measure_robustness,
 )
 from robust.evaluation.suite import subject_of
-from robust.evaluation.tables import Grid
+from robust.results.cells import cells, rate_cell
+from robust.results.metrics import Rate, mean_numbers, rate_numbers
+from robust.results.tables import Grid
 from robust.types import View
 
 _Result = TypeVar("_Result")

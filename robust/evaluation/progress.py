@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust.errors import ConfigError
-from robust.evaluation.colors import COLORS, MARKERS
 from robust.evaluation.plots import save_figure
+from robust.results.colors import COLORS, MARKERS
 from robust.tracking import read_metrics
 
 

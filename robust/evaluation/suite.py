@@ -17,8 +17,8 @@ from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
-from robust.evaluation.records import AttackInfo, Target
 from robust.io.names import check_name
+from robust.results.records import AttackInfo, Target
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Labels
 
@@ -69,7 +69,7 @@ def check_attack_names(names: Iterable[Any]) -> None:
             )
 
 
-# As `robust.evaluation.metrics.rate_numbers` calls them.
+# As `robust.results.metrics.rate_numbers` calls them.
 _BOUNDS = ("_low", "_high")
 
 

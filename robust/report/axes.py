@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from robust.report.collect import RunFiles
 from robust.report.columns import Columns
 from robust.report.derive import Entry, differing
+from robust.results.run_folder import RunFiles
 
 _MOST = 8
 """Settings that are shown."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from robust.evaluation.colors import COLORS
+from robust.results.colors import COLORS
 
 Columns = Mapping[str, Sequence[Any]]
 """Data of a chart by column; all columns are of one length."""

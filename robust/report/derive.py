@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from robust.evaluation.metrics import Rate, clean_accuracy, worst_robust_accuracy
-from robust.evaluation.records import Evaluation
-from robust.evaluation.rows import Rows
-from robust.evaluation.verdict import Verdict, verdict
-from robust.report.collect import RunFiles
+from robust.results.metrics import Rate, clean_accuracy, worst_robust_accuracy
+from robust.results.records import Evaluation
+from robust.results.rows import Rows
+from robust.results.run_folder import RunFiles
+from robust.results.verdict import Verdict, verdict
 
 _OF_THE_RUN = ("model_sha256", "adaptive_sha256", "source_sha256")
 """Keys of a header that say what was attacked, not how."""

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from robust.errors import ConfigError
-from robust.evaluation.curves import Curve, Panel, accuracy_curves
-from robust.evaluation.metrics import Rate
-from robust.evaluation.verdict import Verdict
 from robust.io.notes import Steps
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
@@ -18,9 +15,12 @@ from robust.report.charts import (
     pareto_spec,
     training_spec,
 )
-from robust.report.collect import Point, RunFiles
 from robust.report.columns import Columns, color_names, pack
 from robust.report.derive import Entry, Protocol
+from robust.results.curves import Curve, Panel, accuracy_curves
+from robust.results.metrics import Rate
+from robust.results.run_folder import Point, RunFiles
+from robust.results.verdict import Verdict
 
 _CURVE_POINTS = 26
 _TRAINING_POINTS = 120

@@ -13,17 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from robust.evaluation.colors import COLORS
-from robust.evaluation.metrics import Rate
 from robust.io.notes import Steps, sentences
 from robust.report.bundle import bundling
 from robust.report.charts import overlap_spec
-from robust.report.collect import Reader, RunFiles
 from robust.report.derive import Entry, Protocol, differing, protocols
 from robust.report.drawn import Charts, draw_trainings, overlaps, percent
 from robust.report.pictures import Album, album
 from robust.report.published import Papers, papers_of
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
+from robust.results.colors import COLORS
+from robust.results.metrics import Rate
+from robust.results.run_folder import Reader, RunFiles
 
 _LARGEST = 4_900_000
 """Bytes of a page, as far as leaving out pictures can keep it so small."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from robust.io import files
-from robust.report.collect import RunFiles
+from robust.results.run_folder import RunFiles
 
 _WIDEST = 900
 """Pixels; the widest that the page shows a figure."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.evaluation.tables import MEASURED, Grid, published
 from robust.fractions import read_yaml
 from robust.io.notes import Steps, sentences
 from robust.kinds import kind_in_source
 from robust.mismatches import Mismatch, heading, mismatch_notes, mismatches
 from robust.papers import is_column, read_table
 from robust.report.derive import Entry, Protocol
+from robust.results.tables import MEASURED, Grid, published
 from robust.words import DATA_SETS
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from robust.evaluation.tables import Grid, comparison
 from robust.io.notes import Steps
-from robust.report.collect import RunFiles
 from robust.report.derive import Entry, Protocol, differing
 from robust.report.drawn import Charts, draw_curves, draw_parallel, draw_pareto
+from robust.results.run_folder import RunFiles
+from robust.results.tables import Grid, comparison
 
 _Made = TypeVar("_Made")
 

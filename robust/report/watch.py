@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from robust.errors import ConfigError
-from robust.report.collect import Reader, run_folders
 from robust.report.page import render
+from robust.results.run_folder import Reader, run_folders
 
 _FILES = ("config.yaml", "metrics*.csv", "checkpoints/*.ckpt", "records/*", "figures/*.png")
 _REST = 5

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from robust.evaluation.tables import Grid
 from robust.io import files
+from robust.results.tables import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
 

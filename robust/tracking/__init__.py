@@ -4,7 +4,7 @@ A run needs no account: without a key, or with the server out of reach, W&B reco
 and ``wandb sync`` uploads it later.
 """
 
-from robust.metrics_csv import read_metrics
+from robust.results.metrics_csv import read_metrics
 from robust.tracking.artifacts import SCHEME, fetch_run, log_run
 from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption

@@ -7,7 +7,7 @@ from torch import nn
 from robust.attacks import PGD
 from robust.defenses import Standard
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.records import AttackInfo, Evaluation, Header, Row
+from robust.results.records import AttackInfo, Evaluation, Header, Row
 from robust.threat import ThreatModel
 
 EPS = 0.3

@@ -10,8 +10,8 @@ from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.metrics import Rate, clean_accuracy
-from robust.evaluation.records import read_evaluation
+from robust.results.metrics import Rate, clean_accuracy
+from robust.results.records import read_evaluation
 from robust.threat import ThreatModel, ThreatModelViolation
 from tests.evaluation.factories import EPS, evaluate, linear
 from tests.tiny import Plain

@@ -16,7 +16,7 @@ from robust.evaluation.certify import (
     certified_radius,
     lower_bound,
 )
-from robust.evaluation.metrics import Rate
+from robust.results.metrics import Rate
 
 SIGMA = 0.25
 

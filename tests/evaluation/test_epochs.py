@@ -13,9 +13,9 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.blocks import seed_of
 from robust.evaluation.measurements import Certification
-from robust.evaluation.metrics import Rate
 from robust.evaluation.robustness import measure_robustness
 from robust.parsing import restore
+from robust.results.metrics import Rate
 from robust.threat import ThreatModel
 from tests.cluster import two_processes
 from tests.evaluation.factories import EPS

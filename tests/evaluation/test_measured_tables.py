@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from robust.evaluation.measured_tables import published_measures
-from robust.evaluation.metrics import Mean, Rate
+from robust import words
+from robust.evaluation.measured_tables import MEASURES, published_measures
 from robust.evaluation.robustness import (
     EmpiricalRobustness,
     MinimalPerturbation,
@@ -13,6 +13,7 @@ from robust.evaluation.robustness import (
     Sensitivity,
     TrainingDistance,
 )
+from robust.results.metrics import Mean, Rate
 
 
 def made(hits, length):
@@ -88,3 +89,7 @@ def test_no_flipped_image_has_no_distance():
     result = {"published": RESULTS["published"]._replace(published=nowhere)}
     grid = published_measures(table("distance", 4), {"net": result})
     assert grid.rows[0][3:5] == ["-", ""]
+
+
+def test_a_table_may_name_every_measure():
+    assert tuple(MEASURES) == words.MEASURES

@@ -17,9 +17,9 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.certify import Smoothed, certified_accuracy
 from robust.evaluation.measurements import Certification, RobustnessMetrics
-from robust.evaluation.metrics import Rate
 from robust.evaluation.robustness import measure_robustness
 from robust.parsing import restore
+from robust.results.metrics import Rate
 from robust.subjects import find_checkpoint
 from robust.threat import ThreatModel
 from tests.evaluation.factories import EPS, linear

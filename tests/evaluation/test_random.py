@@ -8,11 +8,11 @@ from torch import nn
 
 from robust.defenses import Standard
 from robust.evaluation.checks import draws_at_test
-from robust.evaluation.metrics import summarize
-from robust.evaluation.records import Evaluation, read_evaluation
-from robust.evaluation.rows import Rows
-from robust.evaluation.tables import comparison
-from robust.evaluation.verdict import verdict
+from robust.results.metrics import summarize
+from robust.results.records import Evaluation, read_evaluation
+from robust.results.rows import Rows
+from robust.results.tables import comparison
+from robust.results.verdict import verdict
 from robust.transforms import TotalVariation
 from tests.evaluation.factories import evaluate, evaluation, header, info, linear
 from tests.odd_networks import Counts, Noisy, Normalized, Plain

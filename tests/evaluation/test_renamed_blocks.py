@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from robust.evaluation.record_files import RecordFile
-from tests.evaluation.test_intact import ALL, HEADER
+from robust.results.record_files import RecordFile
+from tests.results.test_intact import ALL, HEADER
 
 
 def unmerged(folder, header=HEADER):

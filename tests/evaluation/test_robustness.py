@@ -13,7 +13,6 @@ import robust.evaluation.nearest as nearest
 from robust.attacks import isolated
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation.metrics import Rate
 from robust.evaluation.nearest import nearest_distance
 from robust.evaluation.robustness import (
     empirical_robustness,
@@ -25,6 +24,7 @@ from robust.evaluation.robustness import (
     training_distance,
 )
 from robust.losses import log_odds
+from robust.results.metrics import Rate
 from tests.evaluation.factories import linear
 
 

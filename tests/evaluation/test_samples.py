@@ -6,8 +6,8 @@ import torch
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
-from robust.evaluation.records import read_evaluation
 from robust.evaluation.samples import Pool
+from robust.results.records import read_evaluation
 from tests.evaluation.factories import evaluate, header
 
 

@@ -4,9 +4,9 @@ import torch
 
 from robust.attacks import DDN, PGD, sample_seeds
 from robust.defenses import Standard
-from robust.evaluation.records import read_evaluation
 from robust.evaluation.suite import random_targets
-from robust.evaluation.tables import comparison
+from robust.results.records import read_evaluation
+from robust.results.tables import comparison
 from robust.threat import ThreatModel
 from tests.evaluation.factories import EPS, evaluate, linear
 

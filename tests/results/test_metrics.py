@@ -5,8 +5,8 @@ import math
 import pytest
 from scipy.stats import binomtest, norm, sem
 
-from robust.evaluation.cells import mean_cell
-from robust.evaluation.metrics import (
+from robust.results.cells import mean_cell
+from robust.results.metrics import (
     Mean,
     Rate,
     accuracy_curve,
@@ -19,7 +19,7 @@ from robust.evaluation.metrics import (
     ties,
     worst_robust_accuracy,
 )
-from robust.evaluation.records import Evaluation
+from robust.results.records import Evaluation
 from tests.evaluation.factories import evaluation, header, info, row, rows
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robust.errors import ConfigError
-from robust.evaluation.headers import DAMAGE, fingerprint_of, header_fault, read_header
-from robust.evaluation.intact import Check
-from robust.evaluation.rows import Column, Row, Rows
 from robust.io import files
+from robust.results.headers import DAMAGE, fingerprint_of, header_fault, read_header
+from robust.results.intact import Check
+from robust.results.rows import Column, Row, Rows
 from robust.words import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]

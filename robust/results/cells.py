@@ -2,7 +2,7 @@
 
 import math
 
-from robust.evaluation.metrics import Mean, Rate
+from robust.results.metrics import Mean, Rate
 
 
 def cells(*values: Rate | Mean | float) -> str:

@@ -9,8 +9,8 @@ import os
 import pytest
 
 from robust.errors import ConfigError
-from robust.evaluation.record_files import RecordFile
-from robust.evaluation.records import read_evaluation
+from robust.results.record_files import RecordFile
+from robust.results.records import read_evaluation
 from tests.evaluation.factories import header, info, row, rows
 
 HEADER = dataclasses.replace(header(fgsm=info(), pgd=info()), block=4)

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.errors import ConfigError
-from robust.evaluation.cells import rate_cell
-from robust.evaluation.metrics import (
+from robust.results.cells import rate_cell
+from robust.results.metrics import (
     Rate,
     clean_accuracy,
     resistance,
@@ -21,10 +21,10 @@ from robust.evaluation.metrics import (
     ties,
     worst_robust_accuracy,
 )
-from robust.evaluation.records import AttackInfo, Evaluation
-from robust.evaluation.repeats import Metric, draw_line, draw_notes
-from robust.evaluation.rows import Row
-from robust.evaluation.verdict import verdict
+from robust.results.records import AttackInfo, Evaluation
+from robust.results.repeats import Metric, draw_line, draw_notes
+from robust.results.rows import Row
+from robust.results.verdict import verdict
 
 MEASURED = "robustness"
 """The ``metric`` of tables that are of a measurement, `RobustnessMetrics`, not of attacks."""

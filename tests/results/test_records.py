@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock
 
 from robust.errors import ConfigError
-from robust.evaluation.record_files import RecordFile
-from robust.evaluation.records import Evaluation, read_evaluation
+from robust.results.record_files import RecordFile
+from robust.results.records import Evaluation, read_evaluation
 from tests.cluster import FORKSERVER
 from tests.evaluation.factories import header, info, row, rows
 

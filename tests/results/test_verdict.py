@@ -2,8 +2,8 @@
 
 import pytest
 
-from robust.evaluation.records import Evaluation
-from robust.evaluation.verdict import verdict
+from robust.results.records import Evaluation
+from robust.results.verdict import verdict
 from tests.evaluation.factories import evaluation, header, info, rows
 
 FGSM, BIM = info(), info("BIM", steps=20)

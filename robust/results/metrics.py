@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust.evaluation.records import AttackInfo, Evaluation
-from robust.evaluation.rows import Column, Row, Rows
+from robust.results.records import AttackInfo, Evaluation
+from robust.results.rows import Column, Row, Rows
 from robust.words import limit_of
 
 _Z95 = 1.959963984540054

@@ -8,8 +8,8 @@ from torch import nn
 from robust.attacks.query import QueryAttack
 from robust.data import ImageDataModule
 from robust.defenses import Standard
-from robust.evaluation.metrics import resistance
-from robust.evaluation.tables import published
+from robust.results.metrics import resistance
+from robust.results.tables import published
 from robust.threat import ThreatModel
 from robust.transforms import Binarize
 from tests.evaluation.factories import evaluate, evaluation, info, rows

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from robust.evaluation.records import Evaluation
-from robust.evaluation.rows import Rows
+from robust.results.records import Evaluation
+from robust.results.rows import Rows
 from tests.evaluation.factories import header, info, row, rows
 
 

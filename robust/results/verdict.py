@@ -8,8 +8,8 @@ The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
 from itertools import product
 from typing import Literal, NamedTuple
 
-from robust.evaluation.metrics import Rate, not_finite_gradients, success_rate, zero_gradients
-from robust.evaluation.records import AttackInfo, Evaluation, Target
+from robust.results.metrics import Rate, not_finite_gradients, success_rate, zero_gradients
+from robust.results.records import AttackInfo, Evaluation, Target
 
 _BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump"}
 _RANDOM = "two calls of the defense on the same images give other scores"

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from robust.evaluation.metrics import Rate, accuracy_curve, clean_accuracy, robust_accuracy
-from robust.evaluation.records import AttackInfo, Evaluation
+from robust.results.metrics import Rate, accuracy_curve, clean_accuracy, robust_accuracy
+from robust.results.records import AttackInfo, Evaluation
 
 _RADII = 101
 """Points of a curve that one crafting gives whole."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from robust.evaluation.rows import Column, Rows
+from robust.results.rows import Column, Rows
 
 UNCHECKED = "unchecked"
 """What is in place of the checksum of a block from before there were any."""

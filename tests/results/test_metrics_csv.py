@@ -5,9 +5,9 @@ import os
 import pytest
 
 from robust.io.notes import Steps
-from robust.metrics_csv import read_metrics
-from robust.report.collect import Reader
 from robust.report.drawn import Charts, draw_trainings
+from robust.results.metrics_csv import read_metrics
+from robust.results.run_folder import Reader
 
 GOOD = "step,epoch,train/loss\n1,0,0.5\n2,0,0.25\n"
 

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from robust.evaluation.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
-from robust.evaluation.rows import Column, Row, Rows
+from robust.results.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
+from robust.results.rows import Column, Row, Rows
 from robust.words import View, limit_of
 
 VIEWS = (*get_args(View), "transfer")
@@ -77,7 +77,7 @@ class Intact(NamedTuple):
 
 
 class Allowed(Protocol):
-    """What an attack may have done: a `robust.evaluation.records.AttackInfo`."""
+    """What an attack may have done: a `robust.results.records.AttackInfo`."""
 
     @property
     def norm(self) -> str:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from robust.compare import evaluate
 from robust.errors import ConfigError
 from robust.evaluation.plots import save_figure
-from robust.metrics_csv import read_metrics, read_sessions
-from robust.report.collect import Reader
 from robust.report.page import render
+from robust.results.metrics_csv import read_metrics, read_sessions
+from robust.results.run_folder import Reader
 from robust.tracking import Run, loggers
 from robust.tracking.metrics import MetricsFile
 from tests.tiny import ROOT

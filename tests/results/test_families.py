@@ -6,10 +6,10 @@ import pytest
 
 from robust.evaluation.adversarials import members
 from robust.evaluation.curve_figure import draw_accuracy_curves
-from robust.evaluation.curves import accuracy_curves, families
-from robust.evaluation.metrics import Rate
-from robust.evaluation.records import AttackInfo
 from robust.parsing import read_suite
+from robust.results.curves import accuracy_curves, families
+from robust.results.metrics import Rate
+from robust.results.records import AttackInfo
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 

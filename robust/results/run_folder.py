@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation, UnreadableRecords, read_evaluation
 from robust.io.strict_yaml import read
-from robust.metrics_csv import read_sessions
+from robust.results.metrics_csv import read_sessions
+from robust.results.records import Evaluation, UnreadableRecords, read_evaluation
 
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
 """A folder that has one of these is a run."""

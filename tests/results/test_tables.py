@@ -3,8 +3,8 @@
 import pytest
 
 from robust.errors import ConfigError
-from robust.evaluation.records import Evaluation
-from robust.evaluation.tables import published
+from robust.results.records import Evaluation
+from robust.results.tables import published
 from tests.evaluation.factories import header, info, row
 
 

@@ -5,11 +5,12 @@ import math
 import pytest
 from matplotlib.image import imread
 
-from robust.evaluation import curve_figure, curves
+from robust.evaluation import curve_figure
 from robust.evaluation.curve_figure import draw_accuracy_curves
-from robust.evaluation.curves import accuracy_curves, families
-from robust.evaluation.metrics import Rate
-from robust.evaluation.records import Evaluation
+from robust.results import curves
+from robust.results.curves import accuracy_curves, families
+from robust.results.metrics import Rate
+from robust.results.records import Evaluation
 from tests.evaluation.factories import evaluation, header, info, row
 
 PGD = {

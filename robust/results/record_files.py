@@ -13,12 +13,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from robust.errors import ConfigError
-from robust.evaluation.checksums import Key, Sums, both, nested
-from robust.evaluation.headers import DAMAGE, header_fault, read_header
-from robust.evaluation.intact import Check, Damage, Intact, as_text, block_text, complete, union
-from robust.evaluation.records import Header, unchecked_note
-from robust.evaluation.rows import Row, Rows
 from robust.io import files
+from robust.results.checksums import Key, Sums, both, nested
+from robust.results.headers import DAMAGE, header_fault, read_header
+from robust.results.intact import Check, Damage, Intact, as_text, block_text, complete, union
+from robust.results.records import Header, unchecked_note
+from robust.results.rows import Row, Rows
 
 
 class RecordFile:

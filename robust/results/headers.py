@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robust.evaluation.checksums import Sums, flat
 from robust.io import files
+from robust.results.checksums import Sums, flat
 
 _LARGEST = 64_000_000
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)

@@ -1,0 +1,1 @@
+"""What records say: metrics, verdicts, tables and curves, without torch."""
