@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.errors import ConfigError
-from robust.results.cells import rate_cell
+from robust.results.cells import Metric, draw_line, draw_notes, rate_cell
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -22,7 +22,6 @@ from robust.results.metrics import (
     worst_robust_accuracy,
 )
 from robust.results.records import AttackInfo, Evaluation
-from robust.results.repeats import Metric, draw_line, draw_notes
 from robust.results.rows import Row
 from robust.results.verdict import verdict
 
