@@ -10,12 +10,8 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.adversarials import draw_grid
 from robust.evaluation.curve_figure import draw_accuracy_curves
 from robust.evaluation.figures import figures_of
-from robust.evaluation.lipschitz import (
-    OperatorNorm,
-    draw_operator_norms,
-    log_lipschitz,
-    operator_norms,
-)
+from robust.evaluation.lipschitz import OperatorNorm, operator_norms
+from robust.evaluation.operator_norms import draw_operator_norms, log_lipschitz
 from robust.io.names import file_name
 from robust.io.notes import Figures
 from robust.results.records import Evaluation

@@ -179,3 +179,12 @@ def _quiet():
             monkeypatch.delenv(name)
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """The small data file that `linear` classifies."""
+    from robust.data import ImageDataModule
+    from tests.data_files import write_npz
+
+    return ImageDataModule(str(write_npz(tmp_path / "tiny.npz")), eval_batch_size=10)

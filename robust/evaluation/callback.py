@@ -14,6 +14,7 @@ from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.query import check_at_least
 from robust.attacks.views import EOT
 from robust.defenses.base import Defense
+from robust.defenses.tested import datamodule_of, subject_of
 from robust.errors import ConfigError
 from robust.evaluation.blocks import (
     Block,
@@ -35,9 +36,7 @@ from robust.evaluation.samples import Pool
 from robust.evaluation.suite import (
     check_targets,
     check_validation,
-    datamodule_of,
     plan,
-    subject_of,
 )
 from robust.io.names import check_name
 from robust.results.metrics import Rate, rate_numbers, summarize

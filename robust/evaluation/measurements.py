@@ -15,6 +15,7 @@ from torch import nn
 from robust.attacks.query import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
+from robust.defenses.tested import subject_of
 from robust.errors import ConfigError
 from robust.evaluation.certify import ABSTAINED, Smoothed, certified_accuracy
 from robust.evaluation.robustness import (
@@ -22,7 +23,6 @@ from robust.evaluation.robustness import (
     Robustness,
     measure_robustness,
 )
-from robust.evaluation.suite import subject_of
 from robust.results.cells import cells, rate_cell
 from robust.results.metrics import Rate, mean_numbers, rate_numbers
 from robust.results.tables import Grid

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxtyping import Int64
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
 from robust.attacks import Draws
 from robust.attacks.norms import norm_of
 from robust.data import ImageDataModule
-from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import code_sha256
 from robust.io.names import check_name
@@ -84,35 +83,6 @@ def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> 
     # In float64 the product stays below its bound.
     place = (Draws(seeds).uniform().double() * (classes - 1)).long()
     return place + (place >= labels)
-
-
-def subject_of(trainer: Trainer, pl_module: LightningModule) -> tuple[Defense, ImageDataModule]:
-    """What a test runs on.
-
-    Raises:
-        ConfigError: If it is no `Defense`, or its samples come from no `ImageDataModule`.
-    """
-    if not isinstance(pl_module, Defense):
-        raise ConfigError(
-            f"Expected a Defense to attack, but got {type(pl_module).__name__}. Subclass "
-            "robust.defenses.Defense."
-        )
-    return pl_module, datamodule_of(trainer)
-
-
-def datamodule_of(trainer: Trainer) -> ImageDataModule:
-    """The samples of a run.
-
-    Raises:
-        ConfigError: If they come from no `ImageDataModule`.
-    """
-    datamodule = getattr(trainer, "datamodule", None)
-    if not isinstance(datamodule, ImageDataModule):
-        raise ConfigError(
-            "Expected an ImageDataModule to take test samples from, but got "
-            f"{type(datamodule).__name__}. Pass one as `datamodule`; it reads any .npz file."
-        )
-    return datamodule
 
 
 def check_targets(infos: Mapping[str, AttackInfo], data: ImageDataModule) -> None:

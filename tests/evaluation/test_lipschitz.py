@@ -5,7 +5,6 @@ import time
 
 import pytest
 import torch
-from matplotlib.image import imread
 from torch import nn
 
 from robust.errors import ConfigError
@@ -13,8 +12,6 @@ from robust.evaluation import lipschitz
 from robust.evaluation.lipschitz import (
     OperatorNorm,
     convolution_norm,
-    draw_operator_norms,
-    log_lipschitz,
     norm_table,
     operator_norms,
     product_bound,
@@ -223,34 +220,4 @@ def test_table_has_a_line_a_layer_and_the_product_last():
         ["head", "linear", "", "3", "-"],
         ["later", "linear", "", "-", "0.5"],
         ["product", "", "", "6", "2.5"],
-    ]
-
-
-def test_figure_is_a_picture_with_the_products_in_its_legend(tmp_path, monkeypatch):
-    drawn = []
-    save = lipschitz.save_figure
-    monkeypatch.setattr(
-        lipschitz, "save_figure", lambda figure, path: drawn.append(figure) or save(figure, path)
-    )
-    path = draw_operator_norms({"a": NORMS, "b": NORMS[:1]}, tmp_path / "new" / "norms.png")
-    assert imread(path).shape[1] == 600
-    said = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert said == ["a: product 6", "b: product 2"]
-    assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["conv", "head"]
-    assert [list(line.get_ydata()) for line in drawn[0].axes[0].lines] == [[2.0, 3.0], [2.0]]
-
-
-def test_norms_are_logged(monkeypatch):
-    logged = []
-    monkeypatch.setattr(lipschitz, "log_table", lambda *args: logged.append(args[1:]))
-    monkeypatch.setattr(lipschitz, "log_figures", lambda *args: logged.append(args[1:]))
-    log_lipschitz([], NORMS, "norms.png")
-    rows = [
-        ("conv", "conv 3x3", "8x8", 2.0),
-        ("head", "linear", "", 3.0),
-        ("product", "", "", 6.0),
-    ]
-    assert logged == [
-        ("lipschitz/norms", ["layer", "kind", "feature map", "norm"], rows),
-        ({"lipschitz/layers": "norms.png"},),
     ]
