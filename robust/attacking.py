@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.measurements import Measurement
 from robust.io.notes import Steps
+from robust.measures.measurements import Measurement
 from robust.papers import PaperTable
 from robust.parsing import read_suite
 from robust.process import mendable_trainer

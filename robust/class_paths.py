@@ -37,7 +37,15 @@ _VERDICTS = {
                 *("cli", "compare", "dashboard", "drawing", "options", "papers", "pictures"),
                 *("report", "subjects", "sweep", "checkpoints", "explain", "fractions", "kinds"),
                 *("parsing", "restricted", "trust", "class_paths", "attacking", "mismatches"),
-                *("io", "given", "instantiation", "results", "process", "checkpoint_bounds"),
+                *(
+                    "io",
+                    "given",
+                    "instantiation",
+                    "results",
+                    "figures",
+                    "process",
+                    "checkpoint_bounds",
+                ),
                 "options_parser",
             )
         ),

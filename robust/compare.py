@@ -18,13 +18,13 @@ from robust.attacking import Attacked, Attacks, suite_for
 from robust.drawing import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.adversarials import members
-from robust.evaluation.lipschitz import OperatorNorm, norm_table
-from robust.evaluation.measured_tables import published_measures
-from robust.evaluation.measurements import Certification, Measurement, RobustnessMetrics
 from robust.evaluation.suite import check_targets
+from robust.figures.adversarials import members
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
+from robust.measures.lipschitz import OperatorNorm, norm_table
+from robust.measures.measured_tables import published_measures
+from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
 from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.options import parse_options
 from robust.papers import PaperTable

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.adversarials import draw_grid
-from robust.evaluation.curve_figure import draw_accuracy_curves
-from robust.evaluation.figures import figures_of
-from robust.evaluation.lipschitz import OperatorNorm, operator_norms
-from robust.evaluation.operator_norms import draw_operator_norms, log_lipschitz
+from robust.figures.accuracy_curves import draw_accuracy_curves
+from robust.figures.adversarials import draw_grid
+from robust.figures.one_image import figures_of
+from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
 from robust.io.names import file_name
 from robust.io.notes import Figures
+from robust.measures.lipschitz import OperatorNorm, operator_norms
 from robust.results.records import Evaluation
 from robust.subjects import Subject
 from robust.threat import ThreatModel

@@ -11,11 +11,11 @@ from robust.attacks import FGSM, PGD, craft
 from robust.defenses import Recall
 from robust.drawing import SAMPLES, show
 from robust.errors import ConfigError
-from robust.evaluation.confidence import check_plane, draw_confidence
-from robust.evaluation.features import draw_features, features_of
-from robust.evaluation.progress import draw_progress, read_progress
-from robust.evaluation.recalled import draw_recalled
-from robust.evaluation.reconstructions import draw_reconstructions
+from robust.figures.confidence import check_plane, draw_confidence
+from robust.figures.features import draw_features, features_of
+from robust.figures.progress import draw_progress, read_progress
+from robust.figures.recalled import draw_recalled
+from robust.figures.reconstructions import draw_reconstructions
 from robust.io.notes import Figures
 from robust.options import Picture
 from robust.subjects import Subject

@@ -7,14 +7,14 @@ import pytest
 import torch
 import yaml
 
-import robust.evaluation.adversarials
 import robust.evaluation.callback
+import robust.figures.adversarials
 from robust.attacks import craft
 from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.robustness import measure_robustness
+from robust.measures.robustness import measure_robustness
 from robust.papers import match_columns, read_table
 from robust.parsing import restore
 from robust.results.cells import mean_cell
@@ -503,14 +503,14 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
 
 def test_many_images_are_drawn_without_what_changed(runs, suite, monkeypatch, capsys):
     sizes = []
-    save = robust.evaluation.adversarials.save_figure
+    save = robust.figures.adversarials.save_figure
 
     def measured(figure, path):
         sizes.append(len([axes for axes in figure.axes if axes.get_title()]))
         sizes.append(len(figure.axes))
         return save(figure, path)
 
-    monkeypatch.setattr(robust.evaluation.adversarials, "save_figure", measured)
+    monkeypatch.setattr(robust.figures.adversarials, "save_figure", measured)
     for images in (5, 6):
         run(runs["standard"], "--suite", suite, "--limit", 8, "--grid=fgsm", f"--images={images}")
     # Clean and adversarial ones have a title; changes and their colour bars have none.

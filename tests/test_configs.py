@@ -16,8 +16,8 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.measured_tables import published_measures
 from robust.fractions import read_yaml
+from robust.measures.measured_tables import published_measures
 from robust.papers import read_table
 from robust.parsing import read_suite
 from robust.restricted import Parser

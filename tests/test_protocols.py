@@ -12,8 +12,8 @@ import robust
 from robust.attacks.carlini_wagner import HasCodebook
 from robust.attacks.views import HasObjective, HasTargetedObjective, Randomized
 from robust.defenses.templates import _Blocks
-from robust.evaluation.features import _HasFeatures
-from robust.evaluation.recalled import Recalls
+from robust.figures.features import _HasFeatures
+from robust.figures.recalled import Recalls
 from robust.protocols import ByAttribute
 
 PROTOCOLS = {

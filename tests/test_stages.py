@@ -20,8 +20,8 @@ from robust.compare import evaluate
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.measurements import Certification, RobustnessMetrics
 from robust.io.notes import Figures, Steps, note, reason
+from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.results.tables import Grid
 from robust.subjects import Subject
 from robust.tracking import Processes

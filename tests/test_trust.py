@@ -195,7 +195,16 @@ def test_no_program_of_the_packages_is_imported():
 
 def test_every_module_of_robust_is_known():
     """A new one has to say whether files may name it: commands may not."""
-    described = {"attacks", "data", "defenses", "evaluation", "losses", "networks", "threat"}
+    described = {
+        "attacks",
+        "data",
+        "defenses",
+        "evaluation",
+        "losses",
+        "measures",
+        "networks",
+        "threat",
+    }
     described |= {"tracking", "transforms", "draws", "errors", "precision", "types", "words"}
     described |= {"protocols"}
     modules = {module.name for module in pkgutil.iter_modules(robust.__path__)}

@@ -109,7 +109,7 @@ class MinimalFGSM(OwnAttack):
     Looks for the nearest adversarial image on one line, so it has no ``eps``; an image that no
     length breaks is returned unchanged. The line follows `robust.losses.log_odds`; the gradient of
     the authors' code is rounded (see there), and it searches wrongly besides:
-    `robust.evaluation.robustness.published_minimal_fgsm`.
+    `robust.measures.robustness.published_minimal_fgsm`.
 
     Args:
         model: View to attack.

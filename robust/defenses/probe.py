@@ -44,7 +44,7 @@ class Probe(NamedTuple):
             scores = self._scores("eval", self.images)
             again = self._scores("eval", self.images)
             alone = self._scores("eval", self.images[:1])
-        # Of a network that draws, the evaluation says so (`robust.evaluation.checks`).
+        # Of a network that draws, the evaluation says so (`robust.evaluation.masking_signs`).
         if not _differ(scores, again) and _differ(scores[:1], alone):
             self._refuse(
                 f"Expected scores of an image that do not depend on its batch, but {self.name} "

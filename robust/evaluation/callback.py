@@ -16,6 +16,7 @@ from robust.attacks.views import EOT
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, subject_of
 from robust.errors import ConfigError
+from robust.evaluation.attacked_images import Pool
 from robust.evaluation.blocks import (
     Block,
     Produced,
@@ -29,16 +30,15 @@ from robust.evaluation.blocks import (
     targets_of,
     whole,
 )
-from robust.evaluation.checks import draws_at_test, gradient_signs, has_tie
 from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.measurements import RobustnessMetrics
-from robust.evaluation.samples import Pool
+from robust.evaluation.masking_signs import draws_at_test, gradient_signs, has_tie
 from robust.evaluation.suite import (
     check_targets,
     check_validation,
     plan,
 )
 from robust.io.names import check_name
+from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation, Header, Target
@@ -77,7 +77,7 @@ class AttackEvaluation(Callback):
         limit: Number of test samples, from the first; all if None.
         block: Samples crafted together; a bound on memory, and part of the protocol.
         seed: Seeds every attack, together with its name and the block.
-        split: What to attack instead of the test set; see `robust.evaluation.samples`.
+        split: What to attack instead of the test set; see `robust.evaluation.attacked_images`.
         examples: Adversarial images per view and attack that go to W&B.
         records: Folder of the record files; ``records`` in the run's folder if None.
         every_n_epochs: Validation after every so many epochs, and after the last, logs the worst

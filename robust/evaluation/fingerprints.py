@@ -13,7 +13,7 @@ from torch import nn
 
 from robust.attacks import Crafted, OwnAttack, Rescale
 from robust.draws import Draws
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 from robust.evaluation.meaning import meaning_sha256
 from robust.threat import ThreatModel
 

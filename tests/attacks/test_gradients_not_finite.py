@@ -8,7 +8,7 @@ from torch import nn
 from robust.attacks import PGD, DeepFool, craft
 from robust.attacks.finite import NotFinite, finite_gradients
 from robust.defenses import Standard
-from robust.evaluation.checks import gradient_signs
+from robust.evaluation.masking_signs import gradient_signs
 from robust.threat import ThreatModel
 from tests.attacks.every import EVERY
 from tests.odd_networks import Rooted

@@ -16,7 +16,7 @@ from robust.defenses import (
     VirtualAdversarial,
 )
 from robust.errors import ConfigError
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 from robust.networks import TunaMnistCNN
 from tests.data_files import write_npz
 

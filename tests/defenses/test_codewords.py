@@ -9,7 +9,7 @@ from robust.cli import train
 from robust.defenses import Codewords
 from robust.defenses.codewords import draw_codebook
 from robust.errors import ConfigError
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 from robust.networks import TunaMnistCNN
 from robust.parsing import restore
 from tests.tiny import TinyNet, arguments

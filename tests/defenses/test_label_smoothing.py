@@ -10,7 +10,7 @@ from torch import nn
 from robust.data import ImageDataModule
 from robust.defenses import LabelSmoothing
 from robust.errors import ConfigError
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 from tests.defenses.digits import trained
 
 

@@ -12,7 +12,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.defenses.recall import representatives_of
 from robust.errors import ConfigError
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 from robust.networks import MLP
 from robust.parsing import restore
 from robust.transforms import Binarize

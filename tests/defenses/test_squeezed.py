@@ -9,7 +9,7 @@ from torch import nn
 
 from robust.defenses import Squeezed
 from robust.errors import ConfigError
-from robust.evaluation.checks import has_tie, has_zero_gradient
+from robust.evaluation.masking_signs import has_tie, has_zero_gradient
 
 
 class Logits(nn.Module):

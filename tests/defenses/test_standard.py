@@ -8,7 +8,7 @@ from torch import nn
 from robust.attacks import PGD, HasObjective, craft
 from robust.attacks.views import shrunk
 from robust.defenses import Standard
-from robust.evaluation.checks import has_zero_gradient
+from robust.evaluation.masking_signs import has_zero_gradient
 
 
 class Logits(nn.Module):

@@ -12,8 +12,8 @@ from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.blocks import seed_of
-from robust.evaluation.measurements import Certification
-from robust.evaluation.robustness import measure_robustness
+from robust.measures.measurements import Certification
+from robust.measures.robustness import measure_robustness
 from robust.parsing import restore
 from robust.results.metrics import Rate
 from robust.threat import ThreatModel
@@ -253,7 +253,7 @@ def test_two_processes_measure_the_same(npz, weak, tmp_path):
     args = arguments(npz, tmp_path / "runs", weak, "Standard", epochs=4)
     args += [*options(tmp_path / "two"), "--evaluation.block=6", "--evaluation.robustness=true"]
     args += ["--run.id=two"]
-    certify = "--trainer.callbacks+=robust.evaluation.measurements.Certification"
+    certify = "--trainer.callbacks+=robust.measures.measurements.Certification"
     two_processes(
         [*args, certify, "--trainer.callbacks.sigma=0.2", "--trainer.callbacks.n=50"], tmp_path
     )

@@ -67,7 +67,7 @@ def test_how_a_net_was_trained_does_not_matter():
         (PGD, "robust/losses.py"),
         (AutoAttack, "robust/attacks/square.py"),
         (Recall, "robust/defenses/codewords.py"),
-        (Standard, "robust/evaluation/checks.py"),
+        (Standard, "robust/evaluation/masking_signs.py"),
     ],
 )
 def test_code_counts_that_a_class_only_imports(kind, file, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robust.defenses import Standard
-from robust.evaluation.checks import draws_at_test
+from robust.evaluation.masking_signs import draws_at_test
 from robust.results.metrics import summarize
 from robust.results.records import Evaluation, read_evaluation
 from robust.results.rows import Rows

@@ -140,7 +140,7 @@ def _import_everything() -> None:
 
     import robust.cli
     import robust.compare
-    import robust.evaluation.measured_tables
+    import robust.measures.measured_tables
     import robust.networks
     import robust.report.page
     import robust.sweep.main

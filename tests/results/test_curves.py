@@ -5,8 +5,8 @@ import math
 import pytest
 from matplotlib.image import imread
 
-from robust.evaluation import curve_figure
-from robust.evaluation.curve_figure import draw_accuracy_curves
+from robust.figures import accuracy_curves as figure_of_curves
+from robust.figures.accuracy_curves import draw_accuracy_curves
 from robust.results import curves
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
@@ -122,9 +122,9 @@ def test_single_eps_give_no_figure(tmp_path):
 @pytest.fixture
 def drawn(monkeypatch):
     figures = []
-    save = curve_figure.save_figure
+    save = figure_of_curves.save_figure
     monkeypatch.setattr(
-        curve_figure,
+        figure_of_curves,
         "save_figure",
         lambda figure, path: figures.append(figure) or save(figure, path),
     )

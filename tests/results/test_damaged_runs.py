@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from robust.compare import evaluate
 from robust.errors import ConfigError
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
 from robust.report.page import render
 from robust.results.metrics_csv import read_metrics, read_sessions
 from robust.results.run_folder import Reader

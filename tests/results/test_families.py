@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from robust.evaluation.adversarials import members
-from robust.evaluation.curve_figure import draw_accuracy_curves
+from robust.figures.accuracy_curves import draw_accuracy_curves
+from robust.figures.adversarials import members
 from robust.parsing import read_suite
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate

@@ -6,8 +6,8 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 
-from robust.evaluation.lipschitz import OperatorNorm, product_bound
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
+from robust.measures.lipschitz import OperatorNorm, product_bound
 from robust.results.colors import COLORS, MARKERS
 from robust.tracking import log_figures, log_table
 

@@ -3,7 +3,7 @@
 import pytest
 
 from robust.errors import ConfigError
-from robust.evaluation.progress import draw_progress, read_progress
+from robust.figures.progress import draw_progress, read_progress
 
 METRICS = """epoch,step,train/loss,val/clean_acc,test/clean_acc
 0,9,2.1,,
@@ -34,7 +34,7 @@ def test_the_sessions_of_a_run_that_went_on_are_one_line(metrics):
 
 def test_runs_are_drawn(metrics, tmp_path, monkeypatch):
     drawn = {}
-    save = "robust.evaluation.progress.save_figure"
+    save = "robust.figures.progress.save_figure"
     monkeypatch.setattr(save, lambda figure, path: drawn.update(figure=figure) or path)
     draw_progress({"plain": metrics, "with a layer": metrics}, tmp_path / "progress.png")
     lines = drawn["figure"].axes[0].get_lines()

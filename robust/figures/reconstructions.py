@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from robust.errors import ConfigError
-from robust.evaluation.images import draw_image
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
+from robust.figures.images import draw_image
 from robust.types import Images
 
 

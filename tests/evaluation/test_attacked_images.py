@@ -6,7 +6,7 @@ import torch
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
-from robust.evaluation.samples import Pool
+from robust.evaluation.attacked_images import Pool
 from robust.results.records import read_evaluation
 from tests.evaluation.factories import evaluate, header
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
 from robust.protocols import ByAttribute
 from robust.results.colors import COLORS, MARKERS
 from robust.types import Images, Labels

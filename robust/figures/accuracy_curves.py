@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
 from robust.results.colors import COLORS, MARKERS
 from robust.results.curves import Panel, accuracy_curves
 from robust.results.records import Evaluation

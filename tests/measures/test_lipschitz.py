@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from robust.errors import ConfigError
-from robust.evaluation import lipschitz
-from robust.evaluation.lipschitz import (
+from robust.measures import lipschitz
+from robust.measures.lipschitz import (
     OperatorNorm,
     convolution_norm,
     norm_table,

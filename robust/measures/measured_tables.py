@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from robust.evaluation.robustness import MinimalPerturbation, Robustness
+from robust.measures.robustness import MinimalPerturbation, Robustness
 from robust.results.cells import cells
 from robust.results.metrics import Mean, Rate
 from robust.results.tables import Grid

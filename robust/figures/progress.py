@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust.errors import ConfigError
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
 from robust.results.colors import COLORS, MARKERS
 from robust.tracking import read_metrics
 

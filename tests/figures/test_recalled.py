@@ -7,8 +7,8 @@ from torch import nn
 
 from robust.defenses import Recall, Standard
 from robust.errors import ConfigError
-from robust.evaluation.figures import draw_figures
-from robust.evaluation.recalled import Recalls, draw_recalled
+from robust.figures.one_image import draw_figures
+from robust.figures.recalled import Recalls, draw_recalled
 from robust.types import Batch
 
 

@@ -2,9 +2,9 @@
 
 from matplotlib.image import imread
 
-from robust.evaluation import operator_norms
-from robust.evaluation.lipschitz import OperatorNorm
-from robust.evaluation.operator_norms import draw_operator_norms, log_lipschitz
+from robust.figures import operator_norms
+from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
+from robust.measures.lipschitz import OperatorNorm
 
 NORMS = [
     OperatorNorm("conv", "conv 3x3", 2.0, (8, 8)),

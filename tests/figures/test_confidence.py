@@ -11,8 +11,8 @@ from robust.attacks import PGD
 from robust.data import GaussianAugmentation, ImageDataModule
 from robust.defenses import AdversarialTraining, Standard
 from robust.errors import ConfigError
-from robust.evaluation import confidence as module
-from robust.evaluation.confidence import confidence, draw_confidence
+from robust.figures import confidence as module
+from robust.figures.confidence import confidence, draw_confidence
 from robust.networks.zantedeschi_toy import ZantedeschiToyNet
 
 

@@ -17,8 +17,8 @@ from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.tested import subject_of
 from robust.errors import ConfigError
-from robust.evaluation.certify import ABSTAINED, Smoothed, certified_accuracy
-from robust.evaluation.robustness import (
+from robust.measures.certify import ABSTAINED, Smoothed, certified_accuracy
+from robust.measures.robustness import (
     MinimalPerturbation,
     Robustness,
     measure_robustness,

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from robust import words
-from robust.evaluation.measured_tables import MEASURES, published_measures
-from robust.evaluation.robustness import (
+from robust.measures.measured_tables import MEASURES, published_measures
+from robust.measures.robustness import (
     EmpiricalRobustness,
     MinimalPerturbation,
     Robustness,

@@ -17,10 +17,10 @@ from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.callback import AttackEvaluation
-from robust.evaluation.images import draw_image
-from robust.evaluation.plots import save_figure
-from robust.evaluation.search import predict, smallest_eps
 from robust.evaluation.suite import random_targets
+from robust.figures.figure_files import save_figure
+from robust.figures.images import draw_image
+from robust.figures.smallest_eps import predict, smallest_eps
 from robust.results.curves import families
 from robust.results.records import Target
 from robust.threat import distance

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from torch import nn
 
 from robust.errors import ConfigError
-from robust.evaluation.certify import (
+from robust.measures.certify import (
     ABSTAINED,
     Certificates,
     Smoothed,

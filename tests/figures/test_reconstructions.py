@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robust.errors import ConfigError
-from robust.evaluation.reconstructions import draw_reconstructions
+from robust.figures.reconstructions import draw_reconstructions
 from robust.transforms import Binarize, TotalVariation
 
 
@@ -15,7 +15,7 @@ def clean():
 
 def test_each_row_and_what_becomes_of_it(clean, tmp_path, monkeypatch):
     drawn = {}
-    save = "robust.evaluation.reconstructions.save_figure"
+    save = "robust.figures.reconstructions.save_figure"
     monkeypatch.setattr(save, lambda figure, path: drawn.update(figure=figure) or path)
     transform = Binarize().train()
     adversarial = (clean + 0.1).clamp(0, 1)

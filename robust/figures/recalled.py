@@ -1,7 +1,7 @@
 """Pictures of what a defense recalls: Figures 2 and 3 of Paranjape, Dubey and Gopalan 2020.
 
 https://arxiv.org/abs/2006.01408. Their Figures 4 to 7, an adversarial image and its difference, are
-those of `robust.evaluation.adversarials`.
+those of `robust.figures.adversarials`.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from robust.errors import ConfigError
-from robust.evaluation.images import draw_image
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
+from robust.figures.images import draw_image
 from robust.protocols import ByAttribute
 from robust.types import Batch, Images, Scores
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.images import draw_image
-from robust.evaluation.plots import save_figure
-from robust.evaluation.recalled import Recalls, draw_recalled
-from robust.evaluation.surfaces import Image, Label, Surface, loss_surface
+from robust.figures.figure_files import save_figure
+from robust.figures.images import draw_image
+from robust.figures.recalled import Recalls, draw_recalled
+from robust.figures.surfaces import Image, Label, Surface, loss_surface
 from robust.results.colors import COLORS
 from robust.types import Batch, Images, Scores
 

@@ -19,7 +19,7 @@ from robust.attacks import isolated
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.plots import save_figure
+from robust.figures.figure_files import save_figure
 from robust.results.colors import COLORS
 from robust.types import Batch, Images
 

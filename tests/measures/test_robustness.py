@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import robust.evaluation.nearest as nearest
+import robust.measures.nearest as nearest
 from robust.attacks import isolated
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation.nearest import nearest_distance
-from robust.evaluation.robustness import (
+from robust.losses import log_odds
+from robust.measures.nearest import nearest_distance
+from robust.measures.robustness import (
     empirical_robustness,
     loss_sensitivity,
     measure_robustness,
@@ -23,7 +24,6 @@ from robust.evaluation.robustness import (
     published_minimal_fgsm,
     training_distance,
 )
-from robust.losses import log_odds
 from robust.results.metrics import Rate
 from tests.evaluation.factories import linear
 

@@ -11,13 +11,14 @@ from torch import nn
 from robust.attacks import PGD, MinimalFGSM
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation import AttackEvaluation, adversarials
-from robust.evaluation.adversarials import (
+from robust.evaluation import AttackEvaluation
+from robust.figures import adversarials
+from robust.figures.adversarials import (
     Adversarials,
     draw_adversarials,
     draw_grid,
 )
-from robust.evaluation.search import smallest_eps
+from robust.figures.smallest_eps import smallest_eps
 from robust.threat import ThreatModel
 from robust.types import Batch
 from tests.tiny import Plain

@@ -15,9 +15,9 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.certify import Smoothed, certified_accuracy
-from robust.evaluation.measurements import Certification, RobustnessMetrics
-from robust.evaluation.robustness import measure_robustness
+from robust.measures.certify import Smoothed, certified_accuracy
+from robust.measures.measurements import Certification, RobustnessMetrics
+from robust.measures.robustness import measure_robustness
 from robust.parsing import restore
 from robust.results.metrics import Rate
 from robust.subjects import find_checkpoint

@@ -7,7 +7,7 @@ from torch import nn
 
 from robust.defenses import WNLL, Standard
 from robust.errors import ConfigError
-from robust.evaluation.features import Separation, draw_features, features_of
+from robust.figures.features import Separation, draw_features, features_of
 from robust.transforms import FeatureSqueezing
 
 

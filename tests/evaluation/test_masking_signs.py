@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from robust.evaluation.checks import has_tie, has_zero_gradient
+from robust.evaluation.masking_signs import has_tie, has_zero_gradient
 
 
 def test_ties_are_exact():

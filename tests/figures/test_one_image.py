@@ -10,9 +10,9 @@ from torch import nn
 
 from robust.defenses import Squeezed
 from robust.errors import ConfigError
-from robust.evaluation import figures, surfaces
-from robust.evaluation.figures import draw_figures, draw_loss_surfaces, draw_scores
-from robust.evaluation.surfaces import Surface, loss_surface
+from robust.figures import one_image, surfaces
+from robust.figures.one_image import draw_figures, draw_loss_surfaces, draw_scores
+from robust.figures.surfaces import Surface, loss_surface
 from robust.types import Batch
 from tests.tiny import Plain
 
@@ -177,7 +177,7 @@ def drawn(monkeypatch):
     """The figures that are drawn, instead of files."""
     figures_drawn = []
     monkeypatch.setattr(
-        figures, "save_figure", lambda figure, path: figures_drawn.append(figure) or path
+        one_image, "save_figure", lambda figure, path: figures_drawn.append(figure) or path
     )
     return figures_drawn
 
@@ -208,7 +208,7 @@ def test_surfaces_say_what_they_show(drawn, tmp_path):
 def test_only_rounding_is_drawn_flat(difference, summary, limits, drawn, monkeypatch, tmp_path):
     steps = torch.tensor([-EPS, EPS])
     loss = 1 + difference * torch.eye(2)
-    monkeypatch.setattr(figures, "loss_surface", lambda *_: Surface(steps, steps, loss, False))
+    monkeypatch.setattr(one_image, "loss_surface", lambda *_: Surface(steps, steps, loss, False))
     draw_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
     assert f"deployed view, untargeted\n{summary}" in texts(drawn[0])
     margin = (limits[1] - limits[0]) / 20
@@ -245,8 +245,8 @@ def batch(*labels):
 
 def test_figures_are_of_the_first_correct_image_of_another_class(defense, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(figures, "draw_loss_surfaces", lambda *a: seen.append(a) or a[-1])
-    monkeypatch.setattr(figures, "draw_scores", lambda *a: seen.append(a) or a[-1])
+    monkeypatch.setattr(one_image, "draw_loss_surfaces", lambda *a: seen.append(a) or a[-1])
+    monkeypatch.setattr(one_image, "draw_scores", lambda *a: seen.append(a) or a[-1])
     given = batch(1, 2, 0, 0)
 
     paths = draw_figures(defense, given, tmp_path, target=1, eps=EPS)

@@ -17,7 +17,7 @@ from robust.attacks import MinimalFGSM, craft, isolated
 from robust.attacks.query import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
-from robust.evaluation.nearest import nearest_distance
+from robust.measures.nearest import nearest_distance
 from robust.results.metrics import Mean, Rate
 from robust.threat import distance
 from robust.types import Images, Labels, Norm, View

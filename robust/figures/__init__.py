@@ -1,0 +1,1 @@
+"""Figures of images, records and runs, each a PNG file."""

@@ -1,0 +1,1 @@
+"""What is measured of a defense beside attacks: robustness, certificates, norms."""
