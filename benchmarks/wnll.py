@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from scipy.sparse.linalg import spsolve
 
-from robust.networks.wnll import WeightedNonlocalLaplacian, nearest
+from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian, nearest
 from robust.process import keep_freed_memory
 
 POINTS, FEATURES, CLASSES = 500, 64, 10

@@ -11,7 +11,7 @@ from torch import nn
 import robust
 from robust.attacks.carlini_wagner import HasCodebook
 from robust.attacks.views import HasObjective, HasTargetedObjective, Randomized
-from robust.defenses.templates import _Blocks
+from robust.defenses.wnll.templates import _Blocks
 from robust.figures.features import _HasFeatures
 from robust.figures.recalled import Recalls
 from robust.protocols import ByAttribute

@@ -6,12 +6,12 @@ from robust.defenses.codewords import Codewords
 from robust.defenses.distillation import Distillation
 from robust.defenses.label_smoothing import LabelSmoothing
 from robust.defenses.recall import Recall
-from robust.defenses.schedule import WangSchedule
 from robust.defenses.squeezed import Squeezed
 from robust.defenses.standard import Standard
 from robust.defenses.trades import Trades
 from robust.defenses.virtual_adversarial import VirtualAdversarial, VirtualAdversarialImages
-from robust.defenses.wnll import WNLL
+from robust.defenses.wnll.defense import WNLL
+from robust.defenses.wnll.schedule import WangSchedule
 
 __all__ = [
     "WNLL",

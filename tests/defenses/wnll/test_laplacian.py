@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from scipy.sparse.linalg import spsolve
 
+from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian, _Solve, nearest
 from robust.errors import ConfigError
-from robust.networks.wnll import WeightedNonlocalLaplacian, _Solve, nearest
 
 
 def points(n=60, m=80, d=8, k=4, spread=1.0, dtype=torch.float32):

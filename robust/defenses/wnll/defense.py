@@ -14,18 +14,18 @@ from robust.attacks.views import BPDA, Rescale
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.crafting import frozen
-from robust.defenses.interpolation import (
+from robust.defenses.standard import Standard
+from robust.defenses.wnll.interpolation import (
     Adaptive,
     AdaptiveView,
     Features,
     Interpolation,
     Queries,
 )
-from robust.defenses.standard import Standard
-from robust.defenses.templates import Draw, check_batches, check_template, templates_of
+from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian
+from robust.defenses.wnll.templates import Draw, check_batches, check_template, templates_of
 from robust.errors import ConfigError
 from robust.networks.base import check_at_least
-from robust.networks.wnll import WeightedNonlocalLaplacian
 from robust.types import Batch, Images, Labels, Scalar, Scores
 
 NetworkCallable = Callable[[int], nn.Module]

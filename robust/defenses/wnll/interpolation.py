@@ -14,8 +14,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from robust.attacks.views import shrunk
+from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian
 from robust.errors import ConfigError
-from robust.networks.wnll import WeightedNonlocalLaplacian
 from robust.types import Images, Scores
 
 Features = Float[Tensor, "n d"]

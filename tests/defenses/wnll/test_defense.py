@@ -14,7 +14,7 @@ from robust.attacks.views import shrunk
 from robust.cli import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
-from robust.defenses.templates import draw_template
+from robust.defenses.wnll.templates import draw_template
 from robust.errors import ConfigError
 from robust.networks import ResNet, TunaMnistCNN
 from robust.parsing import restore
@@ -242,7 +242,7 @@ class TestTraining:
 DIGITS = [
     "fit",
     "--model=robust.defenses.WNLL",
-    "--model.network=tests.defenses.test_wnll.dense",
+    "--model.network=tests.defenses.wnll.test_defense.dense",
     "--model.template_size=100",
     "--model.linear_epochs=3",
     "--model.wnll_epochs=1",

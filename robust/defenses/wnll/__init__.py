@@ -1,0 +1,1 @@
+"""The weighted nonlocal Laplacian as the last layer of a network."""
