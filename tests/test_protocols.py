@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import robust
-from robust.attacks.carlini_wagner import HasCodebook
+from robust.attacks.minimal.carlini_wagner import HasCodebook
 from robust.attacks.views import HasObjective, HasTargetedObjective, Randomized
 from robust.defenses.wnll.templates import _Blocks
 from robust.figures.features import _HasFeatures

@@ -1,25 +1,25 @@
 """Attacks that torchattacks lacks, the views they go through, and the one place where they run."""
 
-from robust.attacks.apgd import APGD
 from robust.attacks.auto_attack import AutoAttack
 from robust.attacks.base import Draws, OwnAttack, sample_seeds
-from robust.attacks.bim import BIM, IFGSM, MIFGSM, TargetedBIM
-from robust.attacks.boundary import BoundaryAttack
-from robust.attacks.carlini_wagner import CarliniWagner, HasCodebook
 from robust.attacks.craft import Crafted, craft, gradient_of, isolated
-from robust.attacks.ddn import DDN
-from robust.attacks.deepfool import DeepFool
-from robust.attacks.fab import FAB
-from robust.attacks.fgsm import FGSM, TGSM, MinimalFGSM, RandomFGSM
-from robust.attacks.hop_skip_jump import HopSkipJump
-from robust.attacks.jsma import JSMA
-from robust.attacks.lbfgs import LBFGS
-from robust.attacks.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
-from robust.attacks.pgd import PGD
-from robust.attacks.pointwise import Pointwise
-from robust.attacks.released import ReleasedCarliniWagner, ReleasedFGSM
-from robust.attacks.square import Square
+from robust.attacks.gradient.apgd import APGD
+from robust.attacks.gradient.bim import BIM, IFGSM, MIFGSM, TargetedBIM
+from robust.attacks.gradient.fgsm import FGSM, TGSM, MinimalFGSM, RandomFGSM
+from robust.attacks.gradient.jsma import JSMA
+from robust.attacks.gradient.pgd import PGD
+from robust.attacks.minimal.carlini_wagner import CarliniWagner, HasCodebook
+from robust.attacks.minimal.ddn import DDN
+from robust.attacks.minimal.deepfool import DeepFool
+from robust.attacks.minimal.fab import FAB
+from robust.attacks.minimal.lbfgs import LBFGS
+from robust.attacks.query.boundary import BoundaryAttack
+from robust.attacks.query.hop_skip_jump import HopSkipJump
+from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
+from robust.attacks.query.pointwise import Pointwise
+from robust.attacks.query.square import Square
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
+from robust.attacks.wang2018_released import ReleasedCarliniWagner, ReleasedFGSM
 
 __all__ = [
     "APGD",

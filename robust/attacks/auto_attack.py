@@ -6,10 +6,10 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from robust.attacks.apgd import APGD
 from robust.attacks.base import OwnAttack, check_choice
-from robust.attacks.fab import FAB
-from robust.attacks.square import Square
+from robust.attacks.gradient.apgd import APGD
+from robust.attacks.minimal.fab import FAB
+from robust.attacks.query.square import Square
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels

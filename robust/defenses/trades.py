@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from robust.attacks import Draws
-from robust.attacks.gradient import GradientAttack
+from robust.attacks.gradient.base import GradientAttack
 from robust.defenses.crafting import CraftingDefense, kl_divergence
 from robust.errors import ConfigError
 from robust.threat import ThreatModel

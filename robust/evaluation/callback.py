@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
-from robust.attacks.query import check_at_least
+from robust.attacks.query.base import check_at_least
 from robust.attacks.views import EOT
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, subject_of

@@ -14,7 +14,7 @@ from scipy.stats import beta, binomtest, norm
 from torch import Tensor, nn
 
 from robust.attacks import Draws, isolated, sample_seeds
-from robust.attacks.query import check_at_least
+from robust.attacks.query.base import check_at_least
 from robust.errors import ConfigError
 from robust.results.metrics import Rate
 from robust.types import Images, Labels, Scores

@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from robust.attacks.query import check_at_least
+from robust.attacks.query.base import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.tested import subject_of

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks import MinimalFGSM, craft, isolated
-from robust.attacks.query import check_at_least
+from robust.attacks.query.base import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.measures.nearest import nearest_distance

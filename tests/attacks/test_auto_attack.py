@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from robust.attacks import craft
-from robust.attacks.apgd import APGD
 from robust.attacks.auto_attack import AutoAttack
-from robust.attacks.minimal import ranked_classes
+from robust.attacks.gradient.apgd import APGD
+from robust.attacks.judging import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from tests.oracles import LinearOracle

@@ -65,7 +65,7 @@ def test_how_a_net_was_trained_does_not_matter():
     ("kind", "file"),
     [
         (PGD, "robust/losses.py"),
-        (AutoAttack, "robust/attacks/square.py"),
+        (AutoAttack, "robust/attacks/query/square.py"),
         (Recall, "robust/defenses/codewords.py"),
         (Standard, "robust/evaluation/masking_signs.py"),
     ],

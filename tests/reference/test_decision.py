@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from robust.attacks import craft, sample_seeds
-from robust.attacks.boundary import BoundaryAttack
-from robust.attacks.hop_skip_jump import HopSkipJump
+from robust.attacks.query.boundary import BoundaryAttack
+from robust.attacks.query.hop_skip_jump import HopSkipJump
 from robust.networks import TunaMnistCNN
 from robust.threat import distance
 

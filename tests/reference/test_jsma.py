@@ -6,7 +6,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks.craft import craft
-from robust.attacks.jsma import JSMA
+from robust.attacks.gradient.jsma import JSMA
 
 pytestmark = pytest.mark.reference
 

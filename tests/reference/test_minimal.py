@@ -11,9 +11,9 @@ import torch
 import torchattacks
 
 from robust.attacks import craft
-from robust.attacks.carlini_wagner import CarliniWagner
-from robust.attacks.ddn import DDN
-from robust.attacks.deepfool import DeepFool
+from robust.attacks.minimal.carlini_wagner import CarliniWagner
+from robust.attacks.minimal.ddn import DDN
+from robust.attacks.minimal.deepfool import DeepFool
 from robust.threat import distance
 
 pytestmark = pytest.mark.reference

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks.query import QueryAttack
+from robust.attacks.query.base import QueryAttack
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.results.metrics import resistance

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, check_choice, direction
-from robust.attacks.minimal import is_adversarial
+from robust.attacks.judging import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.losses import Loss

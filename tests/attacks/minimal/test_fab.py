@@ -7,7 +7,7 @@ from torch import nn
 from torchattacks.attacks.fab import projection_l2, projection_linf
 
 from robust.attacks import FAB, craft
-from robust.attacks.fab import onto_plane
+from robust.attacks.minimal.fab import onto_plane
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from tests.oracles import LinearOracle

@@ -6,7 +6,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks import APGD, craft
-from robust.attacks.apgd import _checkpoints
+from robust.attacks.gradient.apgd import _checkpoints
 from robust.errors import ConfigError
 from robust.losses import cross_entropy
 from tests.oracles import LinearOracle

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from robust.attacks import craft, sample_seeds
-from robust.attacks.boundary import BoundaryAttack
-from robust.attacks.hop_skip_jump import HopSkipJump
-from robust.attacks.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
-from robust.attacks.square import Square
+from robust.attacks.query.boundary import BoundaryAttack
+from robust.attacks.query.hop_skip_jump import HopSkipJump
+from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
+from robust.attacks.query.square import Square
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, distance
 from tests.oracles import MARGIN, SHAPE, LinearOracle

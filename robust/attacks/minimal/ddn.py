@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
-from robust.attacks.minimal import confirmed, is_adversarial, mask_class, normalized
+from robust.attacks.judging import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores

@@ -14,7 +14,7 @@ from torch import nn
 
 from robust import losses
 from robust.attacks.base import OwnAttack
-from robust.attacks.gradient import GradientAttack
+from robust.attacks.gradient.base import GradientAttack
 from robust.errors import ConfigError
 from robust.networks import Normalize
 from robust.threat import ThreatModel

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from robust.attacks import craft
-from robust.attacks.carlini_wagner import CarliniWagner, HasCodebook
-from robust.attacks.ddn import DDN
-from robust.attacks.deepfool import DeepFool
-from robust.attacks.minimal import confirmed
+from robust.attacks.judging import confirmed
+from robust.attacks.minimal.carlini_wagner import CarliniWagner, HasCodebook
+from robust.attacks.minimal.ddn import DDN
+from robust.attacks.minimal.deepfool import DeepFool
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, distance
 from tests.oracles import SHAPE, LinearOracle

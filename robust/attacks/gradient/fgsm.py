@@ -11,7 +11,7 @@ from torch import nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, check_choice
-from robust.attacks.gradient import GradientAttack
+from robust.attacks.gradient.base import GradientAttack
 from robust.errors import ConfigError
 from robust.losses import Loss
 from robust.threat import ThreatModel

@@ -8,7 +8,7 @@ from typing import final
 
 from torch import nn
 
-from robust.attacks.gradient import GradientAttack, Precision
+from robust.attacks.gradient.base import GradientAttack, Precision
 from robust.losses import Loss
 from robust.threat import ThreatModel
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack, check_choice
-from robust.attacks.minimal import confirmed, mask_class, normalized
+from robust.attacks.judging import confirmed, mask_class, normalized
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack, check_choice
-from robust.attacks.minimal import is_adversarial, mask_class
+from robust.attacks.judging import is_adversarial, mask_class
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
-from robust.attacks.minimal import confirmed, is_adversarial, mask_class, normalized
+from robust.attacks.judging import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import Rescale
 from robust.errors import ConfigError
 from robust.protocols import ByAttribute

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack, check_choice
-from robust.attacks.minimal import ranked_classes
+from robust.attacks.judging import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Norm

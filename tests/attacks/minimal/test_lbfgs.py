@@ -9,9 +9,9 @@ from scipy import optimize
 from torch import nn
 
 from robust.attacks.craft import craft
-from robust.attacks.lbfgs import LBFGS, minimize
+from robust.attacks.minimal.lbfgs import LBFGS, minimize
 from robust.errors import ConfigError
-from tests.attacks.test_jsma import SHAPES, Shaped, images
+from tests.attacks.gradient.test_jsma import SHAPES, Shaped, images
 from tests.oracles import LinearOracle
 from tests.support.cases import of_all
 

@@ -4,7 +4,7 @@ from typing import Literal, final
 
 from torch import nn
 
-from robust.attacks.gradient import GradientAttack, Precision
+from robust.attacks.gradient.base import GradientAttack, Precision
 from robust.losses import Loss
 from robust.threat import ThreatModel
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import OwnAttack
-from robust.attacks.minimal import confirmed, is_adversarial, mask_class
+from robust.attacks.judging import confirmed, is_adversarial, mask_class
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import jsma
 from robust.attacks.craft import craft
-from robust.attacks.jsma import JSMA
+from robust.attacks.gradient import jsma
+from robust.attacks.gradient.jsma import JSMA
 from robust.errors import ConfigError
 from tests.oracles import LinearOracle
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Draws, OwnAttack, check_choice, direction
-from robust.attacks.minimal import ranked_classes
+from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
 from robust.losses import Loss
