@@ -12,12 +12,12 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Steps
+from robust.loading.paper_tables import PaperTable
+from robust.loading.restore import read_suite
+from robust.loading.trained_run import Subject
 from robust.measures.measurements import Measurement
-from robust.papers import PaperTable
-from robust.parsing import read_suite
 from robust.process import mendable_trainer
 from robust.results.records import Evaluation
-from robust.subjects import Subject
 from robust.tracking import Preemption, Processes
 
 _Result = TypeVar("_Result")

@@ -18,10 +18,11 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Figures
-from robust.parsing import check_fits
+from robust.loading.parser import Parser, check_files, typed
+from robust.loading.restore import check_fits
+from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated
 from robust.process import mendable_trainer, run_command
-from robust.restricted import Parser, check_files, typed
 from robust.results.tables import print_comparison
 from robust.tracking import (
     BEST,
@@ -38,7 +39,6 @@ from robust.tracking import (
     plugins,
     remove_unused,
 )
-from robust.trust import TRUST_HELP, taken, trusting
 
 
 class RobustCLI(LightningCLI):

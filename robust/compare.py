@@ -22,19 +22,19 @@ from robust.evaluation.suite import check_targets
 from robust.figures.adversarials import members
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
+from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
+from robust.loading.paper_tables import PaperTable
+from robust.loading.parser import typed
+from robust.loading.trained_run import Subject, by_name, check_used, describe, trained_epochs
+from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
-from robust.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.options import parse_options
-from robust.papers import PaperTable
 from robust.pictures import check_pictures, draw_pictures
 from robust.process import run_command
-from robust.restricted import typed
 from robust.results.records import Evaluation
 from robust.results.tables import Grid, comparison, published
-from robust.subjects import Subject, by_name, check_used, describe, trained_epochs
-from robust.trust import taken, trusting
 
 Runs = Mapping[str, Subject]
 

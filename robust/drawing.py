@@ -13,9 +13,9 @@ from robust.figures.one_image import figures_of
 from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
 from robust.io.names import file_name
 from robust.io.notes import Figures
+from robust.loading.trained_run import Subject
 from robust.measures.lipschitz import OperatorNorm, operator_norms
 from robust.results.records import Evaluation
-from robust.subjects import Subject
 from robust.threat import ThreatModel
 from robust.tracking import log_figures
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from robust.errors import ConfigError
-from robust.fractions import flag_value
+from robust.loading.fractions import flag_value
 from robust.options_parser import OneLineParser
 from robust.tracking import Processes
 from robust.types import View

@@ -17,8 +17,8 @@ from robust.figures.progress import draw_progress, read_progress
 from robust.figures.recalled import draw_recalled
 from robust.figures.reconstructions import draw_reconstructions
 from robust.io.notes import Figures
+from robust.loading.trained_run import Subject
 from robust.options import Picture
-from robust.subjects import Subject
 
 Runs = Mapping[str, Subject]
 Drawing = tuple[Subject, Callable[[], Path]]

@@ -15,8 +15,8 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from robust.errors import ConfigError, in_short, unusable_path
-from robust.explain import mendable_cause, shortened
 from robust.io.streams import make_usable, nobody_reads
+from robust.loading.messages import mendable_cause, shortened
 from robust.precision import keep_float32
 from robust.tracking.interrupts import interruptible
 

@@ -14,13 +14,13 @@ from robust.compare import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
+from robust.loading.paper_tables import match_columns, read_table
+from robust.loading.restore import restore
+from robust.loading.trained_run import Subject, find_checkpoint
 from robust.measures.robustness import measure_robustness
-from robust.papers import match_columns, read_table
-from robust.parsing import restore
 from robust.results.cells import mean_cell
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.results.records import read_evaluation
-from robust.subjects import Subject, find_checkpoint
 from tests.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")

@@ -10,17 +10,17 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from robust.class_paths import imported
 from robust.cli import RobustCLI, train
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.fractions import read_yaml
+from robust.loading.class_paths import imported
+from robust.loading.fractions import read_yaml
+from robust.loading.paper_tables import read_table
+from robust.loading.parser import Parser
+from robust.loading.restore import read_suite
 from robust.measures.measured_tables import published_measures
-from robust.papers import read_table
-from robust.parsing import read_suite
-from robust.restricted import Parser
 from robust.results.tables import MEASURED, published
 
 ROOT = Path(__file__).parent.parent

@@ -13,8 +13,8 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.names import check_name, file_name
 from robust.io.strict_yaml import load
-from robust.papers import read_table
-from robust.parsing import read_suite
+from robust.loading.paper_tables import read_table
+from robust.loading.restore import read_suite
 from robust.results.tables import Grid
 from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel

@@ -11,9 +11,9 @@ from robust.compare import evaluate
 from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.errors import ConfigError
+from robust.loading.trained_run import Subject
 from robust.options import Picture
 from robust.pictures import draw_pictures
-from robust.subjects import Subject
 from robust.transforms import FeatureSqueezing
 from tests.test_compare import shown
 from tests.tiny import TinyNet

@@ -21,9 +21,9 @@ from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Figures, Steps, note, reason
+from robust.loading.trained_run import Subject
 from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.results.tables import Grid
-from robust.subjects import Subject
 from robust.tracking import Processes
 from tests.conftest import write_npz
 from tests.tiny import arguments

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 import robust.sweep.main
-from robust import trust
 from robust.errors import ConfigError
+from robust.loading import trust
+from robust.loading.trust import UntrustedError
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile
 from robust.sweep.main import sweep
 from robust.sweep.process import Slot, _environment
-from robust.trust import UntrustedError
 from tests.tiny import ROOT
 
 TRAIN = str(ROOT / "train.py")

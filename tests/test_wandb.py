@@ -23,7 +23,7 @@ from robust.checkpoints import read_checkpoint
 from robust.cli import train
 from robust.compare import evaluate
 from robust.errors import ConfigError
-from robust.subjects import Subject
+from robust.loading.trained_run import Subject
 from robust.tracking import (
     AtomicCheckpoints,
     Run,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.fractions import read_yaml
 from robust.io.notes import Steps, sentences
-from robust.kinds import kind_in_source
-from robust.mismatches import Mismatch, heading, mismatch_notes, mismatches
-from robust.papers import is_column, read_table
+from robust.loading.classes import kind_in_source
+from robust.loading.fractions import read_yaml
+from robust.loading.mismatches import Mismatch, heading, mismatch_notes, mismatches
+from robust.loading.paper_tables import is_column, read_table
 from robust.report.derive import Entry, Protocol
 from robust.results.tables import MEASURED, Grid, published
 from robust.words import DATA_SETS

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robust import class_paths, trust
 from robust.errors import ConfigError
+from robust.loading import class_paths, trust
 from robust.sweep.file import SweepFile
 
 _LONGEST = 80
@@ -56,7 +56,7 @@ def _arguments(words: list[str], program: str) -> list[str] | None:
 
 def _is_train(program: str) -> bool:
     """Whether it is the train.py beside this package, not one that came with the file."""
-    own = Path(trust.__file__).parents[1] / "train.py"
+    own = Path(trust.__file__).parents[2] / "train.py"
     return Path(program).resolve() == own.resolve()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import final
 
-from robust.explain import nearest
+from robust.loading.messages import nearest
 from robust.sweep.file import History, SweepFile
 from robust.sweep.journal import Journal
 from robust.sweep.process import Process, Slot, end_orphan

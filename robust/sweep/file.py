@@ -13,10 +13,10 @@ import numpy as np
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from robust.errors import ConfigError
-from robust.explain import one_line
-from robust.fractions import read_yaml
 from robust.io.names import check_name
 from robust.io.yaml_writing import flow
+from robust.loading.fractions import read_yaml
+from robust.loading.messages import one_line
 from robust.sweep.trials import Trial
 
 with warnings.catch_warnings():

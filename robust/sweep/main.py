@@ -11,16 +11,16 @@ import torch
 from rich.console import Console
 
 from robust.errors import ConfigError
+from robust.loading.parser import typed
+from robust.loading.trust import FLAGS_OF_FILE, TRUST_HELP, taken, trusting
 from robust.options_parser import OneLineParser
 from robust.process import run_command
-from robust.restricted import typed
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
 from robust.sweep.driver import Driver, Settings
 from robust.sweep.file import SweepFile
 from robust.sweep.journal import Journal
 from robust.sweep.process import Slot, parse_slots
-from robust.trust import FLAGS_OF_FILE, TRUST_HELP, taken, trusting
 
 _POLL = 1.0
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from robust.errors import ConfigError
-from robust.explain import one_line
 from robust.io import files
-from robust.trust import FLAGS_OF_FILE
+from robust.loading.messages import one_line
+from robust.loading.trust import FLAGS_OF_FILE
 
 LOG = "log.txt"
 """What a run printed, in its folder; locked while a process of it is alive."""

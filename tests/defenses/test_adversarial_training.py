@@ -13,7 +13,7 @@ from robust.cli import train
 from robust.defenses import AdversarialTraining, VirtualAdversarialImages
 from robust.defenses.crafting import Kept
 from robust.errors import ConfigError
-from robust.parsing import restore
+from robust.loading.restore import restore
 from robust.types import Batch
 from tests.defenses.digits import accuracies, trained, undefended
 from tests.tiny import TinyNet, arguments

@@ -10,8 +10,8 @@ from robust.defenses import Codewords
 from robust.defenses.codewords import draw_codebook
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
+from robust.loading.restore import restore
 from robust.networks import TunaMnistCNN
-from robust.parsing import restore
 from tests.tiny import TinyNet, arguments
 
 LENGTHS = [1, 3, 16, 64, 128, 256, 1024]

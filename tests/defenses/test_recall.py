@@ -13,8 +13,8 @@ from robust.defenses import Recall
 from robust.defenses.recall import representatives_of
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
+from robust.loading.restore import restore
 from robust.networks import MLP
-from robust.parsing import restore
 from robust.transforms import Binarize
 from tests.tiny import arguments
 

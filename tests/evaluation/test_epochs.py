@@ -12,9 +12,9 @@ from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.blocks import seed_of
+from robust.loading.restore import restore
 from robust.measures.measurements import Certification
 from robust.measures.robustness import measure_robustness
-from robust.parsing import restore
 from robust.results.metrics import Rate
 from robust.threat import ThreatModel
 from tests.cluster import two_processes

@@ -15,12 +15,12 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.loading.restore import restore
+from robust.loading.trained_run import find_checkpoint
 from robust.measures.certify import Smoothed, certified_accuracy
 from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.measures.robustness import measure_robustness
-from robust.parsing import restore
 from robust.results.metrics import Rate
-from robust.subjects import find_checkpoint
 from robust.threat import ThreatModel
 from tests.evaluation.factories import EPS, linear
 

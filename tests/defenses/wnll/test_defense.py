@@ -16,8 +16,8 @@ from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
 from robust.defenses.wnll.templates import draw_template
 from robust.errors import ConfigError
+from robust.loading.restore import restore
 from robust.networks import ResNet, TunaMnistCNN
-from robust.parsing import restore
 from robust.transforms import FeatureSqueezing
 from tests.test_ddp import launch
 from tests.tiny import NO_ATTACKS, SUITE

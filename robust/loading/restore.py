@@ -9,16 +9,16 @@ from typing import Any, NamedTuple, cast
 from jsonargparse import ArgumentError
 
 from robust.checkpoints import DESCRIPTION, check_finite, description_of, read_checkpoint
-from robust.class_paths import imported
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.suite import check_attack_names
-from robust.explain import explain
-from robust.fractions import read_yaml
-from robust.restricted import Parser, check_built
-from robust.trust import UntrustedError
+from robust.loading.class_paths import imported
+from robust.loading.fractions import read_yaml
+from robust.loading.messages import explain
+from robust.loading.parser import Parser, check_built
+from robust.loading.trust import UntrustedError
 
 
 class Restored(NamedTuple):

@@ -8,13 +8,13 @@ import yaml
 
 from robust.compare import evaluate
 from robust.errors import ConfigError
-from robust.kinds import imported_kind, kind_in_source
-from robust.mismatches import check_matches, heading, mismatch_notes, mismatches
-from robust.papers import PaperTable, read_table
+from robust.loading.classes import imported_kind, kind_in_source
+from robust.loading.mismatches import check_matches, heading, mismatch_notes, mismatches
+from robust.loading.paper_tables import PaperTable, read_table
+from robust.loading.trained_run import trained_epochs
 from robust.report.derive import protocols
 from robust.report.published import papers_of
 from robust.results.run_folder import RunFiles
-from robust.subjects import trained_epochs
 from tests.evaluation.factories import evaluation, info
 from tests.tiny import ROOT
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.kinds import KindOf, imported_kind
-from robust.papers import PaperTable, is_column
+from robust.loading.classes import KindOf, imported_kind
+from robust.loading.paper_tables import PaperTable, is_column
 
 FACTS = ("data", "network", "epochs")
 """What a table may say of its nets, besides the defense of each column."""

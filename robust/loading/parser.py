@@ -14,12 +14,12 @@ import yaml
 from jsonargparse import Namespace, _actions, get_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from robust import class_paths, trust
 from robust.errors import ConfigError
-from robust.explain import explain, mendable_cause, refused_path, shortened
-from robust.fractions import PARSER_MODE, read_yaml
-from robust.given import check_given
-from robust.instantiation import build, guarded
+from robust.loading import class_paths, trust
+from robust.loading.fractions import PARSER_MODE, read_yaml
+from robust.loading.given import check_given
+from robust.loading.instantiation import build, guarded
+from robust.loading.messages import explain, mendable_cause, refused_path, shortened
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
 """Flags whose value is never a class, so that a file's name or a run's is not taken for one."""
@@ -28,7 +28,7 @@ _LARGEST = 1 << 20
 
 
 def restrict() -> None:
-    """Have jsonargparse import only what `robust.trust` allows, and build nothing that is untyped.
+    """Have jsonargparse import only what is trusted, and build nothing that is untyped.
 
     Raises:
         ConfigError: If the environment's trust cannot be read.

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonargparse import _loaders_dumpers
 
 from robust.errors import ConfigError
-from robust.fractions import PARSER_MODE, flag_value, read_yaml
 from robust.io.strict_yaml import StrictYAMLError, load, plain_scalar, read
 from robust.io.yaml_writing import dump
-from robust.restricted import Parser
+from robust.loading.fractions import PARSER_MODE, flag_value, read_yaml
+from robust.loading.parser import Parser
 
 NUMBERS = {
     "8/255": 8 / 255,

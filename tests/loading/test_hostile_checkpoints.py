@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from robust import trust
 from robust.checkpoints import CHECKSUMS, DESCRIPTION, checksums, notes_of, read_checkpoint
 from robust.defenses import Standard
 from robust.errors import ConfigError
-from robust.parsing import check_fits, restore
-from robust.subjects import describe
+from robust.loading import trust
+from robust.loading.restore import check_fits, restore
+from robust.loading.trained_run import describe
 from tests.tiny import TinyNet
 
 DATA = {"class_path": "robust.data.ImageDataModule", "init_args": {}}

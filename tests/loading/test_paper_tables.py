@@ -5,9 +5,9 @@ import torch
 import yaml
 
 from robust.errors import ConfigError
-from robust.kinds import imported_kind, kind_in_source
-from robust.papers import PaperTable, is_column, match_columns, read_table
-from robust.subjects import describe
+from robust.loading.classes import imported_kind, kind_in_source
+from robust.loading.paper_tables import PaperTable, is_column, match_columns, read_table
+from robust.loading.trained_run import describe
 from tests.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from robust.errors import ConfigError
-from robust.explain import nearest
-from robust.fractions import read_yaml
 from robust.io.names import check_name
-from robust.kinds import KindOf, imported_kind
+from robust.loading.classes import KindOf, imported_kind
+from robust.loading.fractions import read_yaml
+from robust.loading.messages import nearest
 from robust.results.records import Evaluation
 from robust.results.tables import MEASURED
 from robust.words import MEASURES, View

@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from robust.errors import ConfigError
-from robust.kinds import Kind, imported_kind, kind_in_source
+from robust.loading.classes import Kind, imported_kind, kind_in_source
 
 PLAIN = (int, float, str, bool, type(None))
 PACKAGES = ("attacks", "data", "defenses", "networks", "transforms")

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import robust
-from robust import class_paths, trust
 from robust.checkpoints import DESCRIPTION
-from robust.class_paths import imported
 from robust.cli import train
 from robust.compare import evaluate
 from robust.errors import ConfigError
-from robust.papers import PaperTable
-from robust.parsing import read_suite, restore
-from robust.trust import UntrustedError
+from robust.loading import class_paths, trust
+from robust.loading.class_paths import imported
+from robust.loading.paper_tables import PaperTable
+from robust.loading.restore import read_suite, restore
+from robust.loading.trust import UntrustedError
 from tests.tiny import SUITE
 
 NET = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self, num_classes=10):\n"
@@ -109,8 +109,8 @@ PATHS = [
     "robust.sweep.process.Process",
     "robust.sweep.__main__.sweep",
     "robust.sweep.process.subprocess.Popen",
-    "robust.parsing.os.system",
-    "robust.trust.trusting",
+    "robust.loading.restore.os.system",
+    "robust.loading.trust.trusting",
     "torch.nn.modules.module._addindent",
     "torch.nn.modules.module.OrderedDict",
     "torch.nn.Module._call_impl",
@@ -451,13 +451,13 @@ def test_but_not_one_that_a_sweep_file_wrote(monkeypatch, capsys):
 @pytest.mark.usefixtures("unharmed")
 def test_a_files_name_is_no_class():
     Path("stranger.yaml").write_text("{}")
-    from robust.restricted import typed
+    from robust.loading.parser import typed
 
     assert typed(["--model=stranger.yaml", "--config=stranger.Net", "--run.name=stranger.x"]) == []
 
 
 def test_processes_that_are_started_trust_the_same():
     with trust.trusting(["stranger"]):
-        told = "from robust.trust import granted; print(granted())"
+        told = "from robust.loading.trust import granted; print(granted())"
         out = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True)
     assert out.stdout.strip() == "('stranger',)"

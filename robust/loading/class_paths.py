@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from robust.trust import (
+from robust.loading.trust import (
     UntrustedError,
     granted,
     is_below,
@@ -29,24 +29,14 @@ PACKAGES = ("robust", "torch.nn", "torch.optim", "torchattacks", "torchvision", 
 _VERDICTS = {
     **dict.fromkeys(PACKAGES, True),
     # Within them: what acts instead of being described, such as commands, servers and downloads.
-    # In robust: commands, and what reads files for them. tests/test_trust.py knows every module.
+    # In robust: commands, and what reads or shows files. tests/loading/test_trust.py knows all.
     **dict.fromkeys(
         (
             f"robust.{name}"
             for name in (
-                *("cli", "compare", "dashboard", "drawing", "options", "papers", "pictures"),
-                *("report", "subjects", "sweep", "checkpoints", "explain", "fractions", "kinds"),
-                *("parsing", "restricted", "trust", "class_paths", "attacking", "mismatches"),
-                *(
-                    "io",
-                    "given",
-                    "instantiation",
-                    "results",
-                    "figures",
-                    "process",
-                    "checkpoint_bounds",
-                ),
-                "options_parser",
+                *("cli", "compare", "dashboard", "drawing", "options", "pictures", "attacking"),
+                *("process", "report", "sweep", "loading", "results", "figures", "io"),
+                *("checkpoints", "checkpoint_bounds", "options_parser"),
             )
         ),
         False,

@@ -12,7 +12,7 @@ from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
-from robust.parsing import arguments_of, restore
+from robust.loading.restore import arguments_of, restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
@@ -31,7 +31,7 @@ class Subject(NamedTuple):
     def of(path: Path, changed: Mapping[str, Any] | None = None) -> "Subject":
         """Read a run folder, a checkpoint, or a run on a W&B server (``wandb:entity/project/run``).
 
-        ``changed`` is as `robust.parsing.restore` takes it.
+        ``changed`` is as `robust.loading.restore.restore` takes it.
 
         Raises:
             ConfigError: If it is none of these.
@@ -98,7 +98,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint is of: ``model`` and ``data``, each a class path with plain arguments.
 
     Args:
-        checkpoint: One that `robust.parsing.restore` has read.
+        checkpoint: One that `robust.loading.restore.restore` has read.
         changed: Arguments that the defense got instead of its own, if it has such arguments.
     """
     described = description_of(read_checkpoint(checkpoint), checkpoint)

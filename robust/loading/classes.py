@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robust.class_paths import imported
 from robust.errors import ConfigError
-from robust.trust import UntrustedError, is_class_path
+from robust.loading.class_paths import imported
+from robust.loading.trust import UntrustedError, is_class_path
 
 _PACKAGE = "robust"
 _UNREAD = object()
@@ -111,7 +111,7 @@ def _statements(module: str) -> list[ast.stmt]:
     package, *parts = module.split(".")
     if package != _PACKAGE:
         return []
-    place = Path(__file__).parent.joinpath(*parts)
+    place = Path(__file__).parents[1].joinpath(*parts)
     for file in (place / "__init__.py", place.with_suffix(".py")):
         if file.is_file():
             return ast.parse(file.read_text(encoding="utf-8")).body

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from robust.class_paths import imported, refusal
 from robust.errors import ConfigError
+from robust.loading.class_paths import imported, refusal
 
 
 class _Message(NamedTuple):

@@ -6,9 +6,9 @@ import pytest
 
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.explain import explain, nearest
-from robust.fractions import read_yaml
-from robust.parsing import check_fits, read_suite, restore
+from robust.loading.fractions import read_yaml
+from robust.loading.messages import explain, nearest
+from robust.loading.restore import check_fits, read_suite, restore
 from robust.process import run_command
 from tests.cluster import FORKSERVER
 from tests.tiny import TinyNet

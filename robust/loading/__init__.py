@@ -1,0 +1,1 @@
+"""From files to objects: what files say, which classes they may name, runs read back."""
