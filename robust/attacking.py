@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
-from robust.loading.restore import read_suite
+from robust.loading.suites import read_suite
 from robust.loading.trained_run import Subject
 from robust.measures.measurements import Measurement
 from robust.process import mendable_trainer

@@ -19,7 +19,7 @@ from robust.loading.class_paths import imported
 from robust.loading.fractions import read_yaml
 from robust.loading.paper_tables import read_table
 from robust.loading.parser import Parser
-from robust.loading.restore import read_suite
+from robust.loading.suites import read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, published
 

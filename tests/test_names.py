@@ -14,7 +14,7 @@ from robust.evaluation import AttackEvaluation
 from robust.io.names import check_name, file_name
 from robust.io.strict_yaml import load
 from robust.loading.paper_tables import read_table
-from robust.loading.restore import read_suite
+from robust.loading.suites import read_suite
 from robust.results.tables import Grid
 from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel

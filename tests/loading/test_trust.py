@@ -21,7 +21,8 @@ from robust.errors import ConfigError
 from robust.loading import class_paths, trust
 from robust.loading.class_paths import imported
 from robust.loading.paper_tables import PaperTable
-from robust.loading.restore import read_suite, restore
+from robust.loading.restore import restore
+from robust.loading.suites import read_suite
 from robust.loading.trust import UntrustedError
 from tests.tiny import SUITE
 
@@ -109,7 +110,7 @@ PATHS = [
     "robust.sweep.process.Process",
     "robust.sweep.__main__.sweep",
     "robust.sweep.process.subprocess.Popen",
-    "robust.loading.restore.os.system",
+    "robust.loading.parser.os.system",
     "robust.loading.trust.trusting",
     "torch.nn.modules.module._addindent",
     "torch.nn.modules.module.OrderedDict",

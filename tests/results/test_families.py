@@ -6,7 +6,7 @@ import pytest
 
 from robust.figures.accuracy_curves import draw_accuracy_curves
 from robust.figures.adversarials import members
-from robust.loading.restore import read_suite
+from robust.loading.suites import read_suite
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
 from robust.results.records import AttackInfo
