@@ -38,11 +38,11 @@ from robust.attacks import (
     HopSkipJump,
     craft,
 )
+from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.networks import TunaCifarCNN, TunaMnistCNN
 from robust.precision import bfloat16_is_native
-from robust.process import keep_freed_memory
 from robust.threat import distance
 
 _EPS = {"mnist": 0.15, "cifar10": 4 / 255}

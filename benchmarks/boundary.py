@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from robust.attacks import BoundaryAttack, craft, sample_seeds
+from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.networks import MLP
-from robust.process import keep_freed_memory
 from robust.threat import distance
 
 _PASSES = 50

@@ -20,8 +20,8 @@ from torchattacks.attack import Attack
 
 from robust import attacks
 from robust.attacks import craft
+from robust.commands.process import keep_freed_memory
 from robust.networks import TunaCifarCNN
-from robust.process import keep_freed_memory
 
 MOST_MIB = 2048
 EPS = 2 / 255

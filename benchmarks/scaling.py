@@ -25,11 +25,11 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from robust.attacks import PGD
+from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.evaluation import AttackEvaluation
 from robust.networks import TunaMnistCNN
-from robust.process import keep_freed_memory
 from robust.threat import ThreatModel
 from robust.tracking import Preemption
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robust.commands.process import keep_freed_memory
 from robust.data import GaussianAugmentation, ImageDataModule
 from robust.defenses import Codewords, Defense, Standard
 from robust.networks import BReLU, TunaMnistCNN, ZantedeschiCNN
-from robust.process import keep_freed_memory
 
 MOST_OF_A_STEP, MOST_OF_AN_EPOCH = 1.05, 1.1
 BATCH_SIZE = 128

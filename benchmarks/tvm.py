@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
 from robust.loading.trained_run import Subject
-from robust.process import keep_freed_memory
 from robust.transforms import TotalVariation
 
 _BUDGET_MS = 2 * 600 * 1000 / 50_000

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from scipy.sparse.linalg import spsolve
 
+from robust.commands.process import keep_freed_memory
 from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian, nearest
-from robust.process import keep_freed_memory
 
 POINTS, FEATURES, CLASSES = 500, 64, 10
 MOST = {"scores": 1.0, "scores and gradient": 2.7}

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-import robust.cli
-import robust.compare  # noqa: F401
+import robust.commands.evaluate
+import robust.commands.train  # noqa: F401
 from tests.tiny import ROOT
 
 TIMEOUT = 300

@@ -58,7 +58,7 @@ LONGEST = (
     "test_local_sweep.py",
     "test_bad_input.py",
     "evaluation/test_epochs.py",
-    "test_cli.py",
+    "commands/test_train.py",
     "test_ddp.py",
 )
 """Files that take longest. They come first, so that all processes of xdist end together."""
@@ -140,7 +140,7 @@ def trained(tmp_path_factory, npz, suite):
 
     To be read only: copy a folder to write into it.
     """
-    from robust.cli import train
+    from robust.commands.train import train
     from tests.tiny import arguments
 
     runs = tmp_path_factory.mktemp("trained") / "runs"

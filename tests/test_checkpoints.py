@@ -16,8 +16,8 @@ from robust.checkpoints import (
     notes_of,
     read_checkpoint,
 )
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.tracking import AtomicCheckpoints
 from tests.tiny import arguments

@@ -10,7 +10,7 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from robust.cli import RobustCLI, train
+from robust.commands.train import RobustCLI, train
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError

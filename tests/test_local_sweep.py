@@ -17,12 +17,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-import robust.sweep.main
+import robust.commands.sweep
 import robust.sweep.process
+from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.sweep.file import SweepFile
 from robust.sweep.journal import Journal
-from robust.sweep.main import sweep
 from robust.sweep.process import Slot, parse_slots
 from robust.sweep.summary import pareto_front, short_names
 from robust.sweep.trials import Trial
@@ -48,7 +48,7 @@ RANDOM = {
 @pytest.fixture(autouse=True)
 def fresh(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(robust.sweep.main, "_POLL", 0.05)
+    monkeypatch.setattr(robust.commands.sweep, "_POLL", 0.05)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
@@ -200,12 +200,12 @@ def test_slots_that_are_none(text, capsys):
 
 
 def test_default_is_a_slot_for_each_visible_gpu(monkeypatch):
-    assert robust.sweep.main._default_slots(2) == [Slot("0"), Slot("1")]
+    assert robust.commands.sweep._default_slots(2) == [Slot("0"), Slot("1")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert robust.sweep.main._default_slots(None) == [Slot("gpu:4", "4"), Slot("gpu:6", "6")]
+    assert robust.commands.sweep._default_slots(None) == [Slot("gpu:4", "4"), Slot("gpu:6", "6")]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert robust.sweep.main._default_slots(None) == [Slot("0")]
+    assert robust.commands.sweep._default_slots(None) == [Slot("0")]
 
 
 @contextmanager
@@ -287,7 +287,7 @@ def test_run_that_made_room_for_others_is_started_again():
 
 def test_live_table_in_a_terminal(monkeypatch):
     console = Console(force_terminal=True, width=200, record=True)
-    monkeypatch.setattr(robust.sweep.main, "Console", lambda **_: console)
+    monkeypatch.setattr(robust.commands.sweep, "Console", lambda **_: console)
     assert run(GRID, "--", "--seconds=0.1") == 0
     text = console.export_text()
     assert "Sweep toy: 0 runs ended" in text

@@ -7,9 +7,9 @@ import torch
 
 from robust import precision
 from robust.attacks import BIM, craft
-from robust.cli import train
+from robust.commands.process import run_command
+from robust.commands.train import train
 from robust.precision import bfloat16_is_native, warn_if_emulated
-from robust.process import run_command
 from tests.oracles import LinearOracle
 from tests.tiny import arguments
 

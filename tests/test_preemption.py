@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from robust.cli import train
+from robust.commands.train import train
 from tests.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")

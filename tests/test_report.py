@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import robust.report.watch
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.errors import ConfigError
 from robust.report import render
 from robust.report.axes import setting_axes

@@ -10,7 +10,7 @@ import pytest
 import robust.report.drawn
 import robust.report.page
 import robust.report.sound
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.io.notes import Steps, sentences
 from robust.report import render
 from robust.report.derive import differing, protocols

@@ -6,7 +6,7 @@ import pytest
 from jsonargparse import Namespace
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.tracking import AtomicCheckpoints, check_trainer, plugins, remove_unused
 from tests.tiny import arguments

@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.transforms import Binarize, BitDepthReduction, FeatureSqueezing, MedianSmoothing

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-import robust.sweep.main
+import robust.commands.sweep
+from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.loading import trust
 from robust.loading.trust import UntrustedError
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile
-from robust.sweep.main import sweep
 from robust.sweep.process import Slot, _environment
 from tests.tiny import ROOT
 
@@ -164,7 +164,7 @@ def test_runs_are_handed_what_the_user_trusts(monkeypatch):
         seen.update(_environment(Slot("0"), 1))
         return 0
 
-    monkeypatch.setattr(robust.sweep.main, "_sweep", started)
+    monkeypatch.setattr(robust.commands.sweep, "_sweep", started)
     flags = ["--", "--model.network=colorsys.rgb_to_hsv"]
     assert sweep(["shown.yaml", "--trust=pack", "--workers=1", *flags]) == 0
     assert seen[trust.ENVIRONMENT] == "tests,pack,colorsys.rgb_to_hsv"

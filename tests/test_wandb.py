@@ -20,8 +20,8 @@ from PIL import Image
 
 import robust.tracking.tracker
 from robust.checkpoints import read_checkpoint
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.loading.trained_run import Subject
 from robust.tracking import (
@@ -34,7 +34,7 @@ from robust.tracking import (
     log_table,
     loggers,
 )
-from tests.test_resume import start_and_kill
+from tests.commands.test_resume import start_and_kill
 from tests.tiny import ROOT, arguments
 from tests.wandb_server import KEY, Server
 

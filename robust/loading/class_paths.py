@@ -34,9 +34,8 @@ _VERDICTS = {
         (
             f"robust.{name}"
             for name in (
-                *("cli", "compare", "dashboard", "drawing", "options", "pictures", "attacking"),
-                *("process", "report", "sweep", "loading", "results", "figures", "io"),
-                *("checkpoints", "checkpoint_bounds", "options_parser"),
+                *("commands", "report", "sweep", "loading", "results", "figures", "io"),
+                *("checkpoints", "checkpoint_bounds"),
             )
         ),
         False,

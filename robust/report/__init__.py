@@ -1,6 +1,5 @@
 """A page that compares runs: one HTML file made from what their folders hold."""
 
-from robust.report.command import report
 from robust.report.page import render
 
-__all__ = ["render", "report"]
+__all__ = ["render"]

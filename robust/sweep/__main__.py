@@ -16,6 +16,6 @@ except ImportError:
         "runs with 2)."
     )
 
-from robust.sweep.main import sweep
+from robust.commands.sweep import sweep
 
 sys.exit(sweep())

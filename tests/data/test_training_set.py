@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.data.loaders import split
 from robust.errors import ConfigError

@@ -9,7 +9,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks import FGSM, PGD
-from robust.cli import train
+from robust.commands.train import train
 from robust.defenses import AdversarialTraining, VirtualAdversarialImages
 from robust.defenses.crafting import Kept
 from robust.errors import ConfigError

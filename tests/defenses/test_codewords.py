@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from robust.attacks import HasCodebook
-from robust.cli import train
+from robust.commands.train import train
 from robust.defenses import Codewords
 from robust.defenses.codewords import draw_codebook
 from robust.errors import ConfigError

@@ -10,7 +10,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks import PGD
-from robust.cli import train
+from robust.commands.train import train
 from robust.defenses import AdversarialTraining, Trades, VirtualAdversarial
 from robust.defenses.crafting import frozen, kl_divergence, load_network
 from robust.errors import ConfigError

@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.defenses.recall import representatives_of

@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from robust.attacks import DDN, PGD, craft, sample_seeds
-from robust.cli import train
+from robust.commands.train import train
 from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError

@@ -138,17 +138,19 @@ def _import_everything() -> None:
     import vl_convert
     import wandb
 
-    import robust.cli
-    import robust.compare
+    import robust.commands.evaluate
+    import robust.commands.sweep
+    import robust.commands.train
     import robust.measures.measured_tables
     import robust.networks
     import robust.report.page
-    import robust.sweep.main
 
     torch.set_num_threads(1)
-    robust.sweep.main._POLL = 0.05
+    robust.commands.sweep._POLL = 0.05
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-        robust.cli.train(["fit", "--print_config"])  # what jsonargparse keeps of the signatures
+        robust.commands.train.train(
+            ["fit", "--print_config"]
+        )  # what jsonargparse keeps of the signatures
     script()
     assert altair, (matplotlib, vl_convert, wandb, lightning)
     gc.freeze()
@@ -252,13 +254,13 @@ def _code_of(stop: SystemExit) -> int:
 
 def _command(program: str):
     if program == "train.py":
-        from robust.cli import train as command
+        from robust.commands.train import train as command
     elif program == "sweep":
-        from robust.sweep.main import sweep as command
+        from robust.commands.sweep import sweep as command
     elif "--report" in sys.argv:
-        from robust.report import report as command
+        from robust.commands.report import report as command
     else:
-        from robust.compare import evaluate as command
+        from robust.commands.evaluate import evaluate as command
     return command
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.errors import ConfigError
 from robust.loading.classes import imported_kind, kind_in_source
 from robust.loading.mismatches import check_matches, heading, mismatch_notes, mismatches

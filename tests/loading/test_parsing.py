@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
+from robust.commands.process import run_command
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain, nearest
 from robust.loading.restore import check_fits, restore
 from robust.loading.suites import read_suite
-from robust.process import run_command
 from tests.cluster import FORKSERVER
 from tests.tiny import TinyNet
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import robust
 from robust.checkpoints import DESCRIPTION
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.loading import class_paths, trust
 from robust.loading.class_paths import imported
@@ -106,7 +106,7 @@ PATHS = [
     "torch.utils.cpp_extension.load",
     "torch.ao.quantization.FakeQuantize",
     "torch.utils.data.DataLoader",
-    "robust.cli.train",
+    "robust.commands.train.train",
     "robust.sweep.process.Process",
     "robust.sweep.__main__.sweep",
     "robust.sweep.process.subprocess.Popen",

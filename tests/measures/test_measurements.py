@@ -10,7 +10,7 @@ from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from torch import nn
 
 from robust.attacks import PGD
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.errors import ConfigError

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.networks import BReLU
 from tests.tiny import ROOT

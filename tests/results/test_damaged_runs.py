@@ -8,7 +8,7 @@ import time
 import pytest
 from matplotlib.figure import Figure
 
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
 from robust.report.page import render

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from robust.attacks import PGD, craft
 from robust.attacks.views import shrunk
-from robust.cli import train
+from robust.commands.train import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
 from robust.defenses.wnll.templates import draw_template
@@ -19,7 +19,7 @@ from robust.errors import ConfigError
 from robust.loading.restore import restore
 from robust.networks import ResNet, TunaMnistCNN
 from robust.transforms import FeatureSqueezing
-from tests.test_ddp import launch
+from tests.commands.test_ddp import launch
 from tests.tiny import NO_ATTACKS, SUITE
 
 

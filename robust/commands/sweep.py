@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from robust.commands.options_parser import OneLineParser
+from robust.commands.process import run_command
 from robust.errors import ConfigError
 from robust.loading.parser import typed
 from robust.loading.trust import FLAGS_OF_FILE, TRUST_HELP, taken, trusting
-from robust.options_parser import OneLineParser
-from robust.process import run_command
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
 from robust.sweep.driver import Driver, Settings

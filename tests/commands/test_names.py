@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.names import check_name, file_name
@@ -19,7 +19,7 @@ from robust.results.tables import Grid
 from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel
 from robust.tracking import Run
-from tests.test_bad_input import code_of
+from tests.commands.test_bad_input import code_of
 from tests.tiny import SUITE, arguments
 
 ODD = ["", " a", "a ", "a\nb", "a\x1b[31m", "a\u202eb", "a\u200bb", "\ufeffa", "x" * 101, "a\x00"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-import robust.cli
-from robust.cli import RobustCLI, train
-from robust.compare import evaluate
+import robust.commands.train
+from robust.commands.evaluate import evaluate
+from robust.commands.train import RobustCLI, train
 from robust.results.records import read_evaluation
 from robust.tracking import BestCheckpoint
 from tests.cluster import alone
@@ -321,7 +321,7 @@ def test_a_resumed_run_keeps_its_folder_and_takes_its_other_flags(
     runs = tmp_path / "runs"
     shutil.copytree(trained["squeezed"], runs / "squeezed" / "a")
     begun = []
-    monkeypatch.setattr(robust.cli, "loggers", lambda run: begun.append(run) or False)
+    monkeypatch.setattr(robust.commands.train, "loggers", lambda run: begun.append(run) or False)
     checkpoint = runs / "squeezed" / "a" / "checkpoints" / "last.ckpt"
     args = arguments(npz, tmp_path / "elsewhere", suite, command="validate")
     assert train([*args, f"--ckpt_path={checkpoint}", "--run.group=g"]) == 0

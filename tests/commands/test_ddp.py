@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.results.records import read_evaluation
 from tests.cluster import alone, two_processes
 from tests.tiny import arguments

@@ -2,7 +2,7 @@
 
 import pytest
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.data import ImageDataModule
 from robust.data.training_set import TrainingSet
 from robust.errors import ConfigError

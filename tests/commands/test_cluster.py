@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import torch
 
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from robust.results.records import read_evaluation
 from tests.cluster import alone, srun, torchrun
 from tests.tiny import arguments

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from robust.checkpoints import UNTRAINED, check_finite, notes_of, read_checkpoint
+from robust.commands.process import mendable_trainer, run_command
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -22,7 +23,6 @@ from robust.loading.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
 from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated
-from robust.process import mendable_trainer, run_command
 from robust.results.tables import print_comparison
 from robust.tracking import (
     BEST,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-import robust.compare
-import robust.drawing
+import robust.commands.evaluate
+import robust.commands.suite_figures
 import robust.evaluation.callback
-from robust.attacking import Attacks
 from robust.attacks import craft
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.evaluate_attacks import Attacks
+from robust.commands.train import train
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
@@ -197,9 +197,13 @@ def test_the_stages_follow_each_other(runs, eps_suite, monkeypatch, tmp_path):
 
     monkeypatch.setattr(robust.evaluation.callback, "craft", crafted)
     monkeypatch.setattr(RobustnessMetrics, "measure", told("attack", RobustnessMetrics.measure))
-    monkeypatch.setattr(robust.compare, "norms_of", told("attack", robust.compare.norms_of))
+    monkeypatch.setattr(
+        robust.commands.evaluate, "norms_of", told("attack", robust.commands.evaluate.norms_of)
+    )
     monkeypatch.setattr(Grid, "print", told("print", Grid.print))
-    monkeypatch.setattr(robust.compare.files, "write_output", told("write", lambda *args: None))
+    monkeypatch.setattr(
+        robust.commands.evaluate.files, "write_output", told("write", lambda *args: None)
+    )
     savefig = matplotlib.figure.Figure.savefig
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", told("draw", savefig))
     flags = ["--robustness", "--limit=4", *ALL_FIGURES, "--output", str(tmp_path / "t.md")]
@@ -286,7 +290,7 @@ def test_a_table_that_cannot_be_made_costs_no_other(runs, eps_suite, monkeypatch
     def broken(*args):
         raise ConfigError("Expected to compare.")
 
-    monkeypatch.setattr(robust.compare, "comparison", broken)
+    monkeypatch.setattr(robust.commands.evaluate, "comparison", broken)
     assert evaluate([runs["standard"], "--suite", eps_suite, "--lipschitz"]) == 2
     printed = capsys.readouterr()
     assert "Operator norms of the layers" in printed.out

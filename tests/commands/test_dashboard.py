@@ -16,8 +16,8 @@ with warnings.catch_warnings():
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
-    import robust.dashboard
-    from robust.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
+    import robust.commands.dashboard
+    from robust.commands.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),
@@ -70,7 +70,7 @@ def test_keys_are_those_that_runs_log(spec):
 def test_swept_settings_are_those_of_the_sweeps(spec):
     named = {text.removeprefix("config:").replace(".value.", ".") for text in strings(spec)}
     for file in (ROOT / "sweeps").glob("*.yaml"):
-        swept = [key for key in robust.dashboard._SWEPT if f"{key}:" in file.read_text()]
+        swept = [key for key in robust.commands.dashboard._SWEPT if f"{key}:" in file.read_text()]
         assert swept, f"no axis for {file.name}"
         assert set(swept) <= named
 

@@ -1,4 +1,4 @@
-"""`python -m robust.dashboard`: a W&B workspace and a report that compare the runs of a project.
+"""`python -m robust.commands.dashboard`: a W&B workspace and report that compare a project's runs.
 
 Both show what the page of `evaluate.py --report` shows, from what the runs logged: robust accuracy
 by view with its bounds, the adaptive worst case against clean accuracy, and the settings of sweeps.
@@ -15,9 +15,9 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
+from robust.commands.options_parser import OneLineParser
+from robust.commands.process import run_command
 from robust.errors import ConfigError
-from robust.options_parser import OneLineParser
-from robust.process import run_command
 from robust.tracking import Run
 
 NAME = "Robustness"
@@ -38,7 +38,7 @@ _CAUTION = (
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """`python -m robust.dashboard`: returns its exit code."""
+    """`python -m robust.commands.dashboard`: returns its exit code."""
     return run_command(lambda: _main(_parse(args)))
 
 
@@ -149,7 +149,7 @@ def _bounds(key: str) -> list[Any]:
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = OneLineParser(
-        prog="python -m robust.dashboard",
+        prog="python -m robust.commands.dashboard",
         allow_abbrev=False,
         description="Save a workspace and a report that compare the runs of a W&B project.",
     )

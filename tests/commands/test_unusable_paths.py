@@ -2,8 +2,8 @@
 
 import pytest
 
-from robust.compare import evaluate
-from robust.sweep.main import sweep
+from robust.commands.evaluate import evaluate
+from robust.commands.sweep import sweep
 
 LONG = "9" * 5000
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from robust.attacks import FGSM, PGD, craft
+from robust.commands.evaluate_options import Picture
+from robust.commands.suite_figures import SAMPLES, show
 from robust.defenses import Recall
-from robust.drawing import SAMPLES, show
 from robust.errors import ConfigError
 from robust.figures.confidence import check_plane, draw_confidence
 from robust.figures.features import draw_features, features_of
@@ -18,7 +19,6 @@ from robust.figures.recalled import draw_recalled
 from robust.figures.reconstructions import draw_reconstructions
 from robust.io.notes import Figures
 from robust.loading.trained_run import Subject
-from robust.options import Picture
 
 Runs = Mapping[str, Subject]
 Drawing = tuple[Subject, Callable[[], Path]]

@@ -14,8 +14,11 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from robust.attacking import Attacked, Attacks, suite_for
-from robust.drawing import draw_compared, draw_norms, draw_run, norms_of
+from robust.commands.evaluate_attacks import Attacked, Attacks, suite_for
+from robust.commands.evaluate_options import parse_options
+from robust.commands.process import run_command
+from robust.commands.run_figures import check_pictures, draw_pictures
+from robust.commands.suite_figures import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.suite import check_targets
@@ -30,9 +33,6 @@ from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
-from robust.options import parse_options
-from robust.pictures import check_pictures, draw_pictures
-from robust.process import run_command
 from robust.results.records import Evaluation
 from robust.results.tables import Grid, comparison, published
 
@@ -43,7 +43,7 @@ def evaluate(args: Sequence[str] | None = None) -> int:
     """`evaluate.py`: returns its exit code."""
     arguments = sys.argv[1:] if args is None else list(args)
     if "--report" in arguments:
-        from robust.report import report
+        from robust.commands.report import report
 
         return report(arguments)
     return run_command(lambda: _evaluate_trusting(arguments))

@@ -10,7 +10,7 @@ import yaml
 import robust.evaluation.callback
 import robust.figures.adversarials
 from robust.attacks import craft
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256

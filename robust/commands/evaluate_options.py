@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from robust.commands.options_parser import OneLineParser
 from robust.errors import ConfigError
 from robust.loading.fractions import flag_value
-from robust.options_parser import OneLineParser
 from robust.tracking import Processes
 from robust.types import View
 

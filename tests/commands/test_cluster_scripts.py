@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from robust.cli import RobustCLI
-from robust.options import parse_options
+from robust.commands.evaluate_options import parse_options
+from robust.commands.train import RobustCLI
 from tests.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from robust.cli import train
+from robust.commands.train import train
 from tests.cluster import alone
 from tests.tiny import NO_ATTACKS, arguments
 

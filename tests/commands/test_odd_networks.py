@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust.cli import train
+from robust.commands.train import train
 from robust.defenses import Standard
 from robust.errors import ConfigError
 from tests import odd_networks

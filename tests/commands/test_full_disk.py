@@ -8,7 +8,7 @@ import time
 import pytest
 
 from robust.checkpoints import read_checkpoint
-from robust.cli import train
+from robust.commands.train import train
 from tests.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -7,15 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.evaluate_options import Picture
+from robust.commands.run_figures import draw_pictures
 from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.errors import ConfigError
 from robust.loading.trained_run import Subject
-from robust.options import Picture
-from robust.pictures import draw_pictures
 from robust.transforms import FeatureSqueezing
-from tests.test_compare import shown
+from tests.commands.test_evaluate import shown
 from tests.tiny import TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.process import run_command
+from robust.commands.report import report
 from robust.io.streams import make_usable
-from robust.process import run_command
-from robust.report import report
 from robust.results.tables import Grid
 from tests.tiny import ROOT
 
@@ -54,7 +54,7 @@ def test_a_page_that_nobody_reads(monkeypatch):
     def unread(*_):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("robust.report.command.render", lambda *_, **__: "page")
+    monkeypatch.setattr("robust.commands.report.render", lambda *_, **__: "page")
     monkeypatch.setattr("robust.io.files.write_output", unread)
     reading, writing = os.pipe()
     os.close(reading)

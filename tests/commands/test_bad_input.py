@@ -9,8 +9,8 @@ import pytest
 import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from robust.cli import train
-from robust.compare import evaluate
+from robust.commands.evaluate import evaluate
+from robust.commands.train import train
 from tests.cluster import alone
 from tests.conftest import write_npz
 from tests.tiny import ROOT, arguments

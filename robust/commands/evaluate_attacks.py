@@ -10,13 +10,13 @@ from typing import TypeVar
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+from robust.commands.process import mendable_trainer
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
 from robust.loading.suites import read_suite
 from robust.loading.trained_run import Subject
 from robust.measures.measurements import Measurement
-from robust.process import mendable_trainer
 from robust.results.records import Evaluation
 from robust.tracking import Preemption, Processes
 

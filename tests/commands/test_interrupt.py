@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from robust.compare import evaluate
-from robust.process import run_command
+from robust.commands.evaluate import evaluate
+from robust.commands.process import run_command
 from robust.tracking import interrupts
 from tests.test_preemption import end, state, told
 from tests.tiny import NO_ATTACKS, ROOT, arguments
@@ -60,7 +60,7 @@ def test_the_test_after_a_training_goes_on(npz, suite, tmp_path, capsys, monkeyp
 
 
 def test_after_the_trainer_has_ended(npz, suite, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("robust.cli.log_run", interrupt)
+    monkeypatch.setattr("robust.commands.train.log_run", interrupt)
     args = [*arguments(npz, tmp_path, suite, epochs=1), "--run.id=a", NO_ATTACKS]
     assert end(args) == 130
     assert "with --run.id=a --run.resume=auto" in capsys.readouterr().err
