@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robust.errors import ConfigError
 from robust.types import Images, Norm
-from robust.words import budget, limit_of
+from robust.vocabulary import budget, limit_of
 
 
 class ThreatModelViolation(RuntimeError):

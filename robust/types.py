@@ -7,8 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack
 
-from robust.words import Norm as Norm
-from robust.words import View as View
+from robust.vocabulary import Norm as Norm
+from robust.vocabulary import View as View
 
 Images = Float[Tensor, "n c h w"]
 """Pixels in [0, 1]; eps, sigma and every distance are in the same units."""

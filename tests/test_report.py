@@ -18,8 +18,7 @@ from robust.commands.evaluate import evaluate
 from robust.errors import ConfigError
 from robust.report import render
 from robust.report.axes import setting_axes
-from robust.report.derive import Entry, differing, protocols
-from robust.report.drawn import (
+from robust.report.chart_data import (
     Charts,
     draw_curves,
     draw_parallel,
@@ -27,6 +26,7 @@ from robust.report.drawn import (
     draw_trainings,
 )
 from robust.report.pictures import album
+from robust.report.protocols import Entry, differing, protocols
 from robust.report.watch import Page, server, state_of, watched_page
 from robust.results.metrics import accuracy_curve, worst_robust_accuracy
 from robust.results.records import Evaluation

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robust.report.derive import protocols
+from robust.report.protocols import protocols
 from robust.report.published import papers_of
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
@@ -104,7 +104,7 @@ import yaml
 from robust.results.records import AttackInfo, Evaluation, Header
 from robust.results.rows import Row
 from robust.results.run_folder import RunFiles
-from robust.report.derive import protocols
+from robust.report.protocols import protocols
 from robust.report.page import render
 from robust.report.published import papers_of
 

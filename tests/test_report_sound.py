@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import robust.report.drawn
+import robust.report.chart_data
 import robust.report.page
 import robust.report.sound
 from robust.commands.evaluate import evaluate
 from robust.io.notes import Steps, sentences
 from robust.report import render
-from robust.report.derive import differing, protocols
-from robust.report.drawn import Charts
+from robust.report.chart_data import Charts
+from robust.report.protocols import differing, protocols
 from robust.report.published import papers_of
 from robust.report.sound import section, sound_protocols, sound_runs
 from robust.results.records import Evaluation
@@ -69,7 +69,7 @@ PARTS = {
     "draw_pareto": robust.report.sound,
     "draw_parallel": robust.report.sound,
     "comparison": robust.report.sound,
-    "training_spec": robust.report.drawn,
+    "training_spec": robust.report.chart_data,
     "overlaps": robust.report.page,
     "papers_of": robust.report.page,
     "album": robust.report.page,

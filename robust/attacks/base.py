@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torchattacks.attack import Attack
 
 from robust.attacks.finite import finite_gradients
-from robust.draws import Draws as Draws
-from robust.draws import sample_seeds as sample_seeds
 from robust.errors import ConfigError
+from robust.random_streams import Draws as Draws
+from robust.random_streams import sample_seeds as sample_seeds
 from robust.types import Images, Labels, Norm, Scores
 
 

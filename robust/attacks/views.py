@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
-from robust.protocols import ByAttribute
 from robust.types import Images, Labels, Scores
 
 

@@ -8,8 +8,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from robust.data.datasets import Pixels
-from robust.draws import Draws, sample_seeds
 from robust.errors import ConfigError
+from robust.random_streams import Draws, sample_seeds
 from robust.types import Images
 
 Noise = Literal["gaussian", "uniform"]

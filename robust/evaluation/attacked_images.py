@@ -9,7 +9,7 @@ import torch
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.types import Batch
-from robust.words import Split
+from robust.vocabulary import Split
 
 
 @final

@@ -21,7 +21,7 @@ from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Scores, View
-from robust.words import limit_of
+from robust.vocabulary import limit_of
 
 
 class Block(NamedTuple):

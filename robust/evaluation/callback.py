@@ -45,7 +45,7 @@ from robust.results.records import Evaluation, Header, Target
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import AttackCallable, Batch, Images, Norm, View
-from robust.words import Split
+from robust.vocabulary import Split
 
 _SOME = 64
 """Images of which two calls of the defense are compared."""

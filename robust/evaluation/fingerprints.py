@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from robust.attacks import Crafted, OwnAttack, Rescale
-from robust.draws import Draws
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.evaluation.meaning import meaning_sha256
+from robust.random_streams import Draws
 from robust.threat import ThreatModel
 
 _CRAFTING = (

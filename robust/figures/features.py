@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.defenses.base import Defense
+from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
-from robust.protocols import ByAttribute
 from robust.results.colors import COLORS, MARKERS
 from robust.types import Images, Labels
 

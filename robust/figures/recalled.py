@@ -11,10 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
 from robust.figures.images import draw_image
-from robust.protocols import ByAttribute
 from robust.types import Batch, Images, Scores
 
 

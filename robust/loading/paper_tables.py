@@ -13,7 +13,7 @@ from robust.loading.fractions import read_yaml
 from robust.loading.messages import nearest
 from robust.results.records import Evaluation
 from robust.results.tables import MEASURED
-from robust.words import MEASURES, View
+from robust.vocabulary import MEASURES, View
 
 _Result = TypeVar("_Result")
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from robust.report.columns import Columns
-from robust.report.derive import Entry, differing
+from robust.report.packing import Columns
+from robust.report.protocols import Entry, differing
 from robust.results.run_folder import RunFiles
 
 _MOST = 8

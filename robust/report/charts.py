@@ -10,8 +10,8 @@ from typing import Any
 
 import altair as alt
 
-from robust.report.columns import tooltip
-from robust.words import Norm
+from robust.report.packing import tooltip
+from robust.vocabulary import Norm
 
 _SHOWN = "shown == null || indexof(shown, datum.run) >= 0"
 _FAINT = "picked == '' || datum.run == picked || datum.color == picked"

@@ -14,11 +14,11 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from robust.io.notes import Steps, sentences
-from robust.report.bundle import bundling
+from robust.report.chart_data import Charts, draw_trainings, overlaps, percent
 from robust.report.charts import overlap_spec
-from robust.report.derive import Entry, Protocol, differing, protocols
-from robust.report.drawn import Charts, draw_trainings, overlaps, percent
+from robust.report.javascript import bundling
 from robust.report.pictures import Album, album
+from robust.report.protocols import Entry, Protocol, differing, protocols
 from robust.report.published import Papers, papers_of
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
 from robust.results.colors import COLORS

@@ -13,9 +13,9 @@ from robust.loading.classes import kind_in_source
 from robust.loading.fractions import read_yaml
 from robust.loading.mismatches import Mismatch, heading, mismatch_notes, mismatches
 from robust.loading.paper_tables import is_column, read_table
-from robust.report.derive import Entry, Protocol
+from robust.report.protocols import Entry, Protocol
 from robust.results.tables import MEASURED, Grid, published
-from robust.words import DATA_SETS
+from robust.vocabulary import DATA_SETS
 
 
 class Papers(NamedTuple):

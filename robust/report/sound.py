@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from robust.io.notes import Steps
-from robust.report.derive import Entry, Protocol, differing
-from robust.report.drawn import Charts, draw_curves, draw_parallel, draw_pareto
+from robust.report.chart_data import Charts, draw_curves, draw_parallel, draw_pareto
+from robust.report.protocols import Entry, Protocol, differing
 from robust.results.run_folder import RunFiles
 from robust.results.tables import Grid, comparison
 

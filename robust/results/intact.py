@@ -15,7 +15,7 @@ import numpy as np
 
 from robust.results.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
 from robust.results.rows import Column, Row, Rows
-from robust.words import View, limit_of
+from robust.vocabulary import View, limit_of
 
 VIEWS = (*get_args(View), "transfer")
 

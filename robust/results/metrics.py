@@ -8,7 +8,7 @@ import numpy as np
 
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Column, Row, Rows
-from robust.words import limit_of
+from robust.vocabulary import limit_of
 
 _Z95 = 1.959963984540054
 

@@ -17,7 +17,7 @@ from robust.io import files
 from robust.results.headers import DAMAGE, fingerprint_of, header_fault, read_header
 from robust.results.intact import Check
 from robust.results.rows import Column, Row, Rows
-from robust.words import Norm, Split, View, budget, limit_of
+from robust.vocabulary import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]
 """A class, or for each image one drawn from those that are not its own."""

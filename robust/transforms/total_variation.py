@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from robust.draws import Draws, sample_seeds
 from robust.errors import ConfigError
+from robust.random_streams import Draws, sample_seeds
 from robust.types import Images
 
 Norm = Literal["isotropic", "anisotropic", "group"]

@@ -13,7 +13,7 @@ from torchvision.datasets import CIFAR10, MNIST
 
 from robust.data.datasets import DATASETS, check_name, load_named, load_npz
 from robust.errors import ConfigError
-from robust.words import DATA_SETS
+from robust.vocabulary import DATA_SETS
 
 
 def raises(match):

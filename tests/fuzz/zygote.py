@@ -128,7 +128,7 @@ def _import_everything() -> None:
     import gc
 
     gc.disable()
-    from robust.report.bundle import bundling
+    from robust.report.javascript import bundling
 
     script = bundling()  # in a process of its own, meanwhile
     import altair

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from robust import words
+from robust import vocabulary
 from robust.measures.measured_tables import MEASURES, published_measures
 from robust.measures.robustness import (
     EmpiricalRobustness,
@@ -92,4 +92,4 @@ def test_no_flipped_image_has_no_distance():
 
 
 def test_a_table_may_name_every_measure():
-    assert tuple(MEASURES) == words.MEASURES
+    assert tuple(MEASURES) == vocabulary.MEASURES

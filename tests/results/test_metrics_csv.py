@@ -5,7 +5,7 @@ import os
 import pytest
 
 from robust.io.notes import Steps
-from robust.report.drawn import Charts, draw_trainings
+from robust.report.chart_data import Charts, draw_trainings
 from robust.results.metrics_csv import read_metrics
 from robust.results.run_folder import Reader
 

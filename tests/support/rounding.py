@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from robust.draws import Draws
+from robust.random_streams import Draws
 
 _aten = torch.ops.aten
 # Products, and all of a batch together: rounded by the shapes of their arguments.

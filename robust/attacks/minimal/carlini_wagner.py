@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from robust.attacks.base import OwnAttack
 from robust.attacks.judging import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import Rescale
+from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
-from robust.protocols import ByAttribute
 from robust.types import Images, Labels, Scores
 
 # tanh(w) is cut off here, and stretched so that the cut lies at the pixels 0 and 1.

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from robust.data import ImageDataModule
 from robust.data.loaders import evaluation_pieces, split
+from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
-from robust.protocols import ByAttribute
 from robust.types import Images, Labels
 
 Draw = Literal["balanced", "random"]

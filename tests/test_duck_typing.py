@@ -12,9 +12,9 @@ import robust
 from robust.attacks.minimal.carlini_wagner import HasCodebook
 from robust.attacks.views import HasObjective, HasTargetedObjective, Randomized
 from robust.defenses.wnll.templates import _Blocks
+from robust.duck_typing import ByAttribute
 from robust.figures.features import _HasFeatures
 from robust.figures.recalled import Recalls
-from robust.protocols import ByAttribute
 
 PROTOCOLS = {
     HasCodebook: ("codebook", "outputs"),

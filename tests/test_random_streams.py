@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from robust.draws import Draws, _splitmix64, _table, sample_seeds
+from robust.random_streams import Draws, _splitmix64, _table, sample_seeds
 
 
 def test_the_hash_is_splitmix64():

@@ -15,8 +15,8 @@ from robust.report.charts import (
     pareto_spec,
     training_spec,
 )
-from robust.report.columns import Columns, color_names, pack
-from robust.report.derive import Entry, Protocol
+from robust.report.packing import Columns, color_names, pack
+from robust.report.protocols import Entry, Protocol
 from robust.results.curves import Curve, Panel, accuracy_curves
 from robust.results.metrics import Rate
 from robust.results.run_folder import Point, RunFiles
