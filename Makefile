@@ -30,7 +30,7 @@ test: $(VENV)/ready
 # The tests of numbers once more under each setting of CPUS: other instruction sets and threads, sums
 # that are rounded as on another CPU (tests/support/rounding.py), files in the opposite order.
 NUMERIC := $(addprefix tests/,attacks defenses evaluation figures measures networks results \
-	test_losses.py test_transforms.py test_total_variation.py test_threat.py test_random_streams.py)
+	transforms test_losses.py test_threat.py test_random_streams.py)
 CPUS ?= default avx2 avx512 onednn-sse41 onednn-avx2 oldest threads rounding reversed
 cpu_default = ATEN_CPU_CAPABILITY=default
 cpu_avx2 = ATEN_CPU_CAPABILITY=avx2

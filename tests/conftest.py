@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 
-from tests import shapes
+from tests.support import shapes
 
 shapes.install()
 
@@ -99,7 +99,7 @@ def npz(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory):
-    from tests.tiny import SUITE
+    from tests.support.tiny import SUITE
 
     path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
     path.write_text(SUITE)
@@ -141,7 +141,7 @@ def trained(tmp_path_factory, npz, suite):
     To be read only: copy a folder to write into it.
     """
     from robust.commands.train import train
-    from tests.tiny import arguments
+    from tests.support.tiny import arguments
 
     runs = tmp_path_factory.mktemp("trained") / "runs"
     with _quiet():
@@ -185,6 +185,6 @@ def _quiet():
 def data(tmp_path):
     """The small data file that `linear` classifies."""
     from robust.data import ImageDataModule
-    from tests.data_files import write_npz
+    from tests.support.data_files import write_npz
 
     return ImageDataModule(str(write_npz(tmp_path / "tiny.npz")), eval_batch_size=10)

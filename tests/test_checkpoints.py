@@ -20,7 +20,7 @@ from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.tracking import AtomicCheckpoints
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

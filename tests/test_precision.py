@@ -10,8 +10,8 @@ from robust.attacks import BIM, craft
 from robust.commands.process import run_command
 from robust.commands.train import train
 from robust.precision import bfloat16_is_native, warn_if_emulated
-from tests.oracles import LinearOracle
-from tests.tiny import arguments
+from tests.support.oracles import LinearOracle
+from tests.support.tiny import arguments
 
 CPU = torch.device("cpu")
 SAYS = "warning: this CPU has no bfloat16 of its own"

@@ -12,8 +12,8 @@ from robust.attacks.gradient.apgd import APGD
 from robust.attacks.judging import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
-from tests.oracles import LinearOracle
 from tests.support.cases import of_all
+from tests.support.oracles import LinearOracle
 
 SHORT = {"steps": 10, "queries": 60}
 

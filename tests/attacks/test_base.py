@@ -16,7 +16,7 @@ from robust.attacks import (
     Square,
 )
 from robust.errors import ConfigError
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from torch import nn
 
 from robust.attacks import BPDA, Rescale, craft, sample_seeds
 from robust.threat import ThreatModel
-from tests.attacks.every import EVERY, EXPORTED
-from tests.oracles import LinearOracle
+from tests.support.every_attack import EVERY, EXPORTED
+from tests.support.oracles import LinearOracle
 
 
 class Shaped(nn.Module):

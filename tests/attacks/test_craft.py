@@ -10,7 +10,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks import PGD, HopSkipJump, craft
-from tests.oracles import SHAPE, LinearOracle
+from tests.support.oracles import SHAPE, LinearOracle
 
 N = 6
 

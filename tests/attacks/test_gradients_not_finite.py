@@ -10,8 +10,8 @@ from robust.attacks.finite import NotFinite, finite_gradients
 from robust.defenses import Standard
 from robust.evaluation.masking_signs import gradient_signs
 from robust.threat import ThreatModel
-from tests.attacks.every import EVERY
-from tests.odd_networks import Rooted
+from tests.support.every_attack import EVERY
+from tests.support.odd_networks import Rooted
 
 EPS = 0.4
 

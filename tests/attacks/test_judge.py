@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from robust.attacks import DDN, JSMA, LBFGS, CarliniWagner, DeepFool, MinimalFGSM, craft
-from tests.oracles import MARGIN, LinearOracle
+from tests.support.oracles import MARGIN, LinearOracle
 
 
 def judged(oracle, bias):

@@ -21,7 +21,7 @@ from robust.attacks import (
     craft,
 )
 from robust.threat import ThreatModel
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 
 class Case(NamedTuple):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from robust.attacks import craft, sample_seeds
-from tests.attacks.every import EVERY
+from tests.support.every_attack import EVERY
 
 N = 12
 

@@ -11,9 +11,9 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
-from tests.cluster import alone
 from tests.conftest import write_npz
-from tests.tiny import ROOT, arguments
+from tests.support.cluster import alone
+from tests.support.tiny import ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 CONFIGS = ROOT / "configs"
@@ -207,7 +207,7 @@ def test_data_that_runs_code(fit, tmp_path, capsys):
     ],
 )
 def test_distillation(fit, capsys, args, message):
-    model = ["--model=robust.defenses.Distillation", "--model.network=tests.tiny.TinyNet"]
+    model = ["--model=robust.defenses.Distillation", "--model.network=tests.support.tiny.TinyNet"]
     assert_one_line(fit(*model, *args), capsys, message)
 
 

@@ -11,8 +11,8 @@ import torch
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from robust.results.records import read_evaluation
-from tests.cluster import alone, srun, torchrun
-from tests.tiny import arguments
+from tests.support.cluster import alone, srun, torchrun
+from tests.support.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 TOGETHER = 8

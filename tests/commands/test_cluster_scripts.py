@@ -9,7 +9,7 @@ import pytest
 
 from robust.commands.evaluate_options import parse_options
 from robust.commands.train import RobustCLI
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
 SCRIPTS = sorted((ROOT / "cluster").iterdir())

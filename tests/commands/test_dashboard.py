@@ -7,9 +7,9 @@ import pytest
 import wandb
 
 from robust.results.metrics import summarize
-from tests.evaluation.factories import evaluation, info
-from tests.tiny import ROOT
-from tests.wandb_server import Server
+from tests.support.factories import evaluation, info
+from tests.support.tiny import ROOT
+from tests.support.wandb_server import Server
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its validators are pydantic 1's

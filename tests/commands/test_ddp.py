@@ -7,8 +7,8 @@ import torch
 
 from robust.commands.train import train
 from robust.results.records import read_evaluation
-from tests.cluster import alone, two_processes
-from tests.tiny import arguments
+from tests.support.cluster import alone, two_processes
+from tests.support.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]

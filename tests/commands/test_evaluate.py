@@ -21,7 +21,7 @@ from robust.measures.robustness import measure_robustness
 from robust.results.cells import mean_cell
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.results.records import read_evaluation
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")
 SUITE = ROOT / "configs/suites/quick.yaml"

@@ -9,7 +9,7 @@ import pytest
 
 from robust.checkpoints import read_checkpoint
 from robust.commands.train import train
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 SIZE = 8_000_000

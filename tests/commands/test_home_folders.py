@@ -9,7 +9,7 @@ from robust.errors import ConfigError
 from robust.io.text_files import expanded
 from robust.tracking.run import Run
 from robust.transforms import BitDepthReduction
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 NOBODY = "~no-such-user/x"
 MESSAGE = "home folder of a user, but got ~no-such-user, which has none here"

@@ -11,8 +11,8 @@ import pytest
 from robust.commands.evaluate import evaluate
 from robust.commands.process import run_command
 from robust.tracking import interrupts
-from tests.test_preemption import end, state, told
-from tests.tiny import NO_ATTACKS, ROOT, arguments
+from tests.support.tiny import NO_ATTACKS, ROOT, arguments
+from tests.tracking.test_preemption import end, state, told
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -20,7 +20,7 @@ from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel
 from robust.tracking import Run
 from tests.commands.test_bad_input import code_of
-from tests.tiny import SUITE, arguments
+from tests.support.tiny import SUITE, arguments
 
 ODD = ["", " a", "a ", "a\nb", "a\x1b[31m", "a\u202eb", "a\u200bb", "\ufeffa", "x" * 101, "a\x00"]
 NO_TEXT = [5, 1000.0, True, None, ["a"], {"a": 1}]
@@ -171,16 +171,20 @@ def test_eps_of_bytes(eps):
 @pytest.mark.parametrize(
     "args",
     [
-        ["--model=robust.defenses.Trades", "--model.network=tests.tiny.TinyNet", "--model.eps=8"],
+        [
+            "--model=robust.defenses.Trades",
+            "--model.network=tests.support.tiny.TinyNet",
+            "--model.eps=8",
+        ],
         [
             "--model=robust.defenses.AdversarialTraining",
-            "--model.network=tests.tiny.TinyNet",
+            "--model.network=tests.support.tiny.TinyNet",
             "--model.attack=torchattacks.PGD",
             "--model.attack.init_args.eps=8",
         ],
         [
             "--model=robust.defenses.AdversarialTraining",
-            "--model.network=tests.tiny.TinyNet",
+            "--model.network=tests.support.tiny.TinyNet",
             "--model.attack=robust.attacks.PGD",
             "--model.attack.init_args.eps=8",
         ],

@@ -7,8 +7,8 @@ import torch
 from robust.commands.train import train
 from robust.defenses import Standard
 from robust.errors import ConfigError
-from tests import odd_networks
-from tests.tiny import arguments
+from tests.support import odd_networks
+from tests.support.tiny import arguments
 
 SHAPE = (1, 4, 4)
 
@@ -145,7 +145,7 @@ def fit(suite, tmp_path, capsys):
 class TestCommand:
     @pytest.mark.parametrize("network", ["WithFeatures", "SecondHead", "Normalizes", "OneLogit"])
     def test_no_folder_is_left(self, fit, tmp_path, network):
-        code, said = fit(f"--model.network=tests.odd_networks.{network}")
+        code, said = fit(f"--model.network=tests.support.odd_networks.{network}")
         assert code == 2
         assert said.count("error: ") == 1
         assert not (tmp_path / "runs").exists()
@@ -155,16 +155,18 @@ class TestCommand:
     )
     def test_a_class_that_refuses_its_arguments(self, fit, tmp_path, kind):
         code, said = fit(
-            "--model.network=tests.odd_networks.Refuses", f"--model.network.kind={kind}"
+            "--model.network=tests.support.odd_networks.Refuses", f"--model.network.kind={kind}"
         )
         assert code == 2
-        assert "Expected tests.odd_networks.Refuses to be built from its `init_args`" in said
+        assert (
+            "Expected tests.support.odd_networks.Refuses to be built from its `init_args`" in said
+        )
         assert f"{kind}: " in said
         assert not (tmp_path / "runs").exists()
 
     def test_an_optimizer_is_tried_before_there_is_a_folder(self, fit, tmp_path):
         code, said = fit(
-            "--model.network=tests.odd_networks.Plain",
+            "--model.network=tests.support.odd_networks.Plain",
             "--model.optimizer=torch.optim.SGD",
             "--model.optimizer.lr=-1",
         )
@@ -174,7 +176,7 @@ class TestCommand:
 
     def test_batch_normalization_with_a_last_batch_of_one_trains(self, fit, tmp_path):
         code, _ = fit(
-            "--model.network=tests.odd_networks.Normalized",
+            "--model.network=tests.support.odd_networks.Normalized",
             "--data.val_fraction=0",
             "--data.batch_size=21",  # 64 = 3 * 21 + 1
         )

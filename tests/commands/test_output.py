@@ -13,7 +13,7 @@ from robust.commands.process import run_command
 from robust.commands.report import report
 from robust.io.streams import make_usable
 from robust.results.tables import Grid
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 GRID = Grid("Tést", ["run", "robust acc"], [["é \u2026", "1.0\n0.5-1.5"]], ["Note \u2192 é."])
 

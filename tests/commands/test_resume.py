@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from robust.commands.train import train
-from tests.cluster import alone
-from tests.tiny import NO_ATTACKS, arguments
+from tests.support.cluster import alone
+from tests.support.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 EPOCHS, BATCHES = 8, 4

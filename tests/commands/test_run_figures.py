@@ -16,7 +16,7 @@ from robust.errors import ConfigError
 from robust.loading.trained_run import Subject
 from robust.transforms import FeatureSqueezing
 from tests.commands.test_evaluate import shown
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

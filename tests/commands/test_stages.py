@@ -26,7 +26,7 @@ from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.results.tables import Grid
 from robust.tracking import Processes
 from tests.conftest import write_npz
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")
 

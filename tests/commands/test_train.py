@@ -15,8 +15,8 @@ from robust.commands.evaluate import evaluate
 from robust.commands.train import RobustCLI, train
 from robust.results.records import read_evaluation
 from robust.tracking import BestCheckpoint
-from tests.cluster import alone
-from tests.tiny import NO_ATTACKS, ROOT, arguments
+from tests.support.cluster import alone
+from tests.support.tiny import NO_ATTACKS, ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 CONFIGS = ROOT / "configs"

@@ -253,7 +253,7 @@ def test_from_the_command_line(npz, arrays, tmp_path, quiet, capsys):
     arguments = [
         "fit",
         "--model=robust.defenses.Standard",
-        "--model.network=tests.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNet",
         "--model.network.num_classes=4",
         "--data=ImageDataModule",
         f"--data.dataset={npz}",

@@ -15,8 +15,8 @@ from robust.defenses.crafting import Kept
 from robust.errors import ConfigError
 from robust.loading.restore import restore
 from robust.types import Batch
-from tests.defenses.digits import accuracies, trained, undefended
-from tests.tiny import TinyNet, arguments
+from tests.support.digits import accuracies, trained, undefended
+from tests.support.tiny import TinyNet, arguments
 
 
 def linear():

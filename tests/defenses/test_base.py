@@ -18,7 +18,7 @@ from robust.defenses import (
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.networks import TunaMnistCNN
-from tests.data_files import write_npz
+from tests.support.data_files import write_npz
 
 # With the learning rate at which each learns a layer: a temperature divides the gradient.
 DEFENSES = {

@@ -12,7 +12,7 @@ from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.loading.restore import restore
 from robust.networks import TunaMnistCNN
-from tests.tiny import TinyNet, arguments
+from tests.support.tiny import TinyNet, arguments
 
 LENGTHS = [1, 3, 16, 64, 128, 256, 1024]
 
@@ -239,8 +239,8 @@ class TestCommandLine:
         [
             ("--model.network=torch.optim.Adam", "`network` to be a subclass of Module"),
             (
-                "--model.network=tests.tiny.TinyNe",
-                "no 'TinyNe' in tests.tiny. Did you mean TinyNet",
+                "--model.network=tests.support.tiny.TinyNe",
+                "no 'TinyNe' in tests.support.tiny. Did you mean TinyNet",
             ),
             ("--model.network=null", "a value for network of robust.defenses.Codewords"),
             ("--model.length=0", "`length` to be at least 1, but got 0"),

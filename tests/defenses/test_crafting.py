@@ -15,7 +15,7 @@ from robust.defenses import AdversarialTraining, Trades, VirtualAdversarial
 from robust.defenses.crafting import frozen, kl_divergence, load_network
 from robust.errors import ConfigError
 from robust.types import Batch
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 DEFENSES = {
     "AdversarialTraining": lambda net: AdversarialTraining(

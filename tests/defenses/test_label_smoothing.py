@@ -11,7 +11,7 @@ from robust.data import ImageDataModule
 from robust.defenses import LabelSmoothing
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
-from tests.defenses.digits import trained
+from tests.support.digits import trained
 
 
 class Logits(nn.Module):

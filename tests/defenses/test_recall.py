@@ -16,7 +16,7 @@ from robust.evaluation.masking_signs import has_zero_gradient
 from robust.loading.restore import restore
 from robust.networks import MLP
 from robust.transforms import Binarize
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 SHAPE = (1, 4, 4)
 LABELS = [2, 0, 2, 1, 0, 1, 2, 0]

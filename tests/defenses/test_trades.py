@@ -10,7 +10,7 @@ from robust.defenses import Trades
 from robust.defenses.crafting import kl_divergence
 from robust.defenses.trades import DivergenceView
 from robust.errors import ConfigError
-from tests.defenses.digits import accuracies, trained, undefended
+from tests.support.digits import accuracies, trained, undefended
 
 
 def linear(classes=2):

@@ -8,7 +8,7 @@ from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation.attacked_images import Pool
 from robust.results.records import read_evaluation
-from tests.evaluation.factories import evaluate, header
+from tests.support.factories import evaluate, header
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from robust.evaluation import AttackEvaluation
 from robust.results.metrics import Rate, clean_accuracy
 from robust.results.records import read_evaluation
 from robust.threat import ThreatModel, ThreatModelViolation
-from tests.evaluation.factories import EPS, evaluate, linear
-from tests.tiny import Plain
+from tests.support.factories import EPS, evaluate, linear
+from tests.support.tiny import Plain
 
 
 def test_every_sample_has_a_row_for_every_view_and_attack(data, tmp_path):

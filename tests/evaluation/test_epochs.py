@@ -17,10 +17,10 @@ from robust.measures.measurements import Certification
 from robust.measures.robustness import measure_robustness
 from robust.results.metrics import Rate
 from robust.threat import ThreatModel
-from tests.cluster import two_processes
-from tests.evaluation.factories import EPS
-from tests.evaluation.ranks import read
-from tests.tiny import arguments
+from tests.support.cluster import two_processes
+from tests.support.factories import EPS
+from tests.support.ranks import read
+from tests.support.tiny import arguments
 
 KEY = "val/worst_robust_acc/adaptive"
 ATTACKS = {
@@ -223,7 +223,7 @@ def options(folder):
         "--evaluation.every_n_epochs=1",
         "--evaluation.val_limit=20",
         "--data.val_fraction=0.5",
-        f"--trainer.callbacks=[{{class_path: tests.evaluation.ranks.PerRank, "
+        f"--trainer.callbacks=[{{class_path: tests.support.ranks.PerRank, "
         f"init_args: {{folder: {folder}}}}}]",
     ]
 

@@ -14,7 +14,7 @@ from robust.attacks import PGD, AutoAttack, Rescale
 from robust.defenses import Distillation, Recall, Squeezed, Standard
 from robust.evaluation.fingerprints import _own_files, code_sha256, model_sha256
 from robust.evaluation.meaning import meaning_sha256
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 
 def test_a_model_is_known_by_weights_modules_and_arguments():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from robust.evaluation.meaning import meaning
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 SOURCE = '''"""A module."""
 from torch import relu as f

@@ -14,8 +14,8 @@ from robust.results.rows import Rows
 from robust.results.tables import comparison
 from robust.results.verdict import verdict
 from robust.transforms import TotalVariation
-from tests.evaluation.factories import evaluate, evaluation, header, info, linear
-from tests.odd_networks import Counts, Noisy, Normalized, Plain
+from tests.support.factories import evaluate, evaluation, header, info, linear
+from tests.support.odd_networks import Counts, Noisy, Normalized, Plain
 
 FGSM, BIM = info(), info("BIM", steps=20)
 SILENT = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}

@@ -8,7 +8,7 @@ from robust.evaluation.suite import random_targets
 from robust.results.records import read_evaluation
 from robust.results.tables import comparison
 from robust.threat import ThreatModel
-from tests.evaluation.factories import EPS, evaluate, linear
+from tests.support.factories import EPS, evaluate, linear
 
 
 def targeted(data, tmp_path, block, seed=0):

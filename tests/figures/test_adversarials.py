@@ -21,7 +21,7 @@ from robust.figures.adversarials import (
 from robust.figures.smallest_eps import smallest_eps
 from robust.threat import ThreatModel
 from robust.types import Batch
-from tests.tiny import Plain
+from tests.support.tiny import Plain
 
 EPS = (0.05, 0.1, 0.2)
 ATTACKS = {eps: partial(PGD, eps=eps, steps=2, random_start=False) for eps in EPS}

@@ -14,7 +14,7 @@ from robust.figures import one_image, surfaces
 from robust.figures.one_image import draw_figures, draw_loss_surfaces, draw_scores
 from robust.figures.surfaces import Surface, loss_surface
 from robust.types import Batch
-from tests.tiny import Plain
+from tests.support.tiny import Plain
 
 EPS = 0.1
 X = torch.full((1, 1, 4, 4), 0.5)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.data_files import write_npz
 from tests.fuzz.zygote import ROOT, Zygote
+from tests.support.data_files import write_npz
 
 CONFIG = """
 model:
@@ -119,7 +119,7 @@ def write_inputs(folder: Path) -> None:
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text.lstrip())
-    shutil.copy(ROOT / "tests" / "sweep_toy.py", folder / "toy.py")
+    shutil.copy(ROOT / "tests" / "support" / "sweep_toy.py", folder / "toy.py")
     write_npz(folder / "tern.npz", shape=(8, 8), n_train=48, n_test=12)
     _write_idx(folder / "data" / "MNIST" / "raw")
 

@@ -11,7 +11,7 @@ from robust.errors import ConfigError
 from robust.loading import trust
 from robust.loading.restore import check_fits, restore
 from robust.loading.trained_run import describe
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 DATA = {"class_path": "robust.data.ImageDataModule", "init_args": {}}
 

@@ -15,8 +15,8 @@ from robust.loading.trained_run import trained_epochs
 from robust.report.protocols import protocols
 from robust.report.published import papers_of
 from robust.results.run_folder import RunFiles
-from tests.evaluation.factories import evaluation, info
-from tests.tiny import ROOT
+from tests.support.factories import evaluation, info
+from tests.support.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"
 SAITO = TABLES / "saito2018_table3_mnist.yaml"
@@ -301,7 +301,7 @@ def small_table(suite, tmp_path):
             "metric": "attack success",
             "suite": str(suite),
             "data": "bars",
-            "network": "tests.tiny.TinyNet",
+            "network": "tests.support.tiny.TinyNet",
             "epochs": 6,
             "columns": {"normal": {"class_path": "robust.defenses.Standard"}},
             "clean_acc": {"normal": 99},

@@ -8,7 +8,7 @@ from robust.errors import ConfigError
 from robust.loading.classes import imported_kind, kind_in_source
 from robust.loading.paper_tables import PaperTable, is_column, match_columns, read_table
 from robust.loading.trained_run import describe
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"
 RELU, BRELU = "torch.nn.ReLU", "robust.networks.BReLU"

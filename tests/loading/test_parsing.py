@@ -11,8 +11,8 @@ from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain, nearest
 from robust.loading.restore import check_fits, restore
 from robust.loading.suites import read_suite
-from tests.cluster import FORKSERVER
-from tests.tiny import TinyNet
+from tests.support.cluster import FORKSERVER
+from tests.support.tiny import TinyNet
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

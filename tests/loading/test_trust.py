@@ -24,7 +24,7 @@ from robust.loading.paper_tables import PaperTable
 from robust.loading.restore import restore
 from robust.loading.suites import read_suite
 from robust.loading.trust import UntrustedError
-from tests.tiny import SUITE
+from tests.support.tiny import SUITE
 
 NET = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self, num_classes=10):\n"
 NET += "        super().__init__(nn.Flatten(), nn.Linear(784, num_classes))\n"
@@ -99,7 +99,7 @@ PATHS = [
     "builtins.eval",
     "pickle.loads",
     "stranger.Net",
-    "tests.tiny.TinyNet",
+    "tests.support.tiny.TinyNet",
     "torch.hub.load",
     "torch.load",
     "torch.jit.load",

@@ -22,7 +22,7 @@ from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.measures.robustness import measure_robustness
 from robust.results.metrics import Rate
 from robust.threat import ThreatModel
-from tests.evaluation.factories import EPS, linear
+from tests.support.factories import EPS, linear
 
 
 def measured(callback, data, tmp_path, defense=None):

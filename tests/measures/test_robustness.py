@@ -25,7 +25,7 @@ from robust.measures.robustness import (
     training_distance,
 )
 from robust.results.metrics import Rate
-from tests.evaluation.factories import linear
+from tests.support.factories import linear
 
 
 def images(*rows):

@@ -10,7 +10,7 @@ import yaml
 from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.networks import BReLU
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 
 @pytest.mark.parametrize(

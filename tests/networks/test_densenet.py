@@ -6,7 +6,7 @@ from torch import nn
 
 from robust.errors import ConfigError
 from robust.networks import DenseNet
-from tests.networks.every import CIFAR, MNIST, shapes, weights
+from tests.support.every_network import CIFAR, MNIST, shapes, weights
 
 PLAN = [(24, 168), (168, 312), (312, 456)]  # channels before and after each block
 

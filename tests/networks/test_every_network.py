@@ -11,7 +11,7 @@ from torch import nn
 import robust.networks
 from robust.errors import ConfigError
 from robust.networks import BReLU, DenseNet
-from tests.networks.every import LAYERS, NETWORKS, SMALL, images, small
+from tests.support.every_network import LAYERS, NETWORKS, SMALL, images, small
 
 every = pytest.mark.parametrize("network", NETWORKS)
 HIDDEN = (nn.ReLU, nn.ELU, nn.Tanh, BReLU)

@@ -6,7 +6,7 @@ from torch import nn
 
 from robust.errors import ConfigError
 from robust.networks import ResNet
-from tests.networks.every import CIFAR, MNIST, shapes, weights
+from tests.support.every_network import CIFAR, MNIST, shapes, weights
 
 
 @pytest.mark.parametrize(

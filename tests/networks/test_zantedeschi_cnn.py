@@ -6,7 +6,7 @@ from torch import nn
 
 from robust.errors import ConfigError
 from robust.networks import BReLU, ZantedeschiCifarCNN, ZantedeschiCNN, ZantedeschiResNet
-from tests.networks.every import CIFAR, MNIST, shapes, weights
+from tests.support.every_network import CIFAR, MNIST, shapes, weights
 
 FOR_CIFAR = {"in_channels": 3, "size": 32}
 

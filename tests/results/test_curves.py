@@ -11,7 +11,7 @@ from robust.results import curves
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
 from robust.results.records import Evaluation
-from tests.evaluation.factories import evaluation, header, info, row
+from tests.support.factories import evaluation, header, info, row
 
 PGD = {
     "pgd_0.2": info("PGD", eps=0.2, alpha=0.05, steps=5),

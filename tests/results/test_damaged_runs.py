@@ -16,7 +16,7 @@ from robust.results.metrics_csv import read_metrics, read_sessions
 from robust.results.run_folder import Reader
 from robust.tracking import Run, loggers
 from robust.tracking.metrics import MetricsFile
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
 METRICS = "epoch,step,train/loss,val/clean_acc\n0,9,1.5,\n0,9,,0.625\n"

@@ -10,8 +10,8 @@ from robust.loading.suites import read_suite
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
 from robust.results.records import AttackInfo
-from tests.evaluation.factories import evaluation, info
-from tests.tiny import ROOT
+from tests.support.factories import evaluation, info
+from tests.support.tiny import ROOT
 
 SUITES = sorted((ROOT / "configs" / "suites").glob("*.yaml"))
 

@@ -11,7 +11,7 @@ import pytest
 from robust.errors import ConfigError
 from robust.results.record_files import RecordFile
 from robust.results.records import read_evaluation
-from tests.evaluation.factories import header, info, row, rows
+from tests.support.factories import header, info, row, rows
 
 HEADER = dataclasses.replace(header(fgsm=info(), pgd=info()), block=4)
 ALL = [r for view in ("adaptive", "deployed") for a in ("fgsm", "pgd") for r in

@@ -20,7 +20,7 @@ from robust.results.metrics import (
     worst_robust_accuracy,
 )
 from robust.results.records import Evaluation
-from tests.evaluation.factories import evaluation, header, info, row, rows
+from tests.support.factories import evaluation, header, info, row, rows
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 7), (981, 1000), (0, 2000)])

@@ -12,7 +12,7 @@ from robust.results.metrics import resistance
 from robust.results.tables import published
 from robust.threat import ThreatModel
 from robust.transforms import Binarize
-from tests.evaluation.factories import evaluate, evaluation, info, rows
+from tests.support.factories import evaluate, evaluation, info, rows
 
 
 def test_is_what_the_attack_left():

@@ -9,7 +9,7 @@ import pytest
 
 from robust.results.records import Evaluation
 from robust.results.rows import Rows
-from tests.evaluation.factories import header, info, row, rows
+from tests.support.factories import header, info, row, rows
 
 
 def lines(found):

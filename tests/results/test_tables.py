@@ -5,7 +5,7 @@ import pytest
 from robust.errors import ConfigError
 from robust.results.records import Evaluation
 from robust.results.tables import published
-from tests.evaluation.factories import header, info, row
+from tests.support.factories import header, info, row
 
 
 def table(**changed):

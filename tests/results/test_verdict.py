@@ -4,7 +4,7 @@ import pytest
 
 from robust.results.records import Evaluation
 from robust.results.verdict import verdict
-from tests.evaluation.factories import evaluation, header, info, rows
+from tests.support.factories import evaluation, header, info, rows
 
 FGSM, BIM = info(), info("BIM", steps=20)
 SQUARE = info("Square", n_queries=100)

@@ -9,7 +9,7 @@ from robust.attacks import APGD, craft
 from robust.attacks.gradient.apgd import _checkpoints
 from robust.errors import ConfigError
 from robust.losses import cross_entropy
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 EPS = 0.05
 

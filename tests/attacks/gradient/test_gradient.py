@@ -18,7 +18,7 @@ from robust.attacks import (
     craft,
 )
 from robust.errors import ConfigError
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 EPS = 0.08
 

@@ -8,7 +8,7 @@ from robust.attacks.craft import craft
 from robust.attacks.gradient import jsma
 from robust.attacks.gradient.jsma import JSMA
 from robust.errors import ConfigError
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 
 class Shaped(nn.Module):

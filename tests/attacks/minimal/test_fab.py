@@ -10,7 +10,7 @@ from robust.attacks import FAB, craft
 from robust.attacks.minimal.fab import onto_plane
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 EPS = {"Linf": 0.05, "L2": 0.25}
 

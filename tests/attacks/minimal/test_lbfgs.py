@@ -12,8 +12,8 @@ from robust.attacks.craft import craft
 from robust.attacks.minimal.lbfgs import LBFGS, minimize
 from robust.errors import ConfigError
 from tests.attacks.gradient.test_jsma import SHAPES, Shaped, images
-from tests.oracles import LinearOracle
 from tests.support.cases import of_all
+from tests.support.oracles import LinearOracle
 
 
 # Any two of the settings meet in one of the first six.

@@ -11,7 +11,7 @@ from robust.attacks.minimal.ddn import DDN
 from robust.attacks.minimal.deepfool import DeepFool
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, distance
-from tests.oracles import SHAPE, LinearOracle
+from tests.support.oracles import SHAPE, LinearOracle
 
 UNTARGETED = {
     "DeepFool L2": ("L2", lambda m: DeepFool(m)),

@@ -14,8 +14,8 @@ from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoi
 from robust.attacks.query.square import Square
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, distance
-from tests.oracles import MARGIN, SHAPE, LinearOracle
 from tests.support.cases import of_all
+from tests.support.oracles import MARGIN, SHAPE, LinearOracle
 
 
 class Head(nn.Module):

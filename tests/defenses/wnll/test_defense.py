@@ -20,7 +20,7 @@ from robust.loading.restore import restore
 from robust.networks import ResNet, TunaMnistCNN
 from robust.transforms import FeatureSqueezing
 from tests.commands.test_ddp import launch
-from tests.tiny import NO_ATTACKS, SUITE
+from tests.support.tiny import NO_ATTACKS, SUITE
 
 
 def mixed(width):

@@ -19,7 +19,7 @@ pytestmark = [
     # Lightning's OptimizerCallable is a typing.Callable.
     pytest.mark.filterwarnings("ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning"),
 ]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 
 

@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.wandb_artifacts import Artifacts
-from tests.wandb_sweeps import Sweeps
-from tests.wandb_words import ENTITY, USER, connection, now, uid
+from tests.support.wandb_artifacts import Artifacts
+from tests.support.wandb_sweeps import Sweeps
+from tests.support.wandb_words import ENTITY, USER, connection, now, uid
 
 
 def root_fields(query):

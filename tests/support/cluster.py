@@ -21,12 +21,12 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 import robust.commands.evaluate
 import robust.commands.train  # noqa: F401
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 TIMEOUT = 300
 """Seconds; on a machine with nothing else to do they take a few."""
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["tests.cluster"])
+FORKSERVER.set_forkserver_preload(["tests.support.cluster"])
 """Starts processes that have imported everything; what they run lies in a module of tests."""
 _LOGS = itertools.count()
 

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from robust.commands.train import train
 from robust.errors import ConfigError
 from robust.tracking import AtomicCheckpoints, check_trainer, plugins, remove_unused
-from tests.tiny import arguments
+from tests.support.tiny import arguments
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ from robust.sweep.process import Slot, parse_slots
 from robust.sweep.summary import pareto_front, short_names
 from robust.sweep.trials import Trial
 from robust.tracking import read_metrics
-from tests.tiny import ROOT, arguments
+from tests.support.tiny import ROOT, arguments
 
-TOY = str(ROOT / "tests" / "sweep_toy.py")
+TOY = str(ROOT / "tests" / "support" / "sweep_toy.py")
 GRID = {
     "program": TOY,
     "name": "toy",

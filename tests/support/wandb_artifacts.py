@@ -4,11 +4,11 @@ import base64
 import json
 import secrets
 
-from tests.wandb_words import connection, now, uid
+from tests.support.wandb_words import connection, now, uid
 
 
 class Artifacts:
-    """Answers about ``self.artifacts``; a part of `tests.wandb_state.State`."""
+    """Answers about ``self.artifacts``; a part of `wandb_state.State`."""
 
     def on_createArtifact(self, v, query):
         given = v.get("input") or v

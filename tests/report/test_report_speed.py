@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 
 from robust.results.record_files import RecordFile
-from tests.evaluation.factories import header, info, row
-from tests.tiny import ROOT
+from tests.support.factories import header, info, row
+from tests.support.tiny import ROOT
 
 RUNS, SAMPLES = 50, 1000
 MODELS = [

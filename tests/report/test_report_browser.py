@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from robust.report import render
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)

@@ -6,7 +6,7 @@ import warnings
 
 import yaml
 
-from tests.wandb_words import connection, now, numbers, uid
+from tests.support.wandb_words import connection, now, numbers, uid
 
 with warnings.catch_warnings():
     # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
@@ -15,7 +15,7 @@ with warnings.catch_warnings():
 
 
 class Sweeps:
-    """Answers about ``self.sweeps`` and ``self.agents``; a part of `tests.wandb_state.State`."""
+    """Answers about ``self.sweeps`` and ``self.agents``; a part of `wandb_state.State`."""
 
     def on_upsertSweep(self, v, query):
         names = {uid("Sweep", name): name for name in self.sweeps}

@@ -12,8 +12,8 @@ from robust.report.protocols import protocols
 from robust.report.published import papers_of
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
-from tests.evaluation.factories import evaluation, info
-from tests.tiny import ROOT
+from tests.support.factories import evaluation, info
+from tests.support.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"
 TANH = {"class_path": "robust.defenses.Squeezed", "init_args": {"activation": "tanh"}}

@@ -31,8 +31,8 @@ from robust.report.watch import Page, server, state_of, watched_page
 from robust.results.metrics import accuracy_curve, worst_robust_accuracy
 from robust.results.records import Evaluation
 from robust.results.run_folder import Point, Reader, RunFiles
-from tests.evaluation.factories import evaluation, header, info, row
-from tests.tiny import ROOT
+from tests.support.factories import evaluation, header, info, row
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
 TABLES = ROOT / "configs" / "tables"

@@ -19,8 +19,8 @@ from robust.report.published import papers_of
 from robust.report.sound import section, sound_protocols, sound_runs
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
-from tests.evaluation.factories import evaluation, info, row
-from tests.tiny import ROOT
+from tests.support.factories import evaluation, info, row
+from tests.support.tiny import ROOT
 
 TABLES = ROOT / "configs" / "tables"
 MODEL = {"model": {"class_path": "robust.defenses.Standard"}}

@@ -36,7 +36,7 @@ from robust.attacks import (
     Square,
     TargetedBIM,
 )
-from tests.oracles import LinearOracle
+from tests.support.oracles import LinearOracle
 
 EXPORTED = {
     value

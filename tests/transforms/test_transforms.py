@@ -9,7 +9,7 @@ from robust.commands.train import train
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.transforms import Binarize, BitDepthReduction, FeatureSqueezing, MedianSmoothing
-from tests.tiny import SUITE
+from tests.support.tiny import SUITE
 
 BYTES = torch.arange(256)
 PIXELS = (BYTES.float() / 255).view(1, 1, 16, 16)
@@ -160,7 +160,7 @@ def test_a_defense_learns_digits_behind_it(transform, tmp_path, quiet, capsys):
     arguments = [
         "fit",
         "--model=robust.defenses.Standard",
-        "--model.network=tests.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNet",
         f"--model.transform={transform}",
         "--data=configs/data/digits.yaml",
         f"--evaluation={suite}",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.support.rounding import OtherCPU
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get("ROBUST_TEST_ROUNDING")), reason="is on another CPU already"

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback
 
 from robust.commands.train import train
-from tests.tiny import NO_ATTACKS, arguments
+from tests.support.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 BATCHES = 4
@@ -36,7 +36,8 @@ class Told(Callback):
 
 def told(batch, number="SIGUSR1"):
     init_args = f"{{batch: {batch}, number: {number}}}"
-    return f"--trainer.callbacks={{class_path: tests.test_preemption.Told, init_args: {init_args}}}"
+    told = "tests.tracking.test_preemption.Told"
+    return f"--trainer.callbacks={{class_path: {told}, init_args: {init_args}}}"
 
 
 def end(args):

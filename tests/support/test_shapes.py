@@ -1,4 +1,4 @@
-"""What our own wrapper in `tests/shapes.py` still finds."""
+"""What our own wrapper in `tests/support/shapes.py` still finds."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from beartype.roar import BeartypeCallHintViolation
 from robust.defenses import Standard
 from robust.losses import margin
 from robust.threat import ThreatModel
-from tests.tiny import TinyNet
+from tests.support.tiny import TinyNet
 
 IMAGES = torch.zeros(2, 1, 28, 28)
 

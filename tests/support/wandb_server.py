@@ -1,6 +1,6 @@
 """A stand-in Weights & Biases server on 127.0.0.1, for the unmodified wandb client.
 
-It knows runs, files, artifacts, sweeps with agents, and saved views (`tests.wandb_state`), has no
+It knows runs, files, artifacts, sweeps with agents, and saved views (`wandb_state`), has no
 accounts, and forgets everything at its end. `Server.fault` makes it fail.
 """
 
@@ -12,7 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
-from tests.wandb_state import State
+from tests.support.wandb_state import State
 
 KEY = "a" * 40
 

@@ -35,8 +35,8 @@ from robust.tracking import (
     loggers,
 )
 from tests.commands.test_resume import start_and_kill
-from tests.tiny import ROOT, arguments
-from tests.wandb_server import KEY, Server
+from tests.support.tiny import ROOT, arguments
+from tests.support.wandb_server import KEY, Server
 
 pytestmark = [
     # The toy data of Lightning's demo is loaded in one process on purpose.

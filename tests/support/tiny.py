@@ -8,7 +8,7 @@ from torch import nn
 
 from robust.defenses import Defense
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SUITE = """
 suite: tiny
 threat_model: {norm: Linf, eps: 0.3}
@@ -53,7 +53,7 @@ def arguments(data, runs, suite, defense="Squeezed", command="fit", epochs=2):
     return [
         command,
         f"--model=robust.defenses.{defense}",
-        "--model.network=tests.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNet",
         "--data=robust.data.ImageDataModule",
         f"--data.dataset={data}",
         "--data.batch_size=16",

@@ -15,7 +15,7 @@ from robust.loading.trust import UntrustedError
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile
 from robust.sweep.process import Slot, _environment
-from tests.tiny import ROOT
+from tests.support.tiny import ROOT
 
 TRAIN = str(ROOT / "train.py")
 GRID = {
