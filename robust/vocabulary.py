@@ -12,9 +12,6 @@ Split = Literal["test", "train"]
 out for validation, in an order drawn from a seed."""
 DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "digits", "circles", "moons")
 """Names of image sets, each an entry of `robust.data.datasets.DATASETS`."""
-MEASURES = ("accuracy", "robustness", "distance", "sensitivity")
-"""What a row of a paper's table may name as its ``measure``, each an entry of
-`robust.measures.measured_tables.MEASURES`."""
 
 # Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
 _SLACK = 1e-6

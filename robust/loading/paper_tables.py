@@ -12,8 +12,8 @@ from robust.loading.classes import KindOf, imported_kind
 from robust.loading.fractions import read_yaml
 from robust.loading.messages import nearest
 from robust.results.records import Evaluation
-from robust.results.tables import MEASURED
-from robust.vocabulary import MEASURES, View
+from robust.results.tables import MEASURED, MEASURES
+from robust.vocabulary import View
 
 _Result = TypeVar("_Result")
 

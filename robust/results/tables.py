@@ -27,6 +27,8 @@ from robust.results.verdict import verdict
 
 MEASURED = "robustness"
 """The ``metric`` of tables that are of a measurement, `RobustnessMetrics`, not of attacks."""
+MEASURES = ("accuracy", "robustness", "distance", "sensitivity")
+"""What a row of them may name as its ``measure``, entries of `robust.measures.measured_tables`."""
 _PIPE_WIDTH = 400
 """Columns of text where no terminal sets a width."""
 

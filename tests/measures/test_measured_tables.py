@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from robust import vocabulary
 from robust.measures.measured_tables import MEASURES, published_measures
 from robust.measures.robustness import (
     EmpiricalRobustness,
@@ -13,6 +12,7 @@ from robust.measures.robustness import (
     Sensitivity,
     TrainingDistance,
 )
+from robust.results import tables
 from robust.results.metrics import Mean, Rate
 
 
@@ -92,4 +92,4 @@ def test_no_flipped_image_has_no_distance():
 
 
 def test_a_table_may_name_every_measure():
-    assert tuple(MEASURES) == vocabulary.MEASURES
+    assert tuple(MEASURES) == tables.MEASURES
