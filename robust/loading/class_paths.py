@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from robust.loading.moved import current
 from robust.loading.trust import (
     UntrustedError,
     granted,
@@ -104,6 +105,7 @@ def imported(path: str, where: object = "") -> Any:  # noqa: ANN401
     """
     if not is_class_path(path):
         raise ValueError(f"no class path: {shown(str(path))!r}")
+    path = current(path)
     check_path(path, where)
     module, _, name = path.rpartition(".")
     found = getattr(importlib.import_module(module), name)

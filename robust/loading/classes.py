@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
 from robust.loading.class_paths import imported
+from robust.loading.moved import current
 from robust.loading.trust import UntrustedError, is_class_path
 
 _PACKAGE = "robust"
@@ -75,6 +76,7 @@ def kind_in_source(path: str) -> Kind:
     """
     if not is_class_path(path):
         raise _no_class(path, ". Name a class.")
+    path = current(path)
     if not path.startswith(f"{_PACKAGE}."):
         return Kind(path, frozenset({path}), None)
     module, _, name = path.rpartition(".")

@@ -12,6 +12,7 @@ from robust.errors import ConfigError
 from robust.io.strict_yaml import StrictLoader, StrictYAMLError, load, read
 from robust.io.text_files import read_text
 from robust.io.yaml_writing import dump
+from robust.loading.moved import update
 
 PARSER_MODE = "strict_yaml"
 """`robust.io.strict_yaml` for jsonargparse, which reads and writes it."""
@@ -40,6 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     content = read(path)
     if not isinstance(content, dict):
         raise ConfigError(f"Expected a mapping in {path}, but it holds {type(content).__name__}.")
+    update(content)
     return content
 
 
@@ -48,7 +50,7 @@ def _load(text: str) -> Any:  # noqa: ANN401
 
     So do ``#1`` and ``&a``, in which YAML sees a comment and an anchor of nothing.
     """
-    value = load(text)
+    value = update(load(text))
     if value is None and _NOTHING.fullmatch(text):
         return text
     is_empty = isinstance(value, dict) and all(part is None for part in value.values())

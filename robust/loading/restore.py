@@ -13,6 +13,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.loading.class_paths import imported
 from robust.loading.messages import explain
+from robust.loading.moved import update
 from robust.loading.parser import Parser, check_built
 from robust.loading.trust import UntrustedError
 
@@ -45,7 +46,7 @@ def restore(
     """
     checkpoint = read_checkpoint(path) if checkpoint is None else checkpoint
     check_finite(checkpoint["state_dict"], str(path))
-    parts = description_of(checkpoint, path)
+    parts: dict[str, Any] = update(description_of(checkpoint, path))
     check_built(parts, path)
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):

@@ -12,6 +12,7 @@ from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
+from robust.loading.moved import update
 from robust.loading.restore import arguments_of, restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
@@ -101,7 +102,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
         checkpoint: One that `robust.loading.restore.restore` has read.
         changed: Arguments that the defense got instead of its own, if it has such arguments.
     """
-    described = description_of(read_checkpoint(checkpoint), checkpoint)
+    described: dict[str, Any] = update(description_of(read_checkpoint(checkpoint), checkpoint))
     model = described["model"]
     accepted = arguments_of(model["class_path"])
     model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
