@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test test-cpus test-pythons test-lowest smoke-lowest fuzz lint lock mnist mnist-tables \
-	saito saito-tables zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
+.PHONY: demo test test-cpus test-pythons test-lowest smoke-lowest fuzz lint prose lock mnist \
+	mnist-tables saito saito-tables zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -85,6 +85,11 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.prose
+
+# Markdown: columns, words in a sentence, words with a better one, links (tests/support/prose.py).
+prose: $(VENV)/ready
+	$(BIN)/python -m tests.support.prose
 
 # The four nets of Tuna et al. 2022 on MNIST, 20 epochs each (distillation 40); an hour on 2 cores,
 # a third of that with PRECISION=bf16-mixed where the CPU has bfloat16 of its own (AVX512-BF16, AMX;

@@ -1,0 +1,26 @@
+"""Words that no page may use, each with what to write instead (docs/glossary.md)."""
+
+PLAIN = {
+    r"\bmend\w*": "fix",
+    r"\banew\b": "again",
+    r"\b(but|save) for\b": "except",
+    r"\bbe it\b": "whether",
+    r"\bwhoever\b|\bwherever it\b": "a sentence with `if`",
+    r"\b(made of|left standing|still standing)\b": "a verb; robust",
+    r"\bnets?\b": "network",
+    r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
+    r"\bflip(s|ped)\b(?! bit)": "misclassified",
+    r"\bturned\b(?! o(n|ff))": "misclassified",
+    r"\b(draws?|drawn|drawing)\b": "plot a figure; sample at random; random stream",
+    r"\bpictures?\b": "figure",
+    r"\bwhole\b": "complete, full or all",
+    r"\bsubjects?\b": "run",
+}
+"""Words of prose as regular expressions, whatever their case."""
+
+HEADERS = {
+    "as published": "ours, paper's attack",
+    "published": "paper, or ours, paper's attack",
+    "measured": "ours",
+}
+"""Names of columns."""
