@@ -20,7 +20,7 @@ demo: $(VENV)/ready
 	@echo "Files of the runs: runs/demo/{standard,squeezed}/digits"
 
 # A test is one process with one thread of torch; two of them beside each other take half the time.
-WORKERS ?= 2
+WORKERS ?= 3
 test: export OMP_NUM_THREADS = 1
 # Without byte code each process that a test starts compiles all of `robust`.
 test: export PYTHONDONTWRITEBYTECODE =

@@ -49,17 +49,30 @@ def _stop_progress_bars_at_once():
     _RefreshThread.run = run
 
 
+PROCESSES = (
+    "tests/fuzz/test_fuzz.py",
+    "tests/commands/test_kill.py",
+    "tests/commands/test_cluster.py",
+    "tests/commands/test_ddp.py",
+    "tests/commands/test_processes.py",
+    "tests/commands/test_resume.py",
+    "tests/evaluation/test_epochs.py",
+    "tests/defenses/wnll/test_defense.py",
+    "tests/results/test_records.py",
+    "tests/tracking/test_processes.py",
+    "tests/loading/test_parsing.py",
+)
+"""Files that fork commands from a process that has imported everything.
+
+To start that one takes longer than most tests, so one process of xdist runs all of them.
+"""
 LONGEST = (
-    "fuzz/test_fuzz.py",
-    "test_kill.py",
-    "test_wandb.py",
-    "test_cluster.py",
-    "test_configs.py",
-    "test_local_sweep.py",
-    "test_bad_input.py",
-    "evaluation/test_epochs.py",
-    "commands/test_train.py",
-    "test_ddp.py",
+    *PROCESSES,
+    "tests/tracking/test_wandb.py",
+    "tests/test_configs.py",
+    "tests/sweep/test_local_sweep.py",
+    "tests/commands/test_bad_input.py",
+    "tests/commands/test_train.py",
 )
 """Files that take longest. They come first, so that all processes of xdist end together."""
 
@@ -69,9 +82,27 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out files, of which `PROCESSES` count as one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return PROCESSES[0] if file in PROCESSES else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items):
     """Put `LONGEST` first; all others stay in their order."""
-    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+    def place(item):
+        file = item.nodeid.split("::")[0]
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -120,6 +151,15 @@ def quiet():
     """Neither W&B nor a variable of another run, as if `train.py` had just been started."""
     with _quiet():
         yield
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    """A process that forks commands in milliseconds."""
+    from tests.fuzz.zygote import Zygote
+
+    with Zygote() as process:
+        yield process
 
 
 @pytest.fixture

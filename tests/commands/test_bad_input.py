@@ -12,7 +12,6 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from tests.conftest import write_npz
-from tests.support.cluster import alone
 from tests.support.tiny import ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -329,19 +328,6 @@ def test_evaluate_of_a_run_whose_data_is_gone(trained, suite, tmp_path, capsys):
     torch.save(checkpoint, tmp_path / "a.ckpt")
     code = code_of(evaluate, [tmp_path / "a.ckpt", "--suite", suite])
     assert_one_line(code, capsys, "data file at gone.npz, but there is no such file")
-
-
-@pytest.mark.parametrize(
-    ("script", "args", "message"),
-    [
-        ("train.py", ["fit", "--trainer.max_epocs=3"], "Did you mean --trainer.max_epochs"),
-        ("evaluate.py", ["nowhere", "--suite", "configs/suites/quick.yaml"], "no such file"),
-    ],
-)
-def test_exit_code_of_the_process(script, args, message, tmp_path):
-    ended = alone([script, *args], tmp_path).finish()
-    assert ended.codes == [2]
-    assert re.fullmatch(rf"error: .*{message}.*\n", ended.text)
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])

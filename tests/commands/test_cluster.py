@@ -72,7 +72,7 @@ def test_killed_and_preempted_trainings_go_on(npz, suite, tmp_path):
     folder = tmp_path / "squeezed" / "a"
     checkpoints = folder / "checkpoints"
 
-    job = srun(fit(npz, tmp_path, suite, 2, seconds=0.1), 2, tmp_path)
+    job = srun(fit(npz, tmp_path, suite, 2, seconds=0.1), 2, tmp_path, WANDB_MODE="offline")
     job.wait_for((checkpoints / "last.ckpt").is_file)
     job.send(signal.SIGKILL, 1)
     codes = job.finish(timeout=100).codes
@@ -80,14 +80,14 @@ def test_killed_and_preempted_trainings_go_on(npz, suite, tmp_path):
     assert codes[0] not in (0, -signal.SIGKILL)  # it ended by itself
     saved = state(folder)["global_step"]
 
-    job = srun(fit(npz, tmp_path, suite, 2, seconds=0.1), 2, tmp_path)
+    job = srun(fit(npz, tmp_path, suite, 2, seconds=0.1), 2, tmp_path, WANDB_MODE="offline")
     job.wait_for(lambda: state(folder)["global_step"] > saved)
     job.send(signal.SIGUSR1, 1)  # one is enough
     ended = job.finish()
     assert ended.codes == [75, 0], ended.text
     assert ended.text.count("Stopped by SIGUSR1 after step") == 1
 
-    ended = srun(fit(npz, tmp_path, suite, 2), 2, tmp_path).finish()
+    ended = srun(fit(npz, tmp_path, suite, 2), 2, tmp_path, WANDB_MODE="offline").finish()
     assert ended.codes == [0, 0], ended.text
     assert ended.text.count("Attack success") == 1
     sessions = [path.name for path in folder.glob("wandb/offline-run-*")]

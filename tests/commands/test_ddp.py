@@ -14,9 +14,9 @@ pytestmark = pytest.mark.usefixtures("quiet")
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
-def launch(args, folder):
+def launch(args, folder, **variables):
     """What `train.py` in two processes, of which the first starts the other, prints."""
-    ended = alone(["train.py", *args, *TWO], folder).finish()
+    ended = alone(["train.py", *args, *TWO], folder, **variables).finish()
     assert ended.codes == [0], ended.text
     return ended.text
 
@@ -34,7 +34,7 @@ def rows(folder):
 def test_fit_of_two_phases(npz, suite, tmp_path):
     runs = tmp_path / "runs"
     args = [*arguments(npz, runs, suite, "Distillation"), "--trainer.log_every_n_steps=1"]
-    text = launch(args, tmp_path)
+    text = launch(args, tmp_path, WANDB_MODE="offline")
     assert text.count("Attack success") == 1
     assert text.count("W&B records this run offline") == 1
     assert "unused" not in text

@@ -17,17 +17,11 @@ import torch
 
 from robust.results.records import read_evaluation
 from tests.fuzz.world import FIT, write_inputs
-from tests.fuzz.zygote import Outcome, Zygote
+from tests.fuzz.zygote import Outcome
 
 MOMENTS = 25
 """Of the slow tests; the default ones have one."""
 RUN = "runs/mlp/a"
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as process:
-        yield process
 
 
 class Command(NamedTuple):

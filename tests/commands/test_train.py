@@ -1,9 +1,6 @@
 import csv
 import io
-import os
 import shutil
-import subprocess
-import sys
 from contextlib import redirect_stdout
 
 import pytest
@@ -15,7 +12,6 @@ from robust.commands.evaluate import evaluate
 from robust.commands.train import RobustCLI, train
 from robust.results.records import read_evaluation
 from robust.tracking import BestCheckpoint
-from tests.support.cluster import alone
 from tests.support.tiny import NO_ATTACKS, ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -327,32 +323,6 @@ def test_a_resumed_run_keeps_its_folder_and_takes_its_other_flags(
     assert train([*args, f"--ckpt_path={checkpoint}", "--run.group=g"]) == 0
     (run,) = begun
     assert (run.folder.resolve(), run.group) == (runs / "squeezed" / "a", "g")
-
-
-def started(words, _):
-    """What a process of its own says while it imports, too."""
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
-
-
-def forked(words, folder):
-    ended = alone(words, folder).finish()
-    assert ended.codes == [0], ended.text
-    return ended.errors
-
-
-@pytest.mark.parametrize("start", [forked, pytest.param(started, marks=pytest.mark.slow)])
-def test_only_noise_that_one_can_act_upon(npz, suite, tmp_path, start):
-    args = [*arguments(npz, tmp_path / "runs", suite), "--trainer.max_steps=2"]
-    told = [line for line in start(["train.py", *args], tmp_path).splitlines() if line]
-    known = ("Seed set to", "GPU available", "W&B records this run", "`Trainer.fit` stopped")
-    assert [line for line in told if not line.startswith(known)] == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from tests.fuzz.runner import Runner, session
-from tests.fuzz.zygote import Zygote
 
 SECONDS = 30
 """With the start of the process that forks the commands, and the world of valid inputs."""
@@ -14,12 +13,6 @@ SECONDS = 30
 @pytest.fixture(scope="module")
 def end():
     return time.monotonic() + SECONDS
-
-
-@pytest.fixture(scope="module")
-def zygote(end):
-    with Zygote() as process:
-        yield process
 
 
 def test_damaged_inputs(end, zygote, tmp_path, capsys):

@@ -174,7 +174,7 @@ def _serve(request: dict) -> dict:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             break
-        age = time.monotonic() - began - _waited(child)
+        age = max(0.0, time.monotonic() - began - _waited(child))
         peak = max(peak, _resident(child))
         if not stopped and (age > request["seconds"] or peak > request["resident"]):
             stopped = "seconds" if age > request["seconds"] else "memory"

@@ -6,11 +6,11 @@ import pytest
 
 from robust.figures.accuracy_curves import draw_accuracy_curves
 from robust.figures.adversarials import members
-from robust.loading.suites import read_suite
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
 from robust.results.records import AttackInfo
 from tests.support.factories import evaluation, info
+from tests.support.suites import suite_of
 from tests.support.tiny import ROOT
 
 SUITES = sorted((ROOT / "configs" / "suites").glob("*.yaml"))
@@ -58,7 +58,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_families_of_every_suite(path):
-    infos = read_suite(path).infos
+    infos = suite_of(path).infos
     found = families(infos)
     assert sorted(name for names in found.values() for name in names) == sorted(infos)
     several = {label: names for label, names in found.items() if len(names) > 1}
@@ -156,7 +156,7 @@ def test_of_two_equal_attacks_the_lowest_accuracy_counts():
 
 
 def test_free_and_projected_steps_are_two_curves(tmp_path):
-    suite = read_suite(ROOT / "configs" / "suites" / "wang2018.yaml")
+    suite = suite_of(ROOT / "configs" / "suites" / "wang2018.yaml")
     counts = {("deployed", name): 1 for name in suite.infos}
     given = {"run": evaluation(suite.infos, counts, n=10)}
     assert [panel.family for panel in accuracy_curves(given)][1:3] == ["ifgsm", "ifgsm_projected"]
@@ -164,7 +164,7 @@ def test_free_and_projected_steps_are_two_curves(tmp_path):
 
 
 def test_a_grid_finds_attacks_whose_arguments_are_lists():
-    suite = read_suite(ROOT / "configs" / "suites" / "wang2018_released.yaml")
+    suite = suite_of(ROOT / "configs" / "suites" / "wang2018_released.yaml")
     assert members(suite, "fgsm_0.02") == ["fgsm_0.02"]
     attacks = {"a_1": info(eps=0.1), "a_2": info(eps=0.2)}
     attacks["a_1"].arguments["mean"] = attacks["a_2"].arguments["mean"] = [0.5]

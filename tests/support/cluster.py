@@ -82,7 +82,7 @@ class Job:
         return Outcome(codes, output + errors, errors)
 
 
-def srun(words, tasks, folder, nodes=1):
+def srun(words, tasks, folder, nodes=1, **variables):
     """Start `tasks` processes with the variables that srun gives them."""
     here = tasks // nodes
     common = {
@@ -94,12 +94,13 @@ def srun(words, tasks, folder, nodes=1):
         "SLURM_NODELIST": "127.0.0.1",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": _free_port(),
+        **variables,
     }
     own = [
         {"SLURM_PROCID": rank, "SLURM_LOCALID": rank % here, "SLURM_NODEID": rank // here}
         for rank in range(tasks)
     ]
-    return Job([(words, {**common, **variables}) for variables in own], folder)
+    return Job([(words, {**common, **each}) for each in own], folder)
 
 
 def torchrun(words, processes, folder, nodes=1, options=()):
@@ -144,7 +145,7 @@ def _run(words, variables, log):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     for name in ("ROBUST_RUN_ID", "WANDB_RUN_ID", "WANDB_MODE"):
         os.environ.pop(name, None)
-    os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     os.environ |= {name: str(value) for name, value in variables.items()}
     torch.set_num_threads(1)
     rank_zero_only.rank = int(variables.get("SLURM_PROCID", 0))  # set when it was imported
