@@ -19,7 +19,8 @@ demo: $(VENV)/ready
 		--suite configs/suites/quick.yaml --limit 200
 	@echo "Files of the runs: runs/demo/{standard,squeezed}/digits"
 
-# A test is one process with one thread of torch; two of them beside each other take half the time.
+# A test is one process with one thread of torch. On two cores a third one fills the time in which
+# a test waits for others.
 WORKERS ?= 3
 test: export OMP_NUM_THREADS = 1
 # Without byte code each process that a test starts compiles all of `robust`.
