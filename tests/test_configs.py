@@ -242,7 +242,7 @@ def flags_of(suite):
     return re.findall(r"--evaluation\.[\w.]+=\S+", header)
 
 
-@pytest.mark.parametrize("suite", filter(flags_of, SUITES), ids=name)
+@pytest.mark.parametrize("suite", list(filter(flags_of, SUITES)), ids=name)
 def test_flags_in_the_header_of_a_suite_work(suite):
     parser = Parser(exit_on_error=False)
     parser.add_class_arguments(AttackEvaluation, "evaluation")
