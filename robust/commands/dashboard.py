@@ -1,4 +1,4 @@
-"""`python -m robust.commands.dashboard`: a W&B workspace and report that compare a project's runs.
+"""The command `robust dashboard`: a W&B workspace and report that compare a project's runs.
 
 Both show what the page of `evaluate.py --report` shows, from what the runs logged: robust accuracy
 by view with its bounds, the adaptive worst case against clean accuracy, and the settings of sweeps.
@@ -15,10 +15,9 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.dashboard import parse
 from robust.commands.process import run_command
 from robust.errors import ConfigError
-from robust.tracking import Run
 
 NAME = "Robustness"
 ADAPTIVE = "test/worst_robust_acc/adaptive"
@@ -37,9 +36,9 @@ _CAUTION = (
 )
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """`python -m robust.commands.dashboard`: returns its exit code."""
-    return run_command(lambda: _main(_parse(args)))
+def dashboard(args: Sequence[str] | None = None) -> int:
+    """Save the workspace and the report, and return the exit code."""
+    return run_command(lambda: _main(parse(args)))
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
@@ -147,20 +146,6 @@ def _bounds(key: str) -> list[Any]:
     return [key, f"{key}_low", f"{key}_high"]
 
 
-def _parse(args: Sequence[str] | None) -> argparse.Namespace:
-    parser = OneLineParser(
-        prog="python -m robust.commands.dashboard",
-        allow_abbrev=False,
-        description="Save a workspace and a report that compare the runs of a W&B project.",
-    )
-    parser.add_argument("--entity", help="user or team; default: that of your key")
-    parser.add_argument("--project", default=Run().project, help="default: %(default)s")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the workspace as JSON; needs no account"
-    )
-    return parser.parse_args(args)
-
-
 def _main(options: argparse.Namespace) -> None:
     if options.dry_run:
         built = workspace(options.entity or "entity", options.project)
@@ -193,4 +178,4 @@ def specification(built: ws.Workspace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(dashboard())

@@ -14,8 +14,8 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from robust.commands.evaluate_attacks import Attacked, Attacks, suite_for
-from robust.commands.evaluate_options import parse_options
+from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
+from robust.commands.evaluate_options import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
 from robust.commands.run_figures import check_pictures, draw_pictures
 from robust.commands.suite_figures import draw_compared, draw_norms, draw_run, norms_of
@@ -53,6 +53,7 @@ def _evaluate_trusting(arguments: Sequence[str]) -> None:
     trusted, others = taken(arguments)
     own = [word for word in others if word.startswith("--model.")]
     options = parse_options(others)
+    options.processes = processes(options.devices)
     with trusting([*trusted, *typed(own)]):
         _evaluate(options)
 
@@ -68,6 +69,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if suite is None and table is not None and not table.measured:
         suite = table.suite()
     _check(options, suite, subjects, source)  # before hours of attacks
+    if options.by_default:
+        note(f"attacked with the suite {DEFAULT_SUITE}, the default; --suite names another.")
     steps = Steps()
     attacks = Attacks(options, steps)
     attacked = Attacked() if suite is None else attacks.run(suite, subjects, table, source)

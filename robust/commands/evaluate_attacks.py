@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.commands.process import mendable_trainer
+from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
@@ -138,6 +139,26 @@ class Attacks:
             evaluation.source_view = "published" if self.options.table else "adaptive"
         _test(subject, evaluation, evaluation.suite, self.options.processes)
         return evaluation
+
+
+def processes(devices: int | None) -> Processes:
+    """Return the processes that were started; else so many, or one, that are to be started.
+
+    Args:
+        devices: How many were asked for.
+
+    Raises:
+        ConfigError: If others were started than asked for.
+    """
+    launched = Processes.launched()
+    if launched is None:
+        return Processes(1 if devices is None else devices, nodes=1)
+    if devices not in (None, launched.devices):
+        raise ConfigError(
+            f"Expected the processes that torchrun or srun started, {launched.devices} on each of "
+            f"{launched.nodes} nodes, but got --devices {devices}. Leave it out."
+        )
+    return launched
 
 
 def suite_for(

@@ -1,143 +1,141 @@
-"""The options of `evaluate.py`."""
+"""The options of `evaluate.py`, which are read before torch is imported."""
 
 import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from robust.commands.options_parser import OneLineParser
-from robust.errors import ConfigError
+from robust.commands.short_names import Kind, find
 from robust.loading.fractions import flag_value
-from robust.tracking import Processes
-from robust.types import View
+from robust.vocabulary import View
 
 Picture = Literal["confidence", "features", "progress", "recalled", "transformed"]
 """What `evaluate.py --draw` knows."""
+DEFAULT_SUITE = "quick"
+"""The suite where neither a suite, a table nor anything else to do is given."""
+
+_MORE = {
+    "runs": "or wandb:entity/project/run",
+    "suite": "or a path; `robust list suites` shows all",
+    "table": "or a path; the suite is the table's own; `robust list tables` shows all",
+    "attacks": "names or patterns such as 'bim_*'",
+    "view": "of deployed, published and adaptive; default: the suite's",
+    "limit": "default: the suite's; for --certify, 200",
+    "transfer_from": "through its adaptive view; for --table, published",
+    "loose": "of another network or of other epochs, which the table then says under "
+    '"does not match"',
+    "robustness": "and their distance to the training set, and the sensitivity of the loss, "
+    "through --view",
+    "certify": "by randomized smoothing with this noise",
+    "figures": "after the tables; one that cannot be plotted is left out with a note",
+    "grid": "in all runs; of some that differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the "
+    "smallest that is enough",
+    "images": "more than the default of 5 without what changed",
+    "draw": "confidence over the plane of runs on configs/toy; features of two classes, clean and "
+    "adversarial; progress, accuracy per epoch; recalled images; transformed, images before and "
+    "after a transform",
+    "devices": "default: those that torchrun or srun started, else 1",
+    "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
+}
+_Add = Callable[..., Any]
 
 
 def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     """What `evaluate.py` is to do; ``model`` holds arguments of the defenses that differ now.
 
+    Args:
+        args: The command line after the program.
+
     Raises:
-        ConfigError: If ``--devices`` does not fit the processes that were started.
+        ConfigError: If a short name is unknown, or an argument of a defense is no YAML.
     """
-    parser = OneLineParser(
-        allow_abbrev=False,
-        description="Attack trained runs and print how they compare. Records are kept beside each "
-        "checkpoint; what is on record is not attacked again.",
-        epilog="With --report FOLDER... instead of runs: a page that compares what is on record; "
-        "see evaluate.py --report runs --help.",
-    )
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders or checkpoints")
-    parser.add_argument("--suite", type=Path, help="a file of configs/suites")
-    parser.add_argument("--table", type=Path, help="a file of configs/tables, with its own suite")
-    parser.add_argument(
-        "--loose",
-        action="store_true",
-        help="with --table: also runs of another network or of other epochs than the paper's, "
-        'which the table then says under "does not match"',
-    )
-    parser.add_argument(
-        "--view",
-        nargs="+",
-        choices=get_args(View),
-        metavar="VIEW",
-        help=("views to attack through, of deployed, published and adaptive; default: the suite's"),
-    )
-    parser.add_argument("--limit", type=int, help="number of test images; default: the suite's")
-    parser.add_argument(
-        "--devices",
-        type=int,
-        help="processes or GPUs; default: those that torchrun or srun started, else 1",
-    )
-    parser.add_argument(
-        "--transfer-from",
-        type=Path,
-        metavar="RUN",
-        help="craft on this run's net instead, through its adaptive view; for --table, published",
-    )
-    parser.add_argument(
-        "--figures",
-        action="store_true",
-        help="draw loss surfaces, scores and accuracy against eps, after the tables; one that "
-        "cannot be drawn is left out with a note",
-    )
-    parser.add_argument(
-        "--grid",
-        metavar="ATTACK",
-        help="draw what an attack of the suite makes of a few images, in all runs; of some that "
-        "differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the smallest that is enough",
-    )
-    parser.add_argument(
-        "--images",
-        type=int,
-        default=5,
-        metavar="N",
-        help="how many images --grid draws; more than the default of 5 without what changed",
-    )
-    parser.add_argument(
-        "--lipschitz",
-        action="store_true",
-        help="print operator norms of the layers; needs no suite",
-    )
-    parser.add_argument(
-        "--draw",
-        nargs="+",
-        default=[],
-        choices=get_args(Picture),
-        metavar="PICTURE",
-        help="pictures that need no suite: confidence over the plane of runs on configs/toy; "
-        "features of two classes, clean and adversarial; "
-        "progress, accuracy per epoch; recalled images; transformed, images before and after a "
-        "transform",
-    )
-    parser.add_argument(
-        "--robustness",
-        action="store_true",
-        help="print relative minimal perturbations, their distance to the training set, and the "
-        "sensitivity of the loss, through --view; needs no suite",
-    )
-    parser.add_argument(
-        "--certify",
-        type=_number,
-        metavar="SIGMA",
-        help="print accuracy certified by randomized smoothing with this noise; needs no suite; "
-        "default of --limit: 200",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also write Markdown here")
-    parser.add_argument(
-        "--attacks", nargs="+", metavar="NAME", help="only these of the suite, such as 'bim_*'"
-    )
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="checkpoints and suites may name classes of this package, too; or a pyproject.toml "
-        "that says which; see docs/untrusted-files.md",
-    )
-    parser.add_argument("--model.KEY", metavar="VALUE", help="another argument of the defenses")
+    parser = _parser()
     options, unknown = parser.parse_known_args(args)
     if options.images < 1:
         parser.error(f"expected --images to be at least 1, but got {options.images}")
-    options.processes = _processes(options.devices)
     options.model = {}
     for argument in unknown:
         found = re.fullmatch(r"--model\.([a-z_]+)=(.+)", argument)
         if found is None:
             parser.error(
-                f"unrecognized argument {argument}; arguments of a defense are written "
-                "--model.KEY=VALUE"
+                f"unrecognized arguments: {argument}; those of a defense are written "
+                "--model.KEY=VALUE."
             )
         options.model[found[1]] = flag_value(found[2], f"--model.{found[1]}")
-    if options.suite is None and options.table is None:
-        needing = [flag for flag in ("figures", "grid") if getattr(options, flag)]
-        flags = options.lipschitz, options.robustness, options.draw
-        alone = any(flags) or options.certify is not None
-        if needing or not alone:
-            parser.error("expected --suite or --table, but got neither; see configs/suites")
+    options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")
+    options.by_default = options.suite is None and options.table is None and _attacks(options)
+    if options.by_default:
+        options.suite = find(DEFAULT_SUITE, "suite")
     return options
+
+
+def _file(name: str | None, kind: Kind) -> Path | None:
+    return None if name is None else find(name, kind)
+
+
+def _attacks(options: argparse.Namespace) -> bool:
+    """Whether there is something to do that needs attacks, or nothing else to do."""
+    alone = options.lipschitz or options.robustness or options.draw or options.certify is not None
+    return bool(options.figures or options.grid or options.attacks or not alone)
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
+        more=_MORE,
+        usage="%(prog)s RUN... [options]",
+        description="Attack trained runs and compare them. What is on record is not attacked "
+        "again. For a page of runs instead: --report FOLDER...",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, checkpoint")
+    _add_attacks(parser.add_argument_group("attacks").add_argument)
+    _add_measures(parser.add_argument_group("measures, which need no suite").add_argument)
+    _add_figures(parser.add_argument_group("figures").add_argument)
+    _add_rest(parser.add_argument_group("run").add_argument)
+    return parser
+
+
+def _add_attacks(add: _Add) -> None:
+    add("--suite", metavar="NAME", help=f"suite of attacks; default: {DEFAULT_SUITE}")
+    add("--table", metavar="NAME", help="table of a paper beside our numbers")
+    add("--loose", action="store_true", help="with --table: also runs that do not match")
+    add("--attacks", nargs="+", metavar="NAME", help="only these of the suite")
+    choices = get_args(View)
+    add("--view", nargs="+", choices=choices, metavar="VIEW", help="views to attack through")
+    add("--limit", type=int, metavar="N", help="number of test images")
+    add("--transfer-from", type=Path, metavar="RUN", help="craft on this run's network instead")
+
+
+def _add_measures(add: _Add) -> None:
+    add("--robustness", action="store_true", help="relative minimal perturbations")
+    add("--certify", type=_number, metavar="SIGMA", help="certified accuracy")
+    add("--lipschitz", action="store_true", help="operator norms of the layers")
+
+
+def _add_figures(add: _Add) -> None:
+    add("--figures", action="store_true", help="loss surfaces, scores, accuracy against eps")
+    add("--grid", metavar="ATTACK", help="what an attack makes of a few images")
+    add("--images", type=int, default=5, metavar="N", help="how many images --grid shows")
+    choices = ", ".join(get_args(Picture)[:3])
+    add(
+        "--draw",
+        nargs="+",
+        default=[],
+        choices=get_args(Picture),
+        metavar="NAME",
+        help=f"{choices} and more; needs no suite",
+    )
+
+
+def _add_rest(add: _Add) -> None:
+    add("--devices", type=int, metavar="N", help="processes or GPUs")
+    add("--output", type=Path, metavar="FILE", help="also write Markdown here")
+    trust: dict[str, Any] = {"action": "append", "default": [], "metavar": "PACKAGE"}
+    add("--trust", **trust, help="files may name classes of this package, too")
+    add("--model.KEY", metavar="VALUE", help="another argument of the defenses")
 
 
 def _number(text: str) -> float:
@@ -145,15 +143,3 @@ def _number(text: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise argparse.ArgumentTypeError(f"expected a number such as 0.25 or 1/4, but got {text}")
     return float(value)
-
-
-def _processes(devices: int | None) -> Processes:
-    launched = Processes.launched()
-    if launched is None:
-        return Processes(1 if devices is None else devices, nodes=1)
-    if devices not in (None, launched.devices):
-        raise ConfigError(
-            f"Expected the processes that torchrun or srun started, {launched.devices} on each of "
-            f"{launched.nodes} nodes, but got --devices {devices}. Leave it out."
-        )
-    return launched

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.commands.options_parser import OneLineParser
+from robust.commands.short_names import home
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.notes import Steps, note, sentences
@@ -17,18 +18,19 @@ from robust.report.page import render
 from robust.report.watch import server, watched_page
 
 
-def report(args: Sequence[str] | None = None) -> int:
-    """Write or serve the page that `evaluate.py` is asked for.
+def report(args: Sequence[str] | None = None, *, program: str | None = None) -> int:
+    """Write or serve the page that `robust report` or `evaluate.py --report` is asked for.
 
     Args:
-        args: The command line after the program, with ``--report``; that of the process if None.
+        args: The command line after the program; that of the process if None.
+        program: What takes the folders without ``--report``; `evaluate.py` if None.
 
     Returns:
         The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken;
         141 if nobody reads on.
     """
     make_usable()
-    options = _parse(sys.argv[1:] if args is None else args)
+    options = _parse(sys.argv[1:] if args is None else args, program)
     try:
         (_serve if options.watch else _write)(options)
     except KeyboardInterrupt:
@@ -64,14 +66,18 @@ def _write(options: argparse.Namespace) -> None:
     print(f"Written to {options.output} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
 
 
-def _parse(args: Sequence[str]) -> argparse.Namespace:
+def _parse(args: Sequence[str], program: str | None) -> argparse.Namespace:
     parser = OneLineParser(
-        allow_abbrev=False,
+        prog=program,
         description="Compare runs on one page that needs no network, from what their folders hold. "
         "Nothing is attacked, and runs may still be training.",
     )
     parser.add_argument(
-        "--report", nargs="+", type=Path, metavar="FOLDER", help="run folders, or folders of them"
+        "report" if program else "--report",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="run folders, or folders of them",
     )
     parser.add_argument(
         "-o",
@@ -92,9 +98,9 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--tables",
         type=Path,
-        default=Path("configs/tables"),
+        default=_tables(),
         metavar="FOLDER",
-        help="tables of the papers to show numbers of; default: configs/tables",
+        help="tables of the papers to show numbers of; default: our configs/tables",
     )
     parser.add_argument(
         "--loose",
@@ -103,6 +109,12 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
         'numbers, under "does not match"',
     )
     return parser.parse_args(args)
+
+
+def _tables() -> Path:
+    """Return the folder of tables here, else that of the clone or the installed package."""
+    here = Path("configs/tables")
+    return here if here.is_dir() else home() / here
 
 
 def port_number(text: str) -> int:

@@ -6,21 +6,61 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
+
+from robust.commands.options import early
+from robust.errors import ConfigError
+from robust.io.streams import make_usable
+from robust.loading.messages import shortened
 
 
 def start(command: str) -> NoReturn:
-    """Import a command, run it, and exit with its code.
+    """Run a command with the arguments of this process, and exit with its code."""
+    begin()
+    sys.exit(run(command))
+
+
+def begin() -> None:
+    """Let Ctrl-C end this process at once, as nothing has begun while it imports."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+def run(command: str, args: Sequence[str] | None = None) -> int:
+    """Check a command's arguments, import it and run it.
 
     Args:
         command: A module of `robust.commands`, and the function of that name in it.
+        args: Its arguments; those of the process if None.
+
+    Returns:
+        The exit code; 2 after an error that the user can fix.
     """
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # nothing has begun while it imports
-    if command == "evaluate" and "--report" in sys.argv:
+    arguments = sys.argv[1:] if args is None else list(args)
+    if command == "evaluate" and "--report" in arguments:
         command = "report"  # without the seconds that torch takes to import
+    try:
+        early.check(command, arguments)
+    except ConfigError as error:
+        return refuse(error)
+    function = getattr(_imported(command), command)
+    return int(function() if args is None else function(arguments))
+
+
+def refuse(error: ConfigError) -> int:
+    """Print an error that the user can fix, and return the exit code for it."""
+    make_usable()
+    print(f"error: {shortened(str(error))}", file=sys.stderr)
+    return 2
+
+
+def _imported(command: str) -> object:
+    name = f"robust.commands.{command}"
+    if name in sys.modules:
+        return sys.modules[name]
     gc.disable()  # a quarter of the time to start: collections find nothing in a million objects
-    run = getattr(importlib.import_module(f"robust.commands.{command}"), command)
+    module = importlib.import_module(name)
     gc.freeze()
     atexit.register(gc.unfreeze)  # Triton takes what is left at exit for leaks, and prints them
     gc.enable()
-    sys.exit(run())
+    return module

@@ -1,4 +1,4 @@
-"""The command: `python -m robust.sweep FILE`."""
+"""The command `robust sweep NAME`, which runs a sweep file here."""
 
 import argparse
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.sweep import parse
 from robust.commands.process import run_command
 from robust.errors import ConfigError
 from robust.loading.parser import typed
-from robust.loading.trust import FLAGS_OF_FILE, TRUST_HELP, taken, trusting
+from robust.loading.trust import FLAGS_OF_FILE, taken, trusting
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
 from robust.sweep.driver import Driver, Settings
 from robust.sweep.file import SweepFile
 from robust.sweep.journal import Journal
-from robust.sweep.process import Slot, parse_slots
+from robust.sweep.process import Slot
 
 _POLL = 1.0
 
@@ -40,7 +40,8 @@ def sweep(args: Sequence[str] | None = None) -> int:
 def _trusting(arguments: list[str]) -> int:
     """Run the sweep with what the user trusts, by ``--trust`` or by flags for train.py."""
     trusted, others = taken(arguments)
-    options, settings = _parse(others)
+    options = parse(others)
+    settings = _settings(options)
     with trusting([*trusted, *typed(settings.flags)]):
         return _sweep(options.file, settings, trust_command=options.trust_command)
 
@@ -85,47 +86,13 @@ def _conclude(driver: Driver) -> int:
     return int(any(trial.state == "failed" for trial in driver.trials))
 
 
-def _parse(args: list[str]) -> tuple[argparse.Namespace, Settings]:
-    split = args.index("--") if "--" in args else len(args)
-    parser = OneLineParser(
-        prog="python -m robust.sweep",
-        allow_abbrev=False,
-        usage="%(prog)s FILE [options] [-- flags of train.py]",
-        description="Run a W&B sweep file here, without a server. The same command goes on where "
-        "it stopped; what is on record is not run again.",
-        epilog=f"{TRUST_HELP} "
-        "What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
-    )
-    parser.add_argument("file", type=Path, help="a file of sweeps/")
-    places = parser.add_mutually_exclusive_group()
-    places.add_argument(
-        "--slots",
-        help="where runs go, one in each at a time: gpu:0,gpu:1 or, of two GPUs each, gpu:0+1; "
-        "default: every GPU there is",
-    )
-    places.add_argument("--workers", type=_positive, help="so many at a time, sharing the cores")
-    parser.add_argument("--count", type=_positive, help="number of runs in all")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="default: runs")
-    parser.add_argument(
-        "--max-failures", type=_positive, default=3, help="failed runs in a row that end it; 3"
-    )
-    parser.add_argument(
-        "--trust-command",
-        action="store_true",
-        help="run the file's `program` and `command` even if they are not train.py or robust",
-    )
-    parser.add_argument("--retry", action="store_true", help="run those again that failed")
-    options = parser.parse_args(args[:split])
-    try:
-        slots = parse_slots(options.slots) if options.slots else _default_slots(options.workers)
-    except ConfigError as error:
-        parser.error(str(error))
-    return options, Settings(
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
         root=options.root,
-        slots=slots,
+        slots=options.slots or _default_slots(options.workers),
         count=options.count,
         failures=options.max_failures,
-        flags=args[split + 1 :],
+        flags=options.flags,
         retry=options.retry,
         poll=_POLL,
     )
@@ -138,10 +105,3 @@ def _default_slots(workers: int | None) -> list[Slot]:
         map(str, range(torch.cuda.device_count()))
     )
     return [Slot(f"gpu:{device}", device) for device in visible.split(",") if device] or [Slot("0")]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, but got {text}")
-    return value

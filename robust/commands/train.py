@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from robust.checkpoints import UNTRAINED, check_finite, notes_of, read_checkpoint
+from robust.commands.options.train import with_paths
 from robust.commands.process import mendable_trainer, run_command
 from robust.data import ImageDataModule
 from robust.defenses import Defense
@@ -246,6 +247,7 @@ def train(args: Sequence[str] | None = None) -> int:
 def _train(args: Sequence[str] | None) -> None:
     trusted, others = taken(sys.argv[1:] if args is None else args)
     with trusting([*trusted, *typed(others)]):
+        others = with_paths(others)
         check_files(others)
         if args is None:
             sys.argv[1:] = others

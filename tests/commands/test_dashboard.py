@@ -17,7 +17,8 @@ with warnings.catch_warnings():
     import wandb_workspaces.workspaces as ws
 
     import robust.commands.dashboard
-    from robust.commands.dashboard import ADAPTIVE, CLEAN, main, specification, workspace
+    from robust.commands.dashboard import ADAPTIVE, CLEAN, specification, workspace
+    from robust.commands.dashboard import dashboard as main
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),

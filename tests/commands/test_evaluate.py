@@ -11,6 +11,7 @@ import robust.evaluation.callback
 import robust.figures.adversarials
 from robust.attacks import craft
 from robust.commands.evaluate import evaluate
+from robust.commands.evaluate_options import parse_options
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
@@ -298,10 +299,24 @@ def test_operator_norms_beside_a_suite(runs, suite, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("flags", [[], ["--figures", "--lipschitz"], ["--grid=pgd", "--lipschitz"]])
-def test_what_attacks_needs_a_suite(flags, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        evaluate(["runs/a", *flags])
-    assert "expected --suite or --table" in capsys.readouterr().err
+def test_what_attacks_has_a_suite_by_default(flags):
+    options = parse_options(["runs/a", *flags])
+    assert options.by_default
+    assert options.suite.name == "quick.yaml"
+
+
+@pytest.mark.parametrize("flags", [["--lipschitz"], ["--certify=0.25"], ["--suite=a.yaml"]])
+def test_what_does_not_attack_or_has_a_suite_gets_no_other(flags):
+    options = parse_options(["runs/a", *flags])
+    assert not options.by_default
+    assert options.suite in (None, Path("a.yaml"))
+
+
+def test_the_default_suite_is_said(runs, capsys):
+    run(runs["standard"], "--limit", 4)
+    captured = capsys.readouterr()
+    assert "note: attacked with the suite quick, the default" in captured.err
+    assert "suite quick" in captured.out
 
 
 def write_table(path, suite):

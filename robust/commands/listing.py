@@ -1,0 +1,129 @@
+"""`robust list`: what there is by short names, read from files without importing them."""
+
+import ast
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+
+from robust.commands import short_names
+from robust.errors import ConfigError
+from robust.io.streams import make_usable
+from robust.loading.messages import nearest
+from robust.loading.trust import shown
+
+_PACKAGE = Path(__file__).parents[1]
+_Classes = Mapping[str, ast.ClassDef]
+_ABBREVIATIONS = r"(?<!et al)(?<!vs)(?<!e\.g)(?<!i\.e)(?<!Eq)"
+
+
+def list_names(args: Sequence[str]) -> int:
+    """Print the names of a kind, each with a sentence on a line.
+
+    Raises:
+        ConfigError: If there is no such kind.
+    """
+    make_usable()
+    if not args or args[0] in ("--help", "-h"):
+        print(f"usage: robust list KIND\n\nKIND is one of {', '.join(_KINDS)}.")
+        return 0
+    if args[0] not in _KINDS or len(args) > 1:
+        wrong = args[0] if args[0] not in _KINDS else args[1]
+        raise ConfigError(
+            f"Expected one of {', '.join(_KINDS)}, but got {shown(wrong)!r}."
+            f"{nearest(wrong, _KINDS)}"
+        )
+    told = _KINDS[args[0]]()
+    longest = max(map(len, told))
+    for name, sentence in told.items():
+        print(f"{name:{longest}}  {sentence}")
+    if args[0] == "attacks":
+        print(f"\nAnd classes of torchattacks, such as torchattacks.FGSM: {_torchattacks()}")
+    return 0
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text, in one line."""
+    line = " ".join(text.split())
+    found = re.search(rf"{_ABBREVIATIONS}[.?](?=\s|$)", line)
+    return line[: found.end()] if found else line
+
+
+def _header(path: Path) -> str:
+    """Return the comment at the top of a YAML file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
+
+
+def _of_files(kind: short_names.Kind) -> dict[str, str]:
+    return {name: first_sentence(_header(path)) for name, path in short_names.known(kind).items()}
+
+
+def _of_classes(package: str, is_one: Callable[[_Classes, str], bool]) -> dict[str, str]:
+    """Return those of the public classes of a package that are what is asked for."""
+    classes = _classes(package)
+    public = _literal(_parsed(_PACKAGE / package / "__init__.py"), "__all__")
+    return {
+        f"robust.{package}.{name}": first_sentence(ast.get_docstring(classes[name]) or "")
+        for name in public
+        if name in classes and is_one(classes, name)
+    }
+
+
+def _classes(package: str) -> dict[str, ast.ClassDef]:
+    trees = map(_parsed, sorted((_PACKAGE / package).rglob("*.py")))
+    return {
+        node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)
+    }
+
+
+def _is_attack(classes: _Classes, name: str) -> bool:
+    """Whether a class derives from our base of attacks, as far as the package's files tell."""
+    parents = [ast.unparse(base) for base in classes[name].bases]
+    return "OwnAttack" in parents or any(_is_attack(classes, p) for p in parents if p in classes)
+
+
+def _is_network(classes: _Classes, name: str) -> bool:
+    """Whether a class is told the number of classes."""
+    arguments = (node for node in ast.walk(classes[name]) if isinstance(node, ast.arg))
+    return any(argument.arg == "num_classes" for argument in arguments)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _literal(tree: ast.Module, name: str) -> list[str]:
+    """Return the list of texts that a module assigns to a name."""
+    return [text for value in _values(tree, name) for text in ast.literal_eval(value)]
+
+
+def _values(tree: ast.Module, name: str) -> Iterator[ast.expr]:
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            assert isinstance(node, ast.Assign)
+            yield node.value
+
+
+def _torchattacks() -> str:
+    """Return the names of the attacks of torchattacks, which is not imported."""
+    found = importlib.util.find_spec("torchattacks")
+    if found is None or found.origin is None:
+        return "not installed."
+    names = _literal(_parsed(Path(found.origin)), "__all__")
+    return f"{', '.join(names)}."
+
+
+_KINDS: dict[str, Callable[[], dict[str, str]]] = {
+    "defenses": lambda: _of_files("defense"),
+    "attacks": lambda: _of_classes("attacks", _is_attack),
+    "suites": lambda: _of_files("suite"),
+    "data": lambda: _of_files("data"),
+    "tables": lambda: _of_files("table"),
+    "networks": lambda: _of_classes("networks", _is_network),
+    "sweeps": lambda: _of_files("sweep"),
+}

@@ -1,0 +1,126 @@
+"""The command `robust`: one door to all that can be done from a terminal."""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+
+from robust.commands import listing
+from robust.commands.options import measure, train
+from robust.commands.start import begin, refuse, run
+from robust.errors import ConfigError
+from robust.io.streams import make_usable
+from robust.loading.messages import nearest
+from robust.loading.trust import shown
+
+HELP = """usage: robust COMMAND [arguments]
+
+Train adversarial defenses, attack them, and compare the runs.
+
+train and attack:
+  train DEFENSE      train a defense, then attack it
+  evaluate RUN...    attack trained runs and compare them
+  measure WHAT RUN   robustness, certify or lipschitz
+  sweep NAME         train with many settings, here and without a server
+
+look at results:
+  report FOLDER...   a page that compares runs and needs no network
+  dashboard          a workspace and a report at Weights & Biases
+  list KIND          defenses, attacks, suites, data, tables, networks or sweeps
+
+full control:
+  fit, validate, test    as train.py: every flag of the trainer and the config
+
+options:
+  --help             this help; `robust COMMAND --help` for one command
+  --version          the version
+
+Configs, data, suites, tables and sweeps go by short names, such as squeezed,
+or by paths, such as mine.yaml.
+
+examples:
+  robust train squeezed --data digits --epochs 5 --id first
+  robust evaluate runs/squeezed/first --suite quick --limit 200
+  robust report runs
+"""
+_Arguments = list[str]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `robust`.
+
+    Args:
+        args: What follows it; the arguments of the process if None.
+
+    Returns:
+        The exit code; 2 after an error that the user can fix.
+    """
+    if args is None:
+        begin()
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        return _dispatch(words, is_process=args is None)
+    except ConfigError as error:
+        return refuse(error)
+
+
+def version() -> str:
+    """Return the version of the installed package; `unknown` where it is not installed."""
+    try:
+        return importlib.metadata.version("robust-defenses")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _dispatch(words: _Arguments, *, is_process: bool) -> int:
+    command, rest = (words[0], words[1:]) if words else ("--help", [])
+    if command in train.SUBCOMMANDS:
+        return _train(words, is_process=is_process)
+    if command == "train":
+        return _train(train.translated(rest), is_process=is_process)
+    if command in _COMMANDS:
+        return _COMMANDS[command](rest)
+    known = [*_COMMANDS, "train", *train.SUBCOMMANDS]
+    commands = ", ".join(sorted(name for name in known if not name.startswith("-")))
+    raise ConfigError(
+        f"There is no command {shown(command)!r}.{nearest(command, known)} Expected one of "
+        f"{commands}."
+    )
+
+
+def _train(words: _Arguments, *, is_process: bool) -> int:
+    """Run `train.py`; processes that it starts read their arguments from this process."""
+    if not is_process:
+        return run("train", words)
+    sys.argv[1:] = words
+    return run("train")
+
+
+def _measure(words: _Arguments) -> int:
+    if "--help" in words or "-h" in words:
+        return _print(measure.HELP)
+    return run("evaluate", measure.translated(words))
+
+
+def _report(words: _Arguments) -> int:
+    from robust.commands.report import report  # the page's libraries take a second
+
+    return report(words, program="robust report")
+
+
+def _print(text: str) -> int:
+    make_usable()
+    print(text, end="")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[_Arguments], int]] = {
+    "evaluate": lambda words: run("evaluate", words),
+    "measure": _measure,
+    "report": _report,
+    "sweep": lambda words: run("sweep", words),
+    "dashboard": lambda words: run("dashboard", words),
+    "list": listing.list_names,
+    "--version": lambda _: _print(f"robust-defenses {version()}\n"),
+    "--help": lambda _: _print(HELP),
+    "-h": lambda _: _print(HELP),
+}

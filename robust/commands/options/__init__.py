@@ -1,0 +1,1 @@
+"""What each command is asked to do, found out before torch is imported."""

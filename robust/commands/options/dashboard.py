@@ -1,0 +1,23 @@
+"""The flags of `robust dashboard`."""
+
+import argparse
+from collections.abc import Sequence
+
+from robust.commands.options_parser import OneLineParser
+
+PROJECT = "robust-defenses"
+"""The project of a run that names no other."""
+
+
+def parse(args: Sequence[str] | None) -> argparse.Namespace:
+    """Return whose runs to compare, and whether to save it."""
+    parser = OneLineParser(
+        prog="robust dashboard",
+        description="Save a workspace and a report that compare the runs of a W&B project.",
+    )
+    parser.add_argument("--entity", metavar="NAME", help="user or team; default: that of your key")
+    parser.add_argument("--project", metavar="NAME", default=PROJECT, help="default: %(default)s")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the workspace as JSON; needs no account"
+    )
+    return parser.parse_args(args)

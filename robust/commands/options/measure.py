@@ -1,0 +1,67 @@
+"""The flags of `robust measure`, which are some of `robust evaluate`."""
+
+from collections.abc import Sequence
+
+from robust.errors import ConfigError
+from robust.loading.messages import nearest
+from robust.loading.trust import shown
+
+_OWN = {
+    "robustness": ["--robustness"],
+    "certify": ["--certify"],
+    "lipschitz": ["--lipschitz"],
+}
+_FLAGS = ("--limit", "--view", "--output", "--trust", "--devices", "--sigma", "--help")
+SIGMA = "0.25"
+"""Noise of `certify` where none is given, as in the paper of randomized smoothing."""
+
+HELP = f"""usage: robust measure {{{",".join(_OWN)}}} RUN... [options]
+
+Measure trained runs without a suite of attacks.
+
+  robustness         relative minimal perturbations, and their distance to the
+                     training set
+  certify            accuracy certified by randomized smoothing
+  lipschitz          operator norms of the layers
+
+options:
+  --limit N          number of test images
+  --view VIEW ...    views to measure through; for robustness
+  --sigma SIGMA      noise of certify; default: {SIGMA}
+  --output FILE      also write Markdown here
+  --model.KEY=VALUE  another argument of the defenses
+  --trust PACKAGE    files may name classes of this package, too
+
+example: robust measure certify runs/squeezed/first --sigma 0.5 --limit 100
+"""
+
+
+def translated(args: Sequence[str]) -> list[str]:
+    """Return the arguments of `robust evaluate` for those of `robust measure`.
+
+    Raises:
+        ConfigError: If there is no such measure or flag.
+    """
+    measure = args[0] if args else ""
+    if measure not in _OWN:
+        raise ConfigError(
+            f"Expected one of {', '.join(_OWN)} after measure, but got {shown(measure)!r}."
+            f"{nearest(measure, _OWN)}"
+        )
+    rest = [f"--certify{word[7:]}" if _is_sigma(word) else word for word in args[1:]]
+    for word in args[1:]:
+        flag = word.split("=")[0]
+        if word.startswith("--") and flag not in _FLAGS and not flag.startswith("--model."):
+            raise ConfigError(
+                f"Unknown flag {shown(flag)!r} of measure.{nearest(flag, _FLAGS)} Expected one of "
+                f"{', '.join(_FLAGS)}, --model.KEY."
+            )
+    if measure != "certify" and any(map(_is_sigma, args)):
+        raise ConfigError(f"Expected no --sigma with {measure}. It is the noise of certify.")
+    if measure == "certify":
+        return rest if any(map(_is_sigma, args)) else [*rest, f"--certify={SIGMA}"]
+    return [*rest, *_OWN[measure]]
+
+
+def _is_sigma(word: str) -> bool:
+    return word.split("=")[0] == "--sigma"

@@ -1,0 +1,91 @@
+"""The flags of `robust sweep`, and whether W&B's package of sweeps is there."""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from robust.commands.options_parser import OneLineParser
+from robust.commands.short_names import check_exists, find
+from robust.errors import ConfigError
+from robust.loading.trust import TRUST_HELP, taken
+from robust.sweep.process import parse_slots
+
+
+def parse(args: list[str]) -> argparse.Namespace:
+    """Return what to run and how; `flags` are those of the runs, after ``--``.
+
+    Raises:
+        ConfigError: If a short name is unknown.
+    """
+    split = args.index("--") if "--" in args else len(args)
+    parser = _parser()
+    options = parser.parse_args(args[:split])
+    try:
+        options.slots = parse_slots(options.slots) if options.slots else None
+    except ConfigError as error:
+        parser.error(str(error))
+    options.file = find(options.file, "sweep")
+    options.flags = args[split + 1 :]
+    return options
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="robust sweep",
+        formatter_class=argparse.HelpFormatter,
+        usage="%(prog)s NAME [options] [-- flags of train.py]",
+        description="Run a W&B sweep file here, without a server. The same command goes on where "
+        "it stopped; what is on record is not run again.",
+        epilog=f"{TRUST_HELP} "
+        "What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
+    )
+    parser.add_argument("file", metavar="NAME", help="short name or YAML file of a sweep")
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
+        "--slots",
+        help="where runs go, one in each at a time: gpu:0,gpu:1 or, of two GPUs each, gpu:0+1; "
+        "default: every GPU there is",
+    )
+    places.add_argument("--workers", type=_positive, help="so many at a time, sharing the cores")
+    parser.add_argument("--count", type=_positive, help="number of runs in all")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument(
+        "--max-failures", type=_positive, default=3, help="failed runs in a row that end it; 3"
+    )
+    parser.add_argument(
+        "--trust-command",
+        action="store_true",
+        help="run the file's `program` and `command` even if they are not train.py or robust",
+    )
+    parser.add_argument("--retry", action="store_true", help="run those again that failed")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, but got {text}")
+    return value
+
+
+def check(args: list[str]) -> None:
+    """Raise for what is wrong with a sweep before torch is imported.
+
+    Raises:
+        ConfigError: If a short name or file is unknown, or W&B's package is not installed.
+    """
+    check_exists(parse(taken(args)[1]).file)
+    try:
+        with warnings.catch_warnings():
+            # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
+            warnings.simplefilter("ignore")
+            # A module in it: in this repository `sweeps` is also a folder.
+            import sweeps.run  # noqa: F401
+    except ImportError:
+        sys.modules.pop("sweeps", None)
+        raise ConfigError(
+            "Expected W&B's package `sweeps`, but it is not installed. Install it with: pip "
+            "install jsonref jsonschema && pip install --no-deps sweeps (it asks for NumPy 1, and "
+            "runs with 2)."
+        ) from None
