@@ -10,7 +10,6 @@ from pathlib import Path
 
 from robust.commands import short_names
 from robust.errors import ConfigError
-from robust.io.streams import make_usable
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
@@ -25,7 +24,6 @@ def list_names(args: Sequence[str]) -> int:
     Raises:
         ConfigError: If there is no such kind.
     """
-    make_usable()
     if not args or args[0] in ("--help", "-h"):
         print(f"usage: robust list KIND\n\nKIND is one of {', '.join(_KINDS)}.")
         return 0

@@ -1,6 +1,7 @@
 """The command `robust`: one door to all that can be done from a terminal."""
 
 import importlib.metadata
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ from robust.commands import listing
 from robust.commands.options import measure, train
 from robust.commands.start import begin, refuse, run
 from robust.errors import ConfigError
-from robust.io.streams import make_usable
+from robust.io.streams import make_usable, nobody_reads
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
@@ -52,15 +53,22 @@ def main(args: Sequence[str] | None = None) -> int:
         args: What follows it; the arguments of the process if None.
 
     Returns:
-        The exit code; 2 after an error that the user can fix.
+        The exit code: 2 after an error that the user can fix; 141 if nobody reads on.
     """
     if args is None:
         begin()
+    make_usable()
     words = list(sys.argv[1:] if args is None else args)
     try:
-        return _dispatch(words, is_process=args is None)
+        code = _dispatch(words, is_process=args is None)
+        sys.stdout.flush()
+        return code
     except ConfigError as error:
         return refuse(error)
+    except BrokenPipeError:
+        if not nobody_reads():
+            raise
+        return 128 + signal.SIGPIPE
 
 
 def version() -> str:
@@ -108,7 +116,6 @@ def _report(words: _Arguments) -> int:
 
 
 def _print(text: str) -> int:
-    make_usable()
     print(text, end="")
     return 0
 

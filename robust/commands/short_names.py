@@ -55,11 +55,13 @@ def is_short(name: str) -> bool:
 def find(name: str, kind: Kind) -> Path:
     """Return the file that a short name means; a path is returned as it is.
 
+    A path such as ``configs/squeezed.yaml`` that is not here is the one beside the package.
+
     Raises:
         ConfigError: If there is no such short name.
     """
     if not is_short(name):
-        return Path(name)
+        return _shipped(Path(name))
     files = known(kind)
     if name in files:
         return files[name]
@@ -69,6 +71,12 @@ def find(name: str, kind: Kind) -> Path:
         f"Expected a short name of {LISTS[kind]} or a path such as mine.yaml, but got "
         f"{shown(name)!r}.{nearest(name, files)} `robust list {LISTS[kind]}` shows all."
     )
+
+
+def _shipped(path: Path) -> Path:
+    own = home() / path
+    is_ours = path.parts[:1] in (("configs",), ("sweeps",)) and not os.path.lexists(path)
+    return own if is_ours and os.path.isfile(own) else path
 
 
 def check_exists(path: str | Path, what: str = "a YAML file") -> None:

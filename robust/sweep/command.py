@@ -24,7 +24,7 @@ def check_command(file: SweepFile) -> None:
     """
     words = [str(word) for word in file.content.get("command") or _DEFAULT]
     program = str(file.content.get("program"))
-    own = _arguments(words, program)
+    own = _arguments(words, program, is_elsewhere=file.is_elsewhere)
     if own is None and program == "train.py" and not Path(program).exists():
         raise ConfigError(
             f"Expected a train.py here, the `program` of {file.path}, but there is none. "
@@ -39,13 +39,13 @@ def check_command(file: SweepFile) -> None:
         )
 
 
-def _arguments(words: list[str], program: str) -> list[str] | None:
+def _arguments(words: list[str], program: str, *, is_elsewhere: bool) -> list[str] | None:
     """What follows the program; None if that is none of ours."""
     rest = words[1:] if words[:1] == ["${env}"] else words
     match rest:
-        case ["${interpreter}", script, *flags] if _is_train(
-            program if script == "${program}" else script
-        ):
+        case ["${interpreter}", "${program}", *flags] if is_elsewhere or _is_train(program):
+            return flags
+        case ["${interpreter}", script, *flags] if script != "${program}" and _is_train(script):
             return flags
         case ["${interpreter}", "-m", module, *flags] if re.fullmatch(r"robust(\.\w+)*", module):
             return flags

@@ -79,6 +79,11 @@ class SweepFile:
         return str(self.content["metric"]["name"])
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether it names train.py where there is none, so that `robust` runs instead."""
+        return self.content.get("program") == "train.py" and not Path("train.py").exists()
+
+    @property
     def maximized(self) -> bool:
         """Whether a larger metric is better; W&B minimizes by default."""
         return bool(self.content["metric"].get("goal") == "maximize")
@@ -123,7 +128,7 @@ class SweepFile:
         macros |= {
             "env": ["/usr/bin/env"],
             "interpreter": [sys.executable],
-            "program": [self.content["program"]],
+            "program": ["-P", "-m", "robust"] if self.is_elsewhere else [self.content["program"]],
         }
         words: list[str] = []
         # A copy, because W&B replaces environment variables in place.

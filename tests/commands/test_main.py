@@ -1,6 +1,8 @@
 """The command `robust`: what it runs, and what it says of arguments that are wrong."""
 
+import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -205,6 +207,14 @@ def test_every_flag_of_train_is_known(command, capsys):
     flags = set(re.findall(r"(?<![\w`'-])--\w[\w.]*", capsys.readouterr().out))
     assert {"--config", "--model", "--trainer.max_epochs"} <= flags
     assert [flag for flag in flags if not train.is_flag(flag)] == []
+
+
+@pytest.mark.parametrize("line", ["list tables", "--help", "list attacks"])
+def test_what_nobody_reads(line):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as pipe, contextlib.redirect_stdout(pipe):
+        assert main(line.split()) == 141
 
 
 def test_the_project_of_the_dashboard_is_that_of_a_run():

@@ -52,6 +52,14 @@ def test_what_is_a_path_stays_one(name):
     assert find(name, "defense") == Path(name)
 
 
+def test_a_path_of_the_clone_is_found_elsewhere(folder):
+    assert find("configs/toy/moons.yaml", "defense") == folder / "configs/toy/moons.yaml"
+    Path("configs").mkdir()
+    Path("configs/squeezed.yaml").touch()
+    assert find("configs/squeezed.yaml", "defense") == Path("configs/squeezed.yaml")
+    assert find("robust/errors.py", "defense") == Path("robust/errors.py")
+
+
 def test_a_file_without_a_suffix_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").write_text("model: x\n")

@@ -403,10 +403,13 @@ def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
         assert [row["epoch"] for row in rows if "val/clean_acc" in row] == [0, 1, 2, 3, 4, 5]
 
 
-def test_without_the_package_of_the_search(monkeypatch):
+def test_without_the_package_of_the_search(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sweeps.run", None)
-    with pytest.raises(SystemExit, match="pip install --no-deps sweeps"):
+    monkeypatch.setattr(sys, "argv", ["sweep", "temperature"])
+    monkeypatch.setattr("robust.commands.start.begin", lambda: None)
+    with pytest.raises(SystemExit, match="2"):
         runpy.run_module("robust.sweep", run_name="__main__")
+    assert "pip install --no-deps sweeps" in capsys.readouterr().err
 
 
 def test_half_a_line_of_a_killed_driver_is_cut_off(tmp_path):

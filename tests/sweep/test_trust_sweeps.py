@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 import robust.commands.sweep
+from robust.commands.options.train import check
+from robust.commands.short_names import find
 from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.loading import trust
@@ -62,6 +64,18 @@ def test_our_own_sweeps_are_trusted(path, monkeypatch):
     check_parameters(content)
 
 
+@pytest.mark.parametrize("name", ["temperature", "sweeps/temperature.yaml"])
+def test_our_own_sweeps_run_outside_of_the_clone(name):
+    content = SweepFile.read(find(name, "sweep"))
+    check_command(content)
+    words = content.command({"model.init_args.temperature": 3})
+    assert words[1:7] == [sys.executable, "-P", "-m", "robust", "fit", "--config"]
+    check(words[5:])
+    Path("train.py").touch()  # a stranger's
+    with pytest.raises(UntrustedError):
+        check_command(content)
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -104,11 +118,10 @@ def test_nor_another_program(program):
 
 
 def test_a_train_py_that_is_not_there():
+    command = ["${interpreter}", "train.py", "fit", "${args}"]
     with pytest.raises(ConfigError, match=r"a train\.py here, the `program` of evil"):
-        check_command(file(program="train.py"))
-    Path("train.py").touch()
-    with pytest.raises(UntrustedError, match="--trust-command"):
-        check_command(file(program="train.py"))
+        check_command(file(program="train.py", command=command))
+    assert check_command(file(program="train.py")) is None  # `robust` stands in for it
 
 
 def test_a_long_command_is_shown_in_part():

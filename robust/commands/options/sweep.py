@@ -1,7 +1,6 @@
 """The flags of `robust sweep`, and whether W&B's package of sweeps is there."""
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 
@@ -83,7 +82,6 @@ def check(args: list[str]) -> None:
             # A module in it: in this repository `sweeps` is also a folder.
             import sweeps.run  # noqa: F401
     except ImportError:
-        sys.modules.pop("sweeps", None)
         raise ConfigError(
             "Expected W&B's package `sweeps`, but it is not installed. Install it with: pip "
             "install jsonref jsonschema && pip install --no-deps sweeps (it asks for NumPy 1, and "

@@ -3,10 +3,11 @@
 import argparse
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from robust.commands.options_parser import OneLineParser
-from robust.commands.short_names import Kind, check_exists, find, is_short, known
+from robust.commands.short_names import Kind, check_exists, find, known
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
@@ -48,7 +49,10 @@ def with_paths(args: Sequence[str]) -> list[str]:
 def _path(name: str, kind: Kind) -> str:
     """Return the file of a short name; a class of that name, such as `ImageDataModule`, stays."""
     is_class = kind == "data" and name[:1].isupper() and name not in known("data")
-    return name if is_class or not is_short(name) or name == "null" else str(find(name, kind))
+    if is_class or name == "null":
+        return name
+    path = find(name, kind)
+    return name if path == Path(name) else str(path)
 
 
 def check(args: Sequence[str]) -> None:
