@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from robust.commands import listing
-from robust.commands.options import measure, train
+from robust.commands.options import draw, measure, train
 from robust.commands.start import begin, refuse, run
 from robust.errors import ConfigError
 from robust.io.streams import make_usable, nobody_reads
@@ -24,6 +24,7 @@ train and attack:
   sweep NAME         train with many settings, here and without a server
 
 look at results:
+  draw FIGURE RUN    figures that need no suite of attacks
   report FOLDER...   a page that compares runs and needs no network
   dashboard          a workspace and a report at Weights & Biases
   list KIND          defenses, attacks, suites, data, tables, networks or sweeps
@@ -109,6 +110,12 @@ def _measure(words: _Arguments) -> int:
     return run("evaluate", measure.translated(words))
 
 
+def _draw(words: _Arguments) -> int:
+    if "--help" in words or "-h" in words:
+        return _print(draw.HELP)
+    return run("evaluate", draw.translated(words))
+
+
 def _report(words: _Arguments) -> int:
     from robust.commands.report import report  # the page's libraries take a second
 
@@ -123,6 +130,7 @@ def _print(text: str) -> int:
 _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "evaluate": lambda words: run("evaluate", words),
     "measure": _measure,
+    "draw": _draw,
     "report": _report,
     "sweep": lambda words: run("sweep", words),
     "dashboard": lambda words: run("dashboard", words),

@@ -18,7 +18,7 @@ from robust.errors import ConfigError
 from robust.tracking import Run
 
 WRONG = {
-    "trian": r"'trian'\. Did you mean train\?.* dashboard, evaluate",
+    "trian": r"'trian'\. Did you mean train\?.* dashboard, draw, evaluate",
     "train": "required: DEFENSE",
     "train squezed": r"'squezed'\. Did you mean squeezed\?",
     "train squezed.yaml": "no such file",
@@ -46,6 +46,9 @@ WRONG = {
     "measure robustness . --sigma=1": "noise of certify",
     "measure lipschitz . --suite=quick": "Unknown flag '--suite'",
     "measure certify nowhere": "at nowhere",
+    "draw progres .": r"Did you mean progress\?",
+    "draw progress": "required: RUN",
+    "draw progress . --limit=3": "Unknown flag '--limit'",
     "report": "required: FOLDER",
     "report nowhere --prt=3": r"Did you mean --port\?",
     "report nowhere": "nowhere",
@@ -104,7 +107,7 @@ def ended(words, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["evaluate"], ["train"], ["measure"], ["report"], []])
+@pytest.mark.parametrize("words", [["evaluate"], ["train"], ["measure"], ["draw"], ["report"], []])
 def test_help_fits_a_screen(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = ended([*words, "--help"], capsys).splitlines()
@@ -243,5 +246,7 @@ def test_train_evaluate_measure_and_report(npz, suite, tmp_path, monkeypatch, ca
         ["evaluate", "runs/mine/a", f"--suite={suite}", "--limit=4"], capsys
     )
     assert "Operator norms" in ended(["measure", "lipschitz", "runs/mine/a"], capsys)
+    ended(["draw", "progress", "runs/mine/a"], capsys)
+    assert list((tmp_path / "runs/mine/a/figures").glob("progress*"))
     ended(["report", "runs", "-o", "page.html"], capsys)
     assert (tmp_path / "page.html").stat().st_size > 1000
