@@ -11,11 +11,13 @@ import pytest
 
 import robust.attacks
 import robust.networks
+from robust.commands.evaluate_options import parse_options
 from robust.commands.main import HELP, main
 from robust.commands.options import dashboard, measure, train
 from robust.commands.train import train as run_train
 from robust.errors import ConfigError
 from robust.tracking import Run
+from tests.support.tiny import ROOT
 
 WRONG = {
     "trian": r"'trian'\. Did you mean train\?.* dashboard, draw, evaluate",
@@ -61,7 +63,6 @@ WRONG = {
 _PROBE = """
 import contextlib, io, json, sys, time
 from robust.commands.main import main
-said = []
 for line in json.loads(sys.argv[1]):
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
@@ -69,7 +70,6 @@ for line in json.loads(sys.argv[1]):
             code = main(line.split())
         except SystemExit as end:
             code = end.code
-    said.append([code, err.getvalue()])
     loaded = sorted({"torch", "lightning", "wandb"} & set(sys.modules))
     print(json.dumps([line, code, err.getvalue(), loaded, time.process_time()]))
 """
@@ -218,6 +218,38 @@ def test_what_nobody_reads(line):
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as pipe, contextlib.redirect_stdout(pipe):
         assert main(line.split()) == 141
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        ("train squeezed --epochs=2", r"fit --config=\S*squeezed\.yaml --trainer\.max_epochs=2"),
+        ("fit --config squeezed", "fit --config squeezed"),
+        ("measure lipschitz a", "measure lipschitz a"),
+    ],
+)
+def test_a_process_that_lightning_starts_is_asked_for_the_same(line, program, monkeypatch):
+    """It runs this program with the arguments of this process."""
+    monkeypatch.setattr(sys, "argv", ["robust", *line.split()])
+    monkeypatch.setattr("robust.commands.main.begin", lambda: None)
+    monkeypatch.setattr("robust.commands.main.run", lambda *_: 0)
+    assert main() == 0
+    assert re.fullmatch(program, " ".join(sys.argv[1:]))
+    assert main() == 0  # as the other process does
+
+
+def test_the_examples_of_the_help_and_the_page_are_right():
+    page = (ROOT / "docs" / "commands.md").read_text()
+    lines = re.findall(
+        r"^ *robust (train|fit|evaluate) (.*[^.\n])$", page + HELP + train.EPILOG, re.M
+    )
+    assert len(lines) >= 8
+    for command, rest in lines:
+        words = rest.split()
+        if command == "evaluate":
+            assert parse_options(words).suite is not None or parse_options(words).table
+        else:
+            train.check(train.translated(words) if command == "train" else ["fit", *words])
 
 
 def test_the_project_of_the_dashboard_is_that_of_a_run():
