@@ -37,7 +37,7 @@ def pytest_collection(session):
 
 def _stop_progress_bars_at_once():
     """Lightning's thread sleeps a tenth of a second before it sees that its bar has ended."""
-    from lightning.pytorch.callbacks.progress.rich_progress import _RefreshThread
+    from lightning.pytorch.callbacks.progress import rich_progress
 
     def run(self):
         while not self.done.wait(1 / self.refresh_per_second):
@@ -46,7 +46,8 @@ def _stop_progress_bars_at_once():
                     self.live.refresh()
                 self.refresh_cond = False
 
-    _RefreshThread.run = run
+    if hasattr(rich_progress, "_RefreshThread"):  # not in 2.6.0
+        rich_progress._RefreshThread.run = run
 
 
 PROCESSES = (
