@@ -67,8 +67,15 @@ def _fields(node: ast.AST) -> Iterator[str]:
     for name, value in ast.iter_fields(node):
         if name == "body" and isinstance(value, list):
             value = _statements(node)
+        if isinstance(node, ast.JoinedStr):
+            value = [part for part in node.values if not _is_empty(part)]
         if name not in _UNSAID and value not in (None, []):
             yield f"{name}={_text(value)}"
+
+
+def _is_empty(part: ast.expr) -> bool:
+    """Whether it is the empty text that Python 3.12 alone puts behind the braces of a format."""
+    return isinstance(part, ast.Constant) and part.value == ""
 
 
 def _statements(node: ast.AST) -> list[ast.stmt]:
