@@ -17,7 +17,7 @@ from tests.support import shapes
 shapes.install()
 
 # The tests' own networks and defenses, which configs and checkpoints of tests name.
-os.environ["ROBUST_TRUST"] = "tests,lightning.pytorch.demos"
+os.environ["ROBUST_TRUST"] = "tests"
 
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import _loaders_dumpers, set_dumper, set_loader
 from jsonargparse import _paths as jsonargparse_paths
+from jsonargparse import set_dumper, set_loader
 
 from robust.errors import ConfigError
-from robust.io.strict_yaml import StrictLoader, StrictYAMLError, load, read
+from robust.io.strict_yaml import StrictYAMLError, load, read
 from robust.io.text_files import read_text
 from robust.io.yaml_writing import dump
 from robust.loading.moved import update
@@ -61,8 +61,8 @@ _NOTHING = re.compile(r"[#&][^\n]*")
 _WORDS = re.compile(r"[^{}\n]+:|\{[^:{}\n]+\}")
 
 
-def _read_checked(path: jsonargparse_paths.Path) -> str:
-    """The text of a file that a config or a flag names; what is wrong in it is said with its line.
+def read_checked(path: jsonargparse_paths.Path) -> str:
+    """Return the text of a file that a config or a flag names; a fault in it has its line.
 
     jsonargparse reads it with the encoding of the terminal, and takes a nested file that is no YAML
     for a word.
@@ -74,8 +74,5 @@ def _read_checked(path: jsonargparse_paths.Path) -> str:
 
 
 _read_elsewhere = jsonargparse_paths.Path.read_text
-setattr(jsonargparse_paths.Path, "read_text", _read_checked)  # noqa: B010 (a method, to mypy)
-# What it reads numbers with where an argument has a type.
-setattr(_loaders_dumpers, "yaml_default_loader", StrictLoader)  # noqa: B010
 set_loader(PARSER_MODE, _load, exceptions=(yaml.YAMLError,))
 set_dumper(PARSER_MODE, dump)

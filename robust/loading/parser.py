@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import Namespace, _actions, get_loader, set_parsing_settings
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import Namespace, get_loader
 
 from robust.errors import ConfigError
 from robust.loading import class_paths, trust
@@ -20,43 +19,12 @@ from robust.loading.fractions import PARSER_MODE, read_yaml
 from robust.loading.given import check_given
 from robust.loading.instantiation import build, guarded
 from robust.loading.messages import explain, mendable_cause, refused_path, shortened
+from robust.loading.rules import RestrictedParser
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
 """Flags whose value is never a class, so that a file's name or a run's is not taken for one."""
 _LARGEST = 1 << 20
 """Bytes of a file that is looked into before the parser does."""
-
-
-def restrict() -> None:
-    """Have jsonargparse import only what is trusted, and build nothing that is untyped.
-
-    Raises:
-        ConfigError: If the environment's trust cannot be read.
-    """
-    now = class_paths.verdicts()
-    # An entry of an earlier command stays in the settings: what is below it is asked about again.
-    _known.update(dict.fromkeys(now))
-    decided = {path: now.get(path, class_paths.allows(path)) for path in _known}
-    set_parsing_settings(
-        instantiate_subclass_spec_in_any=False,
-        import_path_denylist=["*", *(path for path, allowed in decided.items() if not allowed)],
-        import_path_allowlist=[path for path, allowed in decided.items() if allowed],
-    )
-
-
-_known: dict[str, None] = {}
-_import_class: Any = getattr(_actions, "import_object")  # noqa: B009 (not exported, to mypy)
-
-
-def _import_no_file(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-    """Import a class, unless it is a file: for ``suite.yaml`` jsonargparse would import `suite`."""
-    if str(name).endswith(_FILES) or Path(name).is_file():
-        raise ValueError(f"Expected a class, but {name} is a file.")
-    return _import_class(name, *args, **kwargs)
-
-
-_FILES = (".yaml", ".yml", ".json")
-setattr(_actions, "import_object", _import_no_file)  # noqa: B010 (not exported, to mypy)
 
 
 def check_built(config: object, where: object = "") -> None:
@@ -227,11 +195,10 @@ def _loaded(text: str) -> object:
         return None
 
 
-class Parser(LightningArgumentParser):
+class Parser(RestrictedParser):
     """Parser that builds only what is trusted, and says in one line what is wrong."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
-        restrict()
         # An abbreviation that is right today may mean another flag tomorrow.
         super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
         super().add_instantiator(build, object)
@@ -267,8 +234,7 @@ class Parser(LightningArgumentParser):
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Build what a parsed config describes, after `check_built`."""
         check_built(namespace)
-        built: Namespace = super().instantiate(namespace, *args, **kwargs)
-        return built
+        return super().instantiate(namespace, *args, **kwargs)
 
     def add_instantiator(
         self,

@@ -1,0 +1,124 @@
+"""Our rules for jsonargparse, which follows them only while one of our parsers works.
+
+Its settings belong to the process, in which a user may have a command line of their own.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import (
+    Namespace,
+    _actions,
+    _common,
+    _loaders_dumpers,
+    _paths,
+    set_parsing_settings,
+)
+from lightning.pytorch.cli import LightningArgumentParser
+
+from robust.io.strict_yaml import StrictLoader
+from robust.loading import class_paths
+from robust.loading.fractions import read_checked
+
+
+@contextlib.contextmanager
+def restricted() -> Iterator[None]:
+    """Have jsonargparse follow our rules meanwhile, then again those from before.
+
+    It imports only what is trusted, builds nothing that is untyped, and reads strict YAML.
+
+    Raises:
+        ConfigError: If the environment's trust cannot be read.
+    """
+    if _active:  # within another call of ours
+        yield
+        return
+    verdicts = class_paths.verdicts()
+    earlier = [(place, name, getattr(place, name)) for place, name, _ in _OURS]
+    settings = dict(_common.parsing_settings)
+    _active.append(True)
+    try:
+        for place, name, own in _OURS:
+            setattr(place, name, own)
+        usual = dict.fromkeys(_common.default_import_path_denylist, False)
+        _common.parsing_settings["import_path_verdicts"] = usual
+        set_parsing_settings(
+            instantiate_subclass_spec_in_any=False,
+            import_path_denylist=[
+                "*",
+                *(path for path, allowed in verdicts.items() if not allowed),
+            ],
+            import_path_allowlist=[path for path, allowed in verdicts.items() if allowed],
+        )
+        yield
+    finally:
+        _active.clear()
+        _common.parsing_settings.update(settings)
+        for place, name, value in earlier:
+            setattr(place, name, value)
+
+
+_active: list[bool] = []
+_import_class: Any = getattr(_actions, "import_object")  # noqa: B009 (not exported, to mypy)
+
+
+def _import_no_file(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Import a class, unless it is a file: for ``suite.yaml`` jsonargparse would import `suite`."""
+    if str(name).endswith(_FILES) or Path(name).is_file():
+        raise ValueError(f"Expected a class, but {name} is a file.")
+    return _import_class(name, *args, **kwargs)
+
+
+_FILES = (".yaml", ".yml", ".json")
+_OURS: tuple[tuple[Any, str, Any], ...] = (
+    (_actions, "import_object", _import_no_file),
+    (_paths.Path, "read_text", read_checked),
+    # What it reads numbers with where an argument has a type.
+    (_loaders_dumpers, "yaml_default_loader", StrictLoader),
+)
+"""What of jsonargparse our parsers replace while they work."""
+
+
+class RestrictedParser(LightningArgumentParser):
+    """Parser that parses, builds and dumps under our rules (see `restricted`)."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override] # noqa: ANN401
+        """Parse the words of a command line."""
+        with restricted():
+            return super().parse_args(*args, **kwargs)
+
+    def parse_object(self, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Parse plain values."""
+        with restricted():
+            parsed: Namespace = super().parse_object(*args, **kwargs)
+            return parsed
+
+    def parse_path(self, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Parse a file."""
+        with restricted():
+            parsed: Namespace = super().parse_path(*args, **kwargs)
+            return parsed
+
+    def parse_string(self, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Parse a text."""
+        with restricted():
+            parsed: Namespace = super().parse_string(*args, **kwargs)
+            return parsed
+
+    def validate(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Check the values of a config."""
+        with restricted():
+            super().validate(*args, **kwargs)
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Build what a parsed config describes."""
+        with restricted():
+            built: Namespace = super().instantiate(*args, **kwargs)
+            return built
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        """Write a parsed config as text."""
+        with restricted():
+            return str(super().dump(*args, **kwargs))
