@@ -1,1 +1,95 @@
-"""Train adversarial defenses, attack them, and tell the truth about the result."""
+"""Train adversarial defenses, attack them, and tell the truth about the result.
+
+Names are imported once they are asked for, so that ``import robust`` takes no time and no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robust import attacks as attacks
+    from robust.api import (
+        MLP,
+        WNLL,
+        AdversarialTraining,
+        BReLU,
+        Cell,
+        Codewords,
+        Defense,
+        DenseNet,
+        Distillation,
+        ImageDataModule,
+        LabelSmoothing,
+        LoadedRun,
+        Normalize,
+        Recall,
+        ResNet,
+        Result,
+        Squeezed,
+        Standard,
+        ThreatModel,
+        Trades,
+        TunaCifarCNN,
+        TunaMnistCNN,
+        VirtualAdversarial,
+        ZantedeschiCifarCNN,
+        ZantedeschiCNN,
+        ZantedeschiResNet,
+        attack,
+        evaluate,
+        fit,
+        load,
+    )
+
+    __version__: str
+
+__all__ = [
+    "MLP",
+    "WNLL",
+    "AdversarialTraining",
+    "BReLU",
+    "Cell",
+    "Codewords",
+    "Defense",
+    "DenseNet",
+    "Distillation",
+    "ImageDataModule",
+    "LabelSmoothing",
+    "LoadedRun",
+    "Normalize",
+    "Recall",
+    "ResNet",
+    "Result",
+    "Squeezed",
+    "Standard",
+    "ThreatModel",
+    "Trades",
+    "TunaCifarCNN",
+    "TunaMnistCNN",
+    "VirtualAdversarial",
+    "ZantedeschiCNN",
+    "ZantedeschiCifarCNN",
+    "ZantedeschiResNet",
+    "__version__",
+    "attack",
+    "attacks",
+    "evaluate",
+    "fit",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Return a name of `__all__`, which is imported now."""
+    if name == "__version__":
+        return importlib.import_module("robust.io.version").package_version()
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module("robust.api"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the names of the face beside those of this module."""
+    return sorted({*globals(), *__all__})

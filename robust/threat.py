@@ -21,6 +21,10 @@ class ThreatModelViolation(RuntimeError):
 class ThreatModel:
     """All images of [0, 1] within ``eps`` of the clean one.
 
+    Example:
+        >>> str(robust.ThreatModel("L2", 0.5))
+        'L2 0.5'
+
     Args:
         norm: ``Linf`` (largest change of a value), ``L2`` (Euclidean, over all values of an image)
             or ``L0`` (number of pixels changed in any channel).

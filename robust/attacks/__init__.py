@@ -1,4 +1,10 @@
-"""Attacks that torchattacks lacks, the views they go through, and the one place where they run."""
+"""Attacks that torchattacks lacks, the views they go through, and the one place where they run.
+
+Example:
+    >>> attack = robust.attacks.PGD(robust.MLP(), eps=0.1, steps=2)
+    >>> attack(torch.rand(2, 1, 28, 28), torch.tensor([0, 1])).shape
+    torch.Size([2, 1, 28, 28])
+"""
 
 from robust.attacks.auto_attack import AutoAttack
 from robust.attacks.base import Draws, OwnAttack, sample_seeds

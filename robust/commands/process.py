@@ -112,6 +112,21 @@ def _silence() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
 
 
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Drop meanwhile what Lightning says that nobody who calls it from Python can act upon."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _IDLE_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 _IDLE_WARNINGS = (
     # Lightning 2.6.6 uses a class that torch 2.15 deprecates, in its own _pytree.py.
     r".*LeafSpec",

@@ -49,6 +49,11 @@ class ImageDataModule(LightningDataModule):
     A batch is a `robust.types.Batch`; its ``index`` counts in the original training array for
     training and validation, in the test array for test.
 
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> data.shape, data.num_classes, data.test_size
+        ((1, 28, 28), 10, 360)
+
     Args:
         dataset: ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` (scikit-learn's, needs no
             download), ``circles`` and ``moons`` (points of the plane, see `robust.data.toy`), or

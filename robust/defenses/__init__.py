@@ -12,6 +12,7 @@ from robust.defenses.trades import Trades
 from robust.defenses.virtual_adversarial import VirtualAdversarial, VirtualAdversarialImages
 from robust.defenses.wnll.defense import WNLL
 from robust.defenses.wnll.schedule import WangSchedule
+from robust.networks.arguments import remember_arguments
 
 __all__ = [
     "WNLL",
@@ -28,3 +29,16 @@ __all__ = [
     "VirtualAdversarialImages",
     "WangSchedule",
 ]
+
+remember_arguments(
+    WNLL,
+    AdversarialTraining,
+    Codewords,
+    Distillation,
+    LabelSmoothing,
+    Recall,
+    Squeezed,
+    Standard,
+    Trades,
+    VirtualAdversarial,
+)

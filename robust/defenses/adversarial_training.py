@@ -32,6 +32,11 @@ class AdversarialTraining(CraftingDefense):
     The one difference is which images share a batch: here it holds each image beside its copy.
     Half of the paper's ``batch_size`` gives its number of images in a step and steps in an epoch.
 
+    Example:
+        >>> defense = robust.AdversarialTraining(robust.MLP())
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits of shape (N, K).
         attack: Builds the attack on the net; an untargeted one.

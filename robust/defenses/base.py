@@ -25,6 +25,17 @@ class Defense(LightningModule, ABC):
     Abstract: a subclass is final, and says what it minimizes (`training_loss`) and through which
     module an attacker who knows it would attack (`adaptive_view`).
 
+    Example:
+        >>> class Plain(robust.Defense):
+        ...     def training_loss(self, x, y):
+        ...         return torch.nn.functional.cross_entropy(self(x), y)
+        ...
+        ...     def adaptive_view(self):
+        ...         return self.outputs_view()
+
+        >>> Plain(robust.MLP())(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to outputs of shape (N, K). Normalization, if any, is its first layer.
         transform: Input transform in training and at test; the identity if None.

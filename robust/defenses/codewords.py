@@ -29,6 +29,11 @@ class Codewords(Defense):
     The codewords are drawn once from U(-1, 1)^d and kept in the checkpoint (section 3.2). Training
     minimizes the mean squared error between the tanh outputs and the label's codeword.
 
+    Example:
+        >>> defense = robust.Codewords(robust.MLP, length=64)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Builds the network of ``length`` outputs, which a tanh follows.
         length: d, at least 1; 128 in the paper. It may be smaller than the number of classes.

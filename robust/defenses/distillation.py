@@ -27,6 +27,11 @@ class Distillation(Defense):
     teacher's softmax at T for the epochs that remain. Teacher and student share an architecture, as
     in both papers. A scheduler runs once over all epochs; the optimizer's state starts afresh.
 
+    Example:
+        >>> defense = robust.Distillation(robust.MLP(), teacher_epochs=10)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Architecture of teacher and student: images to logits of shape (N, K).
         temperature: T, positive; 20 for MNIST and 50 for CIFAR-10 in Tuna et al. (Table VI).

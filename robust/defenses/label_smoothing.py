@@ -23,6 +23,11 @@ class LabelSmoothing(Defense):
     4.4 for w = 0.9 and ten classes. So the logits stay where the gradient of cross-entropy is far
     from zero in float32. The adaptive view is those logits, shrunk where they span more than 10.
 
+    Example:
+        >>> defense = robust.LabelSmoothing(robust.MLP(), smoothing=0.9)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits of shape (N, K), K at least 2.
         smoothing: w, the probability of the true class, in (0, 1]; the others share the rest

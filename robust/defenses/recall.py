@@ -36,6 +36,11 @@ class Recall(Defense):
     module when the first training begins, those held out for validation too, go through the input
     transform, and are kept in the checkpoint.
 
+    Example:
+        >>> defense = robust.Recall(robust.MLP)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Builds the network of as many outputs as an image has numbers.
         shape: (C, H, W) of an image.

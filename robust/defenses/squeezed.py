@@ -24,6 +24,11 @@ class Squeezed(Defense):
     and attacks on z go through once it is scaled down. In float32 several classes can reach the
     same extreme score; the first of them is then the prediction (evaluation counts such ties).
 
+    Example:
+        >>> defense = robust.Squeezed(robust.MLP(), temperature=20.0)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits z of shape (N, K).
         activation: ``sigmoid`` or ``tanh``.

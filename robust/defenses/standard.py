@@ -25,6 +25,11 @@ class Standard(Defense):
     which orders the classes alike and is flat where the net is sure. But cross-entropy on logits is
     flat there, too, in float32 (see `Rescale`): a net need not hide its gradient to be without.
 
+    Example:
+        >>> defense = robust.Standard(robust.MLP())
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits of shape (N, K).
         loss: ``cross_entropy``, or ``mse``, the squared error of the softmax to the one-hot label.

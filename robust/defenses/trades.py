@@ -23,6 +23,11 @@ class Trades(CraftingDefense):
     Trades accuracy for robustness: the second term, of weight ``beta``, is the largest divergence
     of the net's distribution within ``eps``, which needs no label.
 
+    Example:
+        >>> defense = robust.Trades(robust.MLP(), eps=0.3, steps=10)
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits of shape (N, K).
         eps: Linf radius in pixel units, not negative; 0.3 for MNIST and 0.031 for CIFAR-10 in the

@@ -31,6 +31,11 @@ class VirtualAdversarial(CraftingDefense):
     net as further training data. That is `AdversarialTraining` with a source and
     `VirtualAdversarialImages` for its attack.
 
+    Example:
+        >>> defense = robust.VirtualAdversarial(robust.MLP())
+        >>> defense(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         network: Images to logits of shape (N, K).
         eps: L2 distance in pixel units, not negative.

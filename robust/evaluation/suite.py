@@ -51,6 +51,25 @@ def plan(
     }
 
 
+def threat_model_of(
+    name: str, attack: AttackCallable, norm: str | None, eps: float | None
+) -> ThreatModel:
+    """Return the threat model of a single attack: as given, else as its own arguments say.
+
+    Args:
+        name: Of the attack, for messages.
+        attack: Builds it on a view.
+        norm: The norm; the one that the attack bounds if None, Linf if nothing says which.
+        eps: The radius; the attack's own if None, and infinite if it has none.
+
+    Raises:
+        ConfigError: If the attack cannot be built, or there is no such threat model.
+    """
+    built = _build(name, attack)
+    known = norm or norm_of(built) or "Linf"
+    return ThreatModel(known, vars(built).get("eps", math.inf) if eps is None else eps)  # type: ignore[arg-type] # it checks
+
+
 def check_attack_names(names: Iterable[Any]) -> None:
     """Raise unless every attack has a name that prints, and no two would log under one key.
 

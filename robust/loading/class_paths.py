@@ -36,7 +36,7 @@ _VERDICTS = {
             f"robust.{name}"
             for name in (
                 *("commands", "report", "sweep", "loading", "results", "figures", "io"),
-                *("__main__", "checkpoints", "checkpoint_bounds"),
+                *("__main__", "api", "checkpoints", "checkpoint_bounds"),
             )
         ),
         False,

@@ -4,7 +4,8 @@ Its settings belong to the process, in which a user may have a command line of t
 """
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jsonargparse import (
 )
 from lightning.pytorch.cli import LightningArgumentParser
 
+from robust.errors import ConfigError, in_short
 from robust.io.strict_yaml import StrictLoader
 from robust.loading import class_paths
 from robust.loading.fractions import read_checked
@@ -79,6 +81,39 @@ _OURS: tuple[tuple[Any, str, Any], ...] = (
     (_loaders_dumpers, "yaml_default_loader", StrictLoader),
 )
 """What of jsonargparse our parsers replace while they work."""
+
+
+def guarded(instantiator: Callable[..., Any]) -> Callable[..., Any]:
+    """``instantiator`` of jsonargparse, with a ConfigError for whatever a constructor raises.
+
+    jsonargparse itself drops the class and joins the errors of all types that it tried.
+    """
+
+    @functools.wraps(instantiator)
+    def build(class_type: type, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return instantiator(class_type, *args, **kwargs)
+        except ConfigError:
+            raise
+        # Of any class: also one that ends the process.
+        except (Exception, SystemExit) as error:
+            raise ConfigError(
+                f"Expected {class_type.__module__}.{class_type.__qualname__} to be built from its "
+                f"`init_args`, but it raised {in_short(error, kind=True)}. Fix them, or choose "
+                "another class."
+            ) from error
+
+    return build
+
+
+@guarded
+def build(class_type: type, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """An object of a class that a config names.
+
+    Raises:
+        ConfigError: If its constructor raises anything.
+    """
+    return class_type(*args, **kwargs)
 
 
 class RestrictedParser(LightningArgumentParser):

@@ -1,6 +1,7 @@
 """Networks, pixels in [0, 1] to outputs: one architecture, or one paper's, a file; and layers."""
 
 from robust.networks.activations import BReLU
+from robust.networks.arguments import remember_arguments
 from robust.networks.densenet import DenseNet
 from robust.networks.mlp import MLP
 from robust.networks.normalize import Normalize
@@ -24,3 +25,14 @@ __all__ = [
     "ZantedeschiCifarCNN",
     "ZantedeschiResNet",
 ]
+
+remember_arguments(
+    MLP,
+    DenseNet,
+    ResNet,
+    TunaCifarCNN,
+    TunaMnistCNN,
+    ZantedeschiCNN,
+    ZantedeschiCifarCNN,
+    ZantedeschiResNet,
+)

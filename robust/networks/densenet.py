@@ -27,6 +27,11 @@ class DenseNet(SequentialNetwork):
     Running statistics move by PyTorch's 0.1 a step, not by the 0.001 of the authors' library, with
     which short trainings would be evaluated on statistics of their start.
 
+    Example:
+        >>> network = robust.DenseNet(depth=7)
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs; codewords have 16 to 1024.
         depth: Convolutions along the chain and the linear layer: 3 n + 4, n layers a block.

@@ -15,6 +15,11 @@ from robust.networks.base import Activation, SequentialNetwork, check_at_least
 class MLP(SequentialNetwork):
     """Flattened images, hidden layers of one width, and a linear layer; images of any shape.
 
+    Example:
+        >>> network = robust.MLP(num_classes=10, in_features=784)
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs; 784 to recall an MNIST image.
         in_features: Pixels times channels of an image.

@@ -14,6 +14,11 @@ from robust.types import Images
 class Normalize(nn.Module):
     """First layer of a network: ``(x - mean) / std``, channel by channel.
 
+    Example:
+        >>> first = robust.Normalize(mean=[0.5], std=[0.25])
+        >>> first(torch.ones(1, 1, 1, 1)).item()
+        2.0
+
     Args:
         mean: One a channel, in pixel units of [0, 1].
         std: One a channel, positive, in the same units.

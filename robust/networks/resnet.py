@@ -23,6 +23,11 @@ class ResNet(nn.Module):
     batch norm (He et al.'s option B), as in Wang et al.'s code. Convolutions start normal with
     variance 2 / fan-out; the head starts as PyTorch starts it.
 
+    Example:
+        >>> network = robust.ResNet(depth=8, in_channels=1)
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs.
         depth: Weighted layers along the chain: 6 n + 2 for n blocks a stage, such as 20, 32, 56

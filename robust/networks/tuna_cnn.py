@@ -22,6 +22,11 @@ def _dense(inputs: int, outputs: int, activation: Activation, dropout: float) ->
 class TunaMnistCNN(SequentialNetwork):
     """Four convolutions of 32, 32, 64 and 64 channels and two dense layers of 200; 1x28x28 images.
 
+    Example:
+        >>> network = robust.TunaMnistCNN()
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs.
         dropout: Rate after each hidden dense layer, in [0, 1); Table VI has 0.5 throughout.
@@ -53,6 +58,11 @@ class TunaMnistCNN(SequentialNetwork):
 @final
 class TunaCifarCNN(SequentialNetwork):
     """Six convolutions of 32 to 256 channels and dense layers of 1024 and 256; 3x32x32 images.
+
+    Example:
+        >>> network = robust.TunaCifarCNN()
+        >>> network(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
 
     Args:
         num_classes: Number of outputs.

@@ -20,6 +20,11 @@ class ZantedeschiCNN(SequentialNetwork):
 
     28x28 images become 14x14, 5x5 and 1x1.
 
+    Example:
+        >>> network = robust.ZantedeschiCNN()
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs.
         in_channels: Channels of an image: 1 for MNIST, 3 for the CIFAR-10 net that the paper names.
@@ -57,6 +62,11 @@ class ZantedeschiResNet(SequentialNetwork):
     The authors' code, where it is ReLU throughout even in the nets that the paper calls BReLU; here
     ``activation`` is every activation.
 
+    Example:
+        >>> network = robust.ZantedeschiResNet()
+        >>> network(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+
     Args:
         num_classes: Number of outputs.
         in_channels: Channels of an image: 1 for MNIST, 3 for CIFAR-10.
@@ -90,6 +100,11 @@ class ZantedeschiResNet(SequentialNetwork):
 @final
 class ZantedeschiCifarCNN(SequentialNetwork):
     """Convolutions 3x3 of 32 (padded) and 64 channels, dense layer of 500; 3x32x32 images.
+
+    Example:
+        >>> network = robust.ZantedeschiCifarCNN()
+        >>> network(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
 
     Args:
         num_classes: Number of outputs.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,47 @@ from robust.results.rows import Row
 
 Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 """A rate of the rows of one attack through one view."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A share of images with its 95 % interval; formats of numbers hold for all three.
+
+    Example:
+        >>> cell = robust.Cell(0.55, 0.48, 0.62, n=200)
+        >>> print(cell, f"and {cell:.0%}")
+        55.0% (48.0% to 62.0%, n=200) and 55% (48% to 62%, n=200)
+
+    Args:
+        value: The share, 0 to 1; NaN without images.
+        low: Lower bound of the interval.
+        high: Upper bound of the interval.
+        n: Number of images.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @staticmethod
+    def from_rate(rate: Rate) -> "Cell":
+        """Return the cell of a rate."""
+        low, high = rate.interval
+        # Of a rate of 0 or 1, whose bounds are rounded to beside it.
+        return Cell(rate.value, min(low, rate.value), max(high, rate.value), rate.n)
+
+    def __str__(self) -> str:
+        return f"{self:.1%}"
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        low, high = (format(bound, spec) for bound in (self.low, self.high))
+        return f"{format(self.value, spec)} ({low} to {high}, n={self.n})"
+
+    def __float__(self) -> float:
+        return self.value
 
 
 def cells(*values: Rate | Mean | float) -> str:

@@ -49,10 +49,14 @@ class Grid:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = field(default=())
 
-    def print(self) -> None:
-        """Draw the table in the terminal; in a file or pipe as wide as it needs to be."""
+    def print(self, console: Console | None = None) -> None:
+        """Draw the table in the terminal; in a file or pipe as wide as it needs to be.
+
+        Args:
+            console: Where to; standard output if None.
+        """
         # A name is no markup: it prints as it is.
-        console = Console(markup=False, emoji=False)
+        console = Console(markup=False, emoji=False) if console is None else console
         table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for i, name in enumerate(self.header):
             table.add_column(
@@ -62,7 +66,7 @@ class Grid:
             table.add_row(*row)
             table.add_section()
         if not console.is_terminal:
-            console = Console(width=_PIPE_WIDTH, markup=False, emoji=False)
+            console.width = _PIPE_WIDTH
         console.print(table)
         for note in self.notes:
             console.print(note, highlight=False, soft_wrap=True)

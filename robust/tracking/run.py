@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,6 +23,7 @@ from robust.io import files
 from robust.io.names import check_name
 from robust.io.strict_yaml import load
 from robust.io.text_files import expanded
+from robust.io.version import package_version
 from robust.tracking.saving import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
@@ -236,7 +236,7 @@ class SaveRunConfig(SaveConfigCallback):
         checkpoint[DESCRIPTION] = {
             "model": self._plain["model"],
             "data": self._plain["data"],
-            "version": version("robust-defenses"),
+            "version": package_version(),
         }
 
     def _write(self, path: Path) -> None:

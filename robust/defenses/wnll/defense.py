@@ -54,6 +54,11 @@ class WNLL(Defense):
     checkpoint's, as with ``--model.templates=10`` at evaluation, those are drawn when it is read;
     the training is the same with any, but for its WNLL stage.
 
+    Example:
+        >>> defense = robust.WNLL(robust.MLP, width=64, template_size=100)
+        >>> defense.in_wnll_stage
+        False
+
     Args:
         network: Builds the network of ``width`` outputs; it must end in a linear layer.
         width: Features in the graph, at least 1; 64 in the paper.

@@ -1,0 +1,279 @@
+"""The Python face: it trains, attacks, evaluates and loads in one call each."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from robust import attacks
+from robust.attacks.by_name import Named, attack_builder
+from robust.commands.in_python import DescribedRun, LoadedRun, test, train
+from robust.data import ImageDataModule
+from robust.data.arrays import data_of, images_of, labels_of
+from robust.defenses import (
+    WNLL,
+    AdversarialTraining,
+    Codewords,
+    Defense,
+    Distillation,
+    LabelSmoothing,
+    Recall,
+    Squeezed,
+    Standard,
+    Trades,
+    VirtualAdversarial,
+)
+from robust.defenses.sizes import take_sizes
+from robust.errors import ConfigError
+from robust.evaluation.attacked_once import AttackedOnce
+from robust.evaluation.suite import threat_model_of
+from robust.loading.suites import AnySuite, suite_of
+from robust.loading.trained_run import Subject
+from robust.loading.trust import entries, trusting
+from robust.networks import (
+    MLP,
+    BReLU,
+    DenseNet,
+    Normalize,
+    ResNet,
+    TunaCifarCNN,
+    TunaMnistCNN,
+    ZantedeschiCifarCNN,
+    ZantedeschiCNN,
+    ZantedeschiResNet,
+)
+from robust.results.cells import Cell
+from robust.results.result import Result
+from robust.threat import ThreatModel
+from robust.types import View
+
+__all__ = [
+    "MLP",
+    "WNLL",
+    "AdversarialTraining",
+    "BReLU",
+    "Cell",
+    "Codewords",
+    "Defense",
+    "DenseNet",
+    "Distillation",
+    "ImageDataModule",
+    "LabelSmoothing",
+    "LoadedRun",
+    "Normalize",
+    "Recall",
+    "ResNet",
+    "Result",
+    "Squeezed",
+    "Standard",
+    "ThreatModel",
+    "Trades",
+    "TunaCifarCNN",
+    "TunaMnistCNN",
+    "VirtualAdversarial",
+    "ZantedeschiCNN",
+    "ZantedeschiCifarCNN",
+    "ZantedeschiResNet",
+    "attack",
+    "attacks",
+    "evaluate",
+    "fit",
+    "load",
+]
+
+
+def fit(
+    network: Defense,
+    data: ImageDataModule,
+    max_epochs: int = 20,
+    *,
+    seed: int = 0,
+    save: str | Path | None = None,
+    progress: bool = True,
+    **trainer: Any,  # noqa: ANN401
+) -> Defense:
+    """Train a defense and return it; nothing is written unless `save` names a folder.
+
+    Sizes that the arguments of the defense and its network do not give are those of the data.
+
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> network = robust.fit(robust.Squeezed(robust.MLP()), data, max_epochs=1)
+        >>> network.training
+        False
+
+    Args:
+        network: What to train.
+        data: What to train it on.
+        max_epochs: Number of epochs.
+        seed: Of the training; weights that are there already stay.
+        save: Folder of a new run, which `load` and the command read.
+        progress: Whether to show a progress bar.
+        trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
+
+    Raises:
+        ConfigError: If network and data do not fit, or an argument is out of range.
+    """
+    defense = _defense(network)
+    module = _checked(data, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
+    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
+        raise ConfigError(f"Expected `max_epochs` to be at least 1, but got {max_epochs!r}.")
+    with isolate_rng():
+        torch.manual_seed(seed)
+        take_sizes(defense, module)
+        run = None if save is None else DescribedRun(save, defense, module, max_epochs)
+        settings = {"max_epochs": max_epochs, "log_every_n_steps": 10, **trainer}
+        train(defense, module, run, progress, settings)
+    return defense.eval()
+
+
+def evaluate(
+    network: Defense,
+    data: ImageDataModule | tuple[Any, Any],
+    suite: AnySuite = "quick",
+    *,
+    limit: int | None = None,
+    views: Sequence[View] | None = None,
+    attacks: Sequence[str] | None = None,
+    progress: bool = True,
+    **trainer: Any,  # noqa: ANN401
+) -> Result:
+    """Attack a network with a suite and return what was found; no file is left.
+
+    The numbers are those of the command ``evaluate.py`` on the same network, data and suite.
+
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> network = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1)
+        >>> result = robust.evaluate(network, data, suite="quick", limit=20, attacks=["fgsm"])
+        >>> result.robust_accuracy("adaptive").n
+        20
+        >>> result.verdict.word in ("no alarm", "suspect")
+        True
+
+    Args:
+        network: What to attack.
+        data: Whose test images to attack, or images and labels (x, y).
+        suite: A short name, a path, or a mapping of attacks as in YAML.
+        limit: Number of images, from the first; the suite's own if None.
+        views: What the attacks differentiate; the suite's own if None.
+        attacks: Which attacks of the suite to run, names or patterns; all if None.
+        progress: Whether to show a progress bar.
+        trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
+
+    Raises:
+        ConfigError: If network, data and suite do not fit, or one of them cannot be used.
+    """
+    defense = _defense(network)
+    module = data_of(*data) if isinstance(data, tuple | list) and len(data) == 2 else data
+    module = _checked(module, ImageDataModule, "data", "an ImageDataModule or images and labels")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"limit": limit, "views": views, "records": folder}
+        given = {key: value for key, value in settings.items() if value is not None}
+        evaluation = suite_of(suite, attacks, **given)
+        with isolate_rng():
+            torch.manual_seed(0)
+            take_sizes(defense, module)
+        tested = test(defense, module, evaluation, progress, trainer)
+    return Result(type(defense).__name__, tested, module.num_classes)
+
+
+def attack(
+    attack: Named,
+    network: Defense,
+    x: Any,  # noqa: ANN401
+    y: Any,  # noqa: ANN401
+    *,
+    eps: float | None = None,
+    norm: str | None = None,
+    view: View = "adaptive",
+    target: int | None = None,
+    seed: int = 0,
+    block: int = 250,
+    **arguments: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """Return adversarial images, checked against the threat model; a tensor if `x` is one.
+
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> network = robust.fit(robust.Squeezed(robust.MLP()), data, max_epochs=1)
+        >>> x, y, _ = data.test_samples(0, 10)
+        >>> x_adv = robust.attack("pgd", network, x, y, eps=8 / 255, view="adaptive", steps=2)
+        >>> bool((x_adv - x).abs().max() <= 8 / 255 + 1e-6)
+        True
+
+    Args:
+        attack: A class of `robust.attacks` or torchattacks, or its name in any case.
+        network: What to attack.
+        x: Images, (N, C, H, W), uint8 or of floating point in [0, 1].
+        y: Their labels.
+        eps: Radius of the threat model; the attack's own if None. An attack without one looks for
+            the nearest adversarial image, which may be further away.
+        norm: Norm of the threat model; the attack's own if None.
+        view: What the attack differentiates.
+        target: Class that each image shall become; any other than its own if None.
+        seed: Of the attack's random numbers.
+        block: Images that are attacked together.
+        arguments: Further arguments of the attack, such as ``steps=40``.
+
+    Raises:
+        ConfigError: If there is no such attack, or an argument cannot be used.
+        ThreatModelViolation: If the attack did more than the threat model allows.
+    """
+    defense = _defense(network)
+    images = images_of(x).to(defense.device)
+    labels = labels_of(y, len(images)).to(defense.device)
+    if view not in get_args(View):
+        raise ConfigError(
+            f"Expected `view` to be one of {', '.join(get_args(View))}, but got {view!r}."
+        )
+    eps = None if eps is None else _number(eps)
+    budget = {key: value for key, value in (("eps", eps), ("norm", norm)) if value is not None}
+    name, build = attack_builder(attack, budget, arguments)
+    threat_model = threat_model_of(name, build, norm, eps)
+    attacked = AttackedOnce(name, build, threat_model, view, target, seed, block)
+    x_adv = attacked.craft(defense, images, labels)
+    return x_adv.to(x.device) if isinstance(x, torch.Tensor) else x_adv.cpu().numpy()
+
+
+def load(path: str | Path, *, trust: Sequence[str] = ()) -> LoadedRun:
+    """Return a trained run: of a folder, a checkpoint, or ``wandb:entity/project/run``.
+
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/b")
+        >>> robust.load("runs/mlp/b").network.training
+        False
+
+    Args:
+        path: Where it is.
+        trust: Packages whose classes its checkpoint may name, besides ours and torch's.
+
+    Raises:
+        ConfigError: If there is no run, or its checkpoint is damaged or of other code.
+    """
+    with trusting([name for word in trust for name in entries(word)]):
+        found = Subject.of(Path(path))
+    return LoadedRun(found.name, found.folder, found.defense, found.data, found.notes)
+
+
+def _number(eps: Any) -> float:  # noqa: ANN401
+    if isinstance(eps, bool) or not isinstance(eps, int | float):
+        raise ConfigError(f"Expected `eps` to be a number such as 8 / 255, but got {eps!r}.")
+    return float(eps)
+
+
+def _defense(network: Any) -> Defense:  # noqa: ANN401
+    example = "a Defense such as robust.Standard(network)"
+    return cast(Defense, _checked(network, Defense, "network", example))
+
+
+def _checked(value: Any, kind: type, key: str, example: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"Expected {example} as `{key}`, but got {type(value).__name__}. See docs/python.md."
+        )
+    return value

@@ -1,0 +1,222 @@
+"""Trainings and tests that Python asks for: quiet, without a run folder, logger or account."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+
+from robust.checkpoints import DESCRIPTION
+from robust.commands.process import mendable_trainer, quiet_lightning
+from robust.data import ImageDataModule
+from robust.defenses import Defense
+from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation
+from robust.io import files
+from robust.io.version import package_version
+from robust.io.yaml_writing import dump
+from robust.loading.suites import AnySuite, suite_of
+from robust.networks.descriptions import description
+from robust.precision import keep_float32
+from robust.results.records import Evaluation
+from robust.results.result import Result
+from robust.tracking import LAST, AtomicCheckpoints
+from robust.types import View
+
+
+class DescribedRun(Callback):
+    """The folder of a run that Python trains: a checkpoint that describes itself, and a config.
+
+    Args:
+        folder: A new folder, such as ``runs/mine/a``.
+        defense: What is trained.
+        data: What it is trained on.
+        max_epochs: Number of epochs, for the config.
+
+    Raises:
+        ConfigError: If the folder has a run already or cannot be made, or something in ``defense``
+            or ``data`` cannot be described.
+    """
+
+    def __init__(
+        self, folder: str | Path, defense: Defense, data: ImageDataModule, max_epochs: int
+    ) -> None:
+        self._parts = {"model": description(defense), "data": description(data)}
+        self._config = {**self._parts, "trainer": {"max_epochs": max_epochs}}
+        self._folder = Path(folder).expanduser()
+        self._checkpoint = self._folder / "checkpoints" / LAST
+        if self._checkpoint.exists():
+            raise ConfigError(
+                f"Expected a new folder to save in, but {self._folder} has a run. Name another."
+            )
+        try:
+            self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"Expected a folder that can be written, but got {self._folder} "
+                f"({error.strerror}). Choose another."
+            ) from None
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Make the checkpoint describe itself."""
+        checkpoint[DESCRIPTION] = {**self._parts, "version": package_version()}
+
+    def write(self, trainer: Trainer) -> None:
+        """Write the checkpoint and ``config.yaml``."""
+        trainer.save_checkpoint(self._checkpoint)
+        files.write(self._folder / "config.yaml", dump(self._config))
+
+
+def train(
+    defense: Defense,
+    data: ImageDataModule,
+    run: DescribedRun | None,
+    progress: bool,
+    settings: Mapping[str, Any],
+) -> None:
+    """Train a defense, and write what a run is to keep.
+
+    Args:
+        defense: What to train.
+        data: What to train it on.
+        run: Where to write it; nowhere if None.
+        progress: Whether to show a progress bar.
+        settings: Arguments of the trainer.
+
+    Raises:
+        ConfigError: If they do not fit, or the trainer cannot be had.
+    """
+    callbacks = [] if run is None else [run]
+    with _running(defense, data) as folder:
+        trainer = _trainer(folder, callbacks, progress, settings)
+        defense.train()  # Lightning leaves the modes of an earlier evaluation
+        trainer.fit(defense, datamodule=data)
+        if run is not None:
+            run.write(trainer)
+
+
+def test(
+    defense: Defense,
+    data: ImageDataModule,
+    evaluation: AttackEvaluation,
+    progress: bool,
+    settings: Mapping[str, Any],
+) -> Evaluation:
+    """Return what a suite finds, in a test of Lightning's as the command makes one.
+
+    Args:
+        defense: What to attack.
+        data: Whose images to attack.
+        evaluation: The suite.
+        progress: Whether to show a progress bar.
+        settings: Arguments of the trainer.
+
+    Raises:
+        ConfigError: If they do not fit, or the trainer cannot be had.
+    """
+    with _running(defense, data) as folder:
+        trainer = _trainer(folder, [evaluation], progress, settings)
+        trainer.test(defense, datamodule=data, verbose=False)
+    assert evaluation.result is not None
+    return evaluation.result
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained run: its network with its weights, and its data.
+
+    Example:
+        >>> data = robust.ImageDataModule("digits")
+        >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/a")
+        >>> run = robust.load("runs/mlp/a")
+        >>> run.evaluate("quick", limit=10, attacks=["fgsm"]).views
+        ['deployed', 'adaptive']
+
+    Args:
+        name: ``name/id`` of the run, or the checkpoint without one.
+        folder: Where its records are kept.
+        network: What was trained.
+        data: What it was trained on.
+        notes: What a reader of its numbers has to know of its weights.
+    """
+
+    name: str
+    folder: Path
+    network: Defense
+    data: ImageDataModule
+    notes: tuple[str, ...] = ()
+
+    def evaluate(
+        self,
+        suite: AnySuite = "quick",
+        *,
+        limit: int | None = None,
+        views: Sequence[View] | None = None,
+        attacks: Sequence[str] | None = None,
+        progress: bool = True,
+        **trainer: Any,  # noqa: ANN401
+    ) -> Result:
+        """Attack the run as `robust.evaluate` does, and keep its records as the command does.
+
+        What is on record is not attacked again. Arguments are those of `robust.evaluate`.
+
+        Raises:
+            ConfigError: If the suite cannot be used, or the folder cannot be written.
+        """
+        settings = {"limit": limit, "views": views, "records": str(self.folder / "records")}
+        given = {key: value for key, value in settings.items() if value is not None}
+        evaluation = suite_of(suite, attacks, **given)
+        evaluation.notes = list(self.notes)
+        tested = test(self.network, self.data, evaluation, progress, trainer)
+        return Result(self.name, tested, self.data.num_classes)
+
+
+@contextlib.contextmanager
+def _running(defense: Defense, data: ImageDataModule) -> Iterator[str]:
+    """A folder that is gone afterwards; then both know no trainer, and can be copied."""
+    with tempfile.TemporaryDirectory() as folder, quiet_lightning(), _float32():
+        try:
+            yield folder
+        finally:
+            defense.trainer = None
+            data.trainer = None
+
+
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
+    """GPUs convolve as `keep_float32` says, then as before."""
+    earlier = torch.backends.cudnn.allow_tf32
+    keep_float32()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = earlier
+
+
+def _trainer(
+    folder: str, callbacks: Sequence[Callback], progress: bool, settings: Mapping[str, Any]
+) -> Trainer:
+    bars = [RichProgressBar()] if progress else []
+    usual = {
+        "accelerator": "auto",
+        "devices": 1,
+        "logger": False,
+        "plugins": [AtomicCheckpoints()],
+        "default_root_dir": folder,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": progress,
+        "inference_mode": False,
+        "use_distributed_sampler": False,
+    }
+    own = settings.get("callbacks") or []
+    joined = [*callbacks, *bars, *(own if isinstance(own, list) else [own])]
+    with mendable_trainer():
+        return Trainer(**{**usual, **settings, "callbacks": joined})
