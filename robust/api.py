@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
+from robust.checkpoints import UNTRAINED
 from robust.commands.in_python import DescribedRun, LoadedRun, test, train
 from robust.data import ImageDataModule
 from robust.data.arrays import data_of, images_of, labels_of
@@ -45,6 +46,7 @@ from robust.networks import (
     ZantedeschiCNN,
     ZantedeschiResNet,
 )
+from robust.networks.arguments import is_untouched
 from robust.results.cells import Cell
 from robust.results.result import Result
 from robust.threat import ThreatModel
@@ -177,6 +179,7 @@ def evaluate(
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(defense, module)
+        evaluation.notes = [UNTRAINED] if is_untouched(defense) else []
         tested = test(defense, module, evaluation, progress, trainer)
     return Result(type(defense).__name__, tested, module.num_classes)
 
@@ -192,7 +195,6 @@ def attack(
     view: View = "adaptive",
     target: int | None = None,
     seed: int = 0,
-    block: int = 250,
     **arguments: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """Return adversarial images, checked against the threat model; a tensor if `x` is one.
@@ -216,7 +218,6 @@ def attack(
         view: What the attack differentiates.
         target: Class that each image shall become; any other than its own if None.
         seed: Of the attack's random numbers.
-        block: Images that are attacked together.
         arguments: Further arguments of the attack, such as ``steps=40``.
 
     Raises:
@@ -234,7 +235,7 @@ def attack(
     budget = {key: value for key, value in (("eps", eps), ("norm", norm)) if value is not None}
     name, build = attack_builder(attack, budget, arguments)
     threat_model = threat_model_of(name, build, norm, eps)
-    attacked = AttackedOnce(name, build, threat_model, view, target, seed, block)
+    attacked = AttackedOnce(name, build, threat_model, view, target, seed)
     x_adv = attacked.craft(defense, images, labels)
     return x_adv.to(x.device) if isinstance(x, torch.Tensor) else x_adv.cpu().numpy()
 

@@ -170,6 +170,15 @@ def test_the_result_as_text_html_and_numbers(network, digits, tmp_path):
         result.success("cw")
 
 
+def test_a_network_that_was_not_trained_says_so():
+    untrained = robust.Standard(robust.MLP(hidden=8))
+    result = robust.evaluate(untrained, MOONS, limit=5, attacks=["fgsm"], **QUIET)
+    assert "untrained: no optimizer step was taken" in str(result)
+    robust.fit(untrained, MOONS, 1, **QUIET)
+    result = robust.evaluate(untrained, MOONS, limit=5, attacks=["fgsm"], **QUIET)
+    assert "untrained" not in str(result)
+
+
 def test_names_in_html_are_text(network, digits):
     named = {"<b>": {"class_path": "robust.attacks.FGSM"}}
     page = robust.evaluate(network, digits, named, limit=5, **QUIET)._repr_html_()
@@ -314,6 +323,17 @@ def test_sizes_that_were_given_stay():
         robust.fit(robust.Standard(robust.MLP(in_features=784)), MOONS, 1, **QUIET)
 
 
+def test_what_was_set_later_counts():
+    defense = robust.Squeezed(robust.MLP(hidden=8), temperature=20.0)
+    defense.temperature = 50.0
+    assert given_arguments(defense)["temperature"] == 50.0
+    defense.optimizer = torch.optim.SGD
+    take_sizes(defense, MOONS)
+    assert (defense.temperature, defense.optimizer) == (50.0, torch.optim.SGD)
+    assert defense.network(torch.rand(1, 1, 1, 2)).shape == (1, 2)
+    assert set(given_arguments(robust.Squeezed(robust.MLP()))) == {"network"}
+
+
 def test_weights_that_were_set_stay():
     network = robust.MLP()
     network.load_state_dict(robust.MLP().state_dict())
@@ -369,7 +389,6 @@ def test_bad_input_is_one_line(network, digits):
     assert "number such as 8 / 255" in bad(lambda: attack(x, y, eps="8/255"))
     assert "at most 1" in bad(lambda: attack(x, y, eps=8))
     assert "bounds L2" in bad(lambda: robust.attack("cw", network, x, y, norm="Linf"))
-    assert "`block` to be at least 1" in bad(lambda: attack(x, y, block=0))
     assert "robust.Standard(network)" in bad(lambda: robust.fit(nn.Linear(1, 1), digits))
     assert "ImageDataModule" in bad(lambda: robust.fit(network, "digits"))
     assert "max_epochs" in bad(lambda: robust.fit(network, digits, 0))

@@ -30,7 +30,7 @@ from robust.types import View
 
 
 class DescribedRun(Callback):
-    """The folder of a run that Python trains: a checkpoint that describes itself, and a config.
+    """A described run is a folder with a checkpoint that describes itself, and a config.
 
     Args:
         folder: A new folder, such as ``runs/mine/a``.
@@ -130,7 +130,7 @@ def test(
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained run: its network with its weights, and its data.
+    """A loaded run has a trained network with its weights, and its data.
 
     Example:
         >>> data = robust.ImageDataModule("digits")

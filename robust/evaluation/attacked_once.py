@@ -15,7 +15,7 @@ from robust.types import AttackCallable, Images, Labels, View
 
 @dataclass(frozen=True)
 class AttackedOnce:
-    """An attack with its threat model, outside of a suite.
+    """An attack of this kind runs once, outside of a suite, within its threat model.
 
     Args:
         name: For messages, and part of its seed.
@@ -25,9 +25,6 @@ class AttackedOnce:
         target: Class that each image shall become; any other than its own if None.
         seed: Of its random numbers.
         block: Images that are attacked together.
-
-    Raises:
-        ConfigError: If the attack does not fit its threat model, or an argument is out of range.
     """
 
     name: str
@@ -37,10 +34,6 @@ class AttackedOnce:
     target: int | None = None
     seed: int = 0
     block: int = 250
-
-    def __post_init__(self) -> None:
-        if self.block < 1:
-            raise ConfigError(f"Expected `block` to be at least 1, but got {self.block}.")
 
     def craft(self, defense: Defense, x: Images, y: Labels) -> Images:
         """Return adversarial images of the type of ``x``.

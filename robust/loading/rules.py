@@ -117,7 +117,7 @@ def build(class_type: type, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
 
 
 class RestrictedParser(LightningArgumentParser):
-    """Parser that parses, builds and dumps under our rules (see `restricted`)."""
+    """A parser of this kind parses, builds and dumps under our rules (see `restricted`)."""
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override] # noqa: ANN401
         """Parse the words of a command line."""

@@ -16,14 +16,16 @@ _KEY = "_built_from"
 
 
 class BuiltFrom(NamedTuple):
-    """What a module was built from.
+    """It says what a module was built from.
 
     Args:
         arguments: Those that were given, by name.
+        kept: Names of arguments that are attributes as well, which may be set later.
         version: Of its weights when it was built (see `is_untouched`).
     """
 
     arguments: dict[str, Any]
+    kept: frozenset[str]
     version: int
 
 
@@ -45,16 +47,25 @@ def _remember(kind: type[nn.Module]) -> None:
     def build(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         original(self, *args, **kwargs)
         if type(self) is kind:
-            _, *given = signature.bind(self, *args, **kwargs).arguments.items()
-            vars(self)[_KEY] = BuiltFrom(dict(given), _version(self))
+            bound = signature.bind(self, *args, **kwargs)
+            _, *given = bound.arguments.items()
+            bound.apply_defaults()
+            _, *known = bound.arguments.items()
+            kept = (name for name, value in known if getattr(self, name, _KEY) is value)
+            vars(self)[_KEY] = BuiltFrom(dict(given), frozenset(kept), _version(self))
 
     setattr(kind, "__init__", build)  # noqa: B010 (a method, to mypy)
 
 
 def given_arguments(module: object) -> dict[str, Any] | None:
-    """Return the arguments that an object was given; None if its class keeps none."""
+    """Return the arguments that an object was given or set to; None if its class keeps none."""
     found = getattr(module, "__dict__", {}).get(_KEY)
-    return dict(found.arguments) if isinstance(found, BuiltFrom) else None
+    if not isinstance(found, BuiltFrom):
+        return None
+    known = inspect.signature(type(module)).parameters
+    now = {name: getattr(module, name) for name in known if name in found.kept}
+    changed = {name: value for name, value in now.items() if value is not known[name].default}
+    return {**found.arguments, **changed}
 
 
 def is_untouched(module: nn.Module) -> bool:

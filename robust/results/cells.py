@@ -17,7 +17,9 @@ Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 
 @dataclass(frozen=True)
 class Cell:
-    """A share of images with its 95 % interval; formats of numbers hold for all three.
+    """A cell holds a share of images with its 95 % interval.
+
+    A format of a number, such as ``.1%``, formats the share and both bounds.
 
     Example:
         >>> cell = robust.Cell(0.55, 0.48, 0.62, n=200)

@@ -19,7 +19,7 @@ from robust.results.verdict import Verdict, verdict
 
 
 class Result:
-    """Robust accuracies of one network through every view, with intervals and a verdict.
+    """A result holds what attacks found on one network, with intervals and a verdict.
 
     ``print(result)`` is the table that the command prints; a notebook shows it as HTML.
 
@@ -44,17 +44,17 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the robust accuracy can be believed, and why not."""
+        """It says whether the robust accuracy can be believed, and why not."""
         return verdict(self.evaluation)
 
     @property
     def views(self) -> list[str]:
-        """The views that were attacked, deployed first."""
+        """These views were attacked, deployed first."""
         return self.evaluation.views
 
     @property
     def attacks(self) -> list[str]:
-        """The names of the attacks."""
+        """These are the names of the attacks."""
         return list(self.evaluation.header.attacks)
 
     def clean_accuracy(self) -> Cell:
