@@ -28,7 +28,9 @@ __all__ = [
 
 remember_arguments(
     MLP,
+    BReLU,
     DenseNet,
+    Normalize,
     ResNet,
     TunaCifarCNN,
     TunaMnistCNN,

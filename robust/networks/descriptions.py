@@ -6,6 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from robust.errors import ConfigError
 from robust.networks.arguments import given_arguments
 
@@ -67,6 +70,11 @@ def _plain(value: Any, kind: type, key: str) -> Any:  # noqa: ANN401
         raise ConfigError(
             f"Expected a class or functools.partial of one as `{key}` of {kind.__name__}, but got "
             "a function. Nothing else can be saved."
+        )
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        raise ConfigError(
+            f"Expected plain numbers as `{key}` of {kind.__name__}, but got "
+            f"{type(value).__name__}. Keep it in another attribute, or give a list."
         )
     return description(value)
 
