@@ -280,8 +280,14 @@ def test_what_is_saved_is_loaded(tmp_path, npz):
     assert result.evaluation.notes == []
 
 
-def test_what_cannot_be_described_is_not_trained(npz):
+def test_what_cannot_be_described_is_not_trained(npz, tmp_path):
     data = robust.ImageDataModule(str(npz))
+    (tmp_path / "file").touch()
+    fit = partial(robust.fit, robust.Standard(robust.MLP(hidden=8)), data, 1)
+    with pytest.raises(ConfigError, match="folder that can be written"):
+        fit(save="file/a", **QUIET)
+    with pytest.raises(ConfigError, match="trainer"):
+        fit(save="runs/x/a", accelerator="none")
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     with pytest.raises(ConfigError, match=r"Sequential that can be described"):
         robust.fit(robust.Standard(network), data, 1, save="runs/x/a", **QUIET)

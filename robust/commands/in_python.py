@@ -39,8 +39,8 @@ class DescribedRun(Callback):
         max_epochs: Number of epochs, for the config.
 
     Raises:
-        ConfigError: If the folder has a run already or cannot be made, or something in ``defense``
-            or ``data`` cannot be described.
+        ConfigError: If the folder has a run already, or something in ``defense`` or ``data`` cannot
+            be described.
     """
 
     def __init__(
@@ -54,6 +54,13 @@ class DescribedRun(Callback):
             raise ConfigError(
                 f"Expected a new folder to save in, but {self._folder} has a run. Name another."
             )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the folder, once all is checked and before anything is trained.
+
+        Raises:
+            ConfigError: If it cannot be made.
+        """
         try:
             self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

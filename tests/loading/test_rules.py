@@ -38,7 +38,8 @@ def test_they_end_with_the_call(suite, tmp_path):
     assert state() == before
 
 
-def test_a_users_own_parser_builds_what_it_likes(suite):
+def test_a_users_own_parser_builds_what_it_likes(suite, monkeypatch):
+    monkeypatch.setenv("ROBUST_TRUST", "")
     read_suite(suite)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Holder, "holder")
