@@ -4,6 +4,7 @@ Names are imported once they are asked for, so that ``import robust`` takes no t
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,14 +81,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Return a name of `__all__`, which is imported now."""
+    """Return a name of `__all__`, whose module is imported now."""
+    if name not in __all__ or _asked_by_parser():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "attacks":
+        return importlib.import_module("robust.attacks")
     if name == "__version__":
         return importlib.import_module("robust.io.version").package_version()
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module("robust.api"), name)
-    globals()[name] = found
-    return found
+    return getattr(importlib.import_module("robust.api"), name)
+
+
+def _asked_by_parser() -> bool:
+    """Return whether jsonargparse looks for the shortest path of a class.
+
+    Configs and checkpoints name a class where it is at home, such as ``robust.networks.MLP``.
+    """
+    asking = sys._getframe(2).f_globals.get("__name__", "")
+    return str(asking).startswith("jsonargparse.")
 
 
 def __dir__() -> list[str]:

@@ -61,3 +61,15 @@ def test_a_users_own_list_gives_ours_no_rights():
             assert _common.denying_import_path_entry("torch.nn.ReLU") is None
     finally:
         _common.parsing_settings.update(earlier)
+
+
+def test_files_name_a_class_where_it_is_at_home():
+    """The face has it, too, and jsonargparse takes the shortest path that it finds."""
+    from jsonargparse._util import get_import_path
+
+    import robust
+
+    homes = {robust.MLP: "robust.networks.MLP", robust.Squeezed: "robust.defenses.Squeezed"}
+    homes |= {robust.ImageDataModule: "robust.data.ImageDataModule"}
+    homes |= {robust.ThreatModel: "robust.threat.ThreatModel"}
+    assert {kind: get_import_path(kind) for kind in homes} == homes
