@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from robust.commands.options_parser import OneLineParser
-from robust.commands.short_names import Kind, find
 from robust.loading.fractions import flag_value
+from robust.loading.short_names import Kind, find
 from robust.vocabulary import View
 
 Picture = Literal["confidence", "features", "progress", "recalled", "transformed"]

@@ -8,8 +8,8 @@ from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
-from robust.commands import short_names
 from robust.errors import ConfigError
+from robust.loading import short_names
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 

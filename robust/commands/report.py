@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.commands.options_parser import OneLineParser
-from robust.commands.short_names import home
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.notes import Steps, note, sentences
 from robust.io.streams import make_usable, nobody_reads
 from robust.loading.messages import shortened
+from robust.loading.short_names import home
 from robust.report.page import render
 from robust.report.watch import server, watched_page
 

@@ -15,7 +15,7 @@ from robust.loading.class_paths import foreign, names_of
 from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain
 from robust.loading.parser import Parser, check_built
-from robust.loading.places import find
+from robust.loading.short_names import find
 from robust.loading.trust import trusting
 
 AnySuite = str | Path | Mapping[str, Any]
@@ -87,7 +87,7 @@ def suite_of(
         ConfigError: If there is no such suite, or it does not hold together.
     """
     if not isinstance(suite, Mapping):
-        return read_suite(find("suite", suite), only, **settings)
+        return read_suite(find(str(suite), "suite"), only, **settings)
     content = suite if "attacks" in suite else {"suite": "attacks", "attacks": suite}
     with trusting([name for path in foreign(content) for name in names_of(path)]):
         return build_suite(copy.deepcopy(dict(content)), "the suite", only, **settings)

@@ -9,10 +9,10 @@ import yaml
 
 import robust.commands.sweep
 from robust.commands.options.train import check
-from robust.commands.short_names import find
 from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.loading import trust
+from robust.loading.short_names import find
 from robust.loading.trust import UntrustedError
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.file import SweepFile

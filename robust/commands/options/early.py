@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from robust.commands.evaluate_options import parse_options
 from robust.commands.options import dashboard, sweep, train
-from robust.commands.short_names import check_exists
+from robust.loading.short_names import check_exists
 from robust.loading.trust import taken
 
 

@@ -5,8 +5,8 @@ import warnings
 from pathlib import Path
 
 from robust.commands.options_parser import OneLineParser
-from robust.commands.short_names import check_exists, find
 from robust.errors import ConfigError
+from robust.loading.short_names import check_exists, find
 from robust.loading.trust import TRUST_HELP, taken
 from robust.sweep.process import parse_slots
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from robust.commands.options_parser import OneLineParser
-from robust.commands.short_names import Kind, check_exists, find, known
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
+from robust.loading.short_names import Kind, check_exists, find, known
 from robust.loading.trust import shown
 
 SUBCOMMANDS = ("fit", "validate", "test")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from robust.commands import short_names
-from robust.commands.short_names import check_exists, find, home, is_short, known
 from robust.errors import ConfigError
+from robust.loading import short_names
+from robust.loading.short_names import check_exists, find, home, is_short, known
 from tests.support.tiny import ROOT
 
 KINDS = [
