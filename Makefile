@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test test-cpus test-pythons test-lowest smoke-lowest fuzz lint prose lock mnist \
+.PHONY: demo test wheel test-cpus test-pythons test-lowest smoke-lowest fuzz lint prose lock mnist \
 	mnist-tables saito saito-tables zantedeschi zantedeschi-tables wang wang-tables paranjape toy bench
 
 # A standard and a squeezed net on the embedded digits, attacked through both views and compared.
@@ -80,6 +80,10 @@ N ?= 2000
 SEED ?= 0
 fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --n $(N) --seed $(SEED)
+
+# The wheel is built, and used in an empty folder.
+wheel: $(VENV)/ready
+	$(BIN)/pytest -q -m outside tests/test_wheel.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
