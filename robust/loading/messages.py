@@ -149,6 +149,16 @@ def _not_a_subclass(match: re.Match[str], message: _Message) -> str:
     return f"Expected `{message.key}` to be a subclass of {match[1]}, but got {value}."
 
 
+def _abstract(match: re.Match[str], message: _Message) -> str:
+    found = re.search(r"([\w.]+)\.(\w+)", message.value)
+    module, name = found.groups() if found else ("", "")
+    kind = getattr(sys.modules.get(module), name, None)
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    lacks = f", which lacks {' and '.join(missing)}. Define it in the class." if missing else "."
+    given = f"{module}.{name}" if found else "another class"
+    return f"Expected `{message.key}` to be a class that can be built, but got {given}{lacks}"
+
+
 def _wrong_value(match: re.Match[str], message: _Message) -> str:
     kinds = re.findall(_KIND, message.inner)
     words = [f"one of {values}" if values else _WORDS.get(kind, kind) for kind, values in kinds]
@@ -214,5 +224,6 @@ _EXPLANATIONS: list[tuple[str, _Explanation]] = [
     (r"Unexpected import path format: (\S+)", _not_a_path),
     # A number or an object, such as a learning rate, is rarely meant to be an object.
     (r"(?s)\A(?!.*<class '(?:int|float)'>).*Expected a dot import path string: (\S+)", _not_a_path),
+    (r"Expected an instantiatable class, but is abstract", _abstract),
     (_KIND, _wrong_value),
 ]
