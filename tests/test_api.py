@@ -409,3 +409,31 @@ def test_bad_input_is_one_line(network, digits):
     assert "no checkpoints" in bad(lambda: robust.load("."))
     assert "such file" in bad(lambda: robust.load("none.ckpt"))
     assert bad(lambda: robust.evaluate(robust.Standard(OneLogit()), digits, limit=2))
+
+
+@pytest.mark.parametrize("path", ["", None, 5, ["runs"]])
+def test_what_is_no_path(network, path):
+    with pytest.raises(ConfigError, match="Expected the path of a folder or a file"):
+        robust.load(path)
+    with pytest.raises(ConfigError, match="Expected the path of a folder or a file"):
+        robust.fit(network, robust.ImageDataModule("digits"), 1, save=path or "")
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 28, 28, 1), "channels before height and width"),
+        (torch.zeros(2, 32, 32, 3), "channels before height and width"),
+        (torch.zeros(0, 1, 28, 28), "images in `x`, but got none"),
+        (torch.full((2, 1, 28, 28), torch.nan), "not finite"),
+    ],
+)
+def test_what_are_no_images(network, x, message):
+    with pytest.raises(ConfigError, match=message):
+        robust.attack("fgsm", network, x, torch.zeros(len(x), dtype=torch.int64))
+
+
+def test_a_view_that_is_named_twice_counts_once(network, digits):
+    twice = {"views": ["deployed", "deployed"], "attacks": ["fgsm"], "limit": 6}
+    result = robust.evaluate(network, digits, "quick", progress=False, **twice)
+    assert len(result.evaluation.rows) == 6

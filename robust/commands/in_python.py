@@ -18,6 +18,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io import files
+from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
 from robust.loading.suites import AnySuite, suite_of
@@ -48,7 +49,7 @@ class DescribedRun(Callback):
     ) -> None:
         self._parts = {"model": description(defense), "data": description(data)}
         self._config = {**self._parts, "trainer": {"max_epochs": max_epochs}}
-        self._folder = Path(folder).expanduser()
+        self._folder = named_path(folder)
         self._checkpoint = self._folder / "checkpoints" / LAST
         if self._checkpoint.exists():
             raise ConfigError(

@@ -26,7 +26,9 @@ def images_of(x: Any) -> Tensor:  # noqa: ANN401
         ConfigError: If it is none of these.
     """
     images = _tensor(x, "x")
-    if images.ndim != 4 or not images.numel():
+    if images.ndim == 4 and not images.numel():
+        raise ConfigError(f"Expected images in `x`, but got none: {tuple(images.shape)}.")
+    if images.ndim != 4 or _is_channels_last(images):
         raise ConfigError(
             f"Expected `x` to be images of shape (N, C, H, W), but got {tuple(images.shape)}. "
             "Reshape it, with channels before height and width."
@@ -39,12 +41,22 @@ def images_of(x: Any) -> Tensor:  # noqa: ANN401
             "as uint8, or 0 to 1 as float32."
         )
     images = images.detach().float()
+    if not images.isfinite().all():
+        raise ConfigError("Expected numbers as pixels of `x`, but some are not finite. Fix them.")
     if not (images.min() >= 0 and images.max() <= 1):
         raise ConfigError(
             f"Expected pixels of `x` in [0, 1], but got {images.min():.4g} to {images.max():.4g}. "
             "Divide by 255, or give uint8; normalization is the network's first layer."
         )
     return images
+
+
+def _is_channels_last(images: Tensor) -> bool:
+    """Whether the last axis can only be that of the channels: 1 to 4 of them."""
+    return images.shape[3] <= _MOST_CHANNELS < min(images.shape[1:3])
+
+
+_MOST_CHANNELS = 4
 
 
 def labels_of(y: Any, count: int) -> Tensor:  # noqa: ANN401

@@ -127,7 +127,7 @@ class AttackEvaluation(Callback):
         self.suite = suite
         self.attacks = attacks or {}
         self.infos = plan(self.attacks, threat_model, threat_models or {}, targets or {})
-        self.views = list(views)
+        self.views = list(dict.fromkeys(views))
         self.limit, self.block, self.seed, self.examples = limit, block, seed, examples
         self.split = split
         self.records = records

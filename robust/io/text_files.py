@@ -26,6 +26,20 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
+def named_path(path: object) -> Path:
+    """Return the path that somebody passes to a function, with ``~`` replaced.
+
+    Raises:
+        ConfigError: If it is empty or no path, or there is no such home folder.
+    """
+    if not isinstance(path, str | Path) or not str(path):
+        raise ConfigError(
+            f"Expected the path of a folder or a file, but got {str(path)[:60]!r}. Name one such "
+            "as runs/mine/a."
+        )
+    return expanded(path)
+
+
 def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
     """Open a file to read its bytes.
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from robust.errors import ConfigError
+from robust.io.text_files import named_path
 from robust.results.cells import Cell
 from robust.results.metrics import clean_accuracy, success_rate, worst_robust_accuracy
 from robust.results.record_files import RecordFile
@@ -116,7 +117,7 @@ class Result:
         Raises:
             ConfigError: If it cannot be written.
         """
-        place = Path(folder).expanduser()
+        place = named_path(folder)
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
