@@ -25,7 +25,7 @@ from torch import Tensor
 
 from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.transforms import TotalVariation
 
 _BUDGET_MS = 2 * 600 * 1000 / 50_000
@@ -56,7 +56,7 @@ def main() -> int:
 def calibrate(run: Path, x: Tensor, y: Tensor, cases: list[tuple[float, float]]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # The softmax head of a WNLL net; without a transform of its own.
-    network = Subject.of(run, {"head": "linear", "transform": None}).defense.to(device)
+    network = TrainedRun.load(run, {"head": "linear", "transform": None}).defense.to(device)
     x, y = x.to(device), y.to(device)
     print(f"{len(x)} test images of CIFAR-10, {run}\n\nstrength | drop | accuracy | RMS change")
     for strength, drop in [(None, 0.0), *cases]:

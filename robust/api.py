@@ -33,7 +33,7 @@ from robust.evaluation.attacked_once import AttackedOnce
 from robust.evaluation.suite import threat_model_of
 from robust.io.text_files import named_path
 from robust.loading.suites import AnySuite, suite_of
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import entries, trusting
 from robust.networks import (
     MLP,
@@ -258,7 +258,7 @@ def load(path: str | Path, *, trust: Sequence[str] = ()) -> LoadedRun:
         ConfigError: If there is no run, or its checkpoint is damaged or of other code.
     """
     with trusting([name for word in trust for name in entries(word)]):
-        found = Subject.of(named_path(path))
+        found = TrainedRun.load(named_path(path))
     return LoadedRun(found.name, found.folder, found.defense, found.data, found.notes)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.vocabulary import Norm as Norm
 from robust.vocabulary import View as View
@@ -17,7 +17,7 @@ Scores = Float[Tensor, "n k"]
 """Any real numbers, one per class; the argmax is the prediction. Not always logits."""
 Scalar = Float[Tensor, ""]
 
-AttackCallable = Callable[[nn.Module], Attack]
+AttackCallable = Callable[[nn.Module], TorchAttack]
 """Builds an attack on a view; in YAML ``{class_path: torchattacks.PGD, init_args: {...}}``."""
 
 

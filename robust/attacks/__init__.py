@@ -7,7 +7,7 @@ Example:
 """
 
 from robust.attacks.auto_attack import AutoAttack
-from robust.attacks.base import Draws, OwnAttack, sample_seeds
+from robust.attacks.base import Attack, Draws, sample_seeds
 from robust.attacks.craft import Crafted, craft, gradient_of, isolated
 from robust.attacks.gradient.apgd import APGD
 from robust.attacks.gradient.bim import BIM, IFGSM, MIFGSM, TargetedBIM
@@ -43,6 +43,7 @@ __all__ = [
     "TGSM",
     "AdditiveGaussianNoise",
     "AdditiveUniformNoise",
+    "Attack",
     "AutoAttack",
     "BoundaryAttack",
     "CarliniWagner",
@@ -53,7 +54,6 @@ __all__ = [
     "HasObjective",
     "HopSkipJump",
     "MinimalFGSM",
-    "OwnAttack",
     "Pointwise",
     "RandomFGSM",
     "ReleasedCarliniWagner",

@@ -6,7 +6,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack, check_choice
+from robust.attacks.base import Attack, check_choice
 from robust.attacks.gradient.apgd import APGD
 from robust.attacks.minimal.fab import FAB
 from robust.attacks.query.square import Square
@@ -16,7 +16,7 @@ from robust.types import Images, Labels
 
 
 @final
-class AutoAttack(OwnAttack):
+class AutoAttack(Attack):
     """Four attacks, each on the images that the earlier ones did not break.
 
     APGD on the cross-entropy; targeted APGD on the logits ratio, for the classes of the highest
@@ -80,7 +80,7 @@ class AutoAttack(OwnAttack):
             left = left[~broken]
         return x_adv
 
-    def _attacks_in_turn(self, classes: int) -> Iterator[OwnAttack]:
+    def _attacks_in_turn(self, classes: int) -> Iterator[Attack]:
         targets = min(self.targets, classes - 1)
         yield APGD(self.model, self.eps, self.steps, self.norm)
         for rank in range(targets):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.finite import finite_gradients
 from robust.errors import ConfigError
@@ -14,7 +14,7 @@ from robust.random_streams import sample_seeds as sample_seeds
 from robust.types import Images, Labels, Norm, Scores
 
 
-class OwnAttack(Attack):  # type: ignore[misc]
+class Attack(TorchAttack):  # type: ignore[misc]
     """Base of our attacks. Abstract: a subclass defines ``forward(images, labels)``.
 
     Input is checked before the attack runs. ``craft`` sets `sample_seeds`, from which `draws` makes
@@ -49,9 +49,13 @@ class OwnAttack(Attack):  # type: ignore[misc]
         with finite_gradients(self.model, innermost=True):
             x_adv: Images = super().__call__(inputs, labels)
         minimal = "eps" not in vars(self)
-        return self._pushed(inputs, x_adv, labels) if minimal and self.judge is not None else x_adv
+        return (
+            self._extended_until_misclassified(inputs, x_adv, labels)
+            if minimal and self.judge is not None
+            else x_adv
+        )
 
-    def _pushed(self, x: Images, x_adv: Images, y: Labels) -> Images:
+    def _extended_until_misclassified(self, x: Images, x_adv: Images, y: Labels) -> Images:
         """Images a little further out, where the judge still sees those of the attack's as whole.
 
         A minimal-norm attack ends at the boundary of the view. Where the judge's scores tie there,

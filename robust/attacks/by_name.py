@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torchattacks
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust import attacks
 from robust.errors import ConfigError
@@ -17,7 +17,7 @@ Named = str | Callable[..., Any]
 """The name of an attack, its class, or a function that builds it on a view."""
 
 
-def attack_named(name: str) -> type[Attack]:
+def attack_named(name: str) -> type[TorchAttack]:
     """Return a class of `robust.attacks`, else of torchattacks, whatever the case of its name.
 
     Raises:
@@ -35,17 +35,17 @@ def attack_named(name: str) -> type[Attack]:
     return found
 
 
-def attack_classes() -> dict[str, type[Attack]]:
+def attack_classes() -> dict[str, type[TorchAttack]]:
     """Return the classes of `robust.attacks` and torchattacks by their names in small letters."""
     return {
         name.lower(): kind
         for module in (torchattacks, attacks)
         for name, kind in vars(module).items()
-        if inspect.isclass(kind) and issubclass(kind, Attack) and kind not in _BASES
+        if inspect.isclass(kind) and issubclass(kind, TorchAttack) and kind not in _BASES
     }
 
 
-_BASES = (Attack, attacks.OwnAttack)
+_BASES = (TorchAttack, attacks.Attack)
 
 
 def attack_builder(
@@ -62,7 +62,7 @@ def attack_builder(
         ConfigError: If there is no such attack, or it has no such argument.
     """
     built: Any = attack_named(named) if isinstance(named, str) else named
-    is_attack = issubclass(built, Attack) if isinstance(built, type) else callable(built)
+    is_attack = issubclass(built, TorchAttack) if isinstance(built, type) else callable(built)
     if not is_attack:
         raise ConfigError(
             "Expected the name or the class of an attack, such as robust.attacks.PGD, but got "

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import Attack
 from robust.attacks.finite import NotFinite, finite_gradients
 from robust.types import AttackCallable, Images, Labels
 
@@ -72,7 +72,7 @@ def craft(
         x, y = x.detach().clone(), y.detach().clone()
         built = attack(view)
         built.set_device(x.device)
-        if isinstance(built, OwnAttack):
+        if isinstance(built, Attack):
             built.sample_seeds = sample_seeds
             built.judge, built.transferred = judge, transferred
         if target is not None:

@@ -2,7 +2,7 @@
 
 import math
 
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.threat import check_radius
 from robust.types import Norm
@@ -15,13 +15,13 @@ _NORMS: dict[str, Norm] = {
 }
 
 
-def norm_of(attack: Attack) -> str | None:
+def norm_of(attack: TorchAttack) -> str | None:
     """The norm that an attack bounds; None if nothing says which."""
     norm: str | None = getattr(attack, "norm", _NORMS.get(type(attack).__name__))
     return norm
 
 
-def check_attack_radius(attack: Attack) -> None:
+def check_attack_radius(attack: TorchAttack) -> None:
     """Raise if an attack of a training has an eps that is no radius in pixel units.
 
     Raises:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from robust import losses
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import Attack
 from robust.attacks.gradient.base import GradientAttack
 from robust.errors import ConfigError
 from robust.networks import Normalize
@@ -88,7 +88,7 @@ class ReleasedFGSM(GradientAttack):
 
 
 @final
-class ReleasedCarliniWagner(OwnAttack):
+class ReleasedCarliniWagner(Attack):
     """Steps of Adam on |w - z|^2 + c max(margin, 0), in standardized pixels, without a search.
 
     Image w is what the last step left, whether it is adversarial or not. The code clips nothing;

@@ -28,7 +28,7 @@ from robust.io.notes import Figures, Steps, note, reason
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
 from robust.loading.parser import typed
-from robust.loading.trained_run import Subject, by_name, check_used, describe, trained_epochs
+from robust.loading.trained_run import TrainedRun, by_name, check_used, describe, trained_epochs
 from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
@@ -36,7 +36,7 @@ from robust.measures.measurements import Certification, Measurement, RobustnessM
 from robust.results.records import Evaluation
 from robust.results.tables import Grid, comparison, published
 
-Runs = Mapping[str, Subject]
+Runs = Mapping[str, TrainedRun]
 
 
 def evaluate(args: Sequence[str] | None = None) -> int:
@@ -59,10 +59,10 @@ def _evaluate_trusting(arguments: Sequence[str]) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    found = [Subject.of(path, options.model) for path in options.runs]
+    found = [TrainedRun.load(path, options.model) for path in options.runs]
     check_used(options.model, found)
     subjects = by_name(found)
-    source = Subject.of(options.transfer_from) if options.transfer_from else None
+    source = TrainedRun.load(options.transfer_from) if options.transfer_from else None
     table, differing = _table(options, subjects, source)
     measurements = _measurements(options, table)
     suite: Path | None = options.suite
@@ -95,7 +95,7 @@ class _Finished:
 
 
 def _table(
-    options: argparse.Namespace, subjects: Runs, source: Subject | None
+    options: argparse.Namespace, subjects: Runs, source: TrainedRun | None
 ) -> tuple[PaperTable | None, dict[str, list[Mismatch]]]:
     """The table of a paper, and what of it the runs do not match."""
     if not options.table:
@@ -108,7 +108,7 @@ def _table(
         }
         for name, subject in subjects.items()
     }
-    table = PaperTable.of(options.table, described)
+    table = PaperTable.load(options.table, described)
     table.check_source(given=source is not None, data=source.data.name if source else None)
     return table, check_matches(table, described, loose=options.loose)
 
@@ -128,7 +128,7 @@ def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list
 
 
 def _check(
-    options: argparse.Namespace, suite: Path | None, subjects: Runs, source: Subject | None
+    options: argparse.Namespace, suite: Path | None, subjects: Runs, source: TrainedRun | None
 ) -> None:
     """Raise for what a user can get wrong, as far as it can be told before the first stage."""
     check_pictures(options.draw, subjects)

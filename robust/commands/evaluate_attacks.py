@@ -10,13 +10,13 @@ from typing import TypeVar
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from robust.commands.process import mendable_trainer
+from robust.commands.process import user_errors
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
 from robust.loading.suites import read_suite
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
 from robust.tracking import Preemption, Processes
@@ -60,9 +60,9 @@ class Attacks:
     def run(
         self,
         suite: Path,
-        subjects: Mapping[str, Subject],
+        subjects: Mapping[str, TrainedRun],
         table: PaperTable | None,
-        source: Subject | None,
+        source: TrainedRun | None,
     ) -> Attacked:
         """Attack all runs, and those of a table's columns as its rows and adaptive suite say."""
         found = Attacked(crafted_on=source.name if source is not None else None)
@@ -81,7 +81,7 @@ class Attacks:
         found: Attacked,
         suite: Path,
         table: PaperTable,
-        subjects: Mapping[str, Subject],
+        subjects: Mapping[str, TrainedRun],
     ) -> None:
         runs = {c: subjects[name] for c, name in table.columns.items() if name in found.results}
         for source, columns in table.crafted.items():
@@ -97,18 +97,18 @@ class Attacks:
             )
 
     def _transfer(
-        self, suite: Path, runs: Mapping[str, Subject], source: Subject, column: str
+        self, suite: Path, runs: Mapping[str, TrainedRun], source: TrainedRun, column: str
     ) -> Evaluation:
         return _result(self._attack(suite, runs[column], source))
 
     def measure(
-        self, measurement: Measurement[_Result], subjects: Mapping[str, Subject]
+        self, measurement: Measurement[_Result], subjects: Mapping[str, TrainedRun]
     ) -> dict[str, _Result]:
         """What is measured of each run, in a test of its own."""
         return self._each(subjects, lambda name: _measure(subjects[name], measurement))
 
     def each(
-        self, subjects: Mapping[str, Subject], work: Callable[[Subject], _Result]
+        self, subjects: Mapping[str, TrainedRun], work: Callable[[TrainedRun], _Result]
     ) -> dict[str, _Result]:
         """What a function returns for each run."""
         return self._each(subjects, lambda name: work(subjects[name]))
@@ -126,8 +126,8 @@ class Attacks:
     def _attack(
         self,
         suite: Path,
-        subject: Subject,
-        source: Subject | None = None,
+        subject: TrainedRun,
+        source: TrainedRun | None = None,
         *,
         adaptive: bool = False,
     ) -> AttackEvaluation:
@@ -162,7 +162,7 @@ def processes(devices: int | None) -> Processes:
 
 
 def suite_for(
-    options: argparse.Namespace, suite: Path, subject: Subject, *, adaptive: bool = False
+    options: argparse.Namespace, suite: Path, subject: TrainedRun, *, adaptive: bool = False
 ) -> AttackEvaluation:
     """A suite with the options of `evaluate.py`; or all of it, but adaptively.
 
@@ -183,14 +183,14 @@ def _result(evaluation: AttackEvaluation) -> Evaluation:
     return evaluation.result
 
 
-def _measure(subject: Subject, measurement: Measurement[_Result]) -> _Result:
-    _test(subject, measurement, measurement.name, Processes.alone())
+def _measure(subject: TrainedRun, measurement: Measurement[_Result]) -> _Result:
+    _test(subject, measurement, measurement.name, Processes.leave_process_group())
     assert measurement.result is not None
     return measurement.result
 
 
-def _test(subject: Subject, callback: Callback, what: str, processes: Processes) -> None:
-    with mendable_trainer():
+def _test(subject: TrainedRun, callback: Callback, what: str, processes: Processes) -> None:
+    with user_errors():
         trainer = Trainer(
             accelerator="auto",
             devices=processes.devices,

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.checkpoints import DESCRIPTION
-from robust.commands.process import mendable_trainer, quiet_lightning
+from robust.commands.process import quiet_lightning, user_errors
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -226,5 +226,5 @@ def _trainer(
     }
     own = settings.get("callbacks") or []
     joined = [*callbacks, *bars, *(own if isinstance(own, list) else [own])]
-    with mendable_trainer():
+    with user_errors():
         return Trainer(**{**usual, **settings, "callbacks": joined})

@@ -80,7 +80,7 @@ def _classes(package: str) -> dict[str, ast.ClassDef]:
 def _is_attack(classes: _Classes, name: str) -> bool:
     """Whether a class derives from our base of attacks, as far as the package's files tell."""
     parents = [ast.unparse(base) for base in classes[name].bases]
-    return "OwnAttack" in parents or any(_is_attack(classes, p) for p in parents if p in classes)
+    return "Attack" in parents or any(_is_attack(classes, p) for p in parents if p in classes)
 
 
 def _is_network(classes: _Classes, name: str) -> bool:

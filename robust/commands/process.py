@@ -87,7 +87,7 @@ def _raised_in(error: BaseException | None, package: str) -> bool:
 
 
 @contextlib.contextmanager
-def mendable_trainer() -> Iterator[None]:
+def user_errors() -> Iterator[None]:
     """While a `Trainer` is built: what it refuses is the user's to fix.
 
     Raises:

@@ -18,10 +18,10 @@ from robust.figures.progress import draw_progress, read_progress
 from robust.figures.recalled import draw_recalled
 from robust.figures.reconstructions import draw_reconstructions
 from robust.io.notes import Figures
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 
-Runs = Mapping[str, Subject]
-Drawing = tuple[Subject, Callable[[], Path]]
+Runs = Mapping[str, TrainedRun]
+Drawing = tuple[TrainedRun, Callable[[], Path]]
 """The run that a file lies with, and what draws it."""
 
 _COLUMNS = 6
@@ -59,11 +59,11 @@ def draw_pictures(names: Sequence[Picture], subjects: Runs, figures: Figures | N
             show({f"figures/{name}": make}, subject, name, noted)
 
 
-def _file(subject: Subject, name: str) -> Path:
+def _file(subject: TrainedRun, name: str) -> Path:
     return subject.folder / "figures" / f"{name}.png"
 
 
-def _first(subjects: Runs) -> Subject:
+def _first(subjects: Runs) -> TrainedRun:
     return next(iter(subjects.values()))
 
 
@@ -139,7 +139,7 @@ def _recalled(subjects: Runs) -> Iterator[Drawing]:
 
 
 @torch.no_grad()
-def _draw_recalled(subject: Subject) -> Path:
+def _draw_recalled(subject: TrainedRun) -> Path:
     defense = subject.defense.cpu().eval()
     assert isinstance(defense, Recall)
     batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
@@ -159,7 +159,7 @@ def _transformed(subjects: Runs) -> Iterator[Drawing]:
         yield subject, partial(_draw_transformed, subject)
 
 
-def _draw_transformed(subject: Subject) -> Path:
+def _draw_transformed(subject: TrainedRun) -> Path:
     """Images and adversarial ones of an attacker who does not know of the transform."""
     defense = subject.defense.cpu()
     x, y, index = subject.data.test_samples(0, min(_COLUMNS, subject.data.test_size))

@@ -13,7 +13,7 @@ from robust.figures.one_image import figures_of
 from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
 from robust.io.names import file_name
 from robust.io.notes import Figures
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.measures.lipschitz import OperatorNorm, operator_norms
 from robust.results.records import Evaluation
 from robust.threat import ThreatModel
@@ -27,7 +27,7 @@ Makers = dict[str, Callable[[], Path | None]]
 
 
 def draw_run(
-    subject: Subject, evaluation: AttackEvaluation, result: Evaluation, figures: Figures
+    subject: TrainedRun, evaluation: AttackEvaluation, result: Evaluation, figures: Figures
 ) -> None:
     """Loss surfaces, scores and accuracy against eps of one run under a suite.
 
@@ -58,7 +58,7 @@ def draw_run(
 def draw_compared(
     options: argparse.Namespace,
     evaluation: AttackEvaluation,
-    subjects: Mapping[str, Subject],
+    subjects: Mapping[str, TrainedRun],
     results: Mapping[str, Evaluation],
     figures: Figures,
 ) -> None:
@@ -96,7 +96,7 @@ def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) 
     return draw_accuracy_curves(results, path)
 
 
-def norms_of(subject: Subject) -> list[OperatorNorm]:
+def norms_of(subject: TrainedRun) -> list[OperatorNorm]:
     """Operator norms of the layers of a run's network, under their names in it.
 
     Raises:
@@ -107,7 +107,9 @@ def norms_of(subject: Subject) -> list[OperatorNorm]:
 
 
 def draw_norms(
-    subjects: Mapping[str, Subject], norms: Mapping[str, Sequence[OperatorNorm]], figures: Figures
+    subjects: Mapping[str, TrainedRun],
+    norms: Mapping[str, Sequence[OperatorNorm]],
+    figures: Figures,
 ) -> None:
     """Draw and log operator norms of every run; the figure of all lies with the first.
 
@@ -134,7 +136,7 @@ def _protocol(evaluation: AttackEvaluation) -> str:
     return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
 
 
-def show(makers: Makers, subject: Subject, what: str, figures: Figures) -> None:
+def show(makers: Makers, subject: TrainedRun, what: str, figures: Figures) -> None:
     """Make figures one by one, log those that could be made, and print where they lie.
 
     Args:

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from robust.checkpoints import UNTRAINED, check_finite, notes_of, read_checkpoint
 from robust.commands.options.train import with_paths
-from robust.commands.process import mendable_trainer, run_command
+from robust.commands.process import run_command, user_errors
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -150,7 +150,7 @@ class RobustCLI(LightningCLI):
             kwargs["default_root_dir"] = str(self.run.folder)
         preemption = Preemption(self.run.folder)
         self.trainer_defaults["callbacks"] = [*_callbacks(trainer), preemption]
-        with mendable_trainer():
+        with user_errors():
             built = super().instantiate_trainer(**kwargs)
         check_processes(built)
         check_strategy(built)
@@ -190,7 +190,7 @@ class RobustCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test at once: one command gives one answer, clean accuracy and that under the suite."""
         if not self._get(self.config_init, "trainer").fast_dev_run:
-            best = BestCheckpoint.of(self.trainer)
+            best = BestCheckpoint.find_in(self.trainer)
             self._check_trained(best)
             self.trainer.test(
                 self.model,

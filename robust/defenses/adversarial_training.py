@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robust.attacks import PGD
 from robust.attacks.norms import check_attack_radius
-from robust.defenses.crafting import CraftingDefense, Kept, load_network
+from robust.defenses.crafting import AdversarialCache, CraftingDefense, load_network
 from robust.errors import ConfigError
 from robust.types import AttackCallable, Images, Labels, Scalar
 
@@ -26,10 +26,11 @@ class AdversarialTraining(CraftingDefense):
     Without a ``source``, the attack runs on the net as it is at that step and with the true labels:
     with PGD and ``clean_share`` 0 the saddle point of Madry et al. (Eq. 2.1).
 
-    With a ``source``, it runs on that fixed net, with the classes that it predicts for labels, and
-    makes the same image in every epoch, which is kept in memory (see `Kept`); the training has the
-    true labels. That is the static set that Zantedeschi et al. append once to the training data.
-    The one difference is which images share a batch: here it holds each image beside its copy.
+    With a ``source``, it runs on that fixed network, with the classes that it predicts for labels.
+    It makes the same image in every epoch, which is kept in memory (see `AdversarialCache`). The
+    training has the true labels. That is the static set that Zantedeschi et al. append once to the
+    training data. The one difference is which images share a batch: here it holds each image
+    beside its copy.
     Half of the paper's ``batch_size`` gives its number of images in a step and steps in an epoch.
 
     Example:
@@ -75,7 +76,7 @@ class AdversarialTraining(CraftingDefense):
         self.attack, self.clean_share = attack, clean_share
         self.source_checkpoint = source
         self.source = copy.deepcopy(network).requires_grad_(False) if source is not None else None
-        self._kept = Kept(self._of_source)
+        self._kept = AdversarialCache(self._of_source)
         self.has_source: Tensor
         self.register_buffer("has_source", torch.tensor(False))
 

@@ -43,7 +43,7 @@ class Defense(LightningModule, ABC):
         scheduler: Builds a learning-rate scheduler, stepped once an epoch; none if None.
     """
 
-    remade: ClassVar[frozenset[str]] = frozenset()
+    redrawn_buffers: ClassVar[frozenset[str]] = frozenset()
     """Entries of the state that `on_restored` makes anew where a checkpoint's are other ones."""
 
     def __init__(

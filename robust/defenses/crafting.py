@@ -85,7 +85,7 @@ class CraftingDefense(Defense, ABC):
 
 
 @final
-class Kept:
+class AdversarialCache:
     """Images made of other images, kept in memory so that each is made once.
 
     One is known by its place in the dataset and by every bit of the image that it was made of:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 
-from robust.attacks import OwnAttack
+from robust.attacks import Attack
 from robust.attacks.base import direction
 from robust.defenses.crafting import CraftingDefense, kl_divergence
 from robust.errors import ConfigError
@@ -79,12 +79,12 @@ class VirtualAdversarial(CraftingDefense):
         """The worst neighbours of ``x``, of its shape; ``y`` does not matter."""
         return self.crafted(self._attack, self.outputs_view(), x, y, self.current_epoch)
 
-    def _attack(self, view: nn.Module) -> OwnAttack:
+    def _attack(self, view: nn.Module) -> Attack:
         return VirtualAdversarialImages(view, self.eps, self.xi, self.power_iterations, clip=False)
 
 
 @final
-class VirtualAdversarialImages(OwnAttack):
+class VirtualAdversarialImages(Attack):
     """A step of length ``eps`` in the direction in which the distribution changes most.
 
     Needs no labels. An image where the distribution does not change at all stays as it is.

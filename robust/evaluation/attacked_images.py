@@ -13,7 +13,7 @@ from robust.vocabulary import Split
 
 
 @final
-class Pool:
+class AttackedImages:
     """The samples of a split, each with its place in their order as its index.
 
     That training images are attacked belongs to a paper's protocol and so to its suite. Were it a

@@ -7,7 +7,7 @@ import torch
 from robust.attacks import craft, isolated, sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError, in_short
-from robust.evaluation.blocks import judged, seed_of
+from robust.evaluation.blocks import seed_of, view_and_judge
 from robust.evaluation.suite import plan
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Images, Labels, View
@@ -50,7 +50,7 @@ class AttackedOnce:
         return torch.cat([self._craft(defense, x, y, part, info.minimal) for part in parts])
 
     def _craft(self, defense: Defense, x: Images, y: Labels, part: slice, minimal: bool) -> Images:
-        module, judge = judged(defense, self.view)
+        module, judge = view_and_judge(defense, self.view)
         images, labels = x[part], y[part]
         index = torch.arange(part.start, part.start + len(images), device=x.device)
         crafted = craft(

@@ -65,10 +65,10 @@ def score(defense: Defense, batch: Batch) -> Block:
     return Block(x, y, index, scores)
 
 
-def judged(defense: Defense, name: View) -> tuple[nn.Module, Defense | None]:
+def view_and_judge(defense: Defense, name: View) -> tuple[nn.Module, Defense | None]:
     """The view of that name, and who judges its images; None for the view itself."""
     module = defense.view(name)
-    # A paper's attacker judged by what they saw.
+    # The attacker of a paper judged by what they saw.
     return module, None if module is defense or name == "published" else defense
 
 

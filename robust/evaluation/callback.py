@@ -16,11 +16,10 @@ from robust.attacks.views import EOT
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, subject_of
 from robust.errors import ConfigError
-from robust.evaluation.attacked_images import Pool
+from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.blocks import (
     Block,
     Produced,
-    judged,
     log_examples,
     rows_of,
     score,
@@ -28,6 +27,7 @@ from robust.evaluation.blocks import (
     show,
     standing,
     targets_of,
+    view_and_judge,
     whole,
 )
 from robust.evaluation.fingerprints import model_sha256
@@ -170,15 +170,15 @@ class AttackEvaluation(Callback):
 
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         defense, data = subject_of(trainer, pl_module)
-        pool = Pool(data, self.split, self.seed)
-        header = self._header(trainer, defense, pool)
+        images = AttackedImages(data, self.split, self.seed)
+        header = self._header(trainer, defense, images)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
-        classes, notes = pool.data.num_classes, self.notes
+        classes, notes = images.data.num_classes, self.notes
         file = RecordFile(folder, header, trainer.global_rank, classes, notes)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
         records_written = patient_barrier()
-        for block, produced in self._blocks(trainer, defense, pool, known):
+        for block, produced in self._blocks(trainer, defense, images, known):
             file.append(produced.rows)
             show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
@@ -190,13 +190,13 @@ class AttackEvaluation(Callback):
             file.merge()
         asked = self.views if self.source is None else ["transfer"]
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
-        self.result = whole(evaluation, asked, self._count(pool))
+        self.result = whole(evaluation, asked, self._count(images))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
-    def _header(self, trainer: Trainer, defense: Defense, pool: Pool) -> Header:
+    def _header(self, trainer: Trainer, defense: Defense, images: AttackedImages) -> Header:
         source = self.source
         adaptive = defense.adaptive_view() if source is None else source.view(self.source_view)
-        some = pool.samples(0, min(_SOME, self._count(pool))).x.to(defense.device)
+        some = images.samples(0, min(_SOME, self._count(images))).x.to(defense.device)
         # One answer for all processes, since it is part of the name of the records.
         random = trainer.strategy.reduce_boolean_decision(draws_at_test(defense, some), all=False)
         return Header(
@@ -204,9 +204,9 @@ class AttackEvaluation(Callback):
             attacks=self.infos,
             seed=self.seed,
             block=self.block,
-            data=pool.data.name,
+            data=images.data.name,
             split=self.split,
-            data_sha256=pool.fingerprint(),
+            data_sha256=images.fingerprint(),
             model_sha256=model_sha256(defense),
             adaptive_sha256=model_sha256(adaptive),
             source_sha256=None if source is None else model_sha256(source),
@@ -215,8 +215,8 @@ class AttackEvaluation(Callback):
             averaged=random and any(isinstance(module, EOT) for module in adaptive.modules()),
         )
 
-    def _count(self, pool: Pool) -> int:
-        return pool.size if self.limit is None else min(self.limit, pool.size)
+    def _count(self, images: AttackedImages) -> int:
+        return images.size if self.limit is None else min(self.limit, images.size)
 
     def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
         """The modules to attack and their judges, each with the names of the views that it is."""
@@ -225,7 +225,7 @@ class AttackEvaluation(Callback):
             return {(source.view(self.source_view), None): ["transfer"]}
         views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
         for name in self.views:
-            views.setdefault(judged(defense, name), []).append(name)
+            views.setdefault(view_and_judge(defense, name), []).append(name)
         return views
 
     def _is_due(self, trainer: Trainer) -> bool:
@@ -237,7 +237,7 @@ class AttackEvaluation(Callback):
 
     def _worst_case(self, trainer: Trainer, defense: Defense, batch: Batch, view: View) -> Rate:
         """Worst case over the suite, on all processes together; the broken are not attacked on."""
-        module, judge = judged(defense, view)
+        module, judge = view_and_judge(defense, view)
         held = 0
         starts = range(0, len(batch.y), self.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
@@ -253,14 +253,14 @@ class AttackEvaluation(Callback):
         return Rate(int(trainer.strategy.reduce(mine, reduce_op="sum")), len(batch.y))
 
     def _blocks(
-        self, trainer: Trainer, defense: Defense, pool: Pool, known: Evaluation
+        self, trainer: Trainer, defense: Defense, images: AttackedImages, known: Evaluation
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
-        starts = range(0, self._count(pool), self.block)
+        starts = range(0, self._count(images), self.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + self.block, self._count(pool))
-            block = score(defense, pool.samples(start, stop))
+            stop = min(start + self.block, self._count(images))
+            block = score(defense, images.samples(start, stop))
             for (module, judge), views in self._views(defense).items():
                 missing = [
                     name

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Int64
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks import Draws
 from robust.attacks.norms import norm_of
@@ -162,7 +162,7 @@ def _describe(
     )
 
 
-def _absent(built: Attack) -> list[str]:
+def _absent(built: TorchAttack) -> list[str]:
     """Numbers that were given as null, without which torchattacks fails late."""
     return [key for key in _NUMBERS if vars(built).get(key, 0) is None]
 
@@ -182,11 +182,11 @@ def _is_plain(value: object, is_argument: bool) -> bool:
 _STATE = {"attack", "model_name", "attack_mode", "targeted"}
 
 
-def _build(name: str, attack: AttackCallable) -> Attack:
+def _build(name: str, attack: AttackCallable) -> TorchAttack:
     try:
         return attack(nn.Linear(1, 1))
     except ConfigError as error:
-        raise ConfigError(f"Attack `{name}`: {error}") from None
+        raise ConfigError(f"TorchAttack `{name}`: {error}") from None
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"Expected attack `{name}` to be built from its `init_args`, but it failed ({error}). "
@@ -222,7 +222,7 @@ def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
 
 
 def _check_threat_model(
-    name: str, built: Attack, arguments: Mapping[str, object], threat_model: ThreatModel
+    name: str, built: TorchAttack, arguments: Mapping[str, object], threat_model: ThreatModel
 ) -> None:
     kind, norm = type(built).__name__, norm_of(built) or threat_model.norm
     if norm != threat_model.norm:

@@ -44,7 +44,7 @@ class Separation(NamedTuple):
     """Share of the points that are nearer to the mean of the other class."""
 
     @staticmethod
-    def of(features: Features, second: Bool[Tensor, " n"]) -> "Separation":
+    def from_features(features: Features, second: Bool[Tensor, " n"]) -> "Separation":
         """Of points, some of which are of the second class."""
         first, other = features[~second].double(), features[second].double()
         axis = other.mean(dim=0) - first.mean(dim=0)
@@ -125,7 +125,7 @@ def draw_features(
         for axes, (kind, features) in zip(places, kinds.items(), strict=False):
             features = features.detach().cpu().double()
             _draw(axes, (features - clean.mean(dim=0)) @ axes_of_most.T, second, names)
-            distance, overlap = Separation.of(features, second)
+            distance, overlap = Separation.from_features(features, second)
             title = f"{kind}\nmeans {distance:.2f} sd apart, {100 * overlap:.0f} % overlap"
             axes.set_title(title, fontsize=11)
         for axes in places[len(kinds) :]:

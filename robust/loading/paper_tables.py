@@ -29,7 +29,7 @@ class PaperTable(NamedTuple):
     """On runs that are none of its columns."""
 
     @staticmethod
-    def of(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> "PaperTable":
+    def load(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> "PaperTable":
         """Read a table and find its columns among runs.
 
         Args:

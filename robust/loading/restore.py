@@ -110,7 +110,7 @@ def check_fits(
         for state in (model.state_dict(), checkpoint["state_dict"])
     )
     for name in {**shapes, **stored}:
-        if name not in model.remade and shapes.get(name) != stored.get(name):
+        if name not in model.redrawn_buffers and shapes.get(name) != stored.get(name):
             raise ConfigError(
                 f"Expected {name} of shape {shapes.get(name)} in the checkpoint {path}, but got "
                 f"{stored.get(name)}. Give the config that it was trained with."

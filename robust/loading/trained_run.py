@@ -17,7 +17,7 @@ from robust.loading.restore import arguments_of, restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
-class Subject(NamedTuple):
+class TrainedRun(NamedTuple):
     """A trained run to evaluate."""
 
     run: Run | None
@@ -29,7 +29,7 @@ class Subject(NamedTuple):
     """What a reader of its numbers has to know of its weights."""
 
     @staticmethod
-    def of(path: Path, changed: Mapping[str, Any] | None = None) -> "Subject":
+    def load(path: Path, changed: Mapping[str, Any] | None = None) -> "TrainedRun":
         """Read a run folder, a checkpoint, or a run on a W&B server (``wandb:entity/project/run``).
 
         ``changed`` is as `robust.loading.restore.restore` takes it.
@@ -43,7 +43,7 @@ class Subject(NamedTuple):
         checkpoint = find_checkpoint(path)
         run, content = Run.from_checkpoint(checkpoint), read_checkpoint(checkpoint)
         notes = tuple(notes_of(content))
-        return Subject(run, checkpoint, *restore(checkpoint, changed, content), notes)
+        return TrainedRun(run, checkpoint, *restore(checkpoint, changed, content), notes)
 
     @property
     def name(self) -> str:
@@ -63,13 +63,13 @@ class Subject(NamedTuple):
         return [Tracker(run, job_type=f"evaluate-{what}")]
 
 
-def by_name(subjects: Sequence[Subject]) -> dict[str, Subject]:
+def by_name(subjects: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
     """Runs by their names; where several nets have one, the file tells them apart, or its path."""
     files: dict[str, set[Path]] = {}
     for subject in subjects:
         files.setdefault(subject.name, set()).add(subject.path.absolute())
 
-    def label(subject: Subject) -> str:
+    def label(subject: TrainedRun) -> str:
         others = files[subject.name]
         if len(others) == 1:
             return subject.name
@@ -109,7 +109,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
     return described
 
 
-def check_used(changed: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
+def check_used(changed: Mapping[str, Any], subjects: Sequence[TrainedRun]) -> None:
     """Raise if an argument is one of none of the defenses.
 
     Raises:

@@ -184,7 +184,7 @@ def loss_sensitivity(view: nn.Module, x: Images, y: Labels, block: int = 250) ->
             ]
             norms.append(torch.stack([_lengths(gradient, "L2") for gradient in gradients]).cpu())
     of_loss, of_prediction = torch.cat(norms, dim=1).tolist()
-    return Sensitivity(Mean.of(of_loss), Mean.of(of_prediction), len(x))
+    return Sensitivity(Mean.from_values(of_loss), Mean.from_values(of_prediction), len(x))
 
 
 def minimal_fgsm(

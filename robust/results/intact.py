@@ -224,7 +224,7 @@ class Check(NamedTuple):
 def union(parts: Sequence[Intact]) -> Intact:
     """All rows of several files; of a row that is in more than one, that of the last."""
     if not parts:
-        return Intact(Rows.of(()), np.zeros(0, bool), [])
+        return Intact(Rows.from_rows(()), np.zeros(0, bool), [])
     damage = [damage for part in parts for damage in part.damage]
     if len(parts) == 1:
         return parts[0]

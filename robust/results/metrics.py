@@ -50,7 +50,7 @@ class Mean(NamedTuple):
     """Of the samples; far below the mean where few of them carry that."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Mean":
+    def from_values(cls, values: Sequence[float]) -> "Mean":
         """Of a vector of values; NaN if it is empty."""
         n, column = len(values), np.asarray(values, dtype=np.float64)
         if not n:
@@ -67,7 +67,7 @@ class Mean(NamedTuple):
 
 def success_rate(rows: Sequence[Row], info: AttackInfo) -> Rate:
     """Share of the attacked samples on which the attack reached its goal within ``eps``."""
-    found = Rows.of(rows)
+    found = Rows.from_rows(rows)
     return Rate(int(info.succeeded(found).sum()), int(found["attacked"].sum()))
 
 
@@ -83,7 +83,7 @@ def resistance(rows: Sequence[Row], info: AttackInfo) -> Rate:
 
 def clean_accuracy(rows: Sequence[Row]) -> Rate:
     """Share of all samples that are classified correctly without an attack."""
-    found = Rows.of(rows)
+    found = Rows.from_rows(rows)
     return _share(found["clean_pred"] == found["label"])
 
 
@@ -92,7 +92,7 @@ def robust_accuracy(rows: Sequence[Row], info: AttackInfo) -> Rate:
 
     A targeted attack that reaches another class than its target has broken the sample too.
     """
-    return _share(info.held(Rows.of(rows)))
+    return _share(info.held(Rows.from_rows(rows)))
 
 
 def worst_robust_accuracy(evaluation: Evaluation, view: str) -> Rate:
@@ -108,7 +108,7 @@ def worst_robust_accuracy(evaluation: Evaluation, view: str) -> Rate:
 
 def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]) -> list[Rate]:
     """Robust accuracy of a minimal-norm attack at every radius, from one crafting."""
-    found = Rows.of(rows)
+    found = Rows.from_rows(rows)
     flips = np.sort(info.distance(found)[info.turned(found)])
     clean = clean_accuracy(found)
     limits = [limit_of(radius) for radius in radii]  # as a table counts them
@@ -124,7 +124,7 @@ def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo
     """
     from scipy.stats import binomtest  # half a second's import that a page has no use for
 
-    one, other = Rows.of(first), Rows.of(second)
+    one, other = Rows.from_rows(first), Rows.from_rows(second)
     if one["index"].tolist() != other["index"].tolist():
         raise ValueError("Expected rows of the same samples in the same order, but they differ.")
     held, too = info.held(one), info.held(other)
@@ -136,17 +136,17 @@ def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo
 
 def ties(rows: Sequence[Row]) -> Rate:
     """Share of clean images whose two best deployed scores are exactly equal."""
-    return _share(Rows.of(rows)["clean_tie"])
+    return _share(Rows.from_rows(rows)["clean_tie"])
 
 
 def zero_gradients(rows: Sequence[Row]) -> Rate:
     """Share of clean images at which the view's cross-entropy has an exactly zero gradient."""
-    return _share(Rows.of(rows)["zero_gradient"])
+    return _share(Rows.from_rows(rows)["zero_gradient"])
 
 
 def not_finite_gradients(rows: Sequence[Row]) -> Rate:
     """Share of images at which, or on whose way, a gradient of the view was not finite."""
-    return _share(Rows.of(rows)["not_finite"])
+    return _share(Rows.from_rows(rows)["not_finite"])
 
 
 def summarize(evaluation: Evaluation) -> dict[str, float]:

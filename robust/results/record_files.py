@@ -91,7 +91,7 @@ class RecordFile:
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add the rows of a block, on disk when this returns."""
-        ordered = Rows.of(rows).ordered()
+        ordered = Rows.from_rows(rows).ordered()
         blocks = [ordered[part] for *_, part in ordered.blocks(self.header.block)]
         with self._alone():
             files.append(self._part, "".join(map(block_text, blocks)))

@@ -131,7 +131,7 @@ class Evaluation:
     def __init__(self, header: Header, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
         self.header = header
         self.notes = list(notes)
-        self.rows = Rows.of(rows).ordered()
+        self.rows = Rows.from_rows(rows).ordered()
         ends = [*self.rows.starts(), len(self.rows)]
         self._groups = {self.rows[i][:2]: self.rows[i:end] for i, end in pairwise(ends)}
 

@@ -16,7 +16,7 @@ class Row(NamedTuple):
     view: str
     attack: str
     index: int  # type: ignore[assignment] # a column, not tuple's method
-    """Place in the test set, or in the order of `samples.Pool`."""
+    """Place in the test set, or in the order of `samples.AttackedImages`."""
     label: int
     target: int
     """Class that the image should become; -1 if untargeted."""
@@ -60,7 +60,7 @@ class Rows(Sequence[Row]):
         self._table = table
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> "Rows":
+    def from_rows(cls, rows: Iterable[Row]) -> "Rows":
         """These rows by column; the same object if they already are."""
         if isinstance(rows, cls):
             return rows
@@ -100,7 +100,7 @@ class Rows(Sequence[Row]):
     @classmethod
     def joined(cls, parts: Sequence["Rows"]) -> "Rows":
         """The rows of several tables one after the other."""
-        return cls(np.concatenate([part._table for part in parts])) if parts else cls.of(())
+        return cls(np.concatenate([part._table for part in parts])) if parts else cls.from_rows(())
 
     def ordered(self) -> "Rows":
         """By view, attack and index."""

@@ -69,7 +69,9 @@ class Display:
 def summarize(driver: Driver) -> Summary:
     """The sweep as far as it is."""
     trials = driver.trials
-    return Summary.of(driver.file, trials, {trial.id: driver.history(trial) for trial in trials})
+    return Summary.from_trials(
+        driver.file, trials, {trial.id: driver.history(trial) for trial in trials}
+    )
 
 
 def _table(driver: Driver) -> Table:

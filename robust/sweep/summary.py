@@ -47,7 +47,9 @@ class Summary:
     runs: list[dict[str, Any]]
 
     @staticmethod
-    def of(file: SweepFile, trials: Sequence[Trial], histories: Mapping[str, History]) -> "Summary":
+    def from_trials(
+        file: SweepFile, trials: Sequence[Trial], histories: Mapping[str, History]
+    ) -> "Summary":
         """Summarize trials by what they logged."""
         last = {trial.id: _last(histories[trial.id]) for trial in trials}
         finished = {t.id: last[t.id] for t in trials if t.state == "finished"}

@@ -36,7 +36,7 @@ class Processes(NamedTuple):
         return None
 
     @staticmethod
-    def alone() -> "Processes":
+    def leave_process_group() -> "Processes":
         """One, after this process has left the others, for whom a trainer would otherwise wait."""
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()

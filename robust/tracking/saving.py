@@ -109,7 +109,7 @@ class BestCheckpoint(ModelCheckpoint):
             )
 
     @staticmethod
-    def of(trainer: Trainer) -> "BestCheckpoint | None":
+    def find_in(trainer: Trainer) -> "BestCheckpoint | None":
         """That of ``trainer``, once it has kept a net."""
         own = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
         return next((callback for callback in own if callback.best_model_path), None)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchattacks
 from torch import nn
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks import (
     BIM,
@@ -27,7 +27,7 @@ from tests.support.oracles import LinearOracle
 class Case(NamedTuple):
     name: str
     norm: str
-    build: Callable[[nn.Module, float], Attack]
+    build: Callable[[nn.Module, float], TorchAttack]
     targeted: bool = False
 
 

@@ -17,7 +17,7 @@ from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
 from robust.loading.paper_tables import match_columns, read_table
 from robust.loading.restore import restore
-from robust.loading.trained_run import Subject, find_checkpoint
+from robust.loading.trained_run import TrainedRun, find_checkpoint
 from robust.measures.robustness import measure_robustness
 from robust.results.cells import mean_cell
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
@@ -179,7 +179,7 @@ def test_a_table_crafts_on_the_net_that_the_papers_attacker_saw(runs, suite, tmp
     table = transfer_table(
         tmp_path, suite, view="transfer", rows=rows, columns=columns, clean_acc={"squeezed": None}
     )
-    source, seen = Subject.of(runs["standard"]).defense, set()
+    source, seen = TrainedRun.load(runs["standard"]).defense, set()
     for call, given, view in (("--suite", suite, "adaptive"), ("--table", table, "published")):
         run(runs["squeezed"], call, given, "--transfer-from", runs["standard"], "--limit", 8)
         found = map(read_evaluation, (runs["squeezed"] / "records").glob("*.csv"))
@@ -260,14 +260,14 @@ def test_the_grid_is_of_an_attack_of_the_suite(runs, eps_suite, crafted, capsys)
 
 
 def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypatch, capsys):
-    of = Subject.of
+    of = TrainedRun.load
 
     def renamed(path, changed):
         subject = of(path, changed)
         subject.data.name = f"data of {subject.name}"
         return subject
 
-    monkeypatch.setattr(Subject, "of", staticmethod(renamed))
+    monkeypatch.setattr(TrainedRun, "of", staticmethod(renamed))
     assert evaluate([*map(str, runs.values()), f"--suite={eps_suite}", "--grid=pgd"]) == 2
     assert "runs on one data set for --grid, but got" in capsys.readouterr().err
     assert not crafted
@@ -506,7 +506,7 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     text = output.read_text()
     assert "Robustness by minimal perturbations, n = 8" in text
     (cells,) = [v for k, v in markdown_rows(output, "**A measured").items() if k[1] == "net"]
-    subject = Subject.of(runs["standard"])
+    subject = TrainedRun.load(runs["standard"])
     expected = measure_robustness(subject.defense, subject.data, 8)["deployed"].sensitivity
     assert cells[:3] == [
         "0.5",

@@ -13,7 +13,7 @@ from robust.commands.run_figures import draw_pictures
 from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.errors import ConfigError
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.transforms import FeatureSqueezing
 from tests.commands.test_evaluate import shown
 from tests.support.tiny import TinyNet
@@ -52,7 +52,7 @@ def test_a_picture_that_a_run_has_not(folders, picture, what, capsys):
 
 
 def test_images_before_and_after_a_transform(folders, capsys):
-    subject = Subject.of(Path(folders["standard"]))
+    subject = TrainedRun.load(Path(folders["standard"]))
     subject.defense.transform = FeatureSqueezing(1)
     draw_pictures(["transformed", "transformed"], {"a": subject})
     assert shown(capsys) == ["standard/a/figures/transformed.png"]
@@ -61,7 +61,7 @@ def test_images_before_and_after_a_transform(folders, capsys):
 
 
 def test_features_of_several_runs(folders, capsys):
-    subjects = {name: Subject.of(Path(folder)) for name, folder in folders.items()}
+    subjects = {name: TrainedRun.load(Path(folder)) for name, folder in folders.items()}
     first = next(iter(subjects))
     subjects[first].defense.transform = FeatureSqueezing(1)
     draw_pictures(["features"], subjects)
@@ -73,7 +73,7 @@ def test_features_of_several_runs(folders, capsys):
 
 
 def test_recalled_images(folders, capsys):
-    standard = Subject.of(Path(folders["standard"]))
+    standard = TrainedRun.load(Path(folders["standard"]))
     channels, side, _ = standard.data.shape
     recall = Recall(lambda outputs: TinyNet(num_classes=outputs))
     recall.representatives = torch.rand(10, channels * side**2)

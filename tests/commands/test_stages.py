@@ -21,7 +21,7 @@ from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.notes import Figures, Steps, note, reason
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.results.tables import Grid
 from robust.tracking import Processes
@@ -47,14 +47,14 @@ def runs(trained, tmp_path):
 @pytest.fixture
 def changed(monkeypatch):
     """Have a run be found with something changed: give its name and what changes it."""
-    of = Subject.of
+    of = TrainedRun.load
     changes = {}
 
     def found(path, *args):
         subject = of(path, *args)
         return changes.get(subject.name, lambda same: same)(subject)
 
-    monkeypatch.setattr(Subject, "of", staticmethod(found))
+    monkeypatch.setattr(TrainedRun, "of", staticmethod(found))
     return changes
 
 
@@ -254,7 +254,7 @@ def test_a_defect_keeps_its_traceback_after_the_tables(runs, eps_suite, monkeypa
 
 
 def test_one_of_several_processes_does_not_go_on_alone(trained):
-    subjects = {"second": Subject.of(trained["standard"])}
+    subjects = {"second": TrainedRun.load(trained["standard"])}
     steps = Steps()
     with steps.step("first"):
         raise ValueError("failed")

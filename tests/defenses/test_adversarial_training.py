@@ -11,7 +11,7 @@ from torch import nn
 from robust.attacks import FGSM, PGD
 from robust.commands.train import train
 from robust.defenses import AdversarialTraining, VirtualAdversarialImages
-from robust.defenses.crafting import Kept
+from robust.defenses.crafting import AdversarialCache
 from robust.errors import ConfigError
 from robust.loading.restore import restore
 from robust.types import Batch
@@ -146,7 +146,9 @@ class TestOnASource:
 
     def test_what_does_not_fit_is_made_anew(self):
         calls, (x, _) = [], images(3)
-        kept = Kept(lambda x, index: (calls.append(index.tolist()), x / 2)[1], x[0].nbytes)
+        kept = AdversarialCache(
+            lambda x, index: (calls.append(index.tolist()), x / 2)[1], x[0].nbytes
+        )
         for _ in range(2):
             assert torch.equal(kept(x, torch.arange(3)), x / 2)
         assert calls == [[0, 1, 2], [1, 2]]

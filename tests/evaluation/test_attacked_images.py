@@ -6,7 +6,7 @@ import torch
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
-from robust.evaluation.attacked_images import Pool
+from robust.evaluation.attacked_images import AttackedImages
 from robust.results.records import read_evaluation
 from tests.support.factories import evaluate, header
 
@@ -25,17 +25,17 @@ def data(tmp_path):
     return ImageDataModule(str(tmp_path / "x.npz"))
 
 
-class TestPool:
+class TestAttackedImages:
     def test_the_test_set_is_in_order(self, data):
-        pool = Pool(data, "test", 0)
-        assert pool.size == 12
-        assert pool.fingerprint() == data.fingerprint(12)
-        for ours, theirs in zip(pool.samples(3, 7), data.test_samples(3, 7), strict=True):
+        images = AttackedImages(data, "test", 0)
+        assert images.size == 12
+        assert images.fingerprint() == data.fingerprint(12)
+        for ours, theirs in zip(images.samples(3, 7), data.test_samples(3, 7), strict=True):
             assert torch.equal(ours, theirs)
 
     def test_training_images_are_all_there_once(self, data):
-        pool = Pool(data, "train", 0)
-        batch = pool.samples(0, 30)
+        images = AttackedImages(data, "train", 0)
+        batch = images.samples(0, 30)
         assert batch.index.tolist() == list(range(30))
         drawn = (batch.x * 255).round().byte()
         places = [(data.train_images == x).flatten(1).all(dim=1).nonzero().item() for x in drawn]
@@ -44,26 +44,26 @@ class TestPool:
         assert torch.equal(batch.y, data.train_labels[places])
 
     def test_a_range_is_part_of_the_whole(self, data):
-        pool = Pool(data, "train", 0)
-        part, whole = pool.samples(10, 20), pool.samples(0, 30)
+        images = AttackedImages(data, "train", 0)
+        part, whole = images.samples(10, 20), images.samples(0, 30)
         assert torch.equal(part.x, whole.x[10:20])
         assert torch.equal(part.index, torch.arange(10, 20))
 
     def test_the_order_follows_from_the_seed(self, data):
-        first, same, other = (Pool(data, "train", seed) for seed in (0, 0, 1))
+        first, same, other = (AttackedImages(data, "train", seed) for seed in (0, 0, 1))
         assert torch.equal(first.samples(0, 30).x, same.samples(0, 30).x)
         assert not torch.equal(first.samples(0, 30).x, other.samples(0, 30).x)
         assert first.fingerprint() == same.fingerprint() != other.fingerprint()
-        assert first.fingerprint() != Pool(data, "test", 0).fingerprint()
+        assert first.fingerprint() != AttackedImages(data, "test", 0).fingerprint()
 
     @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (3, 2), (0, 31)])
     def test_ranges_outside(self, start, stop, data):
         with pytest.raises(ConfigError, match="within the 30 training samples of x, but got"):
-            Pool(data, "train", 0).samples(start, stop)
+            AttackedImages(data, "train", 0).samples(start, stop)
 
     def test_seeds_outside(self, data):
         with pytest.raises(ConfigError, match=r"`seed` to be 0 to 2\*\*32 - 1, but got -1"):
-            Pool(data, "train", -1)
+            AttackedImages(data, "train", -1)
 
 
 class TestEvaluation:
@@ -71,7 +71,7 @@ class TestEvaluation:
         result, _ = evaluate(data, tmp_path, split="train", limit=20, seed=4)
         rows = result.select("deployed", "pgd")
         assert [row.index for row in rows] == list(range(20))
-        labels = Pool(data, "train", 4).samples(0, 20).y
+        labels = AttackedImages(data, "train", 4).samples(0, 20).y
         assert [row.label for row in rows] == labels.tolist()
         assert result.header.split == "train"
 

@@ -3,7 +3,7 @@
 import pytest
 import torchattacks
 from lightning.pytorch import Trainer
-from torchattacks.attack import Attack
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks import FGSM, PGD, ReleasedFGSM
 from robust.data import ImageDataModule
@@ -234,7 +234,7 @@ def test_transfer_crafts_on_another_net(data, tmp_path):
     assert own.header.attacks["pgd"].broke(own.rows).any()
 
 
-class Cheat(Attack):
+class Cheat(TorchAttack):
     """Returns what it is told to, whatever its eps says."""
 
     def __init__(self, model, change):
@@ -249,9 +249,9 @@ class Cheat(Attack):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: (x + 0.5).clamp(0, 1), "Attack `cheat` left the threat model"),
-        (lambda x: x * float("nan"), "Attack `cheat` returned NaN"),
-        (lambda x: x + 1, r"Attack `cheat` left the box"),
+        (lambda x: (x + 0.5).clamp(0, 1), "TorchAttack `cheat` left the threat model"),
+        (lambda x: x * float("nan"), "TorchAttack `cheat` returned NaN"),
+        (lambda x: x + 1, r"TorchAttack `cheat` left the box"),
     ],
 )
 def test_a_violation_raises_and_names_the_attack(data, tmp_path, change, message):
@@ -260,7 +260,7 @@ def test_a_violation_raises_and_names_the_attack(data, tmp_path, change, message
 
 
 def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
-    class Far(Attack):
+    class Far(TorchAttack):
         def __init__(self, model):
             super().__init__("Far", model)
 
@@ -278,7 +278,10 @@ def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
     ("arguments", "message"),
     [
         ({"attacks": {"a": lambda m: PGD(m, 0.1)}}, "`a` to have the eps of its threat model, 0.3"),
-        ({"attacks": {"a": lambda m: PGD(m, -0.1)}}, "Attack `a`: Expected `eps` to be non-neg"),
+        (
+            {"attacks": {"a": lambda m: PGD(m, -0.1)}},
+            "TorchAttack `a`: Expected `eps` to be non-neg",
+        ),
         (
             {"attacks": {"a": lambda m: torchattacks.FGSM(m, eps="abc")}},
             "`eps` of attack `a` to be a number, but got 'abc'",

@@ -116,6 +116,6 @@ def test_gradients_that_are_not_finite_raise_suspicion():
 
 
 def test_records_from_before_there_was_a_column():
-    rows = Rows.of(evaluation({"fgsm": FGSM}, SILENT).rows)
+    rows = Rows.from_rows(evaluation({"fgsm": FGSM}, SILENT).rows)
     lines = "".join(",".join(map(str, row[:-1])) + "\n" for row in rows)
     assert Rows.parse(lines, ["fgsm"]) == list(rows)

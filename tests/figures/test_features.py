@@ -54,11 +54,11 @@ class TestFeatures:
 @pytest.mark.parametrize("distance", [0.5, 2.0, 6.0])
 def test_separation_of_gaussians(distance):
     points, y = clusters(distance)
-    found = Separation.of(points, y.bool())
+    found = Separation.from_features(points, y.bool())
     assert found.distance == pytest.approx(distance, rel=0.1)
     expected = torch.distributions.Normal(0, 1).cdf(torch.tensor(-distance / 2)).item()
     assert found.overlap == pytest.approx(expected, abs=0.02)
-    assert Separation.of(7 * points, y.bool()).distance == pytest.approx(found.distance)
+    assert Separation.from_features(7 * points, y.bool()).distance == pytest.approx(found.distance)
 
 
 class TestPicture:

@@ -145,7 +145,7 @@ def test_configs_of_a_paper_match_its_tables(number, configs):
 
 
 def table_of(runs, path=SAITO):
-    return PaperTable.of(path, runs)
+    return PaperTable.load(path, runs)
 
 
 def test_runs_that_match_are_taken_without_a_word():
@@ -229,7 +229,7 @@ def test_bad_facts(change, message, kind_of, tmp_path):
 
 
 def test_a_transfer_net_is_of_the_tables_data():
-    table = PaperTable.of(TABLES / "saito2018_table6_mnist.yaml", {})
+    table = PaperTable.load(TABLES / "saito2018_table6_mnist.yaml", {})
     table.check_source(given=True, data="mnist")
     with pytest.raises(ConfigError, match="data: fashion_mnist, where the table is of mnist"):
         table.check_source(given=True, data="fashion_mnist")

@@ -154,11 +154,11 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     assert describe(path, {"loss": "mse", "no_argument": 1})["model"] == object_(
         "robust.defenses.Standard", **{**RUNS["cnn"]["model"]["init_args"], "loss": "mse"}
     )
-    table = PaperTable.of(TABLES / "zantedeschi2017_table4.yaml", {"a/1": describe(path, {})})
+    table = PaperTable.load(TABLES / "zantedeschi2017_table4.yaml", {"a/1": describe(path, {})})
     assert table.columns == {"cnn": "a/1"}
     assert table.of_columns({"a/1": 3}) == {"cnn": 3}
     assert table.suite("adaptive_suite").is_file()
-    other = PaperTable.of(table.path, {"a/1": describe(path, {"loss": "mse"})})
+    other = PaperTable.load(table.path, {"a/1": describe(path, {"loss": "mse"})})
     assert not other.columns
     assert other.notes == ["No column of this table: a/1."]
 
@@ -168,7 +168,7 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     [(4, False, "Expected --transfer-from with"), (1, True, "Expected no --transfer-from with")],
 )
 def test_what_attacks_are_crafted_on_is_said_once(number, given, message):
-    table = PaperTable.of(TABLES / f"zantedeschi2017_table{number}.yaml", {})
+    table = PaperTable.load(TABLES / f"zantedeschi2017_table{number}.yaml", {})
     with pytest.raises(ConfigError, match=message):
         table.check_source(given=given)
     table.check_source(given=not given)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robust.attacks import OwnAttack
+from robust.attacks import Attack
 from robust.errors import ConfigError
 from robust.loading.suites import suite_of
 from robust.loading.trust import granted
@@ -12,7 +12,7 @@ from tests.support.tiny import ROOT
 QUICK = ROOT / "configs/suites/quick.yaml"
 
 
-class Own(OwnAttack):
+class Own(Attack):
     """An attack of a user, who names it themselves."""
 
     def __init__(self, model: torch.nn.Module, eps: float = 8 / 255) -> None:

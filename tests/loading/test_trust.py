@@ -325,7 +325,7 @@ def test_nor_a_table():
         table = {"title": "x", "metric": "robust accuracy", "clean_acc": {}, "suite": "suite.yaml"}
         table |= {"columns": {"a": hostile}, "rows": {"r": {"attack": "fgsm", "published": {}}}}
         with pytest.raises(UntrustedError, match=r"table\.yaml, but got stranger\.Net.*--trust st"):
-            PaperTable.of(Path(written(table, "table.yaml")), {})
+            PaperTable.load(Path(written(table, "table.yaml")), {})
 
 
 def checkpoint(model, data=None):

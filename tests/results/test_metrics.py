@@ -34,26 +34,26 @@ def test_interval_is_wilsons(hits, n):
 def test_no_samples_say_nothing():
     assert math.isnan(Rate(0, 0).value)
     assert Rate(0, 0).interval == (0.0, 1.0)
-    assert all(map(math.isnan, Mean.of([])))
-    assert math.isnan(Mean.of([3.0]).error)
+    assert all(map(math.isnan, Mean.from_values([])))
+    assert math.isnan(Mean.from_values([3.0]).error)
 
 
 def test_a_mean_of_one_value_has_no_bounds():
-    assert mean_numbers({"of": Mean.of([3.0])}) == {"of": 3.0, "of_median": 3.0}
-    assert mean_cell(Mean.of([3.0])) == "3"
-    assert mean_cell(Mean.of([])) == "-"
+    assert mean_numbers({"of": Mean.from_values([3.0])}) == {"of": 3.0, "of_median": 3.0}
+    assert mean_cell(Mean.from_values([3.0])) == "3"
+    assert mean_cell(Mean.from_values([])) == "-"
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():
     values = [1.0, 2.0, 6.0, 7.0]
-    mean = Mean.of(values)
+    mean = Mean.from_values(values)
     expected = norm.interval(0.95, loc=4.0, scale=sem(values))
     assert mean.value == 4.0
     assert mean.interval == pytest.approx(expected)
 
 
 def test_few_samples_may_carry_a_mean():
-    mean = Mean.of([0.0, 0.0, 0.1, 99.9])
+    mean = Mean.from_values([0.0, 0.0, 0.1, 99.9])
     assert (mean.value, mean.median) == pytest.approx((25.0, 0.05))
     assert mean_cell(mean) == "25 +-49, median 0.05"
 

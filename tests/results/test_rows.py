@@ -48,23 +48,23 @@ def test_rows_come_in_order_whatever_order_they_had():
         r for v in ("deployed", "adaptive") for a in "ba" for r in rows(0, 5, view=v, attack=a)
     ]
     random.Random(0).shuffle(found)
-    assert Rows.of(found).ordered() == sorted(found, key=lambda row: row[:3])
+    assert Rows.from_rows(found).ordered() == sorted(found, key=lambda row: row[:3])
     inner = rows(0, 3, attack="a") + rows(0, 3, attack="b") + rows(0, 3, attack="a")
-    assert [r.attack for r in Rows.of(inner).ordered()] == ["a"] * 6 + ["b"] * 3
+    assert [r.attack for r in Rows.from_rows(inner).ordered()] == ["a"] * 6 + ["b"] * 3
 
 
 def test_rows_in_order_are_not_copied():
-    found = Rows.of(sorted(rows(0, 3) + rows(0, 3, view="adaptive")))
+    found = Rows.from_rows(sorted(rows(0, 3) + rows(0, 3, view="adaptive")))
     assert found.ordered() is found
-    assert Rows.of(found) is found
+    assert Rows.from_rows(found) is found
 
 
 def test_columns_slices_and_choices():
-    found = Rows.of(rows(2, 5))
+    found = Rows.from_rows(rows(2, 5))
     assert found["adv_pred"].tolist() == [1, 1, 0, 0, 0]
     assert list(found[1:3]) == rows(2, 5)[1:3]
     assert list(found.where(found["adv_pred"] == 1)) == rows(2, 5)[:2]
     assert found[-1] == rows(2, 5)[-1]
     assert found != rows(1, 5)
-    assert len(Rows.of([])) == 0
-    assert Rows.of([])["index"].dtype == np.int64
+    assert len(Rows.from_rows([])) == 0
+    assert Rows.from_rows([])["index"].dtype == np.int64

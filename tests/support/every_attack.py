@@ -21,13 +21,13 @@ from robust.attacks import (
     TGSM,
     AdditiveGaussianNoise,
     AdditiveUniformNoise,
+    Attack,
     AutoAttack,
     BoundaryAttack,
     CarliniWagner,
     DeepFool,
     HopSkipJump,
     MinimalFGSM,
-    OwnAttack,
     Pointwise,
     RandomFGSM,
     ReleasedCarliniWagner,
@@ -41,7 +41,7 @@ from tests.support.oracles import LinearOracle
 EXPORTED = {
     value
     for value in (getattr(attacks, name) for name in attacks.__all__)
-    if isinstance(value, type) and issubclass(value, OwnAttack) and value is not OwnAttack
+    if isinstance(value, type) and issubclass(value, Attack) and value is not Attack
 }
 
 
@@ -49,8 +49,8 @@ EXPORTED = {
 class Short:
     """An attack with so few steps that a test of it takes milliseconds."""
 
-    attack: type[OwnAttack]
-    build: Callable[[nn.Module, float], OwnAttack]
+    attack: type[Attack]
+    build: Callable[[nn.Module, float], Attack]
     """Of a view and a radius, which minimal-norm attacks ignore."""
     norm: str
     """Of the radius; of the distance that a minimal-norm attack keeps small."""

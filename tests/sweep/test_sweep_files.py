@@ -51,6 +51,6 @@ def test_a_search_that_fails_over_what_was_run(tmp_path):
 def test_a_run_whose_metrics_are_gone_is_not_the_best(tmp_path):
     trials = [Trial("0", {"x": 0.1}, "finished"), Trial("1", {"x": 0.3}, "finished")]
     histories = {"0": [], "1": [{"step": 1.0, "val/clean_acc": 0.5}]}
-    summary = Summary.of(read(tmp_path, GRID), trials, histories)
+    summary = Summary.from_trials(read(tmp_path, GRID), trials, histories)
     assert summary.best == "1"
     assert "Best val/clean_acc: 1" in summary.grid().notes[0]

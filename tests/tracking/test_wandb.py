@@ -23,7 +23,7 @@ from robust.checkpoints import read_checkpoint
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from robust.errors import ConfigError
-from robust.loading.trained_run import Subject
+from robust.loading.trained_run import TrainedRun
 from robust.tracking import (
     AtomicCheckpoints,
     Run,
@@ -174,7 +174,7 @@ def test_run_goes_to_the_server_and_comes_back(server, finished, monkeypatch):
     # `loggers` sets the metrics of the training aside, as for any later session.
     assert got.pop("metrics.1.csv") == expected.pop("metrics.csv")
     assert got == expected
-    subject = Subject.of(Path("wandb:local/p/a"))
+    subject = TrainedRun.load(Path("wandb:local/p/a"))
     assert subject.name == "squeezed/a"
     server.state.operations.clear()
     assert fetch_run("local/p/squeezed-a:v0") == folder

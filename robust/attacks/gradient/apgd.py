@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, check_choice, direction
+from robust.attacks.base import Attack, Draws, check_choice, direction
 from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -60,7 +60,7 @@ class _Climb:
 
 
 @final
-class APGD(OwnAttack):
+class APGD(Attack):
     """PGD that chooses its step sizes by how the loss of each image goes.
 
     An image that is broken keeps that result and leaves the batch. A targeted attack uses the

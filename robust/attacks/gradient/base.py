@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, check_choice, direction
+from robust.attacks.base import Attack, Draws, check_choice, direction
 from robust.attacks.judging import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -40,7 +40,7 @@ class _Active:
         self.target = None if self.target is None else self.target[chosen]
 
 
-class GradientAttack(OwnAttack):
+class GradientAttack(Attack):
     """Steps along the gradient of the view's objective, projected to the threat model.
 
     The objective is the view's own if it names one, else `loss`. Untargeted, the label's is

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from robust import losses
-from robust.attacks.base import Draws, OwnAttack, check_choice
+from robust.attacks.base import Attack, Draws, check_choice
 from robust.attacks.gradient.base import GradientAttack
 from robust.errors import ConfigError
 from robust.losses import Loss
@@ -102,7 +102,7 @@ class RandomFGSM(GradientAttack):
 
 
 @final
-class MinimalFGSM(OwnAttack):
+class MinimalFGSM(Attack):
     """The first length on a grid at which a step of FGSM breaks an image.
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728, section 5.2) take 0.05, 0.10, ..., 1.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack, check_choice
+from robust.attacks.base import Attack, check_choice
 from robust.attacks.judging import is_adversarial, mask_class
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
@@ -30,7 +30,7 @@ class Features(NamedTuple):
 
 
 @final
-class JSMA(OwnAttack):
+class JSMA(Attack):
     """Jacobian saliency map attack, one or two features a step. Papernot et al. 2016, Eq. 8 to 10.
 
     With alpha the derivative of the target's output and beta that of the sum of the others, a step

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import Attack
 from robust.attacks.judging import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import Rescale
 from robust.duck_typing import ByAttribute
@@ -57,7 +57,7 @@ class _State(NamedTuple):
 
 
 @final
-class CarliniWagner(OwnAttack):
+class CarliniWagner(Attack):
     r"""The nearest adversarial image in L2, by penalty and change of variables.
 
     Adam minimizes :math:`\|x' - x\|_2^2 + c \max(f(x') + \kappa, 0)` over w, where

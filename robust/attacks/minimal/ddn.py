@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import Attack
 from robust.attacks.judging import confirmed, is_adversarial, mask_class, normalized
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -18,7 +18,7 @@ from robust.types import Images, Labels, Scores
 
 
 @final
-class DDN(OwnAttack):
+class DDN(Attack):
     r"""Decoupled direction and norm: the nearest adversarial image in L2.
 
     Algorithm 1 of the paper, without quantization. Step k moves the perturbation by

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack, check_choice
+from robust.attacks.base import Attack, check_choice
 from robust.attacks.judging import confirmed, mask_class, normalized
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
@@ -21,7 +21,7 @@ _NUDGE = {"L2": 1e-4, "Linf": 1e-5}
 
 
 @final
-class DeepFool(OwnAttack):
+class DeepFool(Attack):
     r"""Steps to the nearest boundary of the linearized scores, until the prediction changes.
 
     With differences of scores :math:`f_k = s_k - s_y` and their gradients :math:`w_k`, the boundary

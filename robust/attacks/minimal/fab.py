@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack, check_choice
+from robust.attacks.base import Attack, check_choice
 from robust.attacks.judging import ranked_classes
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
@@ -33,7 +33,7 @@ class _Walk:
 
 
 @final
-class FAB(OwnAttack):
+class FAB(Attack):
     """Steps onto the linearized decision boundary, drawn towards the clean image. Algorithm 1.
 
     The boundary is that between the label and one other class: each of the ``targets`` highest

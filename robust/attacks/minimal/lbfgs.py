@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import OwnAttack
+from robust.attacks.base import Attack
 from robust.attacks.judging import confirmed, is_adversarial, mask_class
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -35,7 +35,7 @@ _CURVED = 1e-6
 
 
 @final
-class LBFGS(OwnAttack):
+class LBFGS(Attack):
     """Minimizes ``|x' - x|_2^2 + c * loss(x')`` in the box, with a search for ``c``. L2 distance.
 
     The loss is the target's: the view's own objective if it names one, else cross-entropy.

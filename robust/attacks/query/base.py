@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from robust.attacks.base import Draws, OwnAttack
+from robust.attacks.base import Attack, Draws
 from robust.errors import ConfigError
 from robust.types import Images, Labels
 
@@ -21,7 +21,7 @@ _MARGIN = 1e-4
 _BLOCK = 4
 
 
-class QueryAttack(OwnAttack, ABC):
+class QueryAttack(Attack, ABC):
     """Base of the attacks that run a model forward and need no gradients.
 
     Abstract: a subclass defines ``search``. An image that is not of its label to begin with comes

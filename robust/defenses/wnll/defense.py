@@ -97,7 +97,7 @@ class WNLL(Defense):
             template lacks a class, or an evaluation has batches of one with ``queries: batch``.
     """
 
-    remade: ClassVar[frozenset[str]] = frozenset(
+    redrawn_buffers: ClassVar[frozenset[str]] = frozenset(
         f"interpolation.{name}" for name in ("inputs", "labels", "recipe")
     )
 
