@@ -102,7 +102,7 @@ prose: $(VENV)/ready
 PRECISION ?= 32-true
 MNIST_NETS := standard distillation squeezed mnist_sigmoid
 mnist: $(MNIST_NETS:%=runs/mnist/%/seed0/done)
-runs/mnist/mnist_sigmoid/seed0/done: CONFIG = configs/papers/tuna2022/mnist_sigmoid.yaml
+runs/mnist/mnist_sigmoid/seed0/done: CONFIG = papers/tuna2022/configs/mnist_sigmoid.yaml
 runs/mnist/%/seed0/done: CONFIG = configs/$*.yaml
 runs/mnist/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
@@ -156,7 +156,7 @@ $(ZANTEDESCHI)/fgsm_static/seed0/done $(ZANTEDESCHI)/vat/seed0/done: $(ZANTEDESC
 $(ZANTEDESCHI)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit \
-		--config $(firstword $(wildcard configs/$*.yaml configs/papers/zantedeschi2017/$*.yaml)) \
+		--config $(firstword $(wildcard configs/$*.yaml papers/zantedeschi2017/configs/$*.yaml)) \
 		--run.root $(ZANTEDESCHI) --run.name $* --run.id seed0 --trainer.max_epochs $(EPOCHS) \
 		--trainer.precision $(PRECISION) $(if $(filter fgsm_static vat,$*),$(STATIC)) \
 		$$(test -f $$last && echo --ckpt_path $$last)
@@ -191,7 +191,7 @@ zantedeschi-tables: zantedeschi
 
 # Nets of Wang et al. 2018, reduced: WANG_DEPTH, WANG_LINEAR and WANG_WNLL epochs through either head on
 # CIFAR-10 and on MNIST, where the net is a small one. WANG_NETS may name the others of
-# configs/papers/wang2018 too, and WANG_ARGS more flags. Then accuracy and attacks of each WNLL net, with WNLL and with
+# papers/wang2018/configs too, and WANG_ARGS more flags. Then accuracy and attacks of each WNLL net, with WNLL and with
 # its linear head; softmax nets of their own: `evaluate.py --table`.
 WANG := runs/wang
 WANG_NETS ?= wnll_cifar10 wnll
@@ -206,7 +206,7 @@ WANG_CIFAR10 = --model.network.depth=$(WANG_DEPTH) --model.scheduler=robust.defe
 wang: $(WANG_NETS:%=$(WANG)/%/seed0/done)
 $(WANG)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
-	$(BIN)/python train.py fit --config $(firstword $(wildcard configs/$*.yaml configs/papers/wang2018/$*.yaml)) \
+	$(BIN)/python train.py fit --config $(firstword $(wildcard configs/$*.yaml papers/wang2018/configs/$*.yaml)) \
 		--run.root $(WANG) --run.name $* --run.id seed0 --evaluation.attacks null \
 		--evaluation.threat_models null $(if $(findstring cifar10,$*),$(WANG_CIFAR10)) \
 		$(if $(findstring wnll,$*),$(WANG_STAGES:%=--model.%)) \
@@ -242,7 +242,7 @@ paranjape: $(PARANJAPE_NETS:%=$(PARANJAPE)/%/seed0/done) $(PARANJAPE)/tvm/seed0/
 $(PARANJAPE)/%/seed0/done: | $(VENV)/ready
 	last=$(@D)/checkpoints/last.ckpt; \
 	$(BIN)/python train.py fit \
-		--config $(firstword $(wildcard configs/papers/paranjape2020/$*.yaml configs/$*.yaml)) \
+		--config $(firstword $(wildcard papers/paranjape2020/configs/$*.yaml configs/$*.yaml)) \
 		--run.root $(PARANJAPE) --run.name $* --run.id seed0 --evaluation.attacks null \
 		$$(test -f $$last && echo --ckpt_path $$last)
 	touch $@

@@ -22,21 +22,22 @@ from robust.loading.parser import Parser
 from robust.loading.suites import read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, published
+from tests.support import papers
 from tests.support.suites import suite_of
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
-DEFENSES = sorted(
-    path for part in ("*.yaml", "papers/**/*.yaml", "toy/*.yaml") for path in CONFIGS.glob(part)
-)
-SUITES = sorted(CONFIGS.glob("suites/*.yaml"))
-TABLES = sorted(CONFIGS.glob("tables/*.yaml"))
+_PARTS = ("configs/*.yaml", "configs/toy/*.yaml", "papers/*/configs/*.yaml")
+DEFENSES = sorted(path for part in _PARTS for path in ROOT.glob(part))
+SUITES = list(papers.SUITES.values())
+TABLES = list(papers.TABLES.values())
 DATA = sorted(CONFIGS.glob("data/*.yaml"))
+FILES = [*CONFIGS.rglob("*.yaml"), *papers.PAPERS.rglob("*.yaml")]
 ACCELERATORS = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]
 
 
 def name(path):
-    return str(path.relative_to(CONFIGS))
+    return str(path.relative_to(ROOT))
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +51,7 @@ def test_the_globs_find_them():
     assert len(SUITES) >= 17
     assert len(TABLES) >= 4
     assert len(DATA) >= 4
-    every = set(CONFIGS.rglob("*.yaml"))
-    assert every == {*DEFENSES, *SUITES, *TABLES, *DATA}
+    assert set(FILES) == {*DEFENSES, *SUITES, *TABLES, *DATA}
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_yaml_files_have_no_duplicate_keys():
             assert len(keys) == len(set(keys)), f"{node.start_mark}: {keys}"
             return super().construct_mapping(node, deep)
 
-    for path in [*CONFIGS.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")]:
+    for path in [*FILES, *(ROOT / "sweeps").glob("*.yaml")]:
         yaml.load(path.read_text(), Loader=Strict)
     with pytest.raises(AssertionError):
         yaml.load("a: 1\na: 2", Loader=Strict)

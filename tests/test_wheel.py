@@ -17,7 +17,9 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def files():
     """What a wheel has to hold, by its place in the clone."""
-    named = [path for name in ("configs", "sweeps") for path in (ROOT / name).rglob("*.yaml")]
+    named = [
+        path for name in ("configs", "papers", "sweeps") for path in (ROOT / name).rglob("*.*")
+    ]
     package = [p for p in (ROOT / "robust").rglob("*") if p.is_file() and p.suffix != ".pyc"]
     return [path.relative_to(ROOT) for path in (*package, *named)]
 
@@ -36,6 +38,7 @@ def test_the_build_takes_all_files():
     assert Path("robust/py.typed") in files()
     assert {place(path) for path in files()} >= {
         "robust/configs/suites/quick.yaml",
+        "robust/papers/tuna2022/tables/tuna2022_table1.yaml",
         "robust/sweeps/temperature.yaml",
         "robust/report/templates/page.html",
     }

@@ -13,7 +13,7 @@ from robust.io import files
 from robust.io.notes import Steps, note, sentences
 from robust.io.streams import make_usable, nobody_reads
 from robust.loading.messages import shortened
-from robust.loading.short_names import home
+from robust.loading.short_names import home, tables_in
 from robust.report.page import render
 from robust.report.watch import server, watched_page
 
@@ -97,10 +97,10 @@ def _parse(args: Sequence[str], program: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--tables",
-        type=Path,
-        default=_tables(),
+        type=_tables,
+        default=_tables("papers"),
         metavar="FOLDER",
-        help="tables of the papers to show numbers of; default: our configs/tables",
+        help="tables of papers to show numbers of, or papers; default: our papers",
     )
     parser.add_argument(
         "--loose",
@@ -111,10 +111,14 @@ def _parse(args: Sequence[str], program: str | None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def _tables() -> Path:
-    """Return the folder of tables here, else that of the clone or the installed package."""
-    here = Path("configs/tables")
-    return here if here.is_dir() else home() / here
+def _tables(text: str) -> Path:
+    """Return a folder of tables; for ours, that of the clone or the package where it is not here.
+
+    Ours is `papers`, of which another folder may have the name, and was `configs/tables`.
+    """
+    here = Path(text)
+    is_ours = here.as_posix() in ("papers", "configs/tables")
+    return home() / "papers" if is_ours and not any(tables_in(here)) else here
 
 
 def port_number(text: str) -> int:

@@ -41,7 +41,7 @@ def mismatches(
     What is not known of a run differs, too.
 
     Args:
-        table: Content of a file of ``configs/tables``.
+        table: Content of a file of ``papers/*/tables``.
         column: The run's; only data sets are compared if None.
         run: With ``model``, and with ``data_set`` and ``epochs`` as far as they are known.
         kind_of: Knows the classes that both name.
@@ -148,7 +148,7 @@ def mismatch_notes(table: Mapping[str, Any], found: Mapping[str, Sequence[Mismat
     """What each column does not match, and what the table does not say.
 
     Args:
-        table: Content of a file of ``configs/tables``.
+        table: Content of a file of ``papers/*/tables``.
         found: Mismatches by column.
     """
     columns: dict[str, list[str]] = {}

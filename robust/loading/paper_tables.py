@@ -1,4 +1,4 @@
-"""Tables of the papers: files of ``configs/tables``, and which run is which of their columns."""
+"""Tables of the papers: files of ``papers/*/tables``, and which run is which of their columns."""
 
 import functools
 import math
@@ -33,7 +33,7 @@ class PaperTable(NamedTuple):
         """Read a table and find its columns among runs.
 
         Args:
-            path: A file of ``configs/tables``.
+            path: A file of ``papers/*/tables``.
             runs: What each is of, by name: ``model`` and ``data``.
 
         Raises:
@@ -106,7 +106,7 @@ class PaperTable(NamedTuple):
 
 
 def read_table(path: Path, kind_of: KindOf = imported_kind) -> dict[str, Any]:
-    """The content of a file of ``configs/tables``.
+    """The content of a file of ``papers/*/tables``.
 
     Args:
         path: The file.
@@ -325,5 +325,5 @@ def _require(content: Any, keys: set[str], what: str) -> None:  # noqa: ANN401
     missing = keys - set(content)
     if missing:
         raise ConfigError(
-            f"Expected {what}, but it lacks {', '.join(sorted(missing))}. See configs/tables."
+            f"Expected {what}, but it lacks {', '.join(sorted(missing))}. See papers/*/tables."
         )

@@ -15,10 +15,10 @@ from robust.loading.trust import shown
 Kind = Literal["defense", "suite", "data", "table", "sweep"]
 
 _PLACES: dict[Kind, tuple[str, ...]] = {
-    "defense": ("configs/*.yaml", "configs/toy/*.yaml", "configs/papers/*/*.yaml"),
-    "suite": ("configs/suites/*.yaml",),
+    "defense": ("configs/*.yaml", "configs/toy/*.yaml", "papers/*/configs/*.yaml"),
+    "suite": ("configs/suites/*.yaml", "papers/*/suites/*.yaml"),
     "data": ("configs/data/*.yaml",),
-    "table": ("configs/tables/*.yaml",),
+    "table": ("papers/*/tables/*.yaml",),
     "sweep": ("sweeps/*.yaml",),
 }
 """Where files of each kind are; of two with one name the first counts."""
@@ -30,11 +30,20 @@ LISTS: dict[Kind, str] = {
     "sweep": "sweeps",
 }
 """What `robust list` calls each kind."""
+_EARLIER = {
+    "configs/tables": "papers/*/tables",
+    "configs/suites": "papers/*/suites",
+    "configs/papers/tuna2022": "papers/tuna2022/configs",
+    "configs/papers/wang2018": "papers/wang2018/configs",
+    "configs/papers/zantedeschi2017": "papers/zantedeschi2017/configs",
+    "configs/papers/paranjape2020": "papers/paranjape2020/configs",
+}
+"""Where the files of folders are that have moved, by the earlier folder."""
 _PACKAGE = Path(__file__).parents[1]
 
 
 def home() -> Path:
-    """Return the folder that has `configs/` and `sweeps/`: the installed package, or the clone."""
+    """Return the folder that has `configs/` and `papers/`: the installed package, or the clone."""
     return _PACKAGE if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent
 
 
@@ -47,6 +56,11 @@ def known(kind: Kind) -> dict[str, Path]:
     return files
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """Return the tables in a folder, or in a folder of papers such as ``papers``."""
+    return sorted([*folder.glob("*.yaml"), *folder.glob("*/tables/*.yaml")])
+
+
 def is_short(name: str) -> bool:
     """Whether a name is a short one, not a path and not a value such as `{a: 1}`."""
     return re.fullmatch(r"\w[\w-]*", name) is not None
@@ -55,7 +69,8 @@ def is_short(name: str) -> bool:
 def find(name: str, kind: Kind) -> Path:
     """Return the file that a short name means; a path is returned as it is.
 
-    A path such as ``configs/squeezed.yaml`` that is not here is the one beside the package.
+    A path such as ``configs/squeezed.yaml`` that is not here is the one beside the package. Earlier
+    paths, such as ``configs/tables/NAME.yaml``, are followed to where their files are now.
 
     Raises:
         ConfigError: If there is no such short name.
@@ -74,9 +89,22 @@ def find(name: str, kind: Kind) -> Path:
 
 
 def _shipped(path: Path) -> Path:
+    if os.path.lexists(path):
+        return path
     own = home() / path
-    is_ours = path.parts[:1] in (("configs",), ("sweeps",)) and not os.path.lexists(path)
-    return own if is_ours and os.path.isfile(own) else path
+    is_ours = path.parts[:1] in (("configs",), ("papers",), ("sweeps",))
+    return own if is_ours and os.path.isfile(own) else _moved(path) or path
+
+
+def _moved(path: Path) -> Path | None:
+    """Return where a file is now whose earlier path is given; None if it is not one of ours."""
+    for earlier, now in _EARLIER.items():
+        if path.match(f"{earlier}/*.yaml"):
+            clone = Path(*path.parts[: -1 - len(Path(earlier).parts)])
+            folders = [clone] if clone.parts else [clone, home()]
+            found = (file for folder in folders for file in folder.glob(f"{now}/{path.name}"))
+            return next(found, None)
+    return None
 
 
 def check_exists(path: str | Path, what: str = "a YAML file") -> None:

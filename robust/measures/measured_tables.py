@@ -66,7 +66,7 @@ def published_measures(
     """A table of a paper beside what `RobustnessMetrics` measured, by its code, right and adaptive.
 
     Args:
-        table: Content of a file of ``configs/tables`` with metric ``robustness``; each row names
+        table: Content of a file of ``papers/*/tables`` with metric ``robustness``; each row names
             one of `MEASURES`. Its ``view`` is the one that the paper's attacker had, ``deployed``
             if it names none.
         columns: Results by the table's columns; those without show what was published.

@@ -51,7 +51,7 @@ def render(
 
     Args:
         roots: Folders of runs.
-        tables: Folder of the tables of the papers, such as ``configs/tables``.
+        tables: Folder of tables of papers, or of papers such as ``papers``.
         reader: Keeps record files between pages.
         watched: Whether the page asks its server for a newer one.
         loose: Whether runs of another network or of other epochs stand beside published numbers.

@@ -13,6 +13,7 @@ from robust.loading.classes import kind_in_source
 from robust.loading.fractions import read_yaml
 from robust.loading.mismatches import Mismatch, heading, mismatch_notes, mismatches
 from robust.loading.paper_tables import is_column, read_table
+from robust.loading.short_names import tables_in
 from robust.report.protocols import Entry, Protocol
 from robust.results.tables import MEASURED, Grid, published
 from robust.vocabulary import DATA_SETS
@@ -37,14 +38,15 @@ def papers_of(folder: Path, protocols: Sequence[Protocol], *, loose: bool = Fals
     one column, that with most test images stands for all, and a note says so.
 
     Args:
-        folder: Files such as those of ``configs/tables``; none if there is no such folder.
+        folder: Tables such as those of ``papers/*/tables``, or papers that have them, such as
+            ``papers``. There are none if there is no such folder.
         protocols: Records of all runs.
         loose: Whether runs of another network or of other epochs stand beside published numbers,
             under "does not match".
     """
     entries = [entry for protocol in protocols for entry in protocol.entries]
     papers, steps = Papers([], []), Steps()
-    for path in sorted(folder.glob("*.yaml")):
+    for path in tables_in(folder):
         with steps.step(path.name):  # also one of another version, or what is no table
             _add_table(papers, path, entries, loose=loose)
     papers.left_out.extend(sentences(steps))

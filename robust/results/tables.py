@@ -123,8 +123,8 @@ def published(
     """A table of a paper: published, measured, their difference, and the adaptive number.
 
     Args:
-        table: Content of a file of ``configs/tables``. Its ``metric`` is ``attack success`` (of the
-            attacked images), ``attack success over all images``, ``robust accuracy`` or
+        table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of
+            the attacked images), ``attack success over all images``, ``robust accuracy`` or
             ``resistance``; its ``view`` the one that the paper's attacker had, ``deployed`` if it
             names none; its ``beside`` the other view to show, ``adaptive`` if it names none. With
             a ``draw``, each so many images are also counted on their own. A row may

@@ -22,6 +22,7 @@ from robust.measures.robustness import measure_robustness
 from robust.results.cells import mean_cell
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.results.records import read_evaluation
+from tests.support.papers import TABLES
 from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet", "blank_figures")
@@ -386,12 +387,12 @@ def described(kind, **arguments):
     ids=["standard", "distillation", "tanh", "sigmoid", "subclass"],
 )
 def test_match_columns(run, column):
-    table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
+    table = read_table(TABLES["tuna2022_table1"])
     assert match_columns(table, {"name/id": run}) == {column: "name/id"}
 
 
 def test_match_columns_refuses_two_of_one_kind():
-    table = read_table(ROOT / "configs" / "tables" / "tuna2022_table1.yaml")
+    table = read_table(TABLES["tuna2022_table1"])
     with pytest.raises(ConfigError, match=r"one run for column 'normal' .* a and b"):
         match_columns(table, {"a": described(Standard), "b": described(Standard)})
 

@@ -16,10 +16,10 @@ from robust.report.protocols import protocols
 from robust.report.published import papers_of
 from robust.results.run_folder import RunFiles
 from tests.support.factories import evaluation, info
+from tests.support.papers import PAPERS, TABLES
 from tests.support.tiny import ROOT
 
-TABLES = ROOT / "configs" / "tables"
-SAITO = TABLES / "saito2018_table3_mnist.yaml"
+SAITO = TABLES["saito2018_table3_mnist"]
 DENSE = {"class_path": "robust.networks.DenseNet", "init_args": {"depth": 40, "growth": 12}}
 
 
@@ -78,7 +78,7 @@ def test_in_what_a_run_differs(run, expected, kind_of):
 
 
 def test_a_column_may_have_a_network_and_epochs_of_its_own():
-    table = read_table(TABLES / "tuna2022_table3.yaml")
+    table = read_table(TABLES["tuna2022_table3"])
     cnn = {"class_path": "robust.networks.TunaCifarCNN"}
     small = {**cnn, "init_args": {"dropout": 0.05}}
     usual = {**cnn, "init_args": {"dropout": 0.5}}
@@ -92,7 +92,7 @@ def test_a_column_may_have_a_network_and_epochs_of_its_own():
     assert mismatches(table, "distilled", described(usual, "cifar10", 50, "Distillation"))
 
 
-@pytest.mark.parametrize("path", sorted(TABLES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TABLES.values(), ids=TABLES)
 def test_every_table_says_what_its_nets_are(path):
     table = read_table(path, kind_in_source)
     assert table["data"] in ("mnist", "fashion_mnist", "cifar10")
@@ -105,7 +105,7 @@ def test_every_table_says_what_its_nets_are(path):
 
 def of_config(name):
     """What a run of a config of this repository will be."""
-    path = ROOT / "configs" / f"{name}.yaml"
+    path = next(ROOT.glob(f"{name}.yaml"), ROOT / "configs" / f"{name}.yaml")
     config = yaml.safe_load(path.read_text())
     data = yaml.safe_load((path.parent / config["data"]).read_text())
     epochs = config["trainer"]["max_epochs"]
@@ -119,7 +119,8 @@ def of_config(name):
 
 
 TUNA, WANG, ZANTEDESCHI, PARANJAPE = (
-    f"papers/{name}" for name in ("tuna2022", "wang2018", "zantedeschi2017", "paranjape2020")
+    f"papers/{name}/configs"
+    for name in ("tuna2022", "wang2018", "zantedeschi2017", "paranjape2020")
 )
 
 
@@ -139,7 +140,7 @@ TUNA, WANG, ZANTEDESCHI, PARANJAPE = (
 )
 def test_configs_of_a_paper_match_its_tables(number, configs):
     runs = {name: of_config(name) for name in configs}
-    table = table_of(runs, TABLES / f"{number}.yaml")
+    table = table_of(runs, TABLES[number])
     assert set(table.columns.values()) == set(runs)
     assert check_matches(table, runs, loose=False) == {}
 
@@ -216,7 +217,7 @@ def test_what_a_table_does_not_say_is_named():
 @pytest.mark.parametrize("kind_of", [imported_kind, kind_in_source])
 def test_bad_facts(change, message, kind_of, tmp_path):
     table = yaml.safe_load(SAITO.read_text())
-    table["suite"] = str((TABLES / table["suite"]).resolve())
+    table["suite"] = str((SAITO.parent / table["suite"]).resolve())
     path = tmp_path / "table.yaml"
     path.write_text(yaml.safe_dump({**table, **change}))
     with pytest.raises(ConfigError, match=message):
@@ -229,7 +230,7 @@ def test_bad_facts(change, message, kind_of, tmp_path):
 
 
 def test_a_transfer_net_is_of_the_tables_data():
-    table = PaperTable.load(TABLES / "saito2018_table6_mnist.yaml", {})
+    table = PaperTable.load(TABLES["saito2018_table6_mnist"], {})
     table.check_source(given=True, data="mnist")
     with pytest.raises(ConfigError, match="data: fashion_mnist, where the table is of mnist"):
         table.check_source(given=True, data="fashion_mnist")
@@ -269,7 +270,7 @@ def test_a_page_puts_only_nets_that_match_beside_published_numbers():
         run_of("b/small", "robust.networks.TunaMnistCNN", 9, n=30),
         run_of("c/stranger", STRANGER, -1, n=40),
     ]
-    grids, left_out = papers_of(TABLES, protocols(runs))
+    grids, left_out = papers_of(PAPERS, protocols(runs))
     (grid,) = grids
     assert "does not match" not in grid.title
     assert grid.notes[0].startswith("cross_entropy: a/of_the_paper, n = 20")
@@ -277,18 +278,18 @@ def test_a_page_puts_only_nets_that_match_beside_published_numbers():
         "Saito and Roy 2018, Table 3, MNIST, b/small",
         "Saito and Roy 2018, Table 3, MNIST, c/stranger",
     ]
-    assert papers_of(TABLES, protocols(runs[1:])).grids == []
+    assert papers_of(PAPERS, protocols(runs[1:])).grids == []
 
 
 def test_a_page_shows_others_under_does_not_match_if_asked():
     runs = [run_of("b/small", "robust.networks.TunaMnistCNN", 9)]
-    ((grid,), left_out) = papers_of(TABLES, protocols(runs), loose=True)
+    ((grid,), left_out) = papers_of(PAPERS, protocols(runs), loose=True)
     assert grid.title.endswith("; does not match: network, epochs")
     assert any(
         note.startswith("cross_entropy: does not match: network: Tuna") for note in grid.notes
     )
     assert not left_out
-    assert papers_of(TABLES, protocols([run_of("d", data="digits")]), loose=True).grids == []
+    assert papers_of(PAPERS, protocols([run_of("d", data="digits")]), loose=True).grids == []
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from robust.errors import ConfigError
 from robust.loading.classes import imported_kind, kind_in_source
 from robust.loading.paper_tables import PaperTable, is_column, match_columns, read_table
 from robust.loading.trained_run import describe
-from tests.support.tiny import ROOT
+from tests.support.papers import TABLES
 
-TABLES = ROOT / "configs" / "tables"
 RELU, BRELU = "torch.nn.ReLU", "robust.networks.BReLU"
 
 
 def zantedeschi(number):
-    return read_table(TABLES / f"zantedeschi2017_table{number}.yaml")
+    return read_table(TABLES[f"zantedeschi2017_table{number}"])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def wang(kind, mode):
 @pytest.mark.parametrize("kind_of", [imported_kind, kind_in_source])
 @pytest.mark.parametrize("number", [1, 2])
 def test_columns_are_told_apart_by_what_a_net_was_trained_on(number, kind_of):
-    columns = read_table(TABLES / f"wang2018_table{number}.yaml", kind_of)["columns"]
+    columns = read_table(TABLES[f"wang2018_table{number}"], kind_of)["columns"]
     modes = {"": None, "_tvm": "transformed", "_original_tvm": "original+transformed"}
     for kind, name in (("Standard", "softmax"), ("WNLL", "wnll")):
         for suffix, mode in modes.items():
@@ -154,7 +153,7 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     assert describe(path, {"loss": "mse", "no_argument": 1})["model"] == object_(
         "robust.defenses.Standard", **{**RUNS["cnn"]["model"]["init_args"], "loss": "mse"}
     )
-    table = PaperTable.load(TABLES / "zantedeschi2017_table4.yaml", {"a/1": describe(path, {})})
+    table = PaperTable.load(TABLES["zantedeschi2017_table4"], {"a/1": describe(path, {})})
     assert table.columns == {"cnn": "a/1"}
     assert table.of_columns({"a/1": 3}) == {"cnn": 3}
     assert table.suite("adaptive_suite").is_file()
@@ -168,7 +167,7 @@ def test_a_changed_argument_is_what_the_run_is(tmp_path):
     [(4, False, "Expected --transfer-from with"), (1, True, "Expected no --transfer-from with")],
 )
 def test_what_attacks_are_crafted_on_is_said_once(number, given, message):
-    table = PaperTable.load(TABLES / f"zantedeschi2017_table{number}.yaml", {})
+    table = PaperTable.load(TABLES[f"zantedeschi2017_table{number}"], {})
     with pytest.raises(ConfigError, match=message):
         table.check_source(given=given)
     table.check_source(given=not given)
@@ -176,9 +175,10 @@ def test_what_attacks_are_crafted_on_is_said_once(number, given, message):
 
 def bad(number, tmp_path, change):
     """A table of the paper with one change, beside copies of nothing: its suites are absolute."""
-    table = yaml.safe_load((TABLES / f"zantedeschi2017_table{number}.yaml").read_text())
+    original = TABLES[f"zantedeschi2017_table{number}"]
+    table = yaml.safe_load(original.read_text())
     for key in {"suite", "adaptive_suite"} & set(table):
-        table[key] = str((TABLES / table[key]).resolve())
+        table[key] = str((original.parent / table[key]).resolve())
     change(table, next(iter(table["rows"].values())))
     path = tmp_path / "table.yaml"
     path.write_text(yaml.safe_dump(table))

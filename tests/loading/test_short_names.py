@@ -15,7 +15,7 @@ KINDS = [
     ("defense", "circles", "configs/toy/circles.yaml"),
     ("suite", "quick", "configs/suites/quick.yaml"),
     ("data", "digits", "configs/data/digits.yaml"),
-    ("table", "tuna2022_table1", "configs/tables/tuna2022_table1.yaml"),
+    ("table", "tuna2022_table1", "papers/tuna2022/tables/tuna2022_table1.yaml"),
     ("sweep", "temperature", "sweeps/temperature.yaml"),
 ]
 
@@ -27,7 +27,7 @@ def folder(request, tmp_path, monkeypatch):
     if request.param == "clone":
         return ROOT
     package = tmp_path / "site" / "robust"
-    for name in ("configs", "sweeps"):
+    for name in ("configs", "papers", "sweeps"):
         shutil.copytree(ROOT / name, package / name)
     monkeypatch.setattr(short_names, "_PACKAGE", package)
     return package
@@ -58,6 +58,25 @@ def test_a_path_of_the_clone_is_found_elsewhere(folder):
     Path("configs/squeezed.yaml").touch()
     assert find("configs/squeezed.yaml", "defense") == Path("configs/squeezed.yaml")
     assert find("robust/errors.py", "defense") == Path("robust/errors.py")
+
+
+@pytest.mark.parametrize(
+    ("kind", "earlier", "now"),
+    [
+        ("table", "tables/tuna2022_table1.yaml", "tuna2022/tables/tuna2022_table1.yaml"),
+        ("suite", "suites/wang2018_small.yaml", "wang2018/suites/wang2018_small.yaml"),
+        ("defense", "papers/wang2018/wnll_cifar10.yaml", "wang2018/configs/wnll_cifar10.yaml"),
+    ],
+)
+def test_earlier_paths_are_followed(folder, kind, earlier, now):
+    for path in (f"configs/{earlier}", f"./configs/{earlier}", folder / "configs" / earlier):
+        assert find(str(path), kind) == folder / "papers" / now
+    for path in (f"configs/{earlier[:-6]}9.yaml", f"elsewhere/configs/{earlier}"):
+        assert find(path, kind) == Path(path)
+    mine = Path("configs") / earlier
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert find(str(mine), kind) == mine
 
 
 def test_a_file_without_a_suffix_is_found(tmp_path, monkeypatch):

@@ -32,10 +32,10 @@ from robust.results.metrics import accuracy_curve, worst_robust_accuracy
 from robust.results.records import Evaluation
 from robust.results.run_folder import Point, Reader, RunFiles
 from tests.support.factories import evaluation, header, info, row
+from tests.support.papers import PAPERS
 from tests.support.tiny import ROOT
 
 pytestmark = pytest.mark.usefixtures("quiet")
-TABLES = ROOT / "configs" / "tables"
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def runs(trained, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def text(runs):
-    return render([runs], TABLES)
+    return render([runs], PAPERS)
 
 
 def entry(evaluation, config=None, name="a"):
@@ -362,7 +362,7 @@ def test_watch_shows_what_a_run_adds(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(robust.report.watch, "_REST", 0)
     root = tmp_path / "runs"
     shutil.copytree(runs / "young", root / "young")
-    with served(watched_page([root], TABLES)) as ask:
+    with served(watched_page([root], PAPERS)) as ask:
         first, text = ask("/version"), ask("/")
         assert "1 of 6 epochs" in text
         assert "connect-src 'self'" in text

@@ -20,7 +20,7 @@ pytestmark = [
 def file(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     root = next(iter(trained.values())).parents[1]
-    path.write_text(render([root], ROOT / "configs" / "tables"))
+    path.write_text(render([root], ROOT / "papers"))
     return path
 
 

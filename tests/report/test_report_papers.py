@@ -13,9 +13,9 @@ from robust.report.published import papers_of
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
 from tests.support.factories import evaluation, info
+from tests.support.papers import PAPERS
 from tests.support.tiny import ROOT
 
-TABLES = ROOT / "configs" / "tables"
 TANH = {"class_path": "robust.defenses.Squeezed", "init_args": {"activation": "tanh"}}
 
 
@@ -108,7 +108,7 @@ from robust.report.protocols import protocols
 from robust.report.page import render
 from robust.report.published import papers_of
 
-tables = Path({str(TABLES)!r})
+tables = Path({str(PAPERS)!r})
 attacks = {{"fgsm": AttackInfo("FGSM", {{}}, "Linf", 0.1, None, False)}}
 header = Header("tuna2022_mnist_part1", attacks, 0, 8, "mnist", "d", "m", "a")
 row = Row("deployed", "fgsm", 0, 1, -1, True, 1, 2, False, False, False, 0.1, 1, 9, 2, 0.1)

@@ -20,9 +20,8 @@ from robust.report.sound import section, sound_protocols, sound_runs
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
 from tests.support.factories import evaluation, info, row
-from tests.support.tiny import ROOT
+from tests.support.papers import PAPERS
 
-TABLES = ROOT / "configs" / "tables"
 MODEL = {"model": {"class_path": "robust.defenses.Standard"}}
 
 
@@ -51,7 +50,7 @@ def page(trained, tmp_path):
 
     def make():
         steps = Steps()
-        text = render([tmp_path / "runs"], TABLES, steps=steps)
+        text = render([tmp_path / "runs"], PAPERS, steps=steps)
         assert all(name in text for name in ("squeezed", "standard"))
         return text, sentences(steps)
 
@@ -169,8 +168,8 @@ def test_a_chart_of_numbers_that_are_not_finite_is_left_out():
 
 
 def test_a_table_that_cannot_be_read_costs_no_other(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "configs" / "suites", tmp_path / "suites")
-    shutil.copytree(TABLES, tmp_path / "tables")
+    for folder in ("suites", "tables"):
+        shutil.copytree(PAPERS / "tuna2022" / folder, tmp_path / folder)
     odd = (tmp_path / "tables" / "tuna2022_table1.yaml").read_text()
     (tmp_path / "tables" / "a.yaml").write_text(odd.replace("clean_acc: {", "clean_acc: 3 #"))
     config = {

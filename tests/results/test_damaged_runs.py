@@ -100,7 +100,7 @@ def test_a_page_of_damaged_runs_is_made(good, bad, tmp_path):
 def test_configs_of_any_content(good, bad, config):
     (bad / "config.yaml").write_text(config)
     (bad / "metrics.csv").write_text(METRICS)
-    text = render([good.parents[1]], ROOT / "configs" / "tables")
+    text = render([good.parents[1]], ROOT / "papers")
     assert "good/a" in text
     assert len(text) < 4_000_000
 
@@ -112,7 +112,7 @@ def test_thousands_of_metrics_do_not_hang_a_page(good, bad):
         writer.writerow(["epoch", "step", "train/loss", *names])
         writer.writerows([[0, step, 0.5, *[step] * 3000] for step in range(20)])
     began = time.process_time()
-    text = render([good.parents[1]], ROOT / "configs" / "tables")
+    text = render([good.parents[1]], ROOT / "papers")
     assert time.process_time() - began < 30
     assert "3001 metrics, of which 200 are shown" in text
     assert text.count('id="training-') <= 40

@@ -10,10 +10,8 @@ from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
 from robust.results.records import AttackInfo
 from tests.support.factories import evaluation, info
+from tests.support.papers import SUITES
 from tests.support.suites import suite_of
-from tests.support.tiny import ROOT
-
-SUITES = sorted((ROOT / "configs" / "suites").glob("*.yaml"))
 
 
 def numbered(stem, *numbers):
@@ -56,7 +54,7 @@ FAMILIES = {
 """Of each suite those with more than one attack; all other attacks stand alone."""
 
 
-@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SUITES.values(), ids=SUITES)
 def test_families_of_every_suite(path):
     infos = suite_of(path).infos
     found = families(infos)
@@ -66,7 +64,7 @@ def test_families_of_every_suite(path):
 
 
 def test_every_listed_suite_is_one():
-    assert set(FAMILIES) <= {path.stem for path in SUITES}
+    assert set(FAMILIES) <= set(SUITES)
 
 
 def attack(eps, **arguments):
@@ -156,7 +154,7 @@ def test_of_two_equal_attacks_the_lowest_accuracy_counts():
 
 
 def test_free_and_projected_steps_are_two_curves(tmp_path):
-    suite = suite_of(ROOT / "configs" / "suites" / "wang2018.yaml")
+    suite = suite_of(SUITES["wang2018"])
     counts = {("deployed", name): 1 for name in suite.infos}
     given = {"run": evaluation(suite.infos, counts, n=10)}
     assert [panel.family for panel in accuracy_curves(given)][1:3] == ["ifgsm", "ifgsm_projected"]
@@ -164,7 +162,7 @@ def test_free_and_projected_steps_are_two_curves(tmp_path):
 
 
 def test_a_grid_finds_attacks_whose_arguments_are_lists():
-    suite = suite_of(ROOT / "configs" / "suites" / "wang2018_released.yaml")
+    suite = suite_of(SUITES["wang2018_released"])
     assert members(suite, "fgsm_0.02") == ["fgsm_0.02"]
     attacks = {"a_1": info(eps=0.1), "a_2": info(eps=0.2)}
     attacks["a_1"].arguments["mean"] = attacks["a_2"].arguments["mean"] = [0.5]
