@@ -88,6 +88,11 @@ def test_a_fault_has_its_line(tmp_path, capsys):
     assert prose.main([str(path)]) == 0
 
 
+def test_no_python_file_has_a_fault():
+    faults = [(path, fault) for path in prose.code() for fault in prose.faults(path)]
+    assert not faults
+
+
 @pytest.mark.parametrize("path", prose.pages(), ids=lambda path: path.name)
 def test_the_pages_of_the_repository_pass(path):
     assert prose.faults(path) == []
@@ -96,3 +101,14 @@ def test_the_pages_of_the_repository_pass(path):
 def test_every_page_is_read():
     read = {path.relative_to(prose.ROOT).as_posix() for path in prose.pages()}
     assert {"README.md", "docs/architecture.md", "papers/tuna2022/README.md"} <= read
+
+
+def test_every_python_file_is_read():
+    read = {path.relative_to(prose.ROOT).as_posix() for path in prose.code()}
+    assert {
+        "train.py",
+        "robust/errors.py",
+        "robust/__main__.py",
+        "tests/test_duck_typing.py",
+    } <= read
+    assert not {path for path in read if path.startswith(prose.NOT_YET)}

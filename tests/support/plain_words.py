@@ -1,4 +1,4 @@
-"""Words that no page may use, each with what to write instead (docs/glossary.md)."""
+"""Words that no page and no Python file may use, each with what to write (docs/glossary.md)."""
 
 PLAIN = {
     r"\bmend\w*": "fix",
@@ -11,7 +11,7 @@ PLAIN = {
     r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
     r"\bflip(s|ped)\b(?! bit)": "misclassified",
     r"\bturned\b(?! o(n|ff))": "misclassified",
-    r"\b(draws?|drawn|drawing)\b": "plot a figure; sample at random; random stream",
+    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b": "plot a figure; sample at random; random stream",
     r"\bpictures?\b": "figure",
     r"\bwhole\b": "complete, full or all",
     r"\bsubjects?\b": "run",
@@ -24,3 +24,6 @@ HEADERS = {
     "measured": "ours",
 }
 """Names of columns."""
+
+NAMES = {"draw"}
+"""Names in Python that stay: the command `robust draw` and its flag."""
