@@ -33,8 +33,9 @@ from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
+from robust.results.cells import Grid
 from robust.results.records import Evaluation
-from robust.results.tables import Grid, comparison, published
+from robust.results.tables import comparison, published
 
 Runs = Mapping[str, TrainedRun]
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.errors import ConfigError
-from robust.results.tables import Grid
+from robust.results.cells import Grid
 
 _Size = tuple[int, int]
 

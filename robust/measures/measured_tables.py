@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robust.measures.robustness import MinimalPerturbation, Robustness
-from robust.results.cells import cells
+from robust.results.cells import Content, Grid, stack
 from robust.results.metrics import Mean, Rate
-from robust.results.tables import Grid
 from robust.types import View
 
 _NOTES = (
@@ -93,15 +92,15 @@ def published_measures(
 
 def _cells(
     row: Mapping[str, Any], column: str, result: Mapping[View, Robustness], view: View
-) -> Sequence[str]:
+) -> Sequence[Content]:
     number, measure = row["published"][column], MEASURES[row["measure"]]
     paper = "lost" if number is None else f"{number:g}"
     measured, adaptive = result.get(view), result.get("adaptive")
-    shown = "" if adaptive is None else cells(*measure.correct(adaptive))
+    shown = "" if adaptive is None else stack(*measure.correct(adaptive))
     if measured is None:
         return [paper, "not run", "", "", shown]
     coded = measure.coded(measured)
     value = coded if isinstance(coded, float) else coded.value
     value = 100 * value if isinstance(coded, Rate) else value
     difference = "" if number is None or math.isnan(value) else f"{value - number:+.4g}"
-    return [paper, cells(coded), difference, cells(*measure.correct(measured)), shown]
+    return [paper, stack(coded), difference, stack(*measure.correct(measured)), shown]

@@ -23,9 +23,8 @@ from robust.measures.robustness import (
     Robustness,
     measure_robustness,
 )
-from robust.results.cells import cells, rate_cell
+from robust.results.cells import Cell, Content, Grid, stack
 from robust.results.metrics import Rate, mean_numbers, rate_numbers
-from robust.results.tables import Grid
 from robust.types import View
 
 _Result = TypeVar("_Result")
@@ -141,7 +140,7 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
             for name, result in results.items()
             for view, measured in result.items()
             for search, made, sensitivity in (
-                ("correct", measured.minimal, [cells(*measured.sensitivity[:2])]),
+                ("correct", measured.minimal, [stack(*measured.sensitivity[:2])]),
                 ("published", measured.published, [""]),
             )
         ]
@@ -235,7 +234,7 @@ class Certification(Measurement[Certified]):
             f"Certified accuracy in %, sigma {first.sigma:g}, n = {first.abstained.n}",
             ["run", *(f"L2 {radius:g}" for radius in first.accuracy), "abstained"],
             [
-                [name, *map(rate_cell, [*result.accuracy.values(), result.abstained])]
+                [name, *map(Cell.from_rate, [*result.accuracy.values(), result.abstained])]
                 for name, result in results.items()
             ],
             [
@@ -257,12 +256,12 @@ def _search_numbers(key: str, made: MinimalPerturbation) -> dict[str, float]:
     return rate_numbers(rates) | known
 
 
-def _search_cells(made: MinimalPerturbation) -> list[str]:
+def _search_cells(made: MinimalPerturbation) -> list[Content]:
     both = made.robustness, made.robustness_flipped
     return [
-        rate_cell(made.accuracy),
-        rate_cell(made.flipped),
-        cells(*(robustness.linf for robustness in both)),
-        cells(*(robustness.l2 for robustness in both)),
-        cells(made.distance.l2, made.distance.squared),
+        stack(made.accuracy),
+        stack(made.flipped),
+        stack(*(robustness.linf for robustness in both)),
+        stack(*(robustness.l2 for robustness in both)),
+        stack(made.distance.l2, made.distance.squared),
     ]

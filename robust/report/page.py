@@ -1,6 +1,5 @@
 """The page: one HTML file that needs no network, put together from what the other modules find."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from robust.io.notes import Steps, sentences
-from robust.report.chart_data import Charts, draw_trainings, overlaps, percent
+from robust.report.chart_data import Charts, draw_trainings, overlaps
 from robust.report.charts import overlap_spec
 from robust.report.javascript import bundling
 from robust.report.pictures import Album, album
 from robust.report.protocols import Entry, Protocol, differing, protocols
 from robust.report.published import Papers, papers_of
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
+from robust.results.cells import Cell, Content, as_html
 from robust.results.colors import COLORS
 from robust.results.metrics import Rate
 from robust.results.run_folder import Reader, RunFiles
@@ -33,7 +33,6 @@ _TABLES = 12_000
 """Bytes that the tables of a run may take."""
 _FEW = 100
 """Test images below which a row says so."""
-_INTERVAL = re.compile(r"\d+\.\d-\d+\.\d")
 
 
 def render(
@@ -162,16 +161,9 @@ def _template() -> Any:  # noqa: ANN401
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"lines": _lines, "rate": _rate}
+    environment.filters["cell"] = _html
     return environment.get_template("page.html")
 
 
-def _lines(cell: str) -> list[tuple[str, bool]]:
-    """The lines of a cell, and whether each is an interval, or empty beside one."""
-    return [(line, bool(_INTERVAL.fullmatch(line) or not line)) for line in cell.split("\n")]
-
-
-def _rate(rate: Rate) -> tuple[str, str, str]:
-    """In %, and the bounds of its interval."""
-    value, low, high = (f"{number:.1f}" for number in percent(rate))
-    return value, low, high
+def _html(content: Content | Rate) -> Markup:
+    return Markup(as_html(Cell.from_rate(content) if isinstance(content, Rate) else content))

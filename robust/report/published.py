@@ -15,7 +15,8 @@ from robust.loading.mismatches import Mismatch, heading, mismatch_notes, mismatc
 from robust.loading.paper_tables import is_column, read_table
 from robust.loading.short_names import tables_in
 from robust.report.protocols import Entry, Protocol
-from robust.results.tables import MEASURED, Grid, published
+from robust.results.cells import Grid
+from robust.results.tables import MEASURED, published
 from robust.vocabulary import DATA_SETS
 
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 from robust.io.notes import Steps
 from robust.report.chart_data import Charts, draw_curves, draw_parallel, draw_pareto
 from robust.report.protocols import Entry, Protocol, differing
+from robust.results.cells import Grid
 from robust.results.run_folder import RunFiles
-from robust.results.tables import Grid, comparison
+from robust.results.tables import comparison
 
 _Made = TypeVar("_Made")
 

@@ -1,18 +1,23 @@
-"""How a number is written in a cell of a table."""
+"""Tables and their cells, which keep numbers with their intervals until they are shown.
 
+Three formats are at the end: text for a terminal, Markdown, and HTML.
+"""
+
+import html
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from robust.results.metrics import Mean, Rate
-from robust.results.records import AttackInfo, Evaluation
-from robust.results.rows import Row
 
-Metric = Callable[[Sequence[Row], AttackInfo], Rate]
-"""A rate of the rows of one attack through one view."""
+_PIPE_WIDTH = 400
+"""Columns of text where no terminal sets a width."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Cell:
     def from_rate(rate: Rate) -> "Cell":
         """Return the cell of a rate."""
         low, high = rate.interval
-        # Of a rate of 0 or 1, whose bounds are rounded to beside it.
+        # Rounding may put a bound of a rate of 0 or 1 on its wrong side.
         return Cell(rate.value, min(low, rate.value), max(high, rate.value), rate.n)
 
     def __str__(self) -> str:
@@ -58,20 +63,139 @@ class Cell:
         return self.value
 
 
-def cells(*values: Rate | Mean | float) -> str:
-    """One below the other."""
-    return "\n".join(_cell(value) for value in values)
+@dataclass(frozen=True)
+class Shares:
+    """Shares without intervals stand beside each other on one line.
+
+    Args:
+        values: The shares, each 0 to 1.
+    """
+
+    values: tuple[float, ...]
 
 
-def rate_cell(rate: Rate) -> str:
-    """A rate in %, and its interval on a second line."""
-    if not rate.n:
-        return "-"
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f}\n{100 * low:.1f}-{100 * high:.1f}"
+Value = str | float | Cell | Mean | Shares
+"""What one or two lines of a cell show."""
 
 
-def mean_cell(mean: Mean) -> str:
+@dataclass(frozen=True)
+class Stack:
+    """A stack is a cell with several values, one below the other.
+
+    Args:
+        values: From the top.
+    """
+
+    values: tuple[Value, ...]
+
+
+Content = Value | Stack
+"""What a cell of a table holds."""
+
+
+def stack(*values: Rate | Mean | float) -> Stack:
+    """Return a stack of numbers, in which each rate is a cell."""
+    return Stack(
+        tuple(Cell.from_rate(value) if isinstance(value, Rate) else value for value in values)
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid is a table of cells, shown in a terminal, as Markdown or as HTML.
+
+    Args:
+        title: What the cells are.
+        header: One name a column.
+        rows: One cell a column.
+        notes: Sentences below the table.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Content]]
+    notes: Sequence[str] = field(default=())
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the table in a terminal; in a file or pipe it is as wide as it needs to be.
+
+        Args:
+            console: Where to; standard output if None.
+        """
+        # A name is no markup: it prints as it is.
+        console = Console(markup=False, emoji=False) if console is None else console
+        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for i, name in enumerate(self.header):
+            table.add_column(
+                name, justify="right" if i else "left", no_wrap=not console.is_terminal
+            )
+        for row in self.rows:
+            table.add_row(*map(as_text, row))
+            table.add_section()
+        if not console.is_terminal:
+            console.width = _PIPE_WIDTH
+        console.print(table)
+        for note in self.notes:
+            console.print(note, highlight=False, soft_wrap=True)
+
+    def markdown(self) -> str:
+        """Return the table in Markdown."""
+        lines = [f"**{as_markdown(self.title)}**", "", _markdown_row(self.header)]
+        lines += [_markdown_row(["---", *["---:"] * (len(self.header) - 1)])]
+        lines += [_markdown_row(row) for row in self.rows]
+        lines += [""] + [f"{as_markdown(note)}  " for note in self.notes]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """Return the table in HTML, as a notebook shows it."""
+        return "\n".join(_html_lines(self))
+
+
+def as_text(content: Content) -> str:
+    """Return a cell as a terminal shows it; each interval is a line of its own."""
+    return "\n".join(line.text for line in _lines(content))
+
+
+def as_markdown(content: Content) -> str:
+    """Return a cell in Markdown, in which no letter of it is markup."""
+    escaped = (re.sub(r"[|*`\\]", r"\\\g<0>", line.text) for line in _lines(content))
+    return "<br>".join(text.replace("<", "&lt;") for text in escaped)
+
+
+def as_html(content: Content) -> str:
+    """Return a cell in HTML, with intervals in small letters."""
+    return "<br>".join(map(_html_line, _lines(content)))
+
+
+class _Line(NamedTuple):
+    text: str
+    small: bool = False
+    """Whether it only adds to the line above, as an interval does."""
+
+
+def _lines(content: Content) -> list[_Line]:
+    match content:
+        case Stack(values):
+            return [line for value in values for line in _lines(value)]
+        case Cell():
+            return _cell_lines(content)
+        case Mean():
+            return [_Line(_mean(content))]
+        case Shares(values):
+            return [_Line(" ".join(f"{100 * value:.1f}" for value in values))]
+        case str():
+            return [_Line(line, small=not line) for line in content.split("\n")]
+    return [_Line(_number(content))]
+
+
+def _cell_lines(cell: Cell) -> list[_Line]:
+    if not cell.n:
+        return [_Line("-")]
+    interval = f"{100 * cell.low:.1f}-{100 * cell.high:.1f}"
+    return [_Line(f"{100 * cell.value:.1f}"), _Line(interval, small=True)]
+
+
+def _mean(mean: Mean) -> str:
     """A mean, half the width of its interval, and the median; a single value is all of them."""
     if math.isnan(mean.error):
         return _number(mean.value)
@@ -79,41 +203,29 @@ def mean_cell(mean: Mean) -> str:
     return f"{_number(mean.value)} +-{(high - low) / 2:.2g}, median {mean.median:.2g}"
 
 
-def draw_line(
-    evaluation: Evaluation | None, attack: str, view: str, rate: Metric, size: int | None
-) -> str:
-    """The rate in % of every ``size`` samples, as a further line of a cell; none of a single draw.
-
-    Args:
-        evaluation: The records; none if None.
-        attack: Name of the attack.
-        view: What it saw.
-        rate: What to show.
-        size: Samples of a draw; None if there are no draws.
-    """
-    if evaluation is None or size is None:
-        return ""
-    rows = evaluation.select(view, attack)
-    draws = rows["index"] // size
-    numbers = np.unique(draws)
-    if len(numbers) < 2:
-        return ""
-    info = evaluation.header.attacks[attack]
-    rates = [rate(rows.where(draws == number), info) for number in numbers]
-    return "\n" + " ".join(f"{100 * r.value:.1f}" for r in rates)
-
-
-def draw_notes(table: Mapping[str, Any]) -> list[str]:
-    """What the lines of `draw_line` are, if the table has a ``draw``."""
-    size = table.get("draw")
-    return [] if size is None else [f"Third lines: every {size} images, a draw, on their own."]
-
-
-def _cell(value: Rate | Mean | float) -> str:
-    if isinstance(value, Rate):
-        return rate_cell(value)
-    return mean_cell(value) if isinstance(value, Mean) else _number(value)
-
-
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _markdown_row(cells: Sequence[Content]) -> str:
+    return "| " + " | ".join(map(as_markdown, cells)) + " |"
+
+
+def _html_line(line: _Line) -> str:
+    if line.small:  # an empty line keeps its height
+        return f"<small>{line.text.replace('-', '&ndash;') or '&nbsp;'}</small>"
+    return f"<span>{html.escape(line.text)}</span>"
+
+
+def _html_lines(grid: Grid) -> Iterator[str]:
+    yield f"<table><caption>{html.escape(grid.title)}</caption>"
+    yield f"<thead><tr>{_html_cells('th', grid.header)}</tr></thead><tbody>"
+    for row in grid.rows:
+        yield f"<tr>{_html_cells('td', row)}</tr>"
+    yield "</tbody></table>"
+    for note in grid.notes:
+        yield f"<p>{html.escape(note)}</p>"
+
+
+def _html_cells(tag: str, cells: Sequence[Content]) -> str:
+    return "".join(f"<{tag}>{as_html(cell)}</{tag}>" for cell in cells)

@@ -1,8 +1,6 @@
 """The result of an evaluation, as Python has it: a table, its numbers, its verdict, its records."""
 
-import html
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +8,12 @@ from rich.console import Console
 
 from robust.errors import ConfigError
 from robust.io.text_files import named_path
-from robust.results.cells import Cell
+from robust.results.cells import Cell, Grid
 from robust.results.metrics import clean_accuracy, success_rate, worst_robust_accuracy
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.rows import Row
-from robust.results.tables import Grid, comparison
+from robust.results.tables import comparison
 from robust.results.verdict import Verdict, verdict
 
 
@@ -143,7 +141,7 @@ class Result:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return "\n".join(_html(self._grid()))
+        return self._grid().html()
 
     def _grid(self) -> Grid:
         return comparison({self.name: self.evaluation})
@@ -155,18 +153,3 @@ class Result:
                 "Name one of them, or evaluate with it in `views`."
             )
         return view
-
-
-def _html(grid: Grid) -> Iterator[str]:
-    yield f"<table><caption>{html.escape(grid.title)}</caption>"
-    yield f"<thead><tr>{_cells('th', grid.header)}</tr></thead><tbody>"
-    for row in grid.rows:
-        yield f"<tr>{_cells('td', row)}</tr>"
-    yield "</tbody></table>"
-    for note in grid.notes:
-        yield f"<p>{html.escape(note)}</p>"
-
-
-def _cells(tag: str, cells: Any) -> str:  # noqa: ANN401
-    lines = (html.escape(cell).replace("\n", "<br>") for cell in cells)
-    return "".join(f"<{tag}>{line}</{tag}>" for line in lines)

@@ -1,17 +1,13 @@
 """Tables over records: runs beside each other, and published numbers beside measured ones."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from robust.errors import ConfigError
-from robust.results.cells import Metric, draw_line, draw_notes, rate_cell
+from robust.results.cells import Cell, Content, Grid, Shares, Stack, Value, stack
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -29,58 +25,9 @@ MEASURED = "robustness"
 """The ``metric`` of tables that are of a measurement, `RobustnessMetrics`, not of attacks."""
 MEASURES = ("accuracy", "robustness", "distance", "sensitivity")
 """What a row of them may name as its ``measure``, entries of `robust.measures.measured_tables`."""
-_PIPE_WIDTH = 400
-"""Columns of text where no terminal sets a width."""
 
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of strings, drawn in the terminal or as Markdown.
-
-    Args:
-        title: What the cells are.
-        header: One name a column.
-        rows: One cell a column.
-        notes: Sentences below the table.
-    """
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = field(default=())
-
-    def print(self, console: Console | None = None) -> None:
-        """Draw the table in the terminal; in a file or pipe as wide as it needs to be.
-
-        Args:
-            console: Where to; standard output if None.
-        """
-        # A name is no markup: it prints as it is.
-        console = Console(markup=False, emoji=False) if console is None else console
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for i, name in enumerate(self.header):
-            table.add_column(
-                name, justify="right" if i else "left", no_wrap=not console.is_terminal
-            )
-        for row in self.rows:
-            table.add_row(*row)
-            table.add_section()
-        if not console.is_terminal:
-            console.width = _PIPE_WIDTH
-        console.print(table)
-        for note in self.notes:
-            console.print(note, highlight=False, soft_wrap=True)
-
-    def markdown(self) -> str:
-        """The table in Markdown, line breaks in cells as ``<br>``."""
-        lines = [f"**{_markdown(self.title)}**", ""]
-        lines += [
-            _markdown_row(self.header),
-            _markdown_row(["---", *["---:"] * (len(self.header) - 1)]),
-        ]
-        lines += [_markdown_row(row) for row in self.rows]
-        lines += [""] + [f"{_markdown(note)}  " for note in self.notes]
-        return "\n".join(lines) + "\n"
+Metric = Callable[[Sequence[Row], AttackInfo], Rate]
+"""A rate of the rows of one attack through one view."""
 
 
 def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
@@ -92,7 +39,7 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
     first = next(iter(evaluations.values()))
     attacks = list(first.header.attacks)
     verdicts = {name: verdict(evaluation) for name, evaluation in evaluations.items()}
-    rows = [
+    rows: list[list[Content]] = [
         [name, *_run_cells(evaluation, attacks), verdicts[name].word]
         for name, evaluation in evaluations.items()
     ]
@@ -120,69 +67,72 @@ def published(
     transferred: Mapping[str, Mapping[str, Evaluation]] | None = None,
     adaptive: Mapping[str, Evaluation] | None = None,
 ) -> Grid:
-    """A table of a paper: published, measured, their difference, and the adaptive number.
+    """Return a table of a paper beside our numbers, under its attack and through another view.
+
+    A row may name the column that its attack is ``crafted_on``, and attacks of another suite that
+    its ``adaptive`` number is the worst of. A number that is null was lost.
 
     Args:
-        table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of
-            the attacked images), ``attack success over all images``, ``robust accuracy`` or
-            ``resistance``; its ``view`` the one that the paper's attacker had, ``deployed`` if it
-            names none; its ``beside`` the other view to show, ``adaptive`` if it names none. With
-            a ``draw``, each so many images are also counted on their own. A row may
-            name the column that its attack is ``crafted_on``, and attacks of another suite that
-            its ``adaptive`` number is the worst of. Of what it has ``published``, null is lost.
-        columns: Records by the table's columns; columns without records show what was published.
+        table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of the attacked
+            images), ``attack success over all images``, ``robust accuracy`` or ``resistance``. Its
+            ``view`` is that of the paper's attacker (default ``deployed``), its ``beside`` the
+            other one to show (default ``adaptive``). With a ``draw``, each so many images are also
+            counted on their own.
+        columns: Records by the table's columns; a column without any shows the paper's numbers.
         transferred: Records of attacks crafted on another column, by that one and the attacked.
         adaptive: Records of the table's ``adaptive_suite`` by column.
 
     Raises:
         ConfigError: If the metric is none of these.
     """
-    rate = _METRICS.get(table["metric"])
-    if rate is None:
+    if table["metric"] not in _METRICS:
         raise ConfigError(
             f"Expected the `metric` of {table['title']} to be one of {', '.join(_METRICS)}, but "
             f"got {table['metric']!r}."
         )
-    view, beside = table.get("view", "deployed"), table.get("beside", "adaptive")
-    rows = [
-        [
-            "clean accuracy",
-            column,
-            *_clean_cells(table["clean_acc"].get(column), columns.get(column)),
-        ]
-        for column in table["columns"]
-    ]
-    for name, row in table["rows"].items():
-        attack, source = row["attack"], row.get("crafted_on")
-        for column in row["published"]:
-            found, seen = columns.get(column), view
-            if source not in (None, column):
-                found, seen = (transferred or {}).get(source, {}).get(column), "transfer"
-            measured = _measured(found, attack, seen, rate)
-            if "adaptive" in row:
-                best = _worst((adaptive or {}).get(column), row["adaptive"])
-            else:
-                best = _measured(columns.get(column), attack, beside, rate)
-            cells = _compared(row["published"][column], measured)
-            cells += [rate_cell(best) if best.n else ""]
-            for place, shown in ((1, seen), (3, beside)):
-                cells[place] += draw_line(found, attack, shown, rate, table.get("draw"))
-            rows.append([name, column, *cells])
-    mixed = any("crafted_on" in row for row in table["rows"].values())
-    header = ["attack", "model", "paper", "measured" if mixed else view, "difference"]
-    header += [beside] * (view != beside)
-    rows = [[*row, ""][: len(header)] for row in rows]
+    view, beside = _views(table)
+    records = _Records(columns, transferred or {}, adaptive or {})
+    header = ["attack", "model", "paper", "ours, paper's attack", "difference"]
+    header += [f"ours, {beside}"] * (view != beside)
+    rows = [*_clean_rows(table, columns), *_attack_rows(table, records)]
     return Grid(
         f"{table['title']} ({table['metric']}, %)",
         header,
-        rows,
+        [[*row, ""][: len(header)] for row in rows],
         [
+            *_view_notes(table, view),
             *_protocol_notes(columns),
             *_notes(columns),
-            *_adaptive_notes(table, adaptive or {}),
-            *draw_notes(table),
+            *_adaptive_notes(table, records.adaptive),
+            *_part_notes(table),
         ],
     )
+
+
+class _Records(NamedTuple):
+    columns: Mapping[str, Evaluation]
+    transferred: Mapping[str, Mapping[str, Evaluation]]
+    adaptive: Mapping[str, Evaluation]
+
+    def attacked(
+        self, row: Mapping[str, Any], column: str, view: str
+    ) -> tuple[Evaluation | None, str]:
+        """The records of a row's own attack, and the view that it saw."""
+        source = row.get("crafted_on")
+        if source in (None, column):
+            return self.columns.get(column), view
+        return self.transferred.get(source, {}).get(column), "transfer"
+
+    def beside(self, row: Mapping[str, Any], column: str, view: str, metric: Metric) -> Rate:
+        """The other number of a row, through another view or of other attacks."""
+        if "adaptive" in row:
+            return _worst(self.adaptive.get(column), row["adaptive"])
+        return _measured(self.columns.get(column), row["attack"], view, metric)
+
+
+def _views(table: Mapping[str, Any]) -> tuple[str, str]:
+    """The view of the paper's attacker, and the other one that is shown."""
+    return table.get("view", "deployed"), table.get("beside", "adaptive")
 
 
 def _all_images(rows: Sequence[Row], info: AttackInfo) -> Rate:
@@ -197,23 +147,44 @@ _METRICS = {
 }
 
 
-def _clean_cells(number: float | int | None, evaluation: Evaluation | None) -> list[str]:
-    rate = None
-    if evaluation is not None:
-        view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
-        rate = clean_accuracy(evaluation.select(view, attack))
-    return _compared(number, rate, absent="-")
+def _clean_rows(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> list[list[Content]]:
+    rows: list[list[Content]] = []
+    for column in table["columns"]:
+        evaluation, rate = columns.get(column), None
+        if evaluation is not None:
+            view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
+            rate = clean_accuracy(evaluation.select(view, attack))
+        cells = _compared(table["clean_acc"].get(column), rate, absent="-")
+        rows.append(["clean accuracy", column, *cells])
+    return rows
 
 
-def _measured(
-    evaluation: Evaluation | None,
-    attack: str,
-    view: str,
-    rate: Metric,
-) -> Rate:
+def _attack_rows(table: Mapping[str, Any], records: _Records) -> Iterator[list[Content]]:
+    view, beside = _views(table)
+    metric, size = _METRICS[table["metric"]], table.get("draw")
+    for name, row in table["rows"].items():
+        attack = row["attack"]
+        for column, number in row["published"].items():
+            found, seen = records.attacked(row, column, view)
+            paper, ours, difference = _compared(number, _measured(found, attack, seen, metric))
+            other = records.beside(row, column, beside, metric)
+            yield [
+                name,
+                column,
+                paper,
+                _with_parts(ours, _parts(found, attack, seen, metric, size)),
+                difference,
+                _with_parts(
+                    Cell.from_rate(other) if other.n else "",
+                    _parts(found, attack, beside, metric, size),
+                ),
+            ]
+
+
+def _measured(evaluation: Evaluation | None, attack: str, view: str, metric: Metric) -> Rate:
     if evaluation is None or attack not in evaluation.header.attacks:
         return Rate(0, 0)
-    return rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
+    return metric(evaluation.select(view, attack), evaluation.header.attacks[attack])
 
 
 def _worst(evaluation: Evaluation | None, attacks: Sequence[str]) -> Rate:
@@ -225,23 +196,42 @@ def _worst(evaluation: Evaluation | None, attacks: Sequence[str]) -> Rate:
     return worst_robust_accuracy(named, "adaptive")
 
 
-def _compared(number: float | int | None, rate: Rate | None, absent: str = "lost") -> list[str]:
-    """Published, measured, difference."""
-    cell = absent if number is None else f"{number:g}"
+def _compared(number: float | int | None, rate: Rate | None, absent: str = "lost") -> list[Value]:
+    """The number of the paper, ours and the difference."""
+    paper = absent if number is None else f"{number:g}"
     if rate is None or not rate.n:
-        return [cell, "not run", ""]
+        return [paper, "not run", ""]
     difference = "" if number is None else f"{100 * rate.value - number:+.2f}"
-    return [cell, rate_cell(rate), difference]
+    return [paper, Cell.from_rate(rate), difference]
 
 
-def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[str]:
+def _parts(
+    evaluation: Evaluation | None, attack: str, view: str, metric: Metric, size: int | None
+) -> Shares | None:
+    """The rate of each ``size`` samples; None where there are not two such parts."""
+    if evaluation is None or size is None:
+        return None
+    rows = evaluation.select(view, attack)
+    parts = rows["index"] // size
+    numbers = np.unique(parts)
+    if len(numbers) < 2:
+        return None
+    info = evaluation.header.attacks[attack]
+    return Shares(tuple(metric(rows.where(parts == number), info).value for number in numbers))
+
+
+def _with_parts(value: Value, parts: Shares | None) -> Content:
+    return value if parts is None else Stack((value, parts))
+
+
+def _run_cells(evaluation: Evaluation, attacks: Sequence[str]) -> list[Stack]:
     views = evaluation.views
     clean = clean_accuracy(evaluation.select(views[0], attacks[0]))
-    # Every view takes two lines, a rate and its interval.
-    columns = [[f"{view}\n" for view in views], [rate_cell(clean)]]
-    columns += [[rate_cell(_rate(evaluation, view, name)) for view in views] for name in attacks]
-    columns += [[rate_cell(worst_robust_accuracy(evaluation, view)) for view in views]]
-    return ["\n".join(cells) for cells in columns]
+    columns = [[_rate(evaluation, view, name) for view in views] for name in attacks]
+    worst = [worst_robust_accuracy(evaluation, view) for view in views]
+    # A rate and its interval take two lines, so a view does too.
+    names = Stack(tuple(f"{view}\n" for view in views))
+    return [names, *(stack(*rates) for rates in ([clean], *columns, worst))]
 
 
 def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
@@ -263,6 +253,18 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
+
+
+def _view_notes(table: Mapping[str, Any], view: str) -> list[str]:
+    """Through which view the paper's attacker looked, where that is one for all rows."""
+    if any("crafted_on" in row for row in table["rows"].values()):
+        return []
+    return [f"ours, paper's attack: through the view {view}."]
+
+
+def _part_notes(table: Mapping[str, Any]) -> list[str]:
+    size = table.get("draw")
+    return [] if size is None else [f"Third lines: each {size} images on their own."]
 
 
 def _adaptive_notes(table: Mapping[str, Any], adaptive: Mapping[str, Evaluation]) -> list[str]:
@@ -300,12 +302,3 @@ def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
                 "equal in float32; the first of them counts as the prediction."
             )
     return notes
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_markdown(cell).replace("\n", "<br>") for cell in cells) + " |"
-
-
-def _markdown(text: str) -> str:
-    """Text that prints as it is."""
-    return re.sub(r"[|*`\\]", r"\\\g<0>", text).replace("<", "&lt;")

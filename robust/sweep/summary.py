@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from robust.io import files
-from robust.results.tables import Grid
+from robust.results.cells import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
 

@@ -19,7 +19,7 @@ from robust.loading.paper_tables import match_columns, read_table
 from robust.loading.restore import restore
 from robust.loading.trained_run import TrainedRun, find_checkpoint
 from robust.measures.robustness import measure_robustness
-from robust.results.cells import mean_cell
+from robust.results.cells import as_text
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
 from robust.results.records import read_evaluation
 from tests.support.papers import TABLES
@@ -511,7 +511,7 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     expected = measure_robustness(subject.defense, subject.data, 8)["deployed"].sensitivity
     assert cells[:3] == [
         "0.5",
-        mean_cell(expected.prediction),
+        as_text(expected.prediction),
         f"{expected.prediction.value - 0.5:+.4g}",
     ]
     assert "No column of this table: squeezed/a." in text

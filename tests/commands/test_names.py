@@ -15,7 +15,7 @@ from robust.io.names import check_name, file_name
 from robust.io.strict_yaml import load
 from robust.loading.paper_tables import read_table
 from robust.loading.suites import read_suite
-from robust.results.tables import Grid
+from robust.results.cells import Grid
 from robust.sweep.file import SweepFile
 from robust.threat import ThreatModel
 from robust.tracking import Run

@@ -12,7 +12,7 @@ from robust.commands.evaluate import evaluate
 from robust.commands.process import run_command
 from robust.commands.report import report
 from robust.io.streams import make_usable
-from robust.results.tables import Grid
+from robust.results.cells import Grid
 from tests.support.tiny import ROOT
 
 GRID = Grid("Tést", ["run", "robust acc"], [["é \u2026", "1.0\n0.5-1.5"]], ["Note \u2192 é."])

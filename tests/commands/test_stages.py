@@ -23,7 +23,7 @@ from robust.evaluation import AttackEvaluation
 from robust.io.notes import Figures, Steps, note, reason
 from robust.loading.trained_run import TrainedRun
 from robust.measures.measurements import Certification, RobustnessMetrics
-from robust.results.tables import Grid
+from robust.results.cells import Grid
 from robust.tracking import Processes
 from tests.conftest import write_npz
 from tests.support.tiny import arguments

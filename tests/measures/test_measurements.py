@@ -20,6 +20,7 @@ from robust.loading.trained_run import find_checkpoint
 from robust.measures.certify import Smoothed, certified_accuracy
 from robust.measures.measurements import Certification, RobustnessMetrics
 from robust.measures.robustness import measure_robustness
+from robust.results.cells import as_text
 from robust.results.metrics import Rate
 from robust.threat import ThreatModel
 from tests.support.factories import EPS, linear
@@ -86,7 +87,10 @@ def test_the_table_of_robustness(data):
         ["a", "adaptive", "published"],
     ]
     assert {len(row) for row in grid.rows} == {len(grid.header)}
-    minimal, cells = result["deployed"].minimal, dict(zip(grid.header, grid.rows[0], strict=True))
+    minimal, cells = (
+        result["deployed"].minimal,
+        dict(zip(grid.header, map(as_text, grid.rows[0]), strict=True)),
+    )
     assert cells["accuracy"].startswith(f"{100 * minimal.accuracy.value:.1f}\n")
     both = minimal.robustness.linf, minimal.robustness_flipped.linf
     assert cells["rho Linf"] == "\n".join(f"{mean:.4g}" for mean in both)

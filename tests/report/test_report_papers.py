@@ -10,6 +10,7 @@ import yaml
 
 from robust.report.protocols import protocols
 from robust.report.published import papers_of
+from robust.results.cells import as_text
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
 from tests.support.factories import evaluation, info
@@ -56,8 +57,8 @@ def tables(tmp_path):
 def test_published_measured_and_adaptive_beside_each_other(tables):
     (grid,) = papers_of(tables, protocols([run("a", TANH)])).grids
     assert grid.title.startswith("A paper, Table 1")
-    assert grid.header[2:] == ["paper", "deployed", "difference", "adaptive"]
-    fgsm, absent = ([cell.split("\n")[0] for cell in row] for row in grid.rows[2:])
+    assert grid.header[2:] == ["paper", "ours, paper's attack", "difference", "ours, adaptive"]
+    fgsm, absent = ([as_text(cell).split("\n")[0] for cell in row] for row in grid.rows[2:])
     assert fgsm == ["FGSM", "tanh", "1.5", "10.0", "+8.50", "50.0"]
     assert absent[3] == "not run"
     assert grid.notes[0].startswith("tanh: a, n = 200, masked")

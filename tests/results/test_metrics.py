@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import binomtest, norm, sem
 
-from robust.results.cells import mean_cell
+from robust.results.cells import as_text
 from robust.results.metrics import (
     Mean,
     Rate,
@@ -40,8 +40,8 @@ def test_no_samples_say_nothing():
 
 def test_a_mean_of_one_value_has_no_bounds():
     assert mean_numbers({"of": Mean.from_values([3.0])}) == {"of": 3.0, "of_median": 3.0}
-    assert mean_cell(Mean.from_values([3.0])) == "3"
-    assert mean_cell(Mean.from_values([])) == "-"
+    assert as_text(Mean.from_values([3.0])) == "3"
+    assert as_text(Mean.from_values([])) == "-"
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():
@@ -55,7 +55,7 @@ def test_the_interval_of_a_mean_is_the_normal_one():
 def test_few_samples_may_carry_a_mean():
     mean = Mean.from_values([0.0, 0.0, 0.1, 99.9])
     assert (mean.value, mean.median) == pytest.approx((25.0, 0.05))
-    assert mean_cell(mean) == "25 +-49, median 0.05"
+    assert as_text(mean) == "25 +-49, median 0.05"
 
 
 # Six samples: correct and held, correct and broken, correct and broken outside eps, misclassified,

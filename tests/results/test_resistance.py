@@ -8,6 +8,7 @@ from torch import nn
 from robust.attacks.query.base import QueryAttack
 from robust.data import ImageDataModule
 from robust.defenses import Standard
+from robust.results.cells import as_text
 from robust.results.metrics import resistance
 from robust.results.tables import published
 from robust.threat import ThreatModel
@@ -81,22 +82,29 @@ class TestTable:
 
     def test_shows_both_protocols_beside_the_paper(self, results):
         grid = published(self.table(beside="deployed"), results)
-        assert grid.header == ["attack", "model", "paper", "published", "difference", "deployed"]
-        name, column, paper, measured, difference, beside = grid.rows[1]
+        assert grid.header == [
+            "attack",
+            "model",
+            "paper",
+            "ours, paper's attack",
+            "difference",
+            "ours, deployed",
+        ]
+        name, column, paper, measured, difference, beside = map(as_text, grid.rows[1])
         assert (name, column, paper, difference) == ("row", "a", "90", "-10.00")
         assert measured.splitlines()[0] == "80.0"
         assert beside.splitlines()[0] == "25.0"
 
-    def test_shows_the_draws_on_their_own(self, results):
+    def test_shows_parts_of_the_images_on_their_own(self, results):
         grid = published(self.table(beside="deployed", draw=50), results)
-        # The first 40 of 200 images are broken, and the first 150.
-        assert grid.rows[1][3].splitlines()[2] == "20.0 100.0 100.0 100.0"
-        assert grid.rows[1][5].splitlines()[2] == "0.0 0.0 0.0 100.0"
-        assert any("every 50 images" in note for note in grid.notes)
+        # The first 40 of 200 images are misclassified, and the first 150.
+        assert as_text(grid.rows[1][3]).splitlines()[2] == "20.0 100.0 100.0 100.0"
+        assert as_text(grid.rows[1][5]).splitlines()[2] == "0.0 0.0 0.0 100.0"
+        assert any("each 50 images" in note for note in grid.notes)
 
-    def test_of_one_draw_there_is_no_third_line(self, results):
+    def test_of_one_part_there_is_no_third_line(self, results):
         grid = published(self.table(draw=200), results)
-        assert len(grid.rows[1][3].splitlines()) == 2
+        assert len(as_text(grid.rows[1][3]).splitlines()) == 2
 
     def test_says_which_images(self, results):
         assert any("200 test images" in note for note in published(self.table(), results).notes)

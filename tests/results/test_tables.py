@@ -3,9 +3,13 @@
 import pytest
 
 from robust.errors import ConfigError
+from robust.results.cells import as_text
 from robust.results.records import Evaluation
 from robust.results.tables import published
 from tests.support.factories import header, info, row
+
+OURS, ADAPTIVE = "ours, paper's attack", "ours, adaptive"
+HEADER = ["attack", "model", "paper", OURS, "difference", ADAPTIVE]
 
 
 def table(**changed):
@@ -20,19 +24,23 @@ def table(**changed):
 
 
 def measured(views=("deployed", "published", "adaptive")):
-    """Of ten images eight are correct; 2, 4 and 6 of these are turned through the views."""
+    """Of ten images eight are correct; 2, 4 and 6 of these are misclassified through the views."""
     rows = []
-    for turned, view in zip((2, 4, 6), views, strict=False):
+    for count, view in zip((2, 4, 6), views, strict=False):
         for i in range(10):
             clean = 0 if i < 8 else 1
-            rows.append(row(i, view=view, clean=clean, adv=1 if i < turned else clean))
+            rows.append(row(i, view=view, clean=clean, adv=1 if i < count else clean))
     return {"net": Evaluation(header(fgsm=info()), rows)}
+
+
+def first_line(cell):
+    return as_text(cell).split("\n")[0]
 
 
 def cells(content, columns):
     grid = published(content, columns)
     last = dict(zip(grid.header, grid.rows[-1], strict=True))
-    return {key: value.split("\n")[0] for key, value in last.items()}
+    return {key: first_line(value) for key, value in last.items()}
 
 
 @pytest.mark.parametrize(
@@ -49,30 +57,30 @@ def test_metrics_count_different_images(metric, deployed, difference, adaptive):
         "attack": "FGSM",
         "model": "net",
         "paper": "40",
-        "deployed": deployed,
+        OURS: deployed,
         "difference": difference,
-        "adaptive": adaptive,
+        ADAPTIVE: adaptive,
     }
 
 
 def test_the_papers_view_is_compared():
     grid = published(table(view="published"), measured())
-    assert grid.header == ["attack", "model", "paper", "published", "difference", "adaptive"]
-    assert [cell.split("\n")[0] for cell in grid.rows[-1][2:]] == ["40", "50.0", "+10.00", "75.0"]
-    assert [cell.split("\n")[0] for cell in grid.rows[0][2:]] == ["90", "80.0", "-10.00", ""]
+    assert grid.header == HEADER
+    assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "50.0", "+10.00", "75.0"]
+    assert [first_line(cell) for cell in grid.rows[0][2:]] == ["90", "80.0", "-10.00", ""]
 
 
 def test_a_view_that_was_not_attacked_is_not_run():
     found = cells(table(view="transfer"), measured())
-    assert (found["transfer"], found["difference"], found["adaptive"]) == ("not run", "", "75.0")
+    assert (found[OURS], found["difference"], found[ADAPTIVE]) == ("not run", "", "75.0")
     found = cells(table(), measured(views=("deployed",)))
-    assert (found["deployed"], found["adaptive"]) == ("25.0", "")
+    assert (found[OURS], found[ADAPTIVE]) == ("25.0", "")
 
 
 def test_a_lost_number_has_no_difference():
     lost = {"FGSM": {"attack": "fgsm", "published": {"net": None}}}
     found = cells(table(rows=lost), measured())
-    assert (found["paper"], found["deployed"], found["difference"]) == ("lost", "25.0", "")
+    assert (found["paper"], found[OURS], found["difference"]) == ("lost", "25.0", "")
 
 
 def test_an_unknown_metric_is_refused():
@@ -80,8 +88,8 @@ def test_an_unknown_metric_is_refused():
         published(table(metric="accuracy"), {})
 
 
-def of(view, turned, attack="fgsm", n=10):
-    rows = [row(i, view=view, attack=attack, adv=1 if i in turned else 0) for i in range(n)]
+def of(view, misclassified, attack="fgsm", n=10):
+    rows = [row(i, view=view, attack=attack, adv=1 if i in misclassified else 0) for i in range(n)]
     return Evaluation(header(**{attack: info()}), rows)
 
 
@@ -97,8 +105,8 @@ def test_rows_name_what_their_attack_is_crafted_on():
     )
     own = {"a": of("deployed", range(5)), "b": of("deployed", range(2))}
     grid = published(content, own, {"a": {"b": of("transfer", range(1))}})
-    assert grid.header[3] == "measured"
-    assert [[cell.split("\n")[0] for cell in cells[2:5]] for cells in grid.rows] == [
+    assert grid.header == HEADER
+    assert [[first_line(cell) for cell in cells[2:5]] for cells in grid.rows] == [
         ["-", "100.0", ""],
         ["99", "100.0", "+1.00"],
         ["50", "50.0", "+0.00"],
@@ -110,13 +118,13 @@ def test_rows_name_what_their_attack_is_crafted_on():
 
 def test_the_adaptive_number_is_the_worst_of_the_named_attacks_for_each_image():
     attacks = {"pgd": {1, 2}, "ddn": {2, 3, 4}, "cw": range(10)}
-    rows = [r for name, turned in attacks.items() for r in of("adaptive", turned, name).rows]
+    rows = [r for name, found in attacks.items() for r in of("adaptive", found, name).rows]
     adaptive = Evaluation(header(**dict.fromkeys(attacks, info())), rows)
     named = {"attack": "fgsm", "adaptive": ["pgd", "ddn"], "published": {"net": 40}}
     content = table(metric="robust accuracy", view="transfer", rows={"FGSM": named})
     transfer = {"net": of("transfer", {0})}
     grid = published(content, transfer, adaptive={"net": adaptive})
-    assert [cell.split("\n")[0] for cell in grid.rows[-1][2:]] == ["40", "90.0", "+50.00", "60.0"]
+    assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "90.0", "+50.00", "60.0"]
     assert grid.notes[-1] == (
         "adaptive: correct under the worst for each image, white box, of pgd (Linf 0.1), "
         "ddn (Linf 0.1) beside FGSM."
