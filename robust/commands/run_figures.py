@@ -12,11 +12,11 @@ from robust.commands.evaluate_options import Picture
 from robust.commands.suite_figures import SAMPLES, show
 from robust.defenses import Recall
 from robust.errors import ConfigError
-from robust.figures.confidence import check_plane, draw_confidence
-from robust.figures.features import draw_features, features_of
-from robust.figures.progress import draw_progress, read_progress
-from robust.figures.recalled import draw_recalled
-from robust.figures.reconstructions import draw_reconstructions
+from robust.figures.confidence import check_plane, plot_confidence
+from robust.figures.features import features_of, plot_features
+from robust.figures.progress import plot_progress, read_progress
+from robust.figures.recalled import plot_recalled
+from robust.figures.reconstructions import plot_reconstructions
 from robust.io.notes import Figures
 from robust.loading.trained_run import TrainedRun
 
@@ -74,7 +74,7 @@ def _check_plane(subjects: Runs) -> None:
 def _confidence(subjects: Runs) -> Iterator[Drawing]:
     first = _first(subjects)
     runs = {name: (subject.defense.cpu(), subject.data) for name, subject in subjects.items()}
-    yield first, lambda: draw_confidence(runs, _file(first, "confidence"))
+    yield first, lambda: plot_confidence(runs, _file(first, "confidence"))
 
 
 def _check_one_data_set(subjects: Runs) -> None:
@@ -89,10 +89,10 @@ def _check_one_data_set(subjects: Runs) -> None:
 
 def _features(subjects: Runs) -> Iterator[Drawing]:
     first = _first(subjects)
-    yield first, lambda: _draw_features(subjects, _file(first, "features"))
+    yield first, lambda: _plot_features(subjects, _file(first, "features"))
 
 
-def _draw_features(subjects: Runs, path: Path) -> Path:
+def _plot_features(subjects: Runs, path: Path) -> Path:
     """Of an attacker who does not know of a transform; Wang et al. 2018, Figure 4."""
     first = _first(subjects)
     batch = first.data.test_samples(0, min(_WITH_TWO_CLASSES, first.data.test_size))
@@ -110,7 +110,7 @@ def _draw_features(subjects: Runs, path: Path) -> Path:
             after = f"{attacked}, {type(transform).__name__}"
             kinds[after] = features_of(defense, x_adv, transform)
         runs[name] = kinds
-    return draw_features(runs, y, path, names=("class 0", "class 1"))
+    return plot_features(runs, y, path, names=("class 0", "class 1"))
 
 
 def _check_progress(subjects: Runs) -> None:
@@ -121,7 +121,7 @@ def _check_progress(subjects: Runs) -> None:
 def _progress(subjects: Runs) -> Iterator[Drawing]:
     first = _first(subjects)
     runs = {name: subject.folder for name, subject in subjects.items()}
-    yield first, lambda: draw_progress(runs, _file(first, "progress"))
+    yield first, lambda: plot_progress(runs, _file(first, "progress"))
 
 
 def _check_recalls(subjects: Runs) -> None:
@@ -135,15 +135,15 @@ def _check_recalls(subjects: Runs) -> None:
 
 def _recalled(subjects: Runs) -> Iterator[Drawing]:
     for subject in subjects.values():
-        yield subject, partial(_draw_recalled, subject)
+        yield subject, partial(_plot_recalled, subject)
 
 
 @torch.no_grad()
-def _draw_recalled(subject: TrainedRun) -> Path:
+def _plot_recalled(subject: TrainedRun) -> Path:
     defense = subject.defense.cpu().eval()
     assert isinstance(defense, Recall)
     batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
-    return draw_recalled(defense, batch, _file(subject, "recalled"))
+    return plot_recalled(defense, batch, _file(subject, "recalled"))
 
 
 def _check_transforms(subjects: Runs) -> None:
@@ -166,7 +166,7 @@ def _draw_transformed(subject: TrainedRun) -> Path:
     view = defense.published_view()
     x_adv = craft(lambda view: PGD(view, _EPS), view, x, y, sample_seeds=index).x_adv
     rows = {"image": x, "PGD, Linf 8/255": x_adv}
-    return draw_reconstructions(rows, defense.transform, _file(subject, "transformed"))
+    return plot_reconstructions(rows, defense.transform, _file(subject, "transformed"))
 
 
 _CHECKS: dict[Picture, Callable[[Runs], None]] = {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.figures.accuracy_curves import draw_accuracy_curves
-from robust.figures.adversarials import draw_grid
+from robust.figures.accuracy_curves import plot_accuracy_curves
+from robust.figures.adversarials import plot_grid
 from robust.figures.one_image import figures_of
-from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
+from robust.figures.operator_norms import log_lipschitz, plot_operator_norms
 from robust.io.names import file_name
 from robust.io.notes import Figures
 from robust.loading.trained_run import TrainedRun
@@ -50,7 +50,7 @@ def draw_run(
             target=targets[0] if targets else 0,
             eps=radii[0] if radii else ThreatModel().eps,
         ),
-        "figures/accuracy": lambda: draw_accuracy_curves({subject.name: result}, curves),
+        "figures/accuracy": lambda: plot_accuracy_curves({subject.name: result}, curves),
     }
     show(makers, subject, evaluation.suite, figures)
 
@@ -78,7 +78,7 @@ def draw_compared(
         curves = folder / f"accuracy_{suite}_compared.png"
         makers["figures/accuracy_compared"] = lambda: _draw_curves_of_one_data_set(results, curves)
     if options.grid:
-        makers[f"figures/{options.grid}"] = lambda: draw_grid(
+        makers[f"figures/{options.grid}"] = lambda: plot_grid(
             evaluation,
             {name: subject.defense for name, subject in subjects.items()},
             first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
@@ -93,7 +93,7 @@ def draw_compared(
 def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) -> Path | None:
     if len({evaluation.header.data_sha256 for evaluation in results.values()}) > 1:
         raise ConfigError("the runs are on several data sets, whose accuracies share no axis.")
-    return draw_accuracy_curves(results, path)
+    return plot_accuracy_curves(results, path)
 
 
 def norms_of(subject: TrainedRun) -> list[OperatorNorm]:
@@ -122,12 +122,12 @@ def draw_norms(
     for name, of_layers in norms.items():
         path = subjects[name].folder / "figures" / "operator_norms.png"
         with figures.step(f"Figure operator_norms of {name}"):
-            drawn.append(draw_operator_norms({name: of_layers}, path))
+            drawn.append(plot_operator_norms({name: of_layers}, path))
             log_lipschitz(subjects[name].loggers("lipschitz"), of_layers, path)
     if len(norms) > 1:
         path = next(iter(subjects.values())).folder / "figures" / "operator_norms_compared.png"
         with figures.step("Figure operator_norms_compared"):
-            drawn.append(draw_operator_norms(norms, path))
+            drawn.append(plot_operator_norms(norms, path))
     _say(drawn)
 
 

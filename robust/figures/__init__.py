@@ -1,1 +1,1 @@
-"""Figures of images, records and runs, each a PNG file."""
+"""Figures of images, records and runs are PNG files."""

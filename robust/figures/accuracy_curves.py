@@ -1,4 +1,4 @@
-"""The figure of robust accuracy against eps."""
+"""The figure shows robust accuracy against eps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ _UNITS = {"Linf": "Linf, pixel units", "L2": "L2, pixel units", "L0": "L0, pixel
 _COLUMNS = 3
 
 
-def draw_accuracy_curves(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
-    """Draw `accuracy_curves`: runs by colour, views by dashes, with 95 % Wilson intervals as bands.
+def plot_accuracy_curves(evaluations: Mapping[str, Evaluation], path: Path) -> Path | None:
+    """Plot `accuracy_curves`: runs by colour, views by dashes, 95 % Wilson intervals as bands.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
@@ -49,7 +49,7 @@ def draw_accuracy_curves(evaluations: Mapping[str, Evaluation], path: Path) -> P
     figure = Figure(figsize=(max(7.0, 4.6 * columns), height), dpi=100, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, panel, runs)
+        _plot_panel(axes, panel, runs)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes in grid[:, 0]:
@@ -69,11 +69,11 @@ def draw_accuracy_curves(evaluations: Mapping[str, Evaluation], path: Path) -> P
     return save_figure(figure, path)
 
 
-def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[str]) -> None:
+def _plot_panel(axes: Axes, panel: Panel, runs: Sequence[str]) -> None:
     opacity = max(0.04, 0.2 - 0.02 * len(panel.curves))
     for curve in panel.curves:
-        place = runs.index(curve.run)
-        color = COLORS[place % len(COLORS)]
+        number = runs.index(curve.run)
+        color = COLORS[number % len(COLORS)]
         low, high = zip(*(rate.interval for rate in curve.rates), strict=True)
         axes.fill_between(
             curve.eps,
@@ -90,7 +90,7 @@ def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[str]) -> None:
             linestyle=_STYLES[curve.view],
             linewidth=_width(curve.view),
             clip_on=False,
-            marker="" if panel.info.minimal else _marker(place),
+            marker="" if panel.info.minimal else _marker(number),
             markersize=5,
         )
     axes.set(ylim=(-3, 103), xlim=(0, None))
@@ -105,13 +105,13 @@ def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _marker(place: int) -> str:
-    # Runs beyond the colours have the same colour again, but another marker.
-    return MARKERS[(place + place // len(COLORS)) % len(MARKERS)]
+def _marker(number: int) -> str:
+    # Beyond the last colour the colours repeat with other markers.
+    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
 
 
 def _width(view: str) -> float:
-    # Thick dashes over a thin line show both where two views are one.
+    # Thick dashes over a thin line show both views where they agree.
     return 1.5 if view == "deployed" else 3.0
 
 

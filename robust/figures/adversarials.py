@@ -1,7 +1,7 @@
-"""Pictures of adversarial images, run beside run: what an attack needs, and what it finds.
+"""Figures show adversarial images of several runs: what an attack needs and what it finds.
 
 Saito and Roy 2018, https://arxiv.org/abs/1805.07816 (Fig. 1 to 3), and Zantedeschi et al. 2017,
-https://arxiv.org/abs/1707.06728 (Fig. 1), show defenses so.
+https://arxiv.org/abs/1707.06728 (Fig. 1), show defenses in this way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from robust.errors import ConfigError
 from robust.evaluation.callback import AttackEvaluation
 from robust.evaluation.suite import random_targets
 from robust.figures.figure_files import save_figure
-from robust.figures.images import draw_image
+from robust.figures.images import plot_image
 from robust.figures.smallest_eps import predict, smallest_eps
 from robust.results.curves import families
 from robust.results.records import Target
@@ -28,18 +28,18 @@ from robust.types import Batch, Images, Labels, Norm
 
 
 class Adversarials(NamedTuple):
-    """What an attack made of some images, and what a defense says of them."""
+    """Images that an attack found, and what a defense predicts on them."""
 
     label: str
-    """Such as the run, the view and the eps; drawn on a new line after each comma and slash."""
+    """Such as the run, the view and the eps; each comma and slash starts a new line."""
     x_adv: Images
     predictions: Labels
     norm: Norm | None = None
-    """If given, below each image that was turned stands how far, for attacks of no one eps."""
+    """Norm of the distances below misclassified images; None for attacks with one eps."""
 
 
 def members(evaluation: AttackEvaluation, attack: str) -> list[str]:
-    """The attack of that name, or those of the family of that name by eps.
+    """Return the attack of that name, or the attacks of that family by eps.
 
     Raises:
         ConfigError: If the suite has neither.
@@ -56,7 +56,7 @@ def members(evaluation: AttackEvaluation, attack: str) -> list[str]:
     return named[attack]
 
 
-def draw_grid(
+def plot_grid(
     evaluation: AttackEvaluation,
     defenses: Mapping[str, Defense],
     batch: Batch,
@@ -66,13 +66,13 @@ def draw_grid(
     count: int = 5,
     changes: bool = True,
 ) -> Path:
-    """Craft one attack of a suite on the same images for every defense and view, and draw them.
+    """Run one attack of a suite on the same images for every defense and view, and plot them.
 
-    The images are the first that all defenses classify correctly (and that are of another class
-    than the target). They are crafted anew, so a randomized attack may find others than those on
-    record. ``attack`` may also name a family of attacks that differ in ``eps`` (see
-    `curves.families`): then each row shows the smallest eps that breaks all of its images. Of an
-    attack that looks for the nearest image, each shows its distance.
+    The images are the first that all defenses classify correctly and that are not of the target's
+    class. They are crafted again, so a randomized attack may find other images than the records.
+    ``attack`` may also name a family of attacks that differ in ``eps`` (see `curves.families`).
+    Each row then shows the smallest eps at which all its images are misclassified. For an attack
+    that looks for the nearest image, each image shows its distance.
 
     Args:
         evaluation: The suite.
@@ -81,7 +81,7 @@ def draw_grid(
         attack: A name of the suite, or of a family in it.
         path: PNG file to write; its folder is made if absent.
         count: How many images to show at most.
-        changes: Whether to draw below each row what changed.
+        changes: Whether to show below each row what changed.
 
     Raises:
         ConfigError: If the suite has no such attack, the defenses have no correct image in common,
@@ -113,7 +113,7 @@ def draw_grid(
         rows.append(Adversarials(label, found.x_adv, predictions, norm))
     budget = f"smallest {info.norm} eps for all" if len(names) > 1 else info.budget
     title = f"{attack}, {budget}"
-    return draw_adversarials(
+    return plot_adversarials(
         *chosen[:2],
         rows,
         path,
@@ -124,7 +124,7 @@ def draw_grid(
     )
 
 
-def draw_adversarials(
+def plot_adversarials(
     x: Images,
     y: Labels,
     rows: Sequence[Adversarials],
@@ -135,10 +135,10 @@ def draw_adversarials(
     index: Labels | None = None,
     changes: bool = True,
 ) -> Path:
-    """Draw clean images above, for each row, the adversarial ones and what changed.
+    """Plot clean images at the top, then for each row the adversarial ones and what changed.
 
-    Above each image stands what the row's defense predicts. Changes have one symmetric colour scale
-    a row; of several channels, the one that changes most is shown.
+    The title of an image is what the row's defense predicts. Changes have one symmetric colour
+    scale a row. With several channels, the one that changes most is shown.
 
     Args:
         x: Clean images in [0, 1].
@@ -147,8 +147,8 @@ def draw_adversarials(
         path: PNG file to write; its folder is made if absent.
         title: Above all.
         target: Classes that the images should become, if any.
-        index: Places of the images in the test set, to be shown.
-        changes: Whether to draw what changed.
+        index: Indices of the images in the test set, to be shown.
+        changes: Whether to show what changed.
 
     Raises:
         ConfigError: If ``path`` cannot be written.
@@ -160,23 +160,23 @@ def draw_adversarials(
     figure.suptitle(title, fontsize=13)
     grid = figure.subplots(1 + lines * len(rows), count, squeeze=False)
     goals = [""] * count if target is None else [f", target {t}" for t in target.tolist()]
-    places = [""] * count if index is None else [f"image {i}\n" for i in index.tolist()]
+    numbers = [""] * count if index is None else [f"image {i}\n" for i in index.tolist()]
     for i, axes in enumerate(grid[0]):
-        draw_image(axes, x[i])
-        axes.set_title(f"{places[i]}class {y[i]}{goals[i]}", fontsize=10)
+        plot_image(axes, x[i])
+        axes.set_title(f"{numbers[i]}class {y[i]}{goals[i]}", fontsize=10)
     _name(grid[0, 0], "clean")
     for i, row in enumerate(rows):
         adversarial = grid[1 + lines * i]
         lengths = distance(x.cpu(), row.x_adv.cpu(), row.norm).tolist() if row.norm else []
         for k, axes in enumerate(adversarial):
-            draw_image(axes, row.x_adv[k])
-            turned = bool(row.predictions[k] != y[k])
-            far = f"\n{row.norm} {lengths[k]:.3g}" if lengths and turned else ""
-            weight = "bold" if turned else "normal"
+            plot_image(axes, row.x_adv[k])
+            misclassified = bool(row.predictions[k] != y[k])
+            far = f"\n{row.norm} {lengths[k]:.3g}" if lengths and misclassified else ""
+            weight = "bold" if misclassified else "normal"
             axes.set_title(f"says {row.predictions[k]}{far}", fontsize=10, weight=weight)
         _name(adversarial[0], row.label)
         if changes:
-            _draw_differences(figure, list(grid[2 + 2 * i]), row.x_adv.cpu() - x.cpu())
+            _plot_differences(figure, list(grid[2 + 2 * i]), row.x_adv.cpu() - x.cpu())
             _name(grid[2 + 2 * i, 0], "change")
     return save_figure(figure, path)
 
@@ -192,7 +192,7 @@ class _Chosen(NamedTuple):
 def _choose(
     models: Sequence[Defense], batch: Batch, target: Target | None, seed: int, count: int
 ) -> _Chosen:
-    """The first images that all models classify correctly and whose class is not the target."""
+    """Return the first images that all models classify correctly and that are not of the target."""
     x, y, index = (part.cpu() for part in batch)
     seeds = sample_seeds(seed, index)
     targets = None if target is None else _targets(models[0], x, y, target, seeds)
@@ -226,7 +226,7 @@ class _Seen(NamedTuple):
 
 
 def _views(evaluation: AttackEvaluation, models: Mapping[str, Defense]) -> Iterator[_Seen]:
-    """Every view of every run, once each; judged as in the records."""
+    """Yield every view of every run once, with what judges it in the records."""
     for run, defense in models.items():
         if evaluation.source is not None:
             view = evaluation.source.cpu().view(evaluation.source_view)
@@ -240,21 +240,21 @@ def _views(evaluation: AttackEvaluation, models: Mapping[str, Defense]) -> Itera
             yield _Seen(f"{run}, {' = '.join(names)}", defense, module, judge)
 
 
-def _draw_differences(figure: Figure, places: list[Axes], delta: Images) -> None:
+def _plot_differences(figure: Figure, panels: list[Axes], delta: Images) -> None:
     largest = delta.abs().max().item()
     limit = largest or 1.0
-    for axes, change in zip(places, delta, strict=True):
-        drawn = axes.imshow(_strongest(change).numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for axes, change in zip(panels, delta, strict=True):
+        shown = axes.imshow(_strongest(change).numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes.set(xticks=[], yticks=[])
-    bar = figure.colorbar(drawn, ax=places, ticks=[-limit, 0, limit], pad=0.01, aspect=8)
+    bar = figure.colorbar(shown, ax=panels, ticks=[-limit, 0, limit], pad=0.01, aspect=8)
     bar.ax.set_yticklabels([f"{t:.2g}" for t in (-limit, 0, limit)], fontsize=9)
     bar.set_label("pixel units", fontsize=9)
 
 
 def _strongest(change: Tensor) -> Tensor:
-    """Of each pixel, the channel that changes most, with its sign."""
-    place = change.abs().argmax(dim=0, keepdim=True)
-    return change.gather(0, place)[0]
+    """Return of each pixel the change of the channel that changes most, with its sign."""
+    channel = change.abs().argmax(dim=0, keepdim=True)
+    return change.gather(0, channel)[0]
 
 
 def _name(axes: Axes, text: str) -> None:

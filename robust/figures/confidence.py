@@ -1,7 +1,7 @@
-"""How sure a net is all over the plane, for points of two classes.
+"""The figure shows how confident a network is over the plane, for points of two classes.
 
-Zantedeschi et al. 2017, https://arxiv.org/abs/1707.06728 (Fig. 2), show what augmentation does to
-it on circles and half-moons.
+Zantedeschi et al. 2017, https://arxiv.org/abs/1707.06728 (Fig. 2), show how
+augmentation changes it on circles and half-moons.
 """
 
 import math
@@ -30,16 +30,16 @@ _CLASSES = (COLORS[0], COLORS[3])
 class Confidence(NamedTuple):
     """Softmax output of the second class on a grid over the square [0, 1] x [0, 1]."""
 
-    places: Float[torch.Tensor, " p"]
-    """Of the grid, along each axis."""
+    ticks: Float[torch.Tensor, " p"]
+    """Coordinates of the grid along each axis."""
     p: Float[torch.Tensor, "p p"]
-    """``p[i, j]`` belongs to the second coordinate ``places[i]`` and the first ``places[j]``."""
+    """``p[i, j]`` belongs to the second coordinate ``ticks[i]`` and the first ``ticks[j]``."""
     slope: Float[torch.Tensor, "p p"]
     """L2 norm of its gradient, per side of the square."""
 
     @property
     def roughness(self) -> float:
-        """Root mean square of the slope: the narrower a boundary of some length, the larger.
+        """Root mean square of the slope: the narrower a boundary of a given length, the larger.
 
         The mean would be the mean length of the contours (coarea formula), however close they lie.
         """
@@ -47,23 +47,23 @@ class Confidence(NamedTuple):
 
 
 def confidence(defense: Defense, points: int = 101) -> Confidence:
-    """The deployed confidence of a net for images of shape (1, 1, 2) and two classes.
+    """Return the deployed confidence of a network for points of two classes.
 
-    Modes, gradients and random state are left as they were.
+    A point is an image of shape (1, 1, 2). Modes, gradients and random state stay as they were.
 
     Args:
         defense: Trained on points in the plane.
         points: Of the grid, along each axis, at least 2.
     """
-    places = torch.linspace(0, 1, points)
-    y, x = torch.meshgrid(places, places, indexing="ij")
+    ticks = torch.linspace(0, 1, points)
+    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     grid = torch.stack([x, y], dim=2).view(-1, 1, 1, 2).to(defense.device)
     with isolated(defense, defense.device, seed=0), torch.autocast(grid.device.type, enabled=False):
         p = defense(grid.requires_grad_()).softmax(dim=1)[:, 1]
         (gradient,) = torch.autograd.grad(p.sum(), grid)
     slope = gradient.flatten(1).norm(dim=1)
     values = (part.detach().cpu().view(points, points) for part in (p, slope))
-    return Confidence(places, *values)
+    return Confidence(ticks, *values)
 
 
 def check_plane(runs: Mapping[str, ImageDataModule]) -> None:
@@ -84,10 +84,10 @@ def check_plane(runs: Mapping[str, ImageDataModule]) -> None:
             )
 
 
-def draw_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: Path) -> Path:
-    """Draw the confidence of runs beside each other, with contours at every tenth.
+def plot_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: Path) -> Path:
+    """Plot the confidence of runs beside each other, with contours at every tenth.
 
-    Points of the training set are large, what a run adds to them small. Titles give
+    Points of the training set are large, and points that a training adds are small. Titles give
     `Confidence.roughness`.
 
     Args:
@@ -99,28 +99,28 @@ def draw_confidence(runs: Mapping[str, tuple[Defense, ImageDataModule]], path: P
             written.
     """
     if not runs:
-        raise ConfigError("Expected at least one run to draw, but got none.")
+        raise ConfigError("Expected at least one run to plot, but got none.")
     check_plane({name: data for name, (_, data) in runs.items()})
     columns = min(_COLUMNS, len(runs))
     rows = math.ceil(len(runs) / columns)
     figure = Figure(figsize=(4 * columns + 1, 4.2 * rows), dpi=100, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, (name, (defense, data)) in zip(panels, runs.items(), strict=False):
-        drawn = _draw(axes, name, defense, data)
+        filled = _plot(axes, name, defense, data)
     for axes in panels[len(runs) :]:
         axes.set_axis_off()
-    bar = figure.colorbar(drawn, ax=list(panels), shrink=0.8)
+    bar = figure.colorbar(filled, ax=list(panels), shrink=0.8)
     bar.set_label("confidence in the second class", fontsize=12)
     return save_figure(figure, path)
 
 
-def _draw(axes: Axes, name: str, defense: Defense, data: ImageDataModule) -> QuadContourSet:
+def _plot(axes: Axes, name: str, defense: Defense, data: ImageDataModule) -> QuadContourSet:
     made = confidence(defense)
-    places, p = made.places.numpy(), made.p.numpy()
+    ticks, p = made.ticks.numpy(), made.p.numpy()
     levels = [i / 10 for i in range(11)]
-    filled = axes.contourf(places, places, p, levels, cmap="coolwarm", vmin=0, vmax=1)
-    axes.contour(places, places, p, levels[1:-1], colors="black", linewidths=0.6)
-    axes.contour(places, places, p, [0.5], colors="black", linewidths=2)
+    filled = axes.contourf(ticks, ticks, p, levels, cmap="coolwarm", vmin=0, vmax=1)
+    axes.contour(ticks, ticks, p, levels[1:-1], colors="black", linewidths=0.6)
+    axes.contour(ticks, ticks, p, [0.5], colors="black", linewidths=2)
     clean, added = _points(defense, data)
     for batch, size in ((added, 5), (clean, 45)):
         for label, color in enumerate(_CLASSES):
@@ -134,7 +134,7 @@ def _draw(axes: Axes, name: str, defense: Defense, data: ImageDataModule) -> Qua
 
 
 def _points(defense: Defense, data: ImageDataModule) -> tuple[Batch, Batch]:
-    """The training points, and those that a training adds to them."""
+    """Return the training points, and those that a training adds to them."""
     loader = data.train_dataloader()
     batches = [data.on_after_batch_transfer(batch, 0) for batch in loader]
     x, y, index = (torch.cat([batch[i] for batch in batches]) for i in range(3))

@@ -1,6 +1,6 @@
-"""What the last layers make of two classes, on two axes: clean, adversarial, and transformed.
+"""The figure shows two classes on two axes as the last layer sees them, clean and attacked.
 
-Wang et al. 2018, https://arxiv.org/abs/1809.08516 (Fig. 4), show their nets so.
+Wang et al. 2018, https://arxiv.org/abs/1809.08516 (Fig. 4), show their networks in this way.
 """
 
 from collections.abc import Mapping
@@ -28,24 +28,24 @@ _CLASSES = (COLORS[0], COLORS[3])
 
 @runtime_checkable
 class _HasFeatures(Protocol, metaclass=ByAttribute):
-    """A defense that says itself what the features are that it classifies."""
+    """A defense that has a method for the features that it classifies."""
 
     def features(self, x: Images) -> Features:
-        """Of images, behind the input transform."""
+        """Return the features of images, behind the input transform."""
         ...
 
 
 class Separation(NamedTuple):
-    """Two classes along the line through their means."""
+    """How far two classes are apart along the line through their means."""
 
     distance: float
-    """Of the means, in standard deviations along that line within a class."""
+    """Distance of the means, in standard deviations along that line within a class."""
     overlap: float
     """Share of the points that are nearer to the mean of the other class."""
 
     @staticmethod
     def from_features(features: Features, second: Bool[Tensor, " n"]) -> "Separation":
-        """Of points, some of which are of the second class."""
+        """Return the separation of points, of which ``second`` marks the second class."""
         first, other = features[~second].double(), features[second].double()
         axis = other.mean(dim=0) - first.mean(dim=0)
         length = axis.norm()
@@ -57,14 +57,15 @@ class Separation(NamedTuple):
 
 
 def features_of(defense: Defense, x: Images, transform: nn.Module | None = None) -> Features:
-    """What the net classifies linearly, or by a graph: of most nets the last linear layer's input.
+    """Return what the network classifies linearly or by a graph.
 
-    Modes and random state are left as they were.
+    For most networks that is the input of the last linear layer. Modes and random state stay as
+    they were.
 
     Args:
         defense: Trained.
         x: Images in [0, 1], on its device.
-        transform: In place of its input transform; the identity if None.
+        transform: Replaces its input transform; the identity if None.
 
     Raises:
         ConfigError: If its network has no linear layer.
@@ -72,7 +73,7 @@ def features_of(defense: Defense, x: Images, transform: nn.Module | None = None)
     layers = [layer for layer in defense.network.modules() if isinstance(layer, nn.Linear)]
     if not layers:
         raise ConfigError(
-            "Expected a network with a linear layer, whose input to draw, but "
+            "Expected a network with a linear layer, whose input to plot, but "
             f"{type(defense.network).__name__} has none. Leave this run out."
         )
     seen: list[Tensor] = []
@@ -89,23 +90,22 @@ def features_of(defense: Defense, x: Images, transform: nn.Module | None = None)
         handle.remove()
 
 
-def draw_features(
+def plot_features(
     runs: Mapping[str, Mapping[str, Features]], y: Labels, path: Path, *, names: tuple[str, str]
 ) -> Path:
-    """Draw features on the two principal axes of the first kind of each run, such as the clean one.
+    """Plot features on the two principal axes of the first kind of each run, such as the clean one.
 
-    One run a row, one kind a column. Titles give `Separation` in the space of all features.
+    Each run is a row, each kind a column. Titles give `Separation` in the space of all features.
 
     Args:
-        runs: By the names of runs, features by kind, such as ``clean`` and ``FGSM``; all of the
-            same images.
+        runs: Features of the same images by run and kind, such as ``clean`` and ``FGSM``.
         y: Labels of the images, 0 for the first class and 1 for the second.
         path: PNG file to write; its folder is made if absent.
-        names: Of both classes.
+        names: Names of both classes.
 
     Raises:
-        ConfigError: If there is no run, a class has fewer than two images, there are other labels,
-            features are not those of as many images, or ``path`` cannot be written.
+        ConfigError: If there is no run, a class has fewer than two images, or there are other
+            labels. Also if there are not as many features as labels, or ``path`` cannot be written.
     """
     counts = y.bincount(minlength=2).tolist()
     sizes = {len(features) for kinds in runs.values() for features in kinds.values()}
@@ -119,23 +119,23 @@ def draw_features(
     size = (4.2 * columns + 0.6, 4.2 * len(runs) + 0.5)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     grid = figure.subplots(len(runs), columns, squeeze=False, sharex="row", sharey="row")
-    for places, (name, kinds) in zip(grid, runs.items(), strict=True):
+    for panels, (name, kinds) in zip(grid, runs.items(), strict=True):
         clean = next(iter(kinds.values())).detach().cpu().double()
         axes_of_most = torch.linalg.svd(clean - clean.mean(dim=0), full_matrices=False).Vh[:2]
-        for axes, (kind, features) in zip(places, kinds.items(), strict=False):
+        for axes, (kind, features) in zip(panels, kinds.items(), strict=False):
             features = features.detach().cpu().double()
-            _draw(axes, (features - clean.mean(dim=0)) @ axes_of_most.T, second, names)
+            _plot(axes, (features - clean.mean(dim=0)) @ axes_of_most.T, second, names)
             distance, overlap = Separation.from_features(features, second)
             title = f"{kind}\nmeans {distance:.2f} sd apart, {100 * overlap:.0f} % overlap"
             axes.set_title(title, fontsize=11)
-        for axes in places[len(kinds) :]:
+        for axes in panels[len(kinds) :]:
             axes.set_axis_off()
-        places[0].set_ylabel(name, fontsize=12)
+        panels[0].set_ylabel(name, fontsize=12)
     grid[0, 0].legend(fontsize=10)
     return save_figure(figure, path)
 
 
-def _draw(
+def _plot(
     axes: Axes,
     points: Float[Tensor, "n _"],
     second: Bool[Tensor, " n"],

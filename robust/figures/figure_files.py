@@ -1,4 +1,4 @@
-"""Files of figures."""
+"""Figures become PNG files."""
 
 from pathlib import Path
 

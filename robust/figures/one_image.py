@@ -1,7 +1,6 @@
-"""Pictures of one image: the loss around it and its scores, deployed and around the defense.
+"""Figures show the loss around one image and its scores, deployed and through the adaptive view.
 
-The two figures of Tuna et al. 2022, https://arxiv.org/abs/2202.07342 (Fig. 6 and 7), for any
-defense, each with the adaptive view beside the deployed one.
+They are Figures 6 and 7 of Tuna et al. 2022, https://arxiv.org/abs/2202.07342, for any defense.
 """
 
 from collections.abc import Callable
@@ -19,8 +18,8 @@ from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
-from robust.figures.images import draw_image
-from robust.figures.recalled import Recalls, draw_recalled
+from robust.figures.images import plot_image
+from robust.figures.recalled import Recalls, plot_recalled
 from robust.figures.surfaces import Image, Label, Surface, loss_surface
 from robust.results.colors import COLORS
 from robust.types import Batch, Images, Scores
@@ -32,13 +31,13 @@ _SURFACES_NOTE = (
 )
 
 
-def draw_loss_surfaces(
+def plot_loss_surfaces(
     defense: Defense, x: Image, y: Label, target: int, eps: float, path: Path
 ) -> Path:
-    """Draw the loss surfaces of an image: deployed above adaptive, untargeted beside targeted.
+    """Plot the loss surfaces of an image: deployed above adaptive, untargeted beside targeted.
 
-    Each surface has its own range of losses, which its title gives; differences that are only
-    rounding are drawn flat.
+    Each surface has its own range of losses, which its title gives. Differences that are only
+    rounding look flat.
 
     Args:
         defense: Trained defense.
@@ -57,15 +56,15 @@ def draw_loss_surfaces(
     figure.text(0.5, 0.012, _SURFACES_NOTE, ha="center", fontsize=11)
     goals = ((None, "untargeted"), (target, f"targeted to class {target}"))
     panels = product(_views(defense).items(), goals)
-    for place, ((name, view), (goal, attack)) in enumerate(panels, start=1):
-        axes = figure.add_subplot(2, 2, place, projection="3d")
-        _draw_surface(axes, loss_surface(view, x, y, goal, eps), f"{name}, {attack}")
+    for number, ((name, view), (goal, attack)) in enumerate(panels, start=1):
+        axes = figure.add_subplot(2, 2, number, projection="3d")
+        _plot_surface(axes, loss_surface(view, x, y, goal, eps), f"{name}, {attack}")
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.09, top=0.88, wspace=0.02, hspace=0.24)
     return save_figure(figure, path)
 
 
-def draw_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
-    """Draw an image beside the softmax of its scores, deployed and through the adaptive view.
+def plot_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
+    """Plot an image beside the softmax of its scores, deployed and through the adaptive view.
 
     Args:
         defense: Trained defense.
@@ -82,22 +81,22 @@ def draw_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
     figure = Figure(figsize=(12, 5), dpi=_DPI, layout="constrained")
     figure.suptitle(f"{_title(defense)}: scores of an image of class {int(y)}\n", fontsize=17)
     image, bars = figure.subplots(1, 2, width_ratios=(1, 3))
-    draw_image(image, x[0])
-    _draw_bars(bars, softmax, int(y))
+    plot_image(image, x[0])
+    _plot_bars(bars, softmax, int(y))
     return save_figure(figure, path)
 
 
-def draw_figures(
+def plot_figures(
     defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
 ) -> dict[str, Path]:
-    """Draw all `figures_of` a defense, which takes the same arguments.
+    """Plot all `figures_of` a defense; the arguments are the same.
 
     Returns:
         The files under the keys to log them by.
 
     Raises:
         ConfigError: If ``target`` is no class of the defense, there is no such image, or as
-            `draw_loss_surfaces`.
+            `plot_loss_surfaces`.
     """
     makers = figures_of(defense, batch, folder, target=target, eps=eps)
     return {key: make() for key, make in makers.items()}
@@ -106,10 +105,10 @@ def draw_figures(
 def figures_of(
     defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
 ) -> dict[str, Callable[[], Path]]:
-    """What draws each figure of a defense, by the key to log it by; one may fail without the rest.
+    """Return a function for each figure of a defense, by the key to log it by.
 
-    Figures are of the first image of a batch that an attacker has something to gain from. That is
-    the first one which the defense classifies correctly and whose class is not ``target``.
+    A figure that fails does not cost the others. Figures show the first image of a batch that the
+    defense classifies correctly and that is not of class ``target``.
 
     Args:
         defense: Trained defense.
@@ -121,22 +120,22 @@ def figures_of(
     """
     surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
     makers: dict[str, Callable[[], Path]] = {
-        "figures/loss_surfaces": lambda: draw_loss_surfaces(
+        "figures/loss_surfaces": lambda: plot_loss_surfaces(
             defense, *_first_usable(defense, batch, target), target, eps, surfaces
         ),
-        "figures/scores": lambda: draw_scores(
+        "figures/scores": lambda: plot_scores(
             defense, *_first_usable(defense, batch, target), bars
         ),
     }
     if isinstance(defense, Recalls):
         recalled = folder / "recalled.png"
-        makers["figures/recalled"] = lambda: _draw_recalled(defense, batch, recalled)
+        makers["figures/recalled"] = lambda: _plot_recalled(defense, batch, recalled)
     return makers
 
 
-def _draw_recalled(defense: Any, batch: Batch, path: Path) -> Path:  # noqa: ANN401
+def _plot_recalled(defense: Any, batch: Batch, path: Path) -> Path:  # noqa: ANN401
     with isolated(defense, defense.device, seed=0):
-        return draw_recalled(defense, batch, path)
+        return plot_recalled(defense, batch, path)
 
 
 def _first_usable(defense: Defense, batch: Batch, target: int) -> tuple[Image, Label]:
@@ -177,8 +176,8 @@ def _isolated_scores(view: nn.Module, x: Images) -> Scores:
         return view(x.detach().clone()).detach().cpu()  # type: ignore[no-any-return]
 
 
-def _draw_surface(axes: Any, surface: Surface, title: str) -> None:  # noqa: ANN401
-    """Draw on 3-D axes, for which matplotlib ships no annotations."""
+def _plot_surface(axes: Any, surface: Surface, title: str) -> None:  # noqa: ANN401
+    """Plot on 3-D axes, for which matplotlib ships no annotations."""
     low, high = _loss_limits(surface.loss)
     a, b = torch.meshgrid(surface.a, surface.b, indexing="ij")
     # Else the surface hides the dot.
@@ -224,7 +223,7 @@ def _summary(surface: Surface) -> str:
 
 
 def _loss_limits(loss: Tensor) -> tuple[float, float]:
-    """Limits of an axis on which differences that are only rounding look flat."""
+    """Return limits of an axis on which differences that are only rounding look flat."""
     low, high = loss.min().item(), loss.max().item()
     size = max(1.0, abs(high))
     if high - low > 100 * torch.finfo(loss.dtype).eps * size:
@@ -232,17 +231,17 @@ def _loss_limits(loss: Tensor) -> tuple[float, float]:
     return low - 0.05 * size, high + 0.05 * size
 
 
-def _draw_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
+def _plot_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
     classes = torch.arange(len(next(iter(softmax.values()))))
     axes.axvspan(label - 0.5, label + 0.5, color="0.9", label=f"true class, {label}")
-    # The two numbers stand back to back, so that they fit over one class.
+    # The two numbers are aligned back to back, so that they fit over one class.
     sides: tuple[tuple[float, Literal["left", "right"]], ...] = ((-0.2, "right"), (0.2, "left"))
     for (name, p), color, (shift, side) in zip(softmax.items(), COLORS[:2], sides, strict=True):
         axes.bar((classes + shift).numpy(), p.numpy(), 0.4, label=name, color=color)
         top = int(p.argmax())
-        place = (top + 0.1 * shift, p[top].item())
+        point = (top + 0.1 * shift, p[top].item())
         axes.annotate(
-            f"{p[top]:.3f}", place, (0, 3), textcoords="offset points", ha=side, fontsize=12
+            f"{p[top]:.3f}", point, (0, 3), textcoords="offset points", ha=side, fontsize=12
         )
     axes.set(ylim=(0, 1), xlim=(-0.6, len(classes) - 0.4))
     axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))

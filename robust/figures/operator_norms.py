@@ -1,4 +1,4 @@
-"""Operator norms layer by layer: Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816."""
+"""The figure shows operator norms by layer: Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from robust.results.colors import COLORS, MARKERS
 from robust.tracking import log_figures, log_table
 
 
-def draw_operator_norms(runs: Mapping[str, Sequence[OperatorNorm]], path: Path) -> Path:
-    """Draw the norms layer by layer, one line a run: Figure 4 of Saito and Roy 2018.
+def plot_operator_norms(runs: Mapping[str, Sequence[OperatorNorm]], path: Path) -> Path:
+    """Plot the norms layer by layer, one line a run: Figure 4 of Saito and Roy 2018.
 
     Args:
         runs: Norms by the names of their runs.
@@ -53,7 +53,7 @@ def log_lipschitz(
     Args:
         loggers: Those that are not W&B's are left alone.
         norms: Of one run.
-        path: PNG file of `draw_operator_norms`.
+        path: PNG file of `plot_operator_norms`.
     """
     loggers = list(loggers)
     rows = [(n.layer, n.kind, "x".join(map(str, n.size or ())), n.norm) for n in norms]

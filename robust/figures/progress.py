@@ -1,6 +1,6 @@
-"""Accuracy epoch by epoch, of several runs in one figure.
+"""The figure shows the accuracy of several runs epoch by epoch.
 
-Wang et al. 2018 (https://arxiv.org/abs/1809.08516), Figure 3, compares two networks so.
+Wang et al. 2018 (https://arxiv.org/abs/1809.08516), Figure 3, compares two networks in this way.
 """
 
 import math
@@ -17,10 +17,10 @@ from robust.tracking import read_metrics
 
 
 def read_progress(folder: Path, metric: str = "val/clean_acc") -> dict[int, float]:
-    """What a run has logged of a metric, all its sessions: the last value in each epoch, from 0 on.
+    """Return the last value of a metric in each epoch, from 0, over all sessions of a run.
 
     Args:
-        folder: The run's.
+        folder: The folder of the run.
         metric: Name of a column of its ``metrics.csv``.
 
     Raises:
@@ -37,19 +37,19 @@ def read_progress(folder: Path, metric: str = "val/clean_acc") -> dict[int, floa
     return dict(sorted(found.items()))
 
 
-def draw_progress(runs: Mapping[str, Path], path: Path, metric: str = "val/clean_acc") -> Path:
-    """Draw a metric against the number of trained epochs, one line a run.
+def plot_progress(runs: Mapping[str, Path], path: Path, metric: str = "val/clean_acc") -> Path:
+    """Plot a metric against the number of trained epochs, one line a run.
 
     Args:
-        runs: The folder of each run, by the name to draw.
+        runs: The folder of each run, by the name to show.
         path: PNG file to write; its folder is made if absent.
-        metric: A share, drawn in percent.
+        metric: A share, shown in percent.
 
     Raises:
         ConfigError: If there is no run, as `read_progress`, or if ``path`` cannot be written.
     """
     if not runs:
-        raise ConfigError("Expected at least one run to draw, but got none. Name its folder.")
+        raise ConfigError("Expected at least one run to plot, but got none. Name its folder.")
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
     for i, (name, folder) in enumerate(runs.items()):

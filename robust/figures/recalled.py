@@ -1,7 +1,7 @@
-"""Pictures of what a defense recalls: Figures 2 and 3 of Paranjape, Dubey and Gopalan 2020.
+"""The figure shows what a defense recalls: Figures 2 and 3 of Paranjape, Dubey and Gopalan 2020.
 
 https://arxiv.org/abs/2006.01408. Their Figures 4 to 7, an adversarial image and its difference, are
-those of `robust.figures.adversarials`.
+in `robust.figures.adversarials`.
 """
 
 from pathlib import Path
@@ -14,29 +14,29 @@ from torch import Tensor
 from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
-from robust.figures.images import draw_image
+from robust.figures.images import plot_image
 from robust.types import Batch, Images, Scores
 
 
 @runtime_checkable
 class Recalls(Protocol, metaclass=ByAttribute):
-    """A defense whose net outputs an image, which is compared to one of each class."""
+    """A defense whose network outputs an image, which is compared to one of each class."""
 
     representatives: Tensor
     """An image of each class, flattened, (K, d)."""
 
     def recalled(self, x: Images) -> Images:
-        """What the net makes of images."""
+        """Return what the network outputs for images."""
         ...
 
     def __call__(self, x: Images) -> Scores:
-        """Scores of the deployed model."""
+        """Return the scores of the deployed network."""
         ...
 
 
 @torch.no_grad()
-def draw_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10) -> Path:
-    """Draw images, what the net recalls, and the representative that is nearest to that.
+def plot_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10) -> Path:
+    """Plot images, what the network recalls, and the representative that is nearest to that.
 
     Args:
         defense: Trained, in eval mode.
@@ -58,15 +58,15 @@ def draw_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10
     nearest = defense.representatives.cpu()[predicted].view(x.shape)
     rows = {"image": x, "recalled": defense.recalled(x).clamp(0, 1), "nearest": nearest}
     figure = Figure(figsize=(1.2 + 1.3 * len(x), 5.2), dpi=100, layout="constrained")
-    figure.suptitle("Images, what the net recalls, and the nearest representative", fontsize=13)
+    figure.suptitle("Images, what the network recalls, and the nearest representative", fontsize=13)
     grid = figure.subplots(len(rows), len(x), squeeze=False)
     for line, (name, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(line, images, strict=True):
-            draw_image(axes, image)
+            plot_image(axes, image)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
-    for place, i in enumerate(chosen):
-        grid[0, place].set_title(f"class {labels[i]}", fontsize=10)
-        turned = int(predicted[place]) != labels[i]
-        title = f"says {int(predicted[place])}"
-        grid[-1, place].set_title(title, fontsize=10, weight="bold" if turned else "normal")
+    for column, i in enumerate(chosen):
+        grid[0, column].set_title(f"class {labels[i]}", fontsize=10)
+        misclassified = int(predicted[column]) != labels[i]
+        title = f"says {int(predicted[column])}"
+        grid[-1, column].set_title(title, fontsize=10, weight="bold" if misclassified else "normal")
     return save_figure(figure, path)

@@ -1,7 +1,7 @@
-"""Pictures of what an input transform makes of clean and of adversarial images.
+"""The figure shows what an input transform does to clean and to adversarial images.
 
 Wang et al. 2018 (https://arxiv.org/abs/1809.08516), Figure 2, shows total variation minimization
-so.
+in this way.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from torch import nn
 
 from robust.errors import ConfigError
 from robust.figures.figure_files import save_figure
-from robust.figures.images import draw_image
+from robust.figures.images import plot_image
 from robust.types import Images
 
 
-def draw_reconstructions(rows: Mapping[str, Images], transform: nn.Module, path: Path) -> Path:
-    """Draw images, and below each of their rows what ``transform`` makes of them in eval mode.
+def plot_reconstructions(rows: Mapping[str, Images], transform: nn.Module, path: Path) -> Path:
+    """Plot images, and below each of their rows the output of ``transform`` in eval mode.
 
-    Below a reconstruction stands how far it is from the first row's image at that place, as root
-    mean square over pixels in [0, 1]: a transform that removes the perturbation comes nearer.
+    Each reconstruction shows its distance to the first row's image in its column, as root mean
+    square over pixels in [0, 1]. A transform that removes the perturbation comes nearer.
 
     Args:
         rows: Equally many images in each, such as the clean ones and those of an attack, by name.
@@ -42,12 +42,12 @@ def draw_reconstructions(rows: Mapping[str, Images], transform: nn.Module, path:
     count = len(clean)
     figure = Figure(figsize=(1.6 + 1.5 * count, 1.8 * len(made)), dpi=100, layout="constrained")
     grid = figure.subplots(len(made), count, squeeze=False)
-    for places, (name, x) in zip(grid, made.items(), strict=True):
+    for panels, (name, x) in zip(grid, made.items(), strict=True):
         distances = (x - clean).square().mean(dim=(1, 2, 3)).sqrt().tolist()
-        for axes, image, distance in zip(places, x, distances, strict=True):
-            draw_image(axes, image)
+        for axes, image, distance in zip(panels, x, distances, strict=True):
+            plot_image(axes, image)
             axes.set_xlabel(f"RMS {distance:.3f}" if distance else "", fontsize=9)
-        places[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+        panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return save_figure(figure, path)
 
 

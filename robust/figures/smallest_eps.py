@@ -1,4 +1,4 @@
-"""The smallest eps at which an attack succeeds."""
+"""The search for the smallest eps at which an attack succeeds on a share of images."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ class Smallest(NamedTuple):
     """Outcome of a search for the smallest eps."""
 
     eps: float | None
-    """None if the attack reached the share at none."""
+    """None if the attack reached the share at no eps."""
     x_adv: Images
-    """At that eps; at the largest, if there is none."""
+    """Images at that eps; at the largest eps if there is none."""
 
 
 def smallest_eps(
@@ -31,12 +31,12 @@ def smallest_eps(
     share: float = 1.0,
     **crafting: Any,  # noqa: ANN401
 ) -> Smallest:
-    """The smallest eps at which a budget attack succeeds on a share of the images.
+    """Return the smallest eps at which a budget attack succeeds on a share of the images.
 
     Each eps is tried in ascending order, since success need not grow with eps.
 
     Args:
-        defense: Whose predictions count.
+        defense: The network whose predictions count.
         view: What the attack differentiates.
         attacks: The attack at each eps, in pixel units.
         x: Images in [0, 1].

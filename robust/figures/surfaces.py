@@ -1,4 +1,4 @@
-"""The loss of a view on a plane through one image."""
+"""The loss of a view is computed on a plane through one image."""
 
 from typing import NamedTuple
 
@@ -39,13 +39,13 @@ def loss_surface(
     points: int = 41,
     seed: int = 0,
 ) -> Surface:
-    """Loss of a view around one image, along its own gradient and across it.
+    """Return the loss of a view around one image, along its own gradient and across it.
 
     The first axis is the step of FGSM; an untargeted attack climbs along it, a targeted one
     descends. The second is a random sign for every value, nearly orthogonal to the first in
-    thousands of dimensions. Pixels are clipped to [0, 1], as an attack clips them; within the plane
-    the axes are within ``eps`` of the image in Linf, the corners within twice that. The view is
-    left as it was (see `robust.attacks.isolated`).
+    thousands of dimensions. Pixels are clipped to [0, 1], as an attack clips them. In Linf the axes
+    are within ``eps`` of the image, and the corners within twice that. The view stays as it was
+    (see `robust.attacks.isolated`).
 
     Args:
         view: Module from pixels to class scores.
@@ -54,7 +54,7 @@ def loss_surface(
         target: Class of the targeted loss; None for the untargeted one.
         eps: Half the side of the plane, positive, in pixel units.
         points: Steps along each axis; the image itself is among them if it is odd.
-        seed: Of the random direction, and of the view's draws if it is randomized.
+        seed: Seed of the random direction, and of the view if it is randomized.
 
     Raises:
         ConfigError: If ``eps`` or ``points`` is out of range, or the loss or its gradient is NaN or
@@ -94,7 +94,7 @@ def _loss_gradient(view: nn.Module, x: Image, goal: Label) -> Image:
 
 
 def _random_signs(x: Image) -> Image:
-    # Drawn on the CPU: the same direction on every device.
+    # Sampled on the CPU: the same direction on every device.
     return (2 * torch.randint(2, x.shape) - 1).to(x)
 
 

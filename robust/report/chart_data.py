@@ -75,7 +75,7 @@ class Charts:
         return {"key": key, "title": title}
 
 
-def draw_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
+def plot_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
     """Accuracy against eps, a chart a family of attacks."""
     colors = {entry.label: charts.color(entry.run) for entry in protocol.entries}
     drawn = []
@@ -123,7 +123,7 @@ def percent(rate: Rate) -> tuple[float, float, float]:
     return 100 * rate.value, 100 * low, 100 * high
 
 
-def draw_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
+def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
     """Clean accuracy against the adaptive worst case; None if no run has an adaptive view."""
     table = _Table(
         "run", "color", "verdict", "clean", "clean_low", "clean_high",
@@ -154,7 +154,7 @@ def draw_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
     )
 
 
-def draw_parallel(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
+def plot_parallel(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
     """Settings that differ and what came of them; None if less than three runs can be compared."""
     entries = _adaptive(protocol)
     if len(entries) < 3:
@@ -174,7 +174,7 @@ def _adaptive(protocol: Protocol) -> list[Entry]:
     return [entry for entry in protocol.entries if "adaptive" in entry.robust]
 
 
-def draw_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str, str]]:
+def plot_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str, str]]:
     """A chart for every metric that trainings logged, the usual ones first; none of its bounds.
 
     Args:

@@ -13,7 +13,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from robust.io.notes import Steps, sentences
-from robust.report.chart_data import Charts, draw_trainings, overlaps
+from robust.report.chart_data import Charts, overlaps, plot_trainings
 from robust.report.charts import overlap_spec
 from robust.report.javascript import bundling
 from robust.report.pictures import Album, album
@@ -65,7 +65,7 @@ def render(
     found = sound_protocols(attempt(steps, "All records", lambda: protocols(runs), []), steps)
     charts = Charts(runs)
     sections = [section(charts, protocol, steps) for protocol in found]
-    trainings = draw_trainings(charts, steps)
+    trainings = plot_trainings(charts, steps)
     papers = attempt(
         steps, "Tables of papers", lambda: papers_of(tables, found, loose=loose), Papers([], [])
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from robust.io.notes import Steps
-from robust.report.chart_data import Charts, draw_curves, draw_parallel, draw_pareto
+from robust.report.chart_data import Charts, plot_curves, plot_parallel, plot_pareto
 from robust.report.protocols import Entry, Protocol, differing
 from robust.results.cells import Grid
 from robust.results.run_folder import RunFiles
@@ -120,9 +120,9 @@ def section(charts: Charts, protocol: Protocol, steps: Steps) -> Section:
             lambda: comparison(protocol.evaluations),
             Grid(title, ["run"], [[entry.label] for entry in protocol.entries]),
         ),
-        attempt(steps, f"Accuracy against eps, {title}", lambda: draw_curves(charts, protocol), []),
-        attempt(steps, f"The Pareto front, {title}", lambda: draw_pareto(charts, protocol), None),
+        attempt(steps, f"Accuracy against eps, {title}", lambda: plot_curves(charts, protocol), []),
+        attempt(steps, f"The Pareto front, {title}", lambda: plot_pareto(charts, protocol), None),
         attempt(
-            steps, f"Settings that differ, {title}", lambda: draw_parallel(charts, protocol), None
+            steps, f"Settings that differ, {title}", lambda: plot_parallel(charts, protocol), None
         ),
     )

@@ -15,8 +15,8 @@ from robust.evaluation import AttackEvaluation
 from robust.figures import adversarials
 from robust.figures.adversarials import (
     Adversarials,
-    draw_adversarials,
-    draw_grid,
+    plot_adversarials,
+    plot_grid,
 )
 from robust.figures.smallest_eps import smallest_eps
 from robust.threat import ThreatModel
@@ -52,24 +52,24 @@ X, Y = images(0.47, 0.42, 0.65), torch.tensor([0, 0, 1])
     [(1.0, 3, 0.2), (0.6, 3, 0.1), (0.3, 3, 0.05), (1.0, 2, 0.1), (1.0, 1, 0.05)],
 )
 def test_smallest_eps_is_the_first_that_reaches_the_share(share, chosen, eps):
-    net = Mean()
-    found = smallest_eps(net, net, ATTACKS, X[:chosen], Y[:chosen], share=share)
+    network = Mean()
+    found = smallest_eps(network, network, ATTACKS, X[:chosen], Y[:chosen], share=share)
     assert found.eps == eps
     assert (found.x_adv - X[:chosen]).abs().max() == pytest.approx(eps, abs=1e-6)
 
 
 def test_where_none_is_enough_the_images_are_those_of_the_largest():
-    net = Mean()
-    found = smallest_eps(net, net, ATTACKS, images(0.1), torch.tensor([0]))
+    network = Mean()
+    found = smallest_eps(network, network, ATTACKS, images(0.1), torch.tensor([0]))
     assert found.eps is None
     torch.testing.assert_close(found.x_adv, images(0.3))
 
 
 def test_targeted_success_is_the_target():
-    net = Mean()
+    network = Mean()
     goal = torch.tensor([1, 1])
-    assert smallest_eps(net, net, ATTACKS, X[:2], Y[:2], target=goal).eps == 0.1
-    own = smallest_eps(net, net, ATTACKS, X[:2], Y[:2], target=Y[:2])
+    assert smallest_eps(network, network, ATTACKS, X[:2], Y[:2], target=goal).eps == 0.1
+    own = smallest_eps(network, network, ATTACKS, X[:2], Y[:2], target=Y[:2])
     assert own.eps == 0.05
 
 
@@ -91,8 +91,8 @@ def test_the_defense_judges_not_the_view():
     ],
 )
 def test_search_refuses(arguments, message):
-    net = Mean()
-    usual = {"defense": net, "view": net, "attacks": ATTACKS, "x": X, "y": Y}
+    network = Mean()
+    usual = {"defense": network, "view": network, "attacks": ATTACKS, "x": X, "y": Y}
     with pytest.raises(ConfigError, match=message):
         smallest_eps(**usual | arguments)
 
@@ -104,8 +104,8 @@ def suite(**rest):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are drawn, beside the files."""
+def plotted(monkeypatch):
+    """The figures that are plotted, beside their files."""
     figures = []
     save = adversarials.save_figure
     monkeypatch.setattr(
@@ -128,33 +128,33 @@ def batch(x=X, y=Y):
     return Batch(x, y, torch.arange(len(y)))
 
 
-def test_one_attack_on_images_that_all_runs_classify_correctly(drawn, tmp_path):
+def test_one_attack_on_images_that_all_runs_classify_correctly(plotted, tmp_path):
     given = batch(images(0.9, 0.45, 0.1, 0.65), torch.tensor([0, 0, 0, 1]))
     defenses = {"a/1": Plain(Mean()), "b/2": Squeezed(Mean(), temperature=2.0)}
-    path = draw_grid(suite(), defenses, given, "pgd_0.1", tmp_path / "new" / "grid.png", count=2)
+    path = plot_grid(suite(), defenses, given, "pgd_0.1", tmp_path / "new" / "grid.png", count=2)
     assert imread(path)[..., :3].std() > 0.05
     # The first image is misclassified, the fourth one too many.
-    assert titles(drawn[0]) == [
+    assert titles(plotted[0]) == [
         *("image 1\nclass 0", "image 2\nclass 0"),
         *["says 1", "says 0"] * 3,
     ]
-    assert names(drawn[0]) == [
+    assert names(plotted[0]) == [
         "clean",
         *["a/\n1\ndeployed = adaptive", "change"],
         *["b/\n2\ndeployed", "change"],
         *["b/\n2\nadaptive", "change"],
         *["pixel units"] * 3,
     ]
-    assert drawn[0].get_suptitle() == "pgd_0.1, Linf 0.1"
+    assert plotted[0].get_suptitle() == "pgd_0.1, Linf 0.1"
 
 
-def test_a_family_shows_its_smallest_eps(drawn, tmp_path):
+def test_a_family_shows_its_smallest_eps(plotted, tmp_path):
     given = {"near": Plain(Mean())}
-    draw_grid(suite(), given, batch(), "pgd", tmp_path / "grid.png")
-    draw_grid(suite(), given, batch(images(0.1), Y[:1]), "pgd", tmp_path / "grid.png")
-    assert names(drawn[0])[1] == "near\ndeployed = adaptive\neps = 0.2"
-    assert names(drawn[1])[1] == "near\ndeployed = adaptive\nnone up to 0.2"
-    assert drawn[0].get_suptitle() == "pgd, smallest Linf eps for all"
+    plot_grid(suite(), given, batch(), "pgd", tmp_path / "grid.png")
+    plot_grid(suite(), given, batch(images(0.1), Y[:1]), "pgd", tmp_path / "grid.png")
+    assert names(plotted[0])[1] == "near\ndeployed = adaptive\neps = 0.2"
+    assert names(plotted[1])[1] == "near\ndeployed = adaptive\nnone up to 0.2"
+    assert plotted[0].get_suptitle() == "pgd, smallest Linf eps for all"
 
 
 @pytest.mark.parametrize(
@@ -164,59 +164,59 @@ def test_a_family_shows_its_smallest_eps(drawn, tmp_path):
         ("random", ["class 0, target 1", "class 0, target 1", "class 1, target 0"]),
     ],
 )
-def test_targets_are_named_and_images_of_that_class_left_out(target, shown, drawn, tmp_path):
+def test_targets_are_named_and_images_of_that_class_left_out(target, shown, plotted, tmp_path):
     evaluation = suite(targets={"pgd_0.1": target})
-    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.1", tmp_path / "grid.png")
-    named = [title.split("\n")[1] for title in titles(drawn[0]) if "class" in title]
+    plot_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.1", tmp_path / "grid.png")
+    named = [title.split("\n")[1] for title in titles(plotted[0]) if "class" in title]
     assert named == shown
 
 
-def test_a_transfer_attack_is_crafted_on_its_source(drawn, tmp_path):
+def test_a_transfer_attack_is_crafted_on_its_source(plotted, tmp_path):
     evaluation = suite()
     evaluation.source = Standard(Mean())
-    draw_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.2", tmp_path / "grid.png")
-    assert names(drawn[0])[1] == "a\ntransfer"
-    assert titles(drawn[0])[3:] == ["says 1", "says 1", "says 0"]
+    plot_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.2", tmp_path / "grid.png")
+    assert names(plotted[0])[1] == "a\ntransfer"
+    assert titles(plotted[0])[3:] == ["says 1", "says 1", "says 0"]
 
 
 def test_grid_refuses(tmp_path):
     defenses = {"a": Standard(Mean())}
     with pytest.raises(ConfigError, match=r"attack of suite test, but got 'cw'\. .* pgd, pgd_0"):
-        draw_grid(suite(), defenses, batch(), "cw", tmp_path / "grid.png")
+        plot_grid(suite(), defenses, batch(), "cw", tmp_path / "grid.png")
     with pytest.raises(ConfigError, match=r"all runs classify correctly.* none among 3"):
-        draw_grid(suite(), defenses, batch(y=1 - Y), "pgd", tmp_path / "grid.png")
+        plot_grid(suite(), defenses, batch(y=1 - Y), "pgd", tmp_path / "grid.png")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_changes_have_a_symmetric_scale_and_show_the_channel_that_changes_most(
-    channels, drawn, tmp_path
+    channels, plotted, tmp_path
 ):
     x = torch.full((1, channels, 4, 4), 0.5)
     x_adv = x.clone()
     x_adv[0, -1, 0, 0] = 0.2
     x_adv[0, 0, 1, 1] = 0.6
     row = Adversarials("a", x_adv, torch.tensor([2]))
-    draw_adversarials(x, torch.tensor([0]), [row], tmp_path / "grid.png")
-    (picture,) = drawn[0].axes[2].images
-    assert picture.get_clim() == pytest.approx((-0.3, 0.3))
-    shown = torch.as_tensor(picture.get_array().data)
+    plot_adversarials(x, torch.tensor([0]), [row], tmp_path / "grid.png")
+    (shown_image,) = plotted[0].axes[2].images
+    assert shown_image.get_clim() == pytest.approx((-0.3, 0.3))
+    shown = torch.as_tensor(shown_image.get_array().data)
     assert shown[0, 0].item() == pytest.approx(-0.3)
     assert shown[1, 1].item() == pytest.approx(0.1)
     assert shown.count_nonzero() == 2
 
 
-def test_images_without_a_change_are_drawn(drawn, tmp_path):
+def test_images_without_a_change_are_plotted(plotted, tmp_path):
     row = Adversarials("a", X, Y)
-    draw_adversarials(X, Y, [row], tmp_path / "grid.png")
-    assert drawn[0].axes[-2].images[0].get_clim() == (-1.0, 1.0)
-    assert [axes.title.get_weight() for axes in drawn[0].axes[3:6]] == ["normal"] * 3
+    plot_adversarials(X, Y, [row], tmp_path / "grid.png")
+    assert plotted[0].axes[-2].images[0].get_clim() == (-1.0, 1.0)
+    assert [axes.title.get_weight() for axes in plotted[0].axes[3:6]] == ["normal"] * 3
 
 
-def test_an_attack_that_looks_for_the_nearest_image_shows_how_far_it_went(drawn, tmp_path):
+def test_an_attack_that_looks_for_the_nearest_image_shows_how_far_it_went(plotted, tmp_path):
     attack = partial(MinimalFGSM, step=0.05, largest=0.1)
     evaluation = AttackEvaluation("test", {"nearest": attack}, ThreatModel("Linf", math.inf))
     path = tmp_path / "grid.png"
-    draw_grid(evaluation, {"a": Plain(Mean())}, batch(), "nearest", path, changes=False)
+    plot_grid(evaluation, {"a": Plain(Mean())}, batch(), "nearest", path, changes=False)
     # The third image would need 0.15.
-    assert titles(drawn[0])[3:] == ["says 1\nLinf 0.05", "says 1\nLinf 0.1", "says 1"]
-    assert len(drawn[0].axes) == 2 * 3
+    assert titles(plotted[0])[3:] == ["says 1\nLinf 0.05", "says 1\nLinf 0.1", "says 1"]
+    assert len(plotted[0].axes) == 2 * 3

@@ -1,4 +1,4 @@
-"""Confidence over the plane: its values, its slope, and the picture."""
+"""Confidence over the plane: its values, its slope, and the figure."""
 
 import math
 
@@ -12,17 +12,17 @@ from robust.data import GaussianAugmentation, ImageDataModule
 from robust.defenses import AdversarialTraining, Standard
 from robust.errors import ConfigError
 from robust.figures import confidence as module
-from robust.figures.confidence import confidence, draw_confidence
+from robust.figures.confidence import confidence, plot_confidence
 from robust.networks.zantedeschi_toy import ZantedeschiToyNet
 
 
 def steep(slope):
     """Confidence ``sigmoid(slope * (x0 - 1 / 2))`` in the second class."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     with torch.no_grad():
-        net[1].weight.copy_(torch.tensor([[0.0, 0.0], [slope, 0.0]]))
-        net[1].bias.copy_(torch.tensor([0.0, -slope / 2]))
-    return net
+        network[1].weight.copy_(torch.tensor([[0.0, 0.0], [slope, 0.0]]))
+        network[1].bias.copy_(torch.tensor([0.0, -slope / 2]))
+    return network
 
 
 def data(name="circles", **arguments):
@@ -54,13 +54,13 @@ def test_a_defense_is_left_as_it_was():
     assert all(parameter.grad is None for parameter in defense.parameters())
 
 
-def test_the_net_is_dense_with_one_activation():
-    net = ZantedeschiToyNet(nn.Sigmoid)
-    assert [type(layer).__name__ for layer in net.layers] == [
+def test_the_network_is_dense_with_one_activation():
+    network = ZantedeschiToyNet(nn.Sigmoid)
+    assert [type(layer).__name__ for layer in network.layers] == [
         *("Flatten", "Linear", "Linear", "Sigmoid", "Linear")
     ]
-    assert net(torch.rand(3, 1, 1, 2)).shape == (3, 2)
-    assert sum(p.numel() for p in net.parameters()) == 3 * 64 + 65 * 64 + 65 * 2
+    assert network(torch.rand(3, 1, 1, 2)).shape == (3, 2)
+    assert sum(p.numel() for p in network.parameters()) == 3 * 64 + 65 * 64 + 65 * 2
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ def test_the_points_are_those_that_a_training_sees(source):
     assert torch.equal(added.y, clean.y)
 
 
-def test_the_picture_shows_every_run(tmp_path):
+def test_the_figure_shows_every_run(tmp_path):
     noisy = data(augmentation=GaussianAugmentation(copies=3, sigma=0.1, clip=True))
     runs = {f"run {i}": (Standard(steep(2.0**i)), noisy if i % 2 else data()) for i in range(4)}
-    few = draw_confidence({"a": runs["run 0"]}, tmp_path / "new" / "few.png")
-    every = draw_confidence(runs, tmp_path / "every.png")
+    few = plot_confidence({"a": runs["run 0"]}, tmp_path / "new" / "few.png")
+    every = plot_confidence(runs, tmp_path / "every.png")
     small, large = (image.imread(path).shape for path in (few, every))
     assert large[0] > 1.9 * small[0]
     assert large[1] > 2 * small[1]
@@ -100,8 +100,8 @@ def test_the_picture_shows_every_run(tmp_path):
 
 def test_runs_on_anything_else_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least one run"):
-        draw_confidence({}, tmp_path / "x.png")
+        plot_confidence({}, tmp_path / "x.png")
     wrong = {"a": (Standard(steep(1.0)), data()), "b": (Standard(steep(1.0)), data("digits"))}
     with pytest.raises(ConfigError, match=r"1x1x2, but got 1x28x28 and 10 classes in b\. Train"):
-        draw_confidence(wrong, tmp_path / "x.png")
+        plot_confidence(wrong, tmp_path / "x.png")
     assert not (tmp_path / "x.png").exists()

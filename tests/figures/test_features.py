@@ -1,4 +1,4 @@
-"""Features of two classes: where they are taken, how far apart they are, and their picture."""
+"""Features of two classes: where they are taken, how far apart they are, and their figure."""
 
 import pytest
 import torch
@@ -7,11 +7,11 @@ from torch import nn
 
 from robust.defenses import WNLL, Standard
 from robust.errors import ConfigError
-from robust.figures.features import Separation, draw_features, features_of
+from robust.figures.features import Separation, features_of, plot_features
 from robust.transforms import FeatureSqueezing
 
 
-def net(width=3):
+def network(width=3):
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.Tanh(), nn.Linear(6, width))
 
@@ -29,17 +29,17 @@ def clusters(distance, n=20_000):
 
 class TestFeatures:
     def test_of_most_defenses_are_what_the_last_layer_takes(self):
-        defense, x = Standard(net()), images()
+        defense, x = Standard(network()), images()
         torch.testing.assert_close(features_of(defense, x), defense.network[:3](x))
         assert defense.training
 
     def test_of_a_graph_are_its_points(self):
-        defense, x = WNLL(net, template_size=30, num_classes=3, width=8), images()
+        defense, x = WNLL(network, template_size=30, num_classes=3, width=8), images()
         torch.testing.assert_close(features_of(defense, x), defense.network(x).relu())
 
     @pytest.mark.parametrize("kind", [Standard, WNLL])
     def test_behind_another_transform(self, kind):
-        defense = kind(net() if kind is Standard else net, transform=FeatureSqueezing(1))
+        defense = kind(network() if kind is Standard else network, transform=FeatureSqueezing(1))
         own, x = defense.transform, images()
         squeezed = features_of(defense, x, own)
         assert not torch.equal(squeezed, features_of(defense, x))
@@ -61,15 +61,15 @@ def test_separation_of_gaussians(distance):
     assert Separation.from_features(7 * points, y.bool()).distance == pytest.approx(found.distance)
 
 
-class TestPicture:
+class TestFigure:
     def test_has_a_row_for_each_run(self, tmp_path):
         points, y = clusters(3.0, 40)
         kinds = {"clean": points, "FGSM": points + 0.1}
         sizes = []
         for runs in ({"a": kinds}, {"a": kinds, "b": {"clean": points[:, :1]}}):
-            path = draw_features(runs, y, tmp_path / "x" / "f.png", names=("cat", "dog"))
-            with Image.open(path) as picture:
-                sizes.append(picture.size)
+            path = plot_features(runs, y, tmp_path / "x" / "f.png", names=("cat", "dog"))
+            with Image.open(path) as image:
+                sizes.append(image.size)
         assert sizes[0][0] == sizes[1][0]
         assert sizes[1][1] > 1.5 * sizes[0][1]
 
@@ -83,4 +83,4 @@ class TestPicture:
     )
     def test_of_what_are_not_two_classes(self, runs, y, tmp_path):
         with pytest.raises(ConfigError, match="two or more images of each of two classes"):
-            draw_features(runs, torch.tensor(y), tmp_path / "f.png", names=("cat", "dog"))
+            plot_features(runs, torch.tensor(y), tmp_path / "f.png", names=("cat", "dog"))

@@ -11,7 +11,7 @@ from torch import nn
 from robust.defenses import Squeezed
 from robust.errors import ConfigError
 from robust.figures import one_image, surfaces
-from robust.figures.one_image import draw_figures, draw_loss_surfaces, draw_scores
+from robust.figures.one_image import plot_figures, plot_loss_surfaces, plot_scores
 from robust.figures.surfaces import Surface, loss_surface
 from robust.types import Batch
 from tests.support.tiny import Plain
@@ -79,9 +79,9 @@ def test_points_are_those_of_direct_evaluation_with_clipped_pixels(target):
 
 
 def test_chunks_of_the_plane_are_put_together_in_order(monkeypatch):
-    whole = loss_surface(linear(), X, Y, None, EPS, points=9)
+    at_once = loss_surface(linear(), X, Y, None, EPS, points=9)
     monkeypatch.setattr(surfaces, "_CHUNK", 7)
-    torch.testing.assert_close(loss_surface(linear(), X, Y, None, EPS, points=9).loss, whole.loss)
+    torch.testing.assert_close(loss_surface(linear(), X, Y, None, EPS, points=9).loss, at_once.loss)
 
 
 def test_seed_fixes_the_random_direction():
@@ -159,11 +159,11 @@ def test_surface_refuses(arguments, message):
 
 
 @pytest.mark.parametrize(("classes", "channels"), [(2, 3), (100, 2)])  # of 1: below
-def test_files_are_pictures_1200_pixels_wide(classes, channels, tmp_path):
+def test_files_are_images_1200_pixels_wide(classes, channels, tmp_path):
     defense, x = saturated(classes, channels), torch.rand(1, channels, 4, 4)
     paths = [
-        draw_loss_surfaces(defense, x, Y, 1, EPS, tmp_path / "new" / "surfaces.png"),
-        draw_scores(defense, x, Y, tmp_path / "new" / "scores.png"),
+        plot_loss_surfaces(defense, x, Y, 1, EPS, tmp_path / "new" / "surfaces.png"),
+        plot_scores(defense, x, Y, tmp_path / "new" / "scores.png"),
     ]
     for path in paths:
         height, width, _ = imread(path).shape
@@ -173,22 +173,22 @@ def test_files_are_pictures_1200_pixels_wide(classes, channels, tmp_path):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are drawn, instead of files."""
-    figures_drawn = []
+def plotted(monkeypatch):
+    """The figures that are plotted, instead of files."""
+    figures_plotted = []
     monkeypatch.setattr(
-        one_image, "save_figure", lambda figure, path: figures_drawn.append(figure) or path
+        one_image, "save_figure", lambda figure, path: figures_plotted.append(figure) or path
     )
-    return figures_drawn
+    return figures_plotted
 
 
 def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def test_surfaces_say_what_they_show(drawn, tmp_path):
-    draw_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
-    said = texts(drawn[0])
+def test_surfaces_say_what_they_show(plotted, tmp_path):
+    plot_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
+    said = texts(plotted[0])
     assert "Squeezed(tanh, T=20): loss around an image of class 0, eps = 0.1" in said
     flat = "everywhere, gradient exactly zero"
     assert f"deployed view, untargeted\nloss 0.2395 {flat}" in said
@@ -205,29 +205,29 @@ def test_surfaces_say_what_they_show(drawn, tmp_path):
         (1.0, "loss 1 to 2", (1.0, 2.0)),
     ],
 )
-def test_only_rounding_is_drawn_flat(difference, summary, limits, drawn, monkeypatch, tmp_path):
+def test_only_rounding_is_plotted_flat(difference, summary, limits, plotted, monkeypatch, tmp_path):
     steps = torch.tensor([-EPS, EPS])
     loss = 1 + difference * torch.eye(2)
     monkeypatch.setattr(one_image, "loss_surface", lambda *_: Surface(steps, steps, loss, False))
-    draw_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
-    assert f"deployed view, untargeted\n{summary}" in texts(drawn[0])
+    plot_loss_surfaces(saturated(), X, Y, 1, EPS, tmp_path)
+    assert f"deployed view, untargeted\n{summary}" in texts(plotted[0])
     margin = (limits[1] - limits[0]) / 20
-    assert drawn[0].axes[0].get_zlim() == pytest.approx(limits, abs=margin)
+    assert plotted[0].axes[0].get_zlim() == pytest.approx(limits, abs=margin)
 
 
-def test_scores_are_softmaxes_with_the_largest_written(drawn, tmp_path):
-    draw_scores(saturated(classes=10), X, Y, tmp_path)
-    said = texts(drawn[0])
+def test_scores_are_softmaxes_with_the_largest_written(plotted, tmp_path):
+    plot_scores(saturated(classes=10), X, Y, tmp_path)
+    said = texts(plotted[0])
     # e^2 / (e^2 + 9), and logits of 60 and -60 divided by T.
     assert "0.451" in said
     assert {"0.977", "0.978", "0.979"} & set(said)
     assert {"deployed view", "adaptive view", "true class, 0"} < set(said)
-    assert drawn[0].axes[1].get_ylim() == (0, 1)
+    assert plotted[0].axes[1].get_ylim() == (0, 1)
 
 
-def test_view_that_is_the_defense_itself_is_called_the_same(drawn, tmp_path):
-    draw_scores(Plain(linear()), X, Y, tmp_path)
-    said = texts(drawn[0])
+def test_view_that_is_the_defense_itself_is_called_the_same(plotted, tmp_path):
+    plot_scores(Plain(linear()), X, Y, tmp_path)
+    said = texts(plotted[0])
     assert "Plain: scores of an image of class 0\n" in said
     assert "adaptive view (the same)" in said
 
@@ -245,11 +245,11 @@ def batch(*labels):
 
 def test_figures_are_of_the_first_correct_image_of_another_class(defense, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(one_image, "draw_loss_surfaces", lambda *a: seen.append(a) or a[-1])
-    monkeypatch.setattr(one_image, "draw_scores", lambda *a: seen.append(a) or a[-1])
+    monkeypatch.setattr(one_image, "plot_loss_surfaces", lambda *a: seen.append(a) or a[-1])
+    monkeypatch.setattr(one_image, "plot_scores", lambda *a: seen.append(a) or a[-1])
     given = batch(1, 2, 0, 0)
 
-    paths = draw_figures(defense, given, tmp_path, target=1, eps=EPS)
+    paths = plot_figures(defense, given, tmp_path, target=1, eps=EPS)
 
     assert paths == {
         "figures/loss_surfaces": tmp_path / "loss_surfaces.png",
@@ -263,7 +263,7 @@ def test_figures_are_of_the_first_correct_image_of_another_class(defense, monkey
 
 def test_both_figures_are_written_to_a_new_folder(defense, tmp_path):
     defense.train()
-    paths = draw_figures(defense, batch(0), tmp_path / "a" / "b", target=2, eps=EPS)
+    paths = plot_figures(defense, batch(0), tmp_path / "a" / "b", target=2, eps=EPS)
     assert [imread(path).shape[1] for path in paths.values()] == [1200, 1200]
     assert defense.training
 
@@ -280,11 +280,11 @@ def test_both_figures_are_written_to_a_new_folder(defense, tmp_path):
 )
 def test_figures_refuse(defense, labels, target, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        draw_figures(defense, batch(*labels), tmp_path, target=target, eps=EPS)
+        plot_figures(defense, batch(*labels), tmp_path, target=target, eps=EPS)
     assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_cannot_be_written_is_named(defense, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"to write .*file.loss_surfaces\.png, but got: .*folder"):
-        draw_figures(defense, batch(0), tmp_path / "file", target=1, eps=EPS)
+        plot_figures(defense, batch(0), tmp_path / "file", target=1, eps=EPS)

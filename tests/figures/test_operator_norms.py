@@ -3,7 +3,7 @@
 from matplotlib.image import imread
 
 from robust.figures import operator_norms
-from robust.figures.operator_norms import draw_operator_norms, log_lipschitz
+from robust.figures.operator_norms import log_lipschitz, plot_operator_norms
 from robust.measures.lipschitz import OperatorNorm
 
 NORMS = [
@@ -12,20 +12,20 @@ NORMS = [
 ]
 
 
-def test_figure_is_a_picture_with_the_products_in_its_legend(tmp_path, monkeypatch):
-    drawn = []
+def test_figure_is_an_image_with_the_products_in_its_legend(tmp_path, monkeypatch):
+    plotted = []
     save = operator_norms.save_figure
     monkeypatch.setattr(
         operator_norms,
         "save_figure",
-        lambda figure, path: drawn.append(figure) or save(figure, path),
+        lambda figure, path: plotted.append(figure) or save(figure, path),
     )
-    path = draw_operator_norms({"a": NORMS, "b": NORMS[:1]}, tmp_path / "new" / "norms.png")
+    path = plot_operator_norms({"a": NORMS, "b": NORMS[:1]}, tmp_path / "new" / "norms.png")
     assert imread(path).shape[1] == 600
-    said = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    said = [text.get_text() for text in plotted[0].legends[0].get_texts()]
     assert said == ["a: product 6", "b: product 2"]
-    assert [label.get_text() for label in drawn[0].axes[0].get_xticklabels()] == ["conv", "head"]
-    assert [list(line.get_ydata()) for line in drawn[0].axes[0].lines] == [[2.0, 3.0], [2.0]]
+    assert [label.get_text() for label in plotted[0].axes[0].get_xticklabels()] == ["conv", "head"]
+    assert [list(line.get_ydata()) for line in plotted[0].axes[0].lines] == [[2.0, 3.0], [2.0]]
 
 
 def test_norms_are_logged(monkeypatch):

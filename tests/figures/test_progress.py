@@ -3,7 +3,7 @@
 import pytest
 
 from robust.errors import ConfigError
-from robust.figures.progress import draw_progress, read_progress
+from robust.figures.progress import plot_progress, read_progress
 
 METRICS = """epoch,step,train/loss,val/clean_acc,test/clean_acc
 0,9,2.1,,
@@ -32,19 +32,19 @@ def test_the_sessions_of_a_run_that_went_on_are_one_line(metrics):
     assert read_progress(metrics) == {0: 0.25, 1: 0.75, 2: 0.8}
 
 
-def test_runs_are_drawn(metrics, tmp_path, monkeypatch):
-    drawn = {}
+def test_runs_are_plotted(metrics, tmp_path, monkeypatch):
+    plotted = {}
     save = "robust.figures.progress.save_figure"
-    monkeypatch.setattr(save, lambda figure, path: drawn.update(figure=figure) or path)
-    draw_progress({"plain": metrics, "with a layer": metrics}, tmp_path / "progress.png")
-    lines = drawn["figure"].axes[0].get_lines()
+    monkeypatch.setattr(save, lambda figure, path: plotted.update(figure=figure) or path)
+    plot_progress({"plain": metrics, "with a layer": metrics}, tmp_path / "progress.png")
+    lines = plotted["figure"].axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["plain", "with a layer"]
     assert list(lines[0].get_xdata()) == [1, 2]
     assert list(lines[0].get_ydata()) == [25, 75]
 
 
 def test_a_file_is_written(metrics, tmp_path):
-    path = draw_progress({"plain": metrics}, tmp_path / "new" / "progress.png")
+    path = plot_progress({"plain": metrics}, tmp_path / "new" / "progress.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -57,13 +57,13 @@ def test_a_file_is_written(metrics, tmp_path):
         ("", r"`val/clean_acc` .* but got none\."),
     ],
 )
-def test_what_cannot_be_drawn(tmp_path, text, match):
+def test_what_cannot_be_plotted(tmp_path, text, match):
     if text is not None:
         (tmp_path / "metrics.csv").write_text(text)
     with pytest.raises(ConfigError, match=match):
-        draw_progress({"run": tmp_path}, tmp_path / "progress.png")
+        plot_progress({"run": tmp_path}, tmp_path / "progress.png")
 
 
 def test_no_runs(tmp_path):
     with pytest.raises(ConfigError, match="at least one run"):
-        draw_progress({}, tmp_path / "progress.png")
+        plot_progress({}, tmp_path / "progress.png")

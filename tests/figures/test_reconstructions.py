@@ -1,10 +1,10 @@
-"""Pictures of what a transform makes of images."""
+"""Figures of what a transform makes of images."""
 
 import pytest
 import torch
 
 from robust.errors import ConfigError
-from robust.figures.reconstructions import draw_reconstructions
+from robust.figures.reconstructions import plot_reconstructions
 from robust.transforms import Binarize, TotalVariation
 
 
@@ -14,13 +14,13 @@ def clean():
 
 
 def test_each_row_and_what_becomes_of_it(clean, tmp_path, monkeypatch):
-    drawn = {}
+    plotted = {}
     save = "robust.figures.reconstructions.save_figure"
-    monkeypatch.setattr(save, lambda figure, path: drawn.update(figure=figure) or path)
+    monkeypatch.setattr(save, lambda figure, path: plotted.update(figure=figure) or path)
     transform = Binarize().train()
     adversarial = (clean + 0.1).clamp(0, 1)
-    draw_reconstructions({"clean": clean, "adversarial": adversarial}, transform, tmp_path / "x")
-    axes = drawn["figure"].axes
+    plot_reconstructions({"clean": clean, "adversarial": adversarial}, transform, tmp_path / "x")
+    axes = plotted["figure"].axes
     assert len(axes) == 4 * 3
     names = [place.get_ylabel() for place in axes[::3]]
     assert names == ["clean", "clean,\nBinarize", "adversarial", "adversarial,\nBinarize"]
@@ -33,7 +33,7 @@ def test_each_row_and_what_becomes_of_it(clean, tmp_path, monkeypatch):
 
 def test_a_file_is_written(clean, tmp_path):
     transform = TotalVariation(iterations=5)
-    path = draw_reconstructions({"clean": clean[:, :1]}, transform, tmp_path / "new" / "x.png")
+    path = plot_reconstructions({"clean": clean[:, :1]}, transform, tmp_path / "new" / "x.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -43,4 +43,4 @@ def test_rows_that_do_not_fit(clean, tmp_path, other):
     if other is not None and not other[0]:
         rows = {"other": torch.zeros(other)}
     with pytest.raises(ConfigError, match="rows of images of one shape"):
-        draw_reconstructions(rows, Binarize(), tmp_path / "x.png")
+        plot_reconstructions(rows, Binarize(), tmp_path / "x.png")

@@ -20,10 +20,10 @@ from robust.report import render
 from robust.report.axes import setting_axes
 from robust.report.chart_data import (
     Charts,
-    draw_curves,
-    draw_parallel,
-    draw_pareto,
-    draw_trainings,
+    plot_curves,
+    plot_parallel,
+    plot_pareto,
+    plot_trainings,
 )
 from robust.report.pictures import album
 from robust.report.protocols import Entry, differing, protocols
@@ -234,7 +234,7 @@ def test_curves_hold_the_rates_of_the_records():
     run = run_of("a", one)
     charts = Charts([run])
     (protocol,) = protocols([run])
-    (drawn,) = draw_curves(charts, protocol)
+    (drawn,) = plot_curves(charts, protocol)
     data = charts.drawn[drawn["key"]]["data"]["data"]
     assert len(data["eps"]) == 26
     rates = accuracy_curve(one.select("deployed", "df"), attacks["df"], data["eps"][1:])
@@ -246,7 +246,7 @@ def test_pareto_shows_the_adaptive_number_and_the_largest_claim():
     run = run_of("a", two_views(10, 150))
     charts = Charts([run, run_of("b", evaluation({"fgsm": info()}, {("deployed", "fgsm"): 3}))])
     (protocol,) = protocols(charts.runs)
-    drawn = draw_pareto(charts, protocol)
+    drawn = plot_pareto(charts, protocol)
     data = charts.drawn[drawn["key"]]["data"]["data"]
     assert data["run"]["words"] == ["a"]  # the other has no adaptive view
     assert (data["rate"], data["claim"]) == ([25.0], [95.0])
@@ -258,7 +258,7 @@ def test_trainings_are_drawn_without_the_bounds_of_their_intervals():
     logged = ["val/worst_robust_acc/adaptive", "train/loss", "test/clean_acc"]
     metrics = {f"{key}{end}": [Point(9, 0.5)] for key in logged for end in ("", "_low", "_high")}
     charts = Charts([RunFiles(Path("a"), "a", metrics=metrics)])
-    drawn = [chart["title"] for chart in draw_trainings(charts)]
+    drawn = [chart["title"] for chart in plot_trainings(charts)]
     assert drawn == ["training loss", "val/worst_robust_acc/adaptive"]
 
 
@@ -267,12 +267,12 @@ def test_specifications_are_valid():
     for run in charts.runs:
         run.metrics["train/loss"] = [Point(9, 0.5)]
     (protocol,) = protocols(charts.runs)
-    draw_pareto(charts, protocol)
-    draw_parallel(charts, protocol)
-    draw_trainings(charts)
+    plot_pareto(charts, protocol)
+    plot_parallel(charts, protocol)
+    plot_trainings(charts)
     attacks = {"df": info("DeepFool", norm="L2", eps=2.0, minimal=True)}
     minimal = evaluation(attacks, {("deployed", "df"): 3})
-    draw_curves(charts, protocols([run_of("m", minimal)])[0])
+    plot_curves(charts, protocols([run_of("m", minimal)])[0])
     assert {name.split("-")[0] for name in charts.specs} == {
         "curve", "pareto", "parallel", "training",
     }  # fmt: skip

@@ -64,9 +64,9 @@ def test_a_sound_page_leaves_nothing_out(page):
 
 
 PARTS = {
-    "draw_curves": robust.report.sound,
-    "draw_pareto": robust.report.sound,
-    "draw_parallel": robust.report.sound,
+    "plot_curves": robust.report.sound,
+    "plot_pareto": robust.report.sound,
+    "plot_parallel": robust.report.sound,
     "comparison": robust.report.sound,
     "training_spec": robust.report.chart_data,
     "overlaps": robust.report.page,
@@ -93,7 +93,7 @@ def test_the_command_writes_the_page_and_notes(page, monkeypatch, tmp_path, caps
     def broken(*args):
         raise RuntimeError("no chart")
 
-    monkeypatch.setattr(robust.report.sound, "draw_pareto", broken)
+    monkeypatch.setattr(robust.report.sound, "plot_pareto", broken)
     output = tmp_path / "page.html"
     assert evaluate(["--report", str(tmp_path / "runs"), "-o", str(output)]) == 0
     printed = capsys.readouterr().err

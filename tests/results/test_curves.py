@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from robust.figures import accuracy_curves as figure_of_curves
-from robust.figures.accuracy_curves import draw_accuracy_curves
+from robust.figures.accuracy_curves import plot_accuracy_curves
 from robust.results import curves
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
@@ -115,7 +115,7 @@ def test_a_minimal_attack_that_found_nothing_is_flat():
 
 def test_single_eps_give_no_figure(tmp_path):
     alone = evaluation({"fgsm": info()}, {("deployed", "fgsm"): 1}, n=10)
-    assert draw_accuracy_curves({"a": alone}, tmp_path / "curves.png") is None
+    assert plot_accuracy_curves({"a": alone}, tmp_path / "curves.png") is None
     assert not list(tmp_path.iterdir())
 
 
@@ -134,7 +134,7 @@ def drawn(monkeypatch):
 @pytest.mark.parametrize("runs", [1, 9])
 def test_figure_says_what_it_shows(runs, drawn, tmp_path):
     given = {f"run{i}": of_pgd(deployed=(4, 2), adaptive=(9, 5)) for i in range(runs)}
-    path = draw_accuracy_curves(given, tmp_path / "new" / "curves.png")
+    path = plot_accuracy_curves(given, tmp_path / "new" / "curves.png")
     assert imread(path)[..., :3].std() > 0.02
     (axes,) = drawn[0].axes
     assert axes.get_title() == "pgd"
@@ -151,7 +151,7 @@ def test_figure_says_what_it_shows(runs, drawn, tmp_path):
 
 
 def test_bands_are_wilsons(drawn, tmp_path):
-    draw_accuracy_curves({"a": of_pgd(deployed=(4, 2))}, tmp_path / "curves.png")
+    plot_accuracy_curves({"a": of_pgd(deployed=(4, 2))}, tmp_path / "curves.png")
     corners = drawn[0].axes[0].collections[0].get_paths()[0].vertices
     low, high = Rate(6, 10).interval
     at_last = {round(y, 6) for x, y in corners if x == pytest.approx(0.2)}
@@ -166,6 +166,6 @@ def test_panels_name_the_target_and_every_family_has_one(target, title, drawn, t
     attacks = {f"pgd_{e}": info("PGD", eps=e, target=target) for e in (0.1, 0.2)}
     attacks["cw"] = info("CW", eps=math.inf, norm="L0", minimal=True)
     given = evaluation(attacks, {("deployed", name): 1 for name in attacks}, n=10)
-    draw_accuracy_curves({"a": given}, tmp_path / "curves.png")
+    plot_accuracy_curves({"a": given}, tmp_path / "curves.png")
     assert [axes.get_title() for axes in drawn[0].axes] == [title, "cw"]
     assert drawn[0].axes[1].get_xlabel() == "eps (L0, pixels)"

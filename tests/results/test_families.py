@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from robust.figures.accuracy_curves import draw_accuracy_curves
+from robust.figures.accuracy_curves import plot_accuracy_curves
 from robust.figures.adversarials import members
 from robust.results.curves import accuracy_curves, families
 from robust.results.metrics import Rate
@@ -158,7 +158,7 @@ def test_free_and_projected_steps_are_two_curves(tmp_path):
     counts = {("deployed", name): 1 for name in suite.infos}
     given = {"run": evaluation(suite.infos, counts, n=10)}
     assert [panel.family for panel in accuracy_curves(given)][1:3] == ["ifgsm", "ifgsm_projected"]
-    assert draw_accuracy_curves(given, tmp_path / "curves.png").is_file()
+    assert plot_accuracy_curves(given, tmp_path / "curves.png").is_file()
 
 
 def test_a_grid_finds_attacks_whose_arguments_are_lists():

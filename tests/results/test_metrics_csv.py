@@ -5,7 +5,7 @@ import os
 import pytest
 
 from robust.io.notes import Steps
-from robust.report.chart_data import Charts, draw_trainings
+from robust.report.chart_data import Charts, plot_trainings
 from robust.results.metrics_csv import read_metrics
 from robust.results.run_folder import Reader
 
@@ -82,6 +82,6 @@ def test_thousands_of_metrics_are_no_thousands_of_charts(folder):
     steps = Steps()
     (run,) = Reader().read([folder])
     assert any(line.startswith("3000 metrics, of which 200") for line in run.missing)
-    charts = draw_trainings(Charts([run]), steps)
+    charts = plot_trainings(Charts([run]), steps)
     assert 0 < len(charts) <= 40
     assert f"{200 - len(charts)} of 200 charts of metrics" in steps.failed
