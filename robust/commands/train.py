@@ -24,7 +24,7 @@ from robust.loading.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
 from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated
-from robust.results.tables import print_comparison
+from robust.results.tables import comparison
 from robust.tracking import (
     BEST,
     LAST,
@@ -230,7 +230,7 @@ class RobustCLI(LightningCLI):
 
 def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
     if evaluation.result is not None:
-        print_comparison({name: evaluation.result})
+        comparison({name: evaluation.result}).print()
     else:
         for note in evaluation.notes:
             print(f"{name}: {note}")

@@ -95,7 +95,7 @@ def rows_of(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]
 
 
 def standing(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]:
-    """Which samples are still of their label, or were turned only beyond `eps`: `AttackInfo.broke`.
+    """Which samples are not misclassified within `eps`: see `AttackInfo.misclassified_within_eps`.
 
     Args:
         info: The attack.

@@ -84,7 +84,7 @@ class Entry:
         """The samples that an attack turned through a view."""
         info = self.evaluation.header.attacks[attack]
         rows = self.evaluation.select(view, attack)
-        return set(rows["index"][info.broke(rows)].tolist())
+        return set(rows["index"][info.misclassified_within_eps(rows)].tolist())
 
     def overlap(self, view: str) -> list[list[int]]:
         """How many samples each two attacks both turned; on the diagonal, how many one turned."""

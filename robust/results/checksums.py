@@ -1,4 +1,4 @@
-"""Checksums of records, by the block: the samples that one attack was given together."""
+"""Checksums cover blocks of records: the samples that one attack was given together."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,24 +7,24 @@ from typing import Any
 from robust.results.rows import Column, Rows
 
 UNCHECKED = "unchecked"
-"""What is in place of the checksum of a block from before there were any."""
+"""Replaces the checksum of a block of an earlier version, which had none."""
 ABSENT = "absent"
-"""What is there where a block may be missing, in the moment before it is written."""
+"""Replaces the checksum of a block that is about to be written."""
 
 Key = tuple[str, str, int]
 """View, attack and number of a block."""
 Sums = Mapping[Key, frozenset[str]]
-"""Of each block, checksums of which one has to match."""
+"""Checksums of each block, one of which has to match."""
 
 
 def checksum(rows: Rows) -> str:
-    """The checksum of the rows of one block, in order."""
+    """Return the checksum of the rows of one block, in order."""
     view, attack = rows[0][:2]
     return _hash(view, attack, rows.numbers())
 
 
 def checksums(rows: Rows, size: int) -> dict[Key, str]:
-    """The checksum of each block of ``size`` samples; the rows have to be in order."""
+    """Return the checksum of each block of ``size`` samples; the rows have to be in order."""
     numbers = rows.numbers()
     return {(v, a, number): _hash(v, a, numbers[part]) for v, a, number, part in rows.blocks(size)}
 
@@ -36,7 +36,7 @@ def _hash(view: str, attack: str, numbers: Column) -> str:
 
 
 def nested(sums: Mapping[Key, str]) -> dict[str, dict[str, dict[str, str]]]:
-    """Checksums by view, attack and number of the block, as JSON has them."""
+    """Return checksums by view, attack and number of the block, for JSON."""
     content: dict[str, dict[str, dict[str, str]]] = {}
     for (view, attack, number), value in sums.items():
         content.setdefault(view, {}).setdefault(attack, {})[str(number)] = value
@@ -44,7 +44,7 @@ def nested(sums: Mapping[Key, str]) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def both(before: Sums | None, after: Mapping[Key, str]) -> dict[Key, str]:
-    """Checksums that rows fit before and after a file of them is replaced."""
+    """Return checksums that rows fit before and after their file is replaced."""
     absent = frozenset([UNCHECKED] if before is None else [ABSENT])
     known = before or {}
     return {
@@ -54,10 +54,10 @@ def both(before: Sums | None, after: Mapping[Key, str]) -> dict[Key, str]:
 
 
 def flat(content: Any) -> Sums:  # noqa: ANN401 (what a file holds)
-    """Checksums as `nested` makes them, each perhaps one of several.
+    """Return checksums from the form of `nested`; a block may have several.
 
     Raises:
-        ValueError: If it is nothing like that, or an `AttributeError` or a `TypeError`.
+        ValueError: If it has another form; also an `AttributeError` or a `TypeError`.
     """
     return {
         (view, attack, int(number)): frozenset(value.split())

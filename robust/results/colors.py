@@ -1,7 +1,7 @@
-"""Colours and markers of figures and pages, which everyone can tell apart."""
+"""Everyone can tell apart these colours and markers of figures and pages."""
 
-# Okabe and Ito's palette, told apart by every common kind of colour vision, with a brown in place
-# of its yellow, which is faint on white. The markers tell the lines apart in grey as well.
+# Okabe and Ito's palette, which every common kind of colour vision tells apart. A brown replaces
+# its yellow, which is faint on white. The markers tell the lines apart in grey as well.
 COLORS = (
     "#0072B2",
     "#E69F00",

@@ -1,4 +1,4 @@
-"""Robust accuracy against eps: one curve a run and view, one panel a family of attacks."""
+"""Curves show robust accuracy against eps: one a run and view, one panel a family of attacks."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from robust.results.metrics import Rate, accuracy_curve, clean_accuracy, robust_
 from robust.results.records import AttackInfo, Evaluation
 
 _RADII = 101
-"""Points of a curve that one crafting gives whole."""
+"""Points of a curve that comes from one crafting."""
 
 
 class Curve(NamedTuple):
@@ -20,7 +20,7 @@ class Curve(NamedTuple):
     eps: list[float]
     """Ascending from 0, where the accuracy is the clean one."""
     rates: list[Rate]
-    """Share of all samples that are correct and stay so within each eps."""
+    """Share of all samples that are robust within each eps."""
 
 
 class Panel(NamedTuple):
@@ -33,7 +33,7 @@ class Panel(NamedTuple):
 
 
 def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
-    """Attacks of a suite that differ in ``eps`` alone, by eps.
+    """Return the families of attacks of a suite, which differ in ``eps`` alone, sorted by eps.
 
     They are of one class, code, norm and target, and all other arguments are equal. A step
     (``alpha``) may be the same in all of them. It may also be the same share of ``eps``, or
@@ -58,14 +58,14 @@ def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
 
 
 def _besides_eps(info: AttackInfo) -> tuple[str, ...]:
-    """All that attacks of a family have in common, except the step."""
+    """Return what attacks of a family have in common, except the step."""
     fixed = {k: v for k, v in info.arguments.items() if k not in ("eps", "alpha")}
     parts = (info.name, info.norm, info.target, info.code_sha256, fixed)
     return tuple(_written(part) for part in parts)
 
 
 def _of_one_step(names: Sequence[str], attacks: Mapping[str, AttackInfo]) -> list[list[str]]:
-    """Attacks whose step follows from eps by one rule: that which leaves the fewest groups."""
+    """Group attacks by the rule for their step that leaves the fewest groups."""
     groupings: list[dict[str, list[str]]] = []
     for rule in _STEPS:
         groups: dict[str, list[str]] = {}
@@ -86,7 +86,7 @@ _STEPS: tuple[Callable[[float, float], float], ...] = (
 
 
 def _written(value: Any) -> str:  # noqa: ANN401
-    """The same text for equal arguments of any type, NaN and what cannot be hashed included."""
+    """Return the same text for equal arguments of any type, even if they cannot be hashed."""
     if isinstance(value, Mapping):
         pairs = sorted((_written(key), _written(item)) for key, item in value.items())
         return f"{{{', '.join(f'{key}: {item}' for key, item in pairs)}}}"
@@ -97,11 +97,11 @@ def _written(value: Any) -> str:  # noqa: ANN401
 
 
 def accuracy_curves(evaluations: Mapping[str, Evaluation]) -> list[Panel]:
-    """Curves of all families that have one: two eps at least, or a minimal-norm attack.
+    """Return curves of all families with at least two eps or a minimal-norm attack.
 
     Where a family has several attacks of one eps, the lowest accuracy counts. A minimal-norm attack
-    gives the accuracy at every radius up to its ``eps``; if that is infinite, up to the largest
-    distance at which it found an adversarial image in any of the runs.
+    gives the accuracy at every radius up to its ``eps``. If that is infinite, the largest distance
+    at which it found an adversarial image in any of the runs is the last radius.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
@@ -131,7 +131,7 @@ def _radii(evaluations: Mapping[str, Evaluation], name: str) -> list[float]:
             continue
         for view in evaluation.views:
             rows = evaluation.select(view, name)
-            largest = max(largest, info.distance(rows)[info.turned(rows)].max(initial=0.0))
+            largest = max(largest, info.distance(rows)[info.misclassified(rows)].max(initial=0.0))
     return [largest * i / (_RADII - 1) for i in range(_RADII)]
 
 

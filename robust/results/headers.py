@@ -1,4 +1,4 @@
-"""The JSON header beside a record file: what the rows are of, and their checksums."""
+"""The JSON header beside a record file says what was attacked, and has the checksums."""
 
 import hashlib
 import json
@@ -11,19 +11,19 @@ from robust.results.checksums import Sums, flat
 
 _LARGEST = 64_000_000
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-"""Errors of a header that is damaged."""
+"""Errors that a damaged header raises."""
 
 
 def fingerprint_of(content: Mapping[str, Any]) -> str:
-    """Short hash of the content of a header."""
+    """Return a short hash of the content of a header."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
-    """The content of a header, the checksums of the rows, and what else a reader has to know.
+    """Return the content of a header, the checksums of the rows, and notes for a reader.
 
     Args:
-        path: The JSON file. Of one from before there were checksums, these are None.
+        path: The JSON file. In an earlier version the checksums are None.
 
     Raises:
         OSError: If it cannot be read.
@@ -39,7 +39,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
 
 
 def header_fault(error: Exception) -> str:
-    """What is wrong with a header, in a few words."""
+    """Return what is wrong with a header, in a few words."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, KeyError):

@@ -1,4 +1,4 @@
-"""Which rows of a record file can be believed: their values are possible, their checksums match.
+"""Rows of a record file are believed if their values are possible and their checksums match.
 
 Rows count by the block: those of one view, one attack, and the samples that were attacked together.
 A checksum tells damage and careless edits. A forger who changes the checksum as well is not found.
@@ -21,7 +21,7 @@ VIEWS = (*get_args(View), "transfer")
 
 
 class Damage(NamedTuple):
-    """What cannot be believed.
+    """Lines of a record file that cannot be believed.
 
     Args:
         reason: What is wrong, in a few words.
@@ -35,11 +35,11 @@ class Damage(NamedTuple):
 
 
 class Intact(NamedTuple):
-    """What of some rows can be believed.
+    """The rows that can be believed, and the damage.
 
     Args:
         rows: In order, each once.
-        checked: Of which of them a checksum matched.
+        checked: Whether a checksum matched, for each of them.
         damage: What was left out.
     """
 
@@ -48,7 +48,7 @@ class Intact(NamedTuple):
     damage: Sequence[Damage]
 
     def checksums(self, size: int) -> dict[Key, str]:
-        """The checksum of each block of ``size`` samples; `UNCHECKED` if it has unchecked rows."""
+        """Return the checksum of each block of ``size`` samples; `UNCHECKED` without one."""
         sums = checksums(self.rows, size)
         return {
             (view, attack, number): sums[view, attack, number]
@@ -58,17 +58,17 @@ class Intact(NamedTuple):
         }
 
     def common(self, attacks: Collection[str]) -> "Intact":
-        """The samples of which every attack through every view is intact: what rates can be of.
+        """Return the samples for which every attack through every view is intact.
 
-        A sample without a row would count as one that an attack left alone.
+        A sample without a row would count as robust.
 
         Args:
             attacks: All attacks. Of a view without any row of one of them, nothing is left.
         """
         groups = {self.rows[i][:2] for i in self.rows.starts()}
         views = {view for view, _ in groups}
-        lost = {view for view in views for attack in attacks if (view, attack) not in groups}
-        kept = ~np.isin(self.rows["view"], list(lost))
+        incomplete = {view for view in views for attack in attacks if (view, attack) not in groups}
+        kept = ~np.isin(self.rows["view"], list(incomplete))
         rows, checked = self.rows.where(kept), self.checked[kept]
         counts = np.unique(rows["index"], return_counts=True)
         complete = counts[0][counts[1] == len(rows.starts())]
@@ -97,7 +97,7 @@ class Allowed(Protocol):
 
 
 class Check(NamedTuple):
-    """What rows are held against.
+    """The facts that rows are checked against.
 
     Args:
         attacks: What each attack may have done, by its name.
@@ -110,7 +110,7 @@ class Check(NamedTuple):
     classes: int | None = None
 
     def merged(self, content: bytes, sums: Sums | None) -> Intact:
-        """What is intact of a file of all rows, whose first line names the fields.
+        """Return what is intact of a file of all rows, whose first line names the fields.
 
         Args:
             content: The file.
@@ -126,7 +126,7 @@ class Check(NamedTuple):
         return self._believed(rows, sums, damage)
 
     def part(self, content: bytes) -> list[Intact]:
-        """What is intact of a file that blocks were added to, each after its checksum.
+        """Return what is intact of a file that blocks were added to, each after its checksum.
 
         Args:
             content: The file, without a block that was not completed at its end.
@@ -150,12 +150,12 @@ class Check(NamedTuple):
         return self._believed(rows, sums, [])
 
     def _parsed(self, text: str) -> tuple[Rows, list[str]]:
-        """The rows of some lines in order, and the lines that are none."""
+        """Return the rows of some lines in order, and the lines that are no rows."""
         try:
             return Rows.parse(text, self.attacks).ordered(), []
         except (ValueError, OverflowError, csv.Error):
             lines = text.splitlines(keepends=True)
-            # Rows of before there was the last column, where there is none of now.
+            # Rows of earlier versions lack the last column.
             pattern = _ROW if any(map(_ROW.fullmatch, lines)) else _OLD_ROW
             good = [line for line in lines if pattern.fullmatch(line)]
             bad = [line for line in lines if not pattern.fullmatch(line)]
@@ -181,7 +181,7 @@ class Check(NamedTuple):
         return Intact(rows.where(kept), checked[kept], found)
 
     def _faults(self, rows: Rows) -> tuple[Column, list[str]]:
-        """What is wrong with each row: a place in a list of reasons, of which the first is none."""
+        """Return the fault of each row as an index into a list of reasons; 0 is no fault."""
         fault = np.zeros(len(rows), np.int8)
         reasons = [""]
         for start, end in pairwise([*rows.starts(), len(rows)]):
@@ -194,7 +194,7 @@ class Check(NamedTuple):
         return fault, reasons
 
     def _wrong(self, rows: Rows) -> Iterator[tuple[str, Column]]:
-        """What may be wrong with rows of one attack through one view, and which have it."""
+        """Yield possible faults of rows of one attack and view, and which rows have them."""
         view, attack = rows[0][:2]
         info = self.attacks.get(attack)
         if view not in VIEWS or info is None:
@@ -222,7 +222,7 @@ class Check(NamedTuple):
 
 
 def union(parts: Sequence[Intact]) -> Intact:
-    """All rows of several files; of a row that is in more than one, that of the last."""
+    """Return all rows of several files; the last one wins."""
     if not parts:
         return Intact(Rows.from_rows(()), np.zeros(0, bool), [])
     damage = [damage for part in parts for damage in part.damage]
@@ -235,13 +235,13 @@ def union(parts: Sequence[Intact]) -> Intact:
 
 
 def block_text(rows: Rows) -> str:
-    """The lines of one block as they are added to a part: a checksum, then its rows."""
+    """Return the lines of one block as they are added to a part: a checksum, then its rows."""
     ordered = rows.ordered()
     return f"# {len(rows)} {checksum(ordered)}\r\n{_lines(ordered)}"
 
 
 def complete(content: bytes) -> bytes:
-    """The content of a part without a block at its end that was not completed."""
+    """Return the content of a part without an incomplete block at its end."""
     kept = content[: content.rfind(b"\n") + 1]
     start = kept.rfind(b"\n#") + 1
     promised = _PROMISE.match(kept[start:].split(b"\n")[0].decode(errors="replace"))
@@ -269,7 +269,7 @@ def _lines(rows: Rows) -> str:
 
 
 def as_text(content: bytes) -> str:
-    """Bytes as text; those that are not UTF-8 can be written again as they were.
+    """Return bytes as text; bytes that are not UTF-8 can be written back unchanged.
 
     See `robust.io.files.append`. A byte that is no text makes a line that is no row.
     """
@@ -277,7 +277,7 @@ def as_text(content: bytes) -> str:
 
 
 def _lines_of(content: bytes) -> tuple[str, str]:
-    """The complete lines of a file, and what there is of one more."""
+    """Return the complete lines of a file, and the rest."""
     end = content.rfind(b"\n") + 1
     return as_text(content[:end]), as_text(content[end:])
 

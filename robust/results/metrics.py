@@ -1,4 +1,4 @@
-"""Numbers derived from records, each with the number of samples behind it."""
+"""Numbers are derived from records, each with the number of samples behind it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Mean(NamedTuple):
 
     @classmethod
     def from_values(cls, values: Sequence[float]) -> "Mean":
-        """Of a vector of values; NaN if it is empty."""
+        """Return the mean of a vector of values; NaN if it is empty."""
         n, column = len(values), np.asarray(values, dtype=np.float64)
         if not n:
             return cls(math.nan, math.nan, math.nan)
@@ -66,91 +66,92 @@ class Mean(NamedTuple):
 
 
 def success_rate(rows: Sequence[Row], info: AttackInfo) -> Rate:
-    """Share of the attacked samples on which the attack reached its goal within ``eps``."""
+    """Return the share of the attacked samples on which the attack succeeded within ``eps``."""
     found = Rows.from_rows(rows)
     return Rate(int(info.succeeded(found).sum()), int(found["attacked"].sum()))
 
 
 def resistance(rows: Sequence[Row], info: AttackInfo) -> Rate:
-    """Share of the attacked samples of which the attack found nothing that the defense falls for.
+    """Return the share of the attacked samples on which the attack failed.
 
-    Paranjape et al. 2020, section III-B: nothing was found, or the defense still predicts the class
-    of what was found, as it may where the attack saw another view.
+    Paranjape et al. 2020, section III-B: nothing was found, or the defense still predicts the label
+    of what was found. The latter happens where the attack saw another view.
     """
     rate = success_rate(rows, info)
     return Rate(rate.n - rate.hits, rate.n)
 
 
 def clean_accuracy(rows: Sequence[Row]) -> Rate:
-    """Share of all samples that are classified correctly without an attack."""
+    """Return the share of all samples that are classified correctly without an attack."""
     found = Rows.from_rows(rows)
     return _share(found["clean_pred"] == found["label"])
 
 
 def robust_accuracy(rows: Sequence[Row], info: AttackInfo) -> Rate:
-    """Share of all samples that are classified correctly, and still so under the attack.
+    """Return the share of all samples that are classified correctly, also under the attack.
 
-    A targeted attack that reaches another class than its target has broken the sample too.
+    Under a targeted attack a sample of any wrong class counts as misclassified.
     """
-    return _share(info.held(Rows.from_rows(rows)))
+    return _share(info.robust(Rows.from_rows(rows)))
 
 
 def worst_robust_accuracy(evaluation: Evaluation, view: str) -> Rate:
-    """Share of all samples that are correct under every attack of the suite, per sample."""
-    samples, lost = [], []
+    """Return the share of all samples that are robust under every attack of the suite."""
+    samples, misclassified = [], []
     for name, info in evaluation.header.attacks.items():
         rows = evaluation.select(view, name)
         samples.append(rows["index"])
-        lost.append(rows["index"][~info.held(rows)])
+        misclassified.append(rows["index"][~info.robust(rows)])
     n = len(np.unique(np.concatenate(samples)))
-    return Rate(n - len(np.unique(np.concatenate(lost))), n)
+    return Rate(n - len(np.unique(np.concatenate(misclassified))), n)
 
 
 def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]) -> list[Rate]:
-    """Robust accuracy of a minimal-norm attack at every radius, from one crafting."""
+    """Return the robust accuracy of a minimal-norm attack at every radius, from one crafting."""
     found = Rows.from_rows(rows)
-    flips = np.sort(info.distance(found)[info.turned(found)])
+    distances = np.sort(info.distance(found)[info.misclassified(found)])
     clean = clean_accuracy(found)
     limits = [limit_of(radius) for radius in radii]  # as a table counts them
-    counts = np.searchsorted(flips, limits, side="right").tolist()
+    counts = np.searchsorted(distances, limits, side="right").tolist()
     return [Rate(clean.hits - count, clean.n) for count in counts]
 
 
 def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo) -> float:
-    """Exact McNemar test that two runs are equally robust on the same samples.
+    """Return the p value of the exact McNemar test that two runs are equally robust.
 
     Raises:
         ValueError: If the rows are not of the same samples in the same order.
     """
-    from scipy.stats import binomtest  # half a second's import that a page has no use for
+    from scipy.stats import binomtest  # half a second, which a page does not need
 
     one, other = Rows.from_rows(first), Rows.from_rows(second)
     if one["index"].tolist() != other["index"].tolist():
         raise ValueError("Expected rows of the same samples in the same order, but they differ.")
-    held, too = info.held(one), info.held(other)
-    only_first, only_second = int((held & ~too).sum()), int((too & ~held).sum())
+    in_first, in_second = info.robust(one), info.robust(other)
+    only_first = int((in_first & ~in_second).sum())
+    only_second = int((in_second & ~in_first).sum())
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
 def ties(rows: Sequence[Row]) -> Rate:
-    """Share of clean images whose two best deployed scores are exactly equal."""
+    """Return the share of clean images whose two best deployed scores are exactly equal."""
     return _share(Rows.from_rows(rows)["clean_tie"])
 
 
 def zero_gradients(rows: Sequence[Row]) -> Rate:
-    """Share of clean images at which the view's cross-entropy has an exactly zero gradient."""
+    """Return the share of clean images where the view's cross-entropy has a gradient of zero."""
     return _share(Rows.from_rows(rows)["zero_gradient"])
 
 
 def not_finite_gradients(rows: Sequence[Row]) -> Rate:
-    """Share of images at which, or on whose way, a gradient of the view was not finite."""
+    """Return the share of images for which the attack met a gradient that is not finite."""
     return _share(Rows.from_rows(rows)["not_finite"])
 
 
 def summarize(evaluation: Evaluation) -> dict[str, float]:
-    """What a run logs: every rate with its bounds, by view and attack."""
+    """Return what a run logs: every rate with its bounds, by view and attack."""
     rates: dict[str, Rate] = {}
     for view in evaluation.views:
         for name, info in evaluation.header.attacks.items():
@@ -163,12 +164,12 @@ def summarize(evaluation: Evaluation) -> dict[str, float]:
             if not_finite.hits:
                 rates[f"test/not_finite_gradient/{view}/{name}"] = not_finite
         rates[f"test/worst_robust_acc/{view}"] = worst_robust_accuracy(evaluation, view)
-    drawn = {"test/random": 1.0} if evaluation.header.random else {}
-    return {**rate_numbers(rates), **drawn}
+    random = {"test/random": 1.0} if evaluation.header.random else {}
+    return {**rate_numbers(rates), **random}
 
 
 def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
-    """Every rate with its bounds, as ``<key>``, ``<key>_low`` and ``<key>_high``."""
+    """Return every rate with its bounds, as ``<key>``, ``<key>_low`` and ``<key>_high``."""
     numbers: dict[str, float] = {}
     for key, rate in rates.items():
         if rate.n:
@@ -178,7 +179,7 @@ def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:
 
 
 def mean_numbers(means: Mapping[str, Mean]) -> dict[str, float]:
-    """Every mean with its bounds, as `rate_numbers` names them, and the median; what is known."""
+    """Return every mean with bounds and median, as far as known; `rate_numbers` has the names."""
     numbers: dict[str, float] = {}
     for key, mean in means.items():
         low, high = mean.interval

@@ -1,4 +1,4 @@
-"""Metrics that a run has logged so far, from its ``metrics.csv`` and those of earlier sessions.
+"""Metrics that a run has logged are read from its ``metrics.csv`` files, one a session.
 
 A session is what one process logged; `robust.tracking.Run.prepare` sets the file of an earlier one
 aside as ``metrics.1.csv``, ``metrics.2.csv``, and so on.
@@ -17,7 +17,7 @@ _LONGEST_NAME = 200
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Rows that a run logged, those of earlier sessions first; each has ``step`` and some metrics.
+    """Return rows that a run logged, earlier sessions first; each has ``step`` and some metrics.
 
     Where a resumed training logged the same keys at the same step again, the later values count.
     A file that its run is writing may lack its last row. What is damaged is left out.
@@ -29,7 +29,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
-    """Rows as of `read_metrics`, and what of the files cannot be read, as sentences."""
+    """Return the rows of `read_metrics`, and what cannot be read of the files, as sentences."""
     rows: dict[tuple[float, frozenset[str]], dict[str, float]] = {}
     faults: list[str] = []
     for path in _sessions(folder):
@@ -68,7 +68,7 @@ def _sessions(folder: Path) -> list[Path]:
 
 
 def _numbers(names: list[str], cells: list[str]) -> dict[str, float]:
-    """The cells of a row that are numbers; another process may be rewriting it."""
+    """Return the cells of a row that are numbers; another process may be rewriting it."""
     row = {}
     for name, cell in zip(names, cells, strict=False):
         with contextlib.suppress(ValueError):

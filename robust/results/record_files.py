@@ -1,4 +1,4 @@
-"""The record file of a header on disk, to which processes add, and which survives damage."""
+"""A record file is on disk; processes add to it, and it survives damage."""
 
 import contextlib
 import csv
@@ -22,21 +22,21 @@ from robust.results.rows import Row, Rows
 
 
 class RecordFile:
-    """The rows of one header on disk, safe to append to from several processes and commands.
+    """The rows of one header on disk, to which several processes and commands may append.
 
-    Every process appends complete blocks to a part of its own; `merge` makes one file of them. Two
-    commands that evaluate the same do it twice, but lose no row of each other.
+    Every process appends complete blocks to a part of its own, and `merge` makes one file of them.
+    If two commands evaluate the same, both do all the work, and no row is lost.
 
     Args:
-        folder: Where records lie; made if absent.
-        header: What the rows are of.
+        folder: Where records are; made if absent.
+        header: What was attacked.
         rank: Rank of this process.
         classes: Number of classes of the data; None if it is not known.
-        notes: What a reader of the rows has to know besides; kept beside the header.
+        notes: Sentences that a reader of the rows has to know; kept in the header file.
 
     Raises:
-        ConfigError: If the folder cannot be written, or is a symbolic link, or there is something
-            else in the place of a file.
+        ConfigError: If the folder cannot be written or is a symbolic link, or something else has
+            the name of a file.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class RecordFile:
         self._lock = FileLock(folder / ".lock")
         try:
             files.own_folder(folder)
-            for place in (self._part, self._damaged, folder / ".lock"):
-                files.check_own_file(place)
-            for place in (self.path, self.path.with_suffix(".json")):
-                files.check_own_file(place, replaced=True)
+            for path in (self._part, self._damaged, folder / ".lock"):
+                files.check_own_file(path)
+            for path in (self.path, self.path.with_suffix(".json")):
+                files.check_own_file(path, replaced=True)
             with self._alone():
                 _cut(self._part)
         except OSError as error:
@@ -73,9 +73,9 @@ class RecordFile:
             ) from None
 
     def read(self) -> Rows:
-        """All intact rows: the merged ones, and the parts of evaluations that were interrupted.
+        """Return all intact rows: the merged ones, and the parts of interrupted evaluations.
 
-        Damaged blocks are set aside, which one line says; they are no longer on record then.
+        Damaged blocks are set aside and leave the records, and one line says so.
 
         Raises:
             ConfigError: If a file cannot be read.
@@ -97,9 +97,9 @@ class RecordFile:
             files.append(self._part, "".join(map(block_text, blocks)))
 
     def merge(self) -> None:
-        """Replace merged file and parts by one file of all rows, atomically; by one process.
+        """Replace merged file and parts by one file of all rows, atomically; one process does it.
 
-        Of all that there are now: another command may have added some since they were read.
+        It reads all rows again, since another command may have added some.
         """
         with self._alone():
             found = self._load()
@@ -137,7 +137,7 @@ class RecordFile:
         header = self.path.with_suffix(".json")
         files.append(self._damaged, "".join(each.text for each in damage))
         if any(each.reason.startswith("a header") for each in damage):
-            self.path.unlink()  # or rows that cannot be believed would stand beside a new header
+            self.path.unlink()  # or a new header would vouch for rows that cannot be believed
             header.unlink(missing_ok=True)
         blocks = len({each.key for each in damage})
         reasons = ", ".join(dict.fromkeys(each.reason for each in damage))
@@ -160,7 +160,7 @@ class RecordFile:
     def _replace(self, found: Intact, sums: Mapping[Key, str]) -> None:
         head = self.path.with_suffix(".json")
         between = both(self._sums(), sums) if self.path.exists() else sums
-        # Whatever is killed here: the rows of before fit this header, and those of after.
+        # If the process is killed here, the old rows fit this header, and the new ones do too.
         files.write(head, self._head(between))
         with files.replacing(self.path) as file:
             lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
@@ -195,8 +195,8 @@ class RecordFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """While no other command reads or writes the rows."""
-        with contextlib.suppress(OSError):  # a file system without locks: then one at a time
+        """Keep other commands from reading or writing the rows meanwhile."""
+        with contextlib.suppress(OSError):  # a file system without locks
             self._lock.acquire()
         try:
             yield
@@ -205,7 +205,7 @@ class RecordFile:
 
 
 def _cut(part: Path) -> None:
-    """Make sure of a file, and cut off the block that a killed process left at its end."""
+    """Make the file if absent, and cut off a block that a killed process left incomplete."""
     with files.open_to_append(part) as file:
         file.seek(0)
         file.truncate(len(complete(file.readall())))

@@ -1,8 +1,8 @@
-"""Records: one row per sample, attack and view, from which every number is derived later.
+"""Records have one row per sample, attack and view. Every number is derived from them.
 
 A record file is a CSV of rows beside a JSON header that says what was attacked, how, and on which
-data. Its name carries a fingerprint of that header, so that an interrupted evaluation finds its
-rows again, a larger ``limit`` adds to them, and rows of different protocols never mix.
+data. Its name carries a fingerprint of that header. So an interrupted evaluation finds its rows
+again, a larger ``limit`` adds to them, and rows of different protocols never mix.
 """
 
 import math
@@ -20,12 +20,12 @@ from robust.results.rows import Column, Row, Rows
 from robust.vocabulary import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]
-"""A class, or for each image one drawn from those that are not its own."""
+"""A class, or for each image a random class that is not its own."""
 
 
 @dataclass(frozen=True)
 class AttackInfo:
-    """An attack of a suite as it was run.
+    """An attack of a suite, as it was run.
 
     Args:
         name: Class of the attack.
@@ -34,7 +34,7 @@ class AttackInfo:
         eps: Radius of its threat model; infinite where any adversarial image counts.
         target: Class that samples shall become, or ``random``; None if untargeted.
         minimal: Whether it looks for the nearest adversarial image, and so may leave ``eps``.
-        code_sha256: Its code.
+        code_sha256: Hash of its code.
     """
 
     name: str
@@ -47,38 +47,37 @@ class AttackInfo:
 
     @property
     def budget(self) -> str:
-        """Its threat model in a word or two."""
+        """The norm and eps of its threat model."""
         return budget(self.norm, self.eps)
 
     def distance(self, rows: Rows) -> Column:
-        """Distances of the adversarial images in the norm of the threat model."""
+        """Return distances of the adversarial images in the norm of the threat model."""
         return rows[self.norm.lower()]
 
-    def turned(self, rows: Rows) -> Column:
-        """Which correctly classified images became another class, at whatever distance."""
-        turned: Column = rows["attacked"] & (rows["adv_pred"] != rows["label"])
-        return turned
+    def misclassified(self, rows: Rows) -> Column:
+        """Return which attacked images the attack got misclassified, at whatever distance."""
+        misclassified: Column = rows["attacked"] & (rows["adv_pred"] != rows["label"])
+        return misclassified
 
-    def broke(self, rows: Rows) -> Column:
-        """Which correctly classified images became another class within ``eps``."""
-        broke: Column = self.turned(rows) & (self.distance(rows) <= limit_of(self.eps))
-        return broke
+    def misclassified_within_eps(self, rows: Rows) -> Column:
+        """Return which attacked images the attack got misclassified within ``eps``."""
+        within: Column = self.distance(rows) <= limit_of(self.eps)
+        return self.misclassified(rows) & within
 
-    def held(self, rows: Rows) -> Column:
-        """Which images are classified correctly, and still so under the attack."""
-        held: Column = (rows["clean_pred"] == rows["label"]) & ~self.broke(rows)
-        return held
+    def robust(self, rows: Rows) -> Column:
+        """Return which images are classified correctly, and stay so under the attack."""
+        correct: Column = rows["clean_pred"] == rows["label"]
+        return correct & ~self.misclassified_within_eps(rows)
 
     def succeeded(self, rows: Rows) -> Column:
-        """Where the attack reached its goal: the target if there is one, else any other class."""
-        reached = (rows["target"] < 0) | (rows["adv_pred"] == rows["target"])
-        succeeded: Column = self.broke(rows) & reached
-        return succeeded
+        """Return where the attack reached its target, or without one any other class."""
+        reached: Column = (rows["target"] < 0) | (rows["adv_pred"] == rows["target"])
+        return self.misclassified_within_eps(rows) & reached
 
 
 @dataclass(frozen=True)
 class Header:
-    """What was attacked, how, and on which data; two evaluations with one header are the same."""
+    """A header says what was attacked, how, and on which data; equal headers mean equal records."""
 
     suite: str
     attacks: dict[str, AttackInfo]
@@ -89,29 +88,29 @@ class Header:
     data_sha256: str
     model_sha256: str
     adaptive_sha256: str
-    """The adaptive view: the way around a defense may change while the defense does not."""
+    """Hash of the adaptive view, which may change while the defense does not."""
     source_sha256: str | None = None
-    """The net that a transfer attack was crafted on."""
+    """Hash of the network that a transfer attack was crafted on."""
     split: Split = "test"
-    """What was attacked instead of the test set."""
+    """The part of the data that was attacked."""
     source_view: View | None = None
-    """What of that net the attacker differentiated."""
+    """The view of that network that the attacker differentiated."""
     random: bool = False
     """Whether two calls of the defense on the same images give other scores."""
     averaged: bool = False
-    """Whether the adaptive view of such a defense averages gradients over what it draws (EOT)."""
+    """Whether the adaptive view of such a defense averages gradients over its randomness (EOT)."""
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the whole header."""
+        """A short hash of the complete header."""
         return fingerprint_of(self.plain())
 
     def plain(self) -> dict[str, Any]:
-        """The header in JSON's types; it has no infinity, so an infinite ``eps`` is null."""
+        """Return the header in JSON's types; an infinite ``eps`` becomes null."""
         content = asdict(self)
         for info in content["attacks"].values():
             info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
-        # As in records from before there was another.
+        # Records of earlier versions do not have these keys.
         usuals = {"split": "test", "source_view": None, "random": False, "averaged": False}
         for key, usual in usuals.items():
             if content[key] == usual:
@@ -120,12 +119,12 @@ class Header:
 
 
 class Evaluation:
-    """A header and its rows.
+    """An evaluation is a header with its rows.
 
     Args:
-        header: What the rows are of.
+        header: What was attacked.
         rows: In any order.
-        notes: What a reader of them has to know besides, as sentences.
+        notes: Sentences that a reader of the rows has to know.
     """
 
     def __init__(self, header: Header, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
@@ -137,25 +136,25 @@ class Evaluation:
 
     @property
     def views(self) -> list[str]:
-        """Views in the records, deployed first."""
+        """The views in the records, deployed first."""
         order = ["deployed", "published", "transfer", "adaptive"]
         return sorted({view for view, _ in self._groups}, key=order.index)
 
     def select(self, view: str, attack: str) -> Rows:
-        """Rows of one attack through one view, by index; empty if it was not run."""
+        """Return the rows of one attack through one view by index; empty if it was not run."""
         return self._groups.get((view, attack), self.rows[:0])
 
     def first(self, limit: int) -> "Evaluation":
-        """The rows of the first ``limit`` samples."""
+        """Return the evaluation of the first ``limit`` samples."""
         return Evaluation(self.header, self.rows.where(self.rows["index"] < limit), self.notes)
 
 
 class UnreadableRecords(ConfigError):
-    """A record file of which nothing can be believed.
+    """Nothing of a record file can be believed.
 
     Args:
         path: The file.
-        reason: Why not.
+        reason: Why nothing can be believed.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -169,7 +168,7 @@ class UnreadableRecords(ConfigError):
 def read_evaluation(path: Path) -> Evaluation:
     """Read a merged record file and its header.
 
-    Of a file that is damaged, it is those samples of which every attack is intact; a note says so.
+    Of a damaged file it has the samples for which every attack is intact, and a note says so.
 
     Raises:
         UnreadableRecords: If either is missing, or nothing of them is intact.
@@ -198,7 +197,7 @@ def read_evaluation(path: Path) -> Evaluation:
 
 
 def unchecked_note(rows: int, total: int) -> str:
-    """What a reader of records has to know of which some have no checksum."""
+    """Return a note on records of which some have no checksum."""
     which = "its records" if rows == total else f"{rows} of {total} of its records"
     return f"unchecked: {which} are from before there were checksums."
 

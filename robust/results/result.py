@@ -1,4 +1,4 @@
-"""The result of an evaluation, as Python has it: a table, its numbers, its verdict, its records."""
+"""The result of an evaluation in Python has a table, its numbers, a verdict and records."""
 
 import io
 from pathlib import Path
@@ -62,7 +62,7 @@ class Result:
         return Cell.from_rate(clean_accuracy(rows))
 
     def robust_accuracy(self, view: str = "adaptive") -> Cell:
-        """Return the share of all images that stay right under every attack.
+        """Return the share of all images that are robust under every attack.
 
         Args:
             view: What the attacks differentiated: ``deployed``, ``published`` or ``adaptive``.
@@ -115,16 +115,16 @@ class Result:
         Raises:
             ConfigError: If it cannot be written.
         """
-        place = named_path(folder)
+        target = named_path(folder)
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"Expected a folder that can be written, but got {place} ({error.strerror}). "
+                f"Expected a folder that can be written, but got {target} ({error.strerror}). "
                 "Choose another."
             ) from None
         header, notes = self.evaluation.header, self.evaluation.notes
-        file = RecordFile(place / "records", header, classes=self._classes, notes=notes)
+        file = RecordFile(target / "records", header, classes=self._classes, notes=notes)
         file.append(self.evaluation.rows)
         file.merge()
         return file.path

@@ -1,4 +1,4 @@
-"""The rows of records by column: a table of a million rows, and each row of it as a `Row`."""
+"""Rows of records are a table by column, which may have a million rows, each of it a `Row`."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ class Row(NamedTuple):
     view: str
     attack: str
     index: int  # type: ignore[assignment] # a column, not tuple's method
-    """Place in the test set, or in the order of `samples.AttackedImages`."""
+    """Index in the test set, or in the order of `AttackedImages`."""
     label: int
     target: int
     """Class that the image should become; -1 if untargeted."""
@@ -61,7 +61,7 @@ class Rows(Sequence[Row]):
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row]) -> "Rows":
-        """These rows by column; the same object if they already are."""
+        """Return rows by column; the same object if they already are."""
         if isinstance(rows, cls):
             return rows
         found = list(rows)
@@ -69,7 +69,7 @@ class Rows(Sequence[Row]):
 
     @classmethod
     def parse(cls, lines: str, attacks: Collection[str]) -> "Rows":
-        r"""The rows of some lines, each with its end.
+        r"""Return the rows of some lines, each with its end.
 
         Args:
             lines: They end in ``\n``.
@@ -99,11 +99,11 @@ class Rows(Sequence[Row]):
 
     @classmethod
     def joined(cls, parts: Sequence["Rows"]) -> "Rows":
-        """The rows of several tables one after the other."""
+        """Return the rows of several tables one after the other."""
         return cls(np.concatenate([part._table for part in parts])) if parts else cls.from_rows(())
 
     def ordered(self) -> "Rows":
-        """By view, attack and index."""
+        """Return the rows by view, attack and index."""
         starts = self.starts()
         keys = [self[start][:2] for start in starts]
         rising = np.diff(self["index"]) > 0
@@ -113,7 +113,7 @@ class Rows(Sequence[Row]):
         return type(self)(self._table[np.lexsort((self["index"], self._rank()))])
 
     def blocks(self, size: int) -> Iterator[tuple[str, str, int, slice]]:
-        """View, attack and number of each block of ``size`` samples, and where its rows are.
+        """Yield view, attack and number of each block of ``size`` samples, and where its rows are.
 
         Args:
             size: Samples of a block. The rows have to be in order.
@@ -127,7 +127,7 @@ class Rows(Sequence[Row]):
                 yield view, attack, int(number[i - start]), slice(i, j)
 
     def latest(self) -> Column:
-        """Places of the rows in order, without those of which a later row says something else."""
+        """Return positions of the rows in order, without rows that a later row replaces."""
         rank, index = self._rank(), self["index"]
         order = np.lexsort((index, rank))
         rank, index = rank[order], index[order]
@@ -136,22 +136,22 @@ class Rows(Sequence[Row]):
         return order[last]
 
     def starts(self) -> list[int]:
-        """Places of the rows whose view or attack is not that of the row before."""
+        """Return positions of the rows whose view or attack differs from the row before."""
         view, attack = self["view"], self["attack"]
         changed = (view[1:] != view[:-1]) | (attack[1:] != attack[:-1])
         return [0, *(np.flatnonzero(changed) + 1).tolist()] if len(self) else []
 
     def _rank(self) -> Column:
-        """The place of each row's view and attack among all of them, in alphabetical order."""
+        """Return the alphabetical rank of each row's view and attack among all of them."""
         starts = self.starts()
         keys = [self[start][:2] for start in starts]
         ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
-        places = np.array([ranks[key] for key in keys], dtype=np.int64)
-        ranked: Column = np.repeat(places, np.diff([*starts, len(self)]))
+        values = np.array([ranks[key] for key in keys], dtype=np.int64)
+        ranked: Column = np.repeat(values, np.diff([*starts, len(self)]))
         return ranked
 
     def numbers(self) -> Column:
-        """The bytes of all fields that are no text, a line a row, the same on every machine."""
+        """Return the bytes of all fields that are no text, which every machine has alike."""
         table = np.ascontiguousarray(self._table)
         lines: Column = table.view(np.uint8).reshape(len(table), table.itemsize)
         text = sum(table.dtype[name].itemsize for name in ("view", "attack"))
@@ -159,7 +159,7 @@ class Rows(Sequence[Row]):
         return numbers
 
     def where(self, chosen: Column) -> "Rows":
-        """Those rows of which a column of truth values says so, or at these places."""
+        """Return the rows for which a column of truth values is true, or at these positions."""
         return type(self)(self._table[chosen])
 
     @overload
@@ -188,13 +188,13 @@ class Rows(Sequence[Row]):
 
 
 def _columns(lines: str) -> int:
-    """How many columns there are: all, or those of records from before the last was added."""
+    """Return the number of columns: all, or one less in records of earlier versions."""
     found = len(next(csv.reader([lines[: lines.find("\n")]])))
     return found if found == len(Row._fields) - 1 else len(Row._fields)
 
 
 def _types(attacks: Iterable[str], flag: str = "?", columns: int | None = None) -> np.dtype[Any]:
-    """Types of the columns; a longer name than there may be is cut, but not to one of them."""
+    """Return the types of the columns; a name that is too long is cut, but not to a known one."""
     kinds = {int: "<i8", float: "<f8", bool: flag}
     names = {"view": _LONGEST_VIEW + 1, "attack": max(map(len, attacks), default=0) + 1}
     return np.dtype(

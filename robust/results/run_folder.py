@@ -1,7 +1,7 @@
-"""Runs as their folders show them: config, metrics, records and figures, none of them needed.
+"""Runs are read from their folders: config, metrics, records and figures, none of them required.
 
-Nothing is built and no checkpoint is opened, so a folder that a training is writing at this moment,
-or one that is damaged, is shown with what it has.
+Nothing is built and no checkpoint is opened. So a folder that a training is just writing is shown
+with what it has, and a damaged one too.
 """
 
 import math
@@ -19,7 +19,7 @@ from robust.results.metrics_csv import read_sessions
 from robust.results.records import Evaluation, UnreadableRecords, read_evaluation
 
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
-"""A folder that has one of these is a run."""
+"""A folder that contains one of these is a run."""
 _MOST_METRICS = 200
 _USUAL = ("train/loss", "val/loss", "val/clean_acc", "test/clean_acc")
 """Metrics that are shown however many there are."""
@@ -35,7 +35,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What the folder of a run holds.
+    """The content of the folder of a run.
 
     Args:
         folder: The folder.
@@ -45,7 +45,7 @@ class RunFiles:
         epoch: The last epoch that was logged, from 0; -1 without one.
         evaluations: Records by the file that they are in, newest last.
         figures: PNG files in ``figures/``.
-        missing: What a finished run would have besides, as sentences.
+        missing: What is missing from a finished run, as sentences.
     """
 
     folder: Path
@@ -59,26 +59,26 @@ class RunFiles:
 
     @property
     def defense(self) -> str:
-        """Class of the defense, without its module; ``?`` if no config says."""
+        """The class of the defense, without its module; ``?`` if no config says."""
         return str(self.setting("model.class_path", "?")).rpartition(".")[2]
 
     @property
     def data(self) -> str:
-        """Name of the data set; ``?`` if neither records nor config say."""
+        """The name of the data set; ``?`` if neither records nor config say."""
         for evaluation in self.evaluations.values():
             return evaluation.header.data
         return str(self.setting("data.init_args.dataset", "?"))
 
     @property
     def training(self) -> str:
-        """How far the training is, such as ``3 of 20 epochs``."""
+        """The progress of the training, such as ``3 of 20 epochs``."""
         total = self.setting("trainer.max_epochs", None)
         if not isinstance(total, int) or isinstance(total, bool):
             return f"{self.epoch + 1} epochs" if self.epoch >= 0 else "unknown"
         return f"{min(self.epoch + 1, total)} of {total} epochs"
 
     def setting(self, key: str, default: Any) -> Any:  # noqa: ANN401
-        """The value of a dotted key of the config."""
+        """Return the value of a dotted key of the config."""
         value: Any = self.config
         for part in key.split("."):
             if not isinstance(value, dict) or part not in value:
@@ -87,19 +87,19 @@ class RunFiles:
         return value
 
     def last(self, metric: str) -> float:
-        """The newest value of a metric; NaN without one."""
+        """Return the newest value of a metric; NaN without one."""
         points = self.metrics.get(metric)
         return points[-1].value if points else math.nan
 
 
 class Reader:
-    """Reads runs, and a record file again only if it changed: with ``--watch`` they grow."""
+    """A reader reads runs, and a record file again only if it changed, for ``--watch``."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int], Evaluation]] = {}
 
     def read(self, roots: Sequence[Path]) -> list[RunFiles]:
-        """All runs in and below some folders, by name.
+        """Return all runs in and below some folders, by name.
 
         Raises:
             ConfigError: If a folder does not exist, or none holds a run.
@@ -163,7 +163,7 @@ class Reader:
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """The folders of runs in and below one, in the order of their names.
+    """Yield the folders of runs in and below one, in the order of their names.
 
     Raises:
         ConfigError: If the folder does not exist.
@@ -186,7 +186,7 @@ def _modified(path: Path) -> tuple[int, int]:
 
 
 def _files(folder: Path, pattern: str, missing: list[str]) -> list[Path]:
-    """The files that match; what else does, such as a pipe, is missing."""
+    """Return the files that match; anything else that matches, such as a pipe, is missing."""
     found = []
     for path in sorted(folder.glob(pattern)):
         try:
@@ -216,7 +216,7 @@ def _config(folder: Path, missing: list[str]) -> dict[str, Any]:
 
 
 def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], int]:
-    """Values of all sessions by metric, and the last epoch of the training."""
+    """Return values of all sessions by metric, and the last epoch of the training."""
     metrics: dict[str, list[Point]] = {}
     epoch = -1
     rows, faults = read_sessions(folder)

@@ -1,4 +1,4 @@
-"""Tables over records: runs beside each other, and published numbers beside measured ones."""
+"""Tables compare runs with each other, and our numbers with those of a paper."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from robust.results.rows import Row
 from robust.results.verdict import verdict
 
 MEASURED = "robustness"
-"""The ``metric`` of tables that are of a measurement, `RobustnessMetrics`, not of attacks."""
+"""The ``metric`` of tables of a measurement, `RobustnessMetrics`, instead of attacks."""
 MEASURES = ("accuracy", "robustness", "distance", "sensitivity")
 """What a row of them may name as its ``measure``, entries of `robust.measures.measured_tables`."""
 
@@ -31,7 +31,7 @@ Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 
 
 def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
-    """Runs as rows, attacks as columns, and in each cell the success rate through every view.
+    """Return a table of runs by attacks, whose cells have the success rate through every view.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
@@ -54,11 +54,6 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
             *_protocol_notes(evaluations),
         ],
     )
-
-
-def print_comparison(evaluations: Mapping[str, Evaluation]) -> None:
-    """Print `comparison` in the terminal."""
-    comparison(evaluations).print()
 
 
 def published(
@@ -117,21 +112,21 @@ class _Records(NamedTuple):
     def attacked(
         self, row: Mapping[str, Any], column: str, view: str
     ) -> tuple[Evaluation | None, str]:
-        """The records of a row's own attack, and the view that it saw."""
+        """Return the records of a row's own attack, and the view that it saw."""
         source = row.get("crafted_on")
         if source in (None, column):
             return self.columns.get(column), view
         return self.transferred.get(source, {}).get(column), "transfer"
 
     def beside(self, row: Mapping[str, Any], column: str, view: str, metric: Metric) -> Rate:
-        """The other number of a row, through another view or of other attacks."""
+        """Return the other number of a row, through another view or of other attacks."""
         if "adaptive" in row:
             return _worst(self.adaptive.get(column), row["adaptive"])
         return _measured(self.columns.get(column), row["attack"], view, metric)
 
 
 def _views(table: Mapping[str, Any]) -> tuple[str, str]:
-    """The view of the paper's attacker, and the other one that is shown."""
+    """Return the view of the paper's attacker, and the other one that is shown."""
     return table.get("view", "deployed"), table.get("beside", "adaptive")
 
 
@@ -188,7 +183,7 @@ def _measured(evaluation: Evaluation | None, attack: str, view: str, metric: Met
 
 
 def _worst(evaluation: Evaluation | None, attacks: Sequence[str]) -> Rate:
-    """Robust accuracy under the worst of some attacks for each image, through the adaptive view."""
+    """Return the robust accuracy under the worst of some attacks for each image, adaptive."""
     if evaluation is None:
         return Rate(0, 0)
     infos = {name: evaluation.header.attacks[name] for name in attacks}
@@ -197,7 +192,7 @@ def _worst(evaluation: Evaluation | None, attacks: Sequence[str]) -> Rate:
 
 
 def _compared(number: float | int | None, rate: Rate | None, absent: str = "lost") -> list[Value]:
-    """The number of the paper, ours and the difference."""
+    """Return the number of the paper, ours and the difference."""
     paper = absent if number is None else f"{number:g}"
     if rate is None or not rate.n:
         return [paper, "not run", ""]
@@ -208,7 +203,7 @@ def _compared(number: float | int | None, rate: Rate | None, absent: str = "lost
 def _parts(
     evaluation: Evaluation | None, attack: str, view: str, metric: Metric, size: int | None
 ) -> Shares | None:
-    """The rate of each ``size`` samples; None where there are not two such parts."""
+    """Return the rate of each ``size`` samples; None if there are fewer than two such parts."""
     if evaluation is None or size is None:
         return None
     rows = evaluation.select(view, attack)
@@ -249,14 +244,15 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     images = {"test": "test images", "train": "random training images"}[first.header.split]
     return [
         f"n = {' to '.join(map(str, counts))} {images}, seed {first.header.seed}. Success: "
-        "share of the correctly classified images (targeted: of other classes) that were turned.",
+        "share of the correctly classified images (targeted: of other classes) on which the attack "
+        "succeeds.",
         "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
 
 
 def _view_notes(table: Mapping[str, Any], view: str) -> list[str]:
-    """Through which view the paper's attacker looked, where that is one for all rows."""
+    """Return which view the paper's attacker saw, where all rows have one."""
     if any("crafted_on" in row for row in table["rows"].values()):
         return []
     return [f"ours, paper's attack: through the view {view}."]
@@ -268,7 +264,7 @@ def _part_notes(table: Mapping[str, Any]) -> list[str]:
 
 
 def _adaptive_notes(table: Mapping[str, Any], adaptive: Mapping[str, Evaluation]) -> list[str]:
-    """Which attacks the adaptive numbers are the worst of, where that is another suite."""
+    """Return of which attacks the adaptive numbers are the worst, if they have their own suite."""
     if not adaptive:
         return []
     header = next(iter(adaptive.values())).header

@@ -1,4 +1,4 @@
-"""The verdict: whether a robust accuracy can be believed, from records alone.
+"""The verdict says whether a robust accuracy can be believed, from records alone.
 
 The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
 (https://arxiv.org/abs/1802.00420, section 3.1) and Carlini et al. 2019
@@ -17,14 +17,14 @@ _SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
 
 
 class Verdict(NamedTuple):
-    """Whether to believe the robust accuracy of a run.
+    """A verdict says whether to believe the robust accuracy of a run.
 
-    ``masked``: the adaptive view breaks what the deployed view does not. ``overstated``: the
-    deployed view hides nothing, but the paper's attacker, who had another, missed what the adaptive
-    view breaks. ``suspect``: an attack behaves as it does on masked gradients, so a better one may
-    exist, or the defense draws at test time. ``unverified``: there is no adaptive view in the
-    records, or it does not average over what the defense draws. ``no alarm``: none of that; not a
-    proof of robustness.
+    ``masked``: attacks succeed through the adaptive view where they fail through the deployed one.
+    ``overstated``: the deployed view hides nothing, but the paper's attacker saw another view and
+    missed what the adaptive one finds. ``suspect``: an attack behaves as it does on masked
+    gradients, so a better one may exist, or the defense is random at test time. ``unverified``:
+    there is no adaptive view in the records, or it does not average over the defense's randomness.
+    ``no alarm``: none of that, which is no proof of robustness.
     """
 
     word: Literal["masked", "overstated", "suspect", "unverified", "no alarm"]
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(evaluation: Evaluation) -> Verdict:
-    """Judge an evaluation by its records."""
+    """Return the verdict on an evaluation, from its records."""
     if "adaptive" not in evaluation.views:
         return Verdict("unverified", "no adaptive view was attacked")
     masked, overstated = (_missed(evaluation, view) for view in ("deployed", "published"))
@@ -44,7 +44,7 @@ def verdict(evaluation: Evaluation) -> Verdict:
         return Verdict("masked" if masked else "overstated", reason)
     random = evaluation.header.random
     if random and not evaluation.header.averaged:
-        return Verdict("unverified", f"{_RANDOM}, and no attack averaged over its draws (EOT)")
+        return Verdict("unverified", f"{_RANDOM}, and no attack averaged over its randomness (EOT)")
     suspicions = [
         _weak_iteration(evaluation),
         _black_box(evaluation),
@@ -62,7 +62,7 @@ def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
 
 
 def _above(one: Rate, other: Rate) -> bool:
-    """Whether the first rate is the larger beyond doubt: their intervals do not meet."""
+    """Return whether the first rate is larger and their intervals do not overlap."""
     return one.interval[0] > other.interval[1]
 
 
@@ -71,7 +71,7 @@ def _percent(rate: Rate) -> str:
 
 
 def _missed(evaluation: Evaluation, view: str) -> str:
-    """The attack that the adaptive view helps most, beyond doubt; empty if there is none."""
+    """Return the attack that the adaptive view helps most, beyond both intervals; else nothing."""
     gaps = []
     for name in evaluation.header.attacks:
         seen, true = (_rate(evaluation, v, name) for v in (view, "adaptive"))
@@ -116,7 +116,7 @@ def _zero_gradient(evaluation: Evaluation) -> str:
 
 
 def _not_finite(evaluation: Evaluation) -> str:
-    """Of the attack that met the most such gradients; one image is enough."""
+    """Return the attack with the most gradients that are not finite; one image is enough."""
     attacks = evaluation.header.attacks
     rates = {name: not_finite_gradients(evaluation.select("adaptive", name)) for name in attacks}
     name, rate = max(rates.items(), key=lambda item: item[1].hits)

@@ -50,7 +50,7 @@ def test_no_targeted_success_without_a_budget(data, tmp_path):
     }
     result, _ = evaluate(data, tmp_path, **arguments)
     info = result.header.attacks["pgd"]
-    assert not info.broke(result.rows).any()
+    assert not info.misclassified_within_eps(result.rows).any()
 
 
 def test_the_limit_counts_samples_and_what_is_on_record_is_not_attacked_again(data, tmp_path):
@@ -188,7 +188,7 @@ def test_masking_shows_in_the_records(data, tmp_path):
     assert all(row.zero_gradient for row in result.select("deployed", "pgd"))
     assert not any(row.zero_gradient for row in result.select("adaptive", "pgd"))
     info = result.header.attacks["pgd"]
-    broken = {v: info.broke(result.select(v, "pgd")).sum() for v in result.views}
+    broken = {v: info.misclassified_within_eps(result.select(v, "pgd")).sum() for v in result.views}
     assert broken["adaptive"] > broken["deployed"]
     metrics = trainer.callback_metrics
     assert metrics["test/zero_gradient/deployed"] == 1
@@ -228,10 +228,10 @@ def test_transfer_crafts_on_another_net(data, tmp_path):
     assert result.views == ["transfer"]
     assert result.header.source_view == "adaptive"
     # The source's gradient points the other way: it makes the deployed net surer.
-    assert not result.header.attacks["pgd"].broke(result.rows).any()
+    assert not result.header.attacks["pgd"].misclassified_within_eps(result.rows).any()
     own, _ = evaluate(data, tmp_path)
     assert own.header.fingerprint != result.header.fingerprint
-    assert own.header.attacks["pgd"].broke(own.rows).any()
+    assert own.header.attacks["pgd"].misclassified_within_eps(own.rows).any()
 
 
 class Cheat(TorchAttack):
@@ -271,7 +271,7 @@ def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
     info = result.header.attacks["far"]
     assert info.minimal
     assert any(row.adv_pred != row.label for row in result.rows if row.attacked)
-    assert not info.broke(result.rows).any()
+    assert not info.misclassified_within_eps(result.rows).any()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ PGD = {
 
 
 def of_pgd(**successes):
-    """Ten samples, of which so many are broken at each eps, keyed by view."""
+    """Ten samples, of which so many are misclassified at each eps, keyed by view."""
     counts = {
         (view, name): k for view, ks in successes.items() for name, k in zip(PGD, ks, strict=True)
     }
@@ -93,7 +93,7 @@ def test_of_one_eps_the_lowest_accuracy_counts():
     assert [rate.hits for rate in panel.curves[0].rates] == [10, 5, 4]
 
 
-def test_one_crafting_of_a_minimal_attack_gives_a_whole_curve(monkeypatch):
+def test_one_crafting_of_a_minimal_attack_gives_a_complete_curve(monkeypatch):
     monkeypatch.setattr(curves, "_RADII", 5)
     (panel,) = accuracy_curves({"a": minimal(), "b": minimal(distances=(0.2, 0.2, 0.2))})
     first, second = panel.curves
@@ -102,7 +102,7 @@ def test_one_crafting_of_a_minimal_attack_gives_a_whole_curve(monkeypatch):
     assert [rate.hits for rate in second.rates] == [4, 4, 1, 1, 1]
 
 
-def test_a_minimal_attack_with_a_finite_eps_is_drawn_up_to_it(monkeypatch):
+def test_a_minimal_attack_with_a_finite_eps_is_plotted_up_to_it(monkeypatch):
     monkeypatch.setattr(curves, "_RADII", 3)
     (panel,) = accuracy_curves({"a": minimal(eps=0.2)})
     assert panel.curves[0].eps == [0.0, 0.1, 0.2]
@@ -120,7 +120,7 @@ def test_single_eps_give_no_figure(tmp_path):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def plotted(monkeypatch):
     figures = []
     save = figure_of_curves.save_figure
     monkeypatch.setattr(
@@ -132,16 +132,16 @@ def drawn(monkeypatch):
 
 
 @pytest.mark.parametrize("runs", [1, 9])
-def test_figure_says_what_it_shows(runs, drawn, tmp_path):
+def test_figure_says_what_it_shows(runs, plotted, tmp_path):
     given = {f"run{i}": of_pgd(deployed=(4, 2), adaptive=(9, 5)) for i in range(runs)}
     path = plot_accuracy_curves(given, tmp_path / "new" / "curves.png")
     assert imread(path)[..., :3].std() > 0.02
-    (axes,) = drawn[0].axes
+    (axes,) = plotted[0].axes
     assert axes.get_title() == "pgd"
     assert axes.get_xlabel() == "eps (Linf, pixel units)"
     assert axes.get_ylabel() == "robust accuracy, %"
-    assert drawn[0].get_suptitle().startswith("Suite test, 10 test images of digits\n")
-    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert plotted[0].get_suptitle().startswith("Suite test, 10 test images of digits\n")
+    legend = [text.get_text() for text in plotted[0].legends[0].get_texts()]
     assert legend == [*given, "deployed view", "adaptive view"]
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
     assert len(looks) == len(axes.lines) == 2 * runs
@@ -150,9 +150,9 @@ def test_figure_says_what_it_shows(runs, drawn, tmp_path):
     assert {line.get_linestyle() for line in axes.lines[1::2]} == {"--"}
 
 
-def test_bands_are_wilsons(drawn, tmp_path):
+def test_bands_are_wilsons(plotted, tmp_path):
     plot_accuracy_curves({"a": of_pgd(deployed=(4, 2))}, tmp_path / "curves.png")
-    corners = drawn[0].axes[0].collections[0].get_paths()[0].vertices
+    corners = plotted[0].axes[0].collections[0].get_paths()[0].vertices
     low, high = Rate(6, 10).interval
     at_last = {round(y, 6) for x, y in corners if x == pytest.approx(0.2)}
     assert at_last == {round(100 * low, 6), round(100 * high, 6)}
@@ -162,10 +162,10 @@ def test_bands_are_wilsons(drawn, tmp_path):
     ("target", "title"),
     [(2, "pgd, targeted to class 2"), ("random", "pgd, targeted to random classes")],
 )
-def test_panels_name_the_target_and_every_family_has_one(target, title, drawn, tmp_path):
+def test_panels_name_the_target_and_every_family_has_one(target, title, plotted, tmp_path):
     attacks = {f"pgd_{e}": info("PGD", eps=e, target=target) for e in (0.1, 0.2)}
     attacks["cw"] = info("CW", eps=math.inf, norm="L0", minimal=True)
     given = evaluation(attacks, {("deployed", name): 1 for name in attacks}, n=10)
     plot_accuracy_curves({"a": given}, tmp_path / "curves.png")
-    assert [axes.get_title() for axes in drawn[0].axes] == [title, "cw"]
-    assert drawn[0].axes[1].get_xlabel() == "eps (L0, pixels)"
+    assert [axes.get_title() for axes in plotted[0].axes] == [title, "cw"]
+    assert plotted[0].axes[1].get_xlabel() == "eps (L0, pixels)"

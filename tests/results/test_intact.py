@@ -111,7 +111,7 @@ def test_predictions_that_were_all_set_back_are_found(tmp_path):
     for line in range(1, len(ALL) + 1):
         edit(file.path, line, "adv_pred", "0")
     found = RecordFile(tmp_path, HEADER).read()
-    assert {r.index // 4 for r in found} == {1, 2}  # of the others nothing had been turned
+    assert {r.index // 4 for r in found} == {1, 2}  # the attack had succeeded on no other
     assert read_evaluation(file.path).rows == sorted(found)
 
 

@@ -58,8 +58,8 @@ def test_few_samples_may_carry_a_mean():
     assert as_text(mean) == "25 +-49, median 0.05"
 
 
-# Six samples: correct and held, correct and broken, correct and broken outside eps, misclassified,
-# misclassified and "corrected" by the attack, correct and broken.
+# Six samples: robust, misclassified under the attack, the same outside eps, misclassified already,
+# misclassified and "corrected" by the attack, and again misclassified under the attack.
 SIX = [
     row(0, adv=0),
     row(1, adv=1),
@@ -79,7 +79,7 @@ def test_accuracies_are_counted_on_all():
     assert robust_accuracy(SIX, info()) == Rate(2, 6)
 
 
-def test_a_targeted_attack_succeeds_on_its_target_alone_but_breaks_with_any_class():
+def test_a_targeted_attack_succeeds_on_its_target_alone_but_any_wrong_class_counts():
     targeted = [
         row(0, target=2, adv=2),
         row(1, target=2, adv=1),

@@ -36,13 +36,13 @@ class Brighten(QueryAttack):
         super().__init__(model)
         self.levels = levels
 
-    def search(self, x, goals, draws):
-        def propose(place, draws, k):
+    def search(self, x, goals, repeats):
+        def propose(place, repeats, k):
             candidates = x[place].clone()
             candidates[:, 0, 0, 0] = self.levels[k]
             return candidates
 
-        return self.first_success(x, goals, draws, len(self.levels), propose)[0]
+        return self.first_success(x, goals, repeats, len(self.levels), propose)[0]
 
 
 def test_what_the_deployed_model_undoes_counts_as_failed(tmp_path):

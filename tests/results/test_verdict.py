@@ -15,14 +15,14 @@ def test_without_an_adaptive_view_nothing_is_verified():
     assert result.word == "unverified"
 
 
-def test_masked_where_the_adaptive_view_breaks_what_the_deployed_does_not():
+def test_masked_where_the_adaptive_view_succeeds_and_the_deployed_does_not():
     successes = {("deployed", "fgsm"): 3, ("adaptive", "fgsm"): 100}
     successes |= {("deployed", "bim"): 1, ("adaptive", "bim"): 190}
     result = verdict(evaluation({"fgsm": FGSM, "bim": BIM}, successes))
     assert str(result) == "masked: bim succeeds on 0.5 % deployed, 95.0 % adaptive"
 
 
-def test_overstated_where_only_the_papers_attacker_missed_what_the_adaptive_view_breaks():
+def test_overstated_where_only_the_papers_attacker_missed_what_the_adaptive_view_finds():
     successes = {("deployed", "fgsm"): 190, ("published", "fgsm"): 4, ("adaptive", "fgsm"): 192}
     result = verdict(evaluation({"fgsm": FGSM}, successes))
     assert str(result) == "overstated: fgsm succeeds on 2.0 % published, 96.0 % adaptive"
