@@ -1,4 +1,4 @@
-"""A page that compares runs: one HTML file made from what their folders hold."""
+"""A page compares runs: one HTML file made from the content of their folders."""
 
 from robust.report.page import render
 

@@ -1,4 +1,4 @@
-"""Axes of the parallel coordinates: settings in which runs differ, and the accuracies."""
+"""Parallel coordinates have axes for settings in which runs differ, and for accuracies."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ _ABSENT = "none"
 
 
 class Axis(NamedTuple):
-    """One axis.
+    """An axis of the parallel coordinates.
 
     Args:
         name: What it shows.
         values: The value of each run, as text.
-        positions: Where each value lies, from 0 to 1.
-        ticks: Text beside the axis, by position.
+        positions: Position of each value on the axis, from 0 to 1.
+        ticks: Texts of the axis, by position.
     """
 
     name: str
@@ -36,36 +36,36 @@ class Axis(NamedTuple):
 def parallel_columns(
     entries: Sequence[Entry], color: Callable[[RunFiles], str]
 ) -> tuple[Columns, Columns]:
-    """Data of `charts.parallel_spec`: lines and ticks.
+    """Return the data of `charts.parallel_spec`: lines and ticks.
 
     Args:
         entries: Runs with an adaptive view, under one protocol.
-        color: Names the colour of a run.
+        color: Returns the name that has the colour of a run.
     """
     axes = setting_axes(entries)
     axes.append(_share("clean accuracy, %", [100 * e.clean.value for e in entries]))
     robust = [100 * entry.robust["adaptive"].value for entry in entries]
     axes.append(_share("robust accuracy, %", robust))
     lines: dict[str, list[str | float | int]] = {
-        key: [] for key in ("run", "color", "place", "axis", "position", "value", "robust")
+        key: [] for key in ("run", "color", "order", "axis", "position", "value", "robust")
     }
     ticks: dict[str, list[str | float | int]] = {
-        key: [] for key in ("place", "axis", "position", "text")
+        key: [] for key in ("order", "axis", "position", "text")
     }
-    for place, axis in enumerate(axes):
+    for order, axis in enumerate(axes):
         for i, entry in enumerate(entries):
-            where = (place, axis.name, axis.positions[i])
+            where = (order, axis.name, axis.positions[i])
             _add(lines, entry.label, color(entry.run), *where, axis.values[i], robust[i])
         for position, text in axis.ticks.items():
-            _add(ticks, place, axis.name, position, text)
+            _add(ticks, order, axis.name, position, text)
     return lines, ticks
 
 
 def setting_axes(entries: Sequence[Entry]) -> list[Axis]:
-    """Axes of the settings of model, data and training that differ, those with most values first.
+    """Return axes of settings of model, data and training that differ, most values first.
 
-    Of settings that tell apart the same runs, such as a codeword length and the number of outputs,
-    the one with the shortest key stands for all.
+    Several settings may tell apart the same runs, such as a codeword length and the number of
+    outputs. The one with the shortest key represents them.
     """
     keys = differing({entry.label: entry.run.config for entry in entries})
     found: dict[tuple[int, ...], tuple[str, list[str]]] = {}
@@ -109,8 +109,8 @@ def _number(text: str) -> float | None:
 
 def _words(name: str, values: Sequence[str]) -> Axis:
     distinct = sorted(set(values))
-    place = {value: i / max(1, len(distinct) - 1) for i, value in enumerate(distinct)}
-    return Axis(name, values, [place[v] for v in values], {p: v for v, p in place.items()})
+    position = {value: i / max(1, len(distinct) - 1) for i, value in enumerate(distinct)}
+    return Axis(name, values, [position[v] for v in values], {p: v for v, p in position.items()})
 
 
 def _numbers(name: str, numbers: Sequence[float]) -> Axis:

@@ -1,4 +1,4 @@
-"""The charts of a page with their data: which there are, and what each shows."""
+"""The charts of a page are collected here with their data."""
 
 import json
 import math
@@ -25,33 +25,33 @@ from robust.results.verdict import Verdict
 _CURVE_POINTS = 26
 _TRAINING_POINTS = 120
 _TRAINING_CHARTS = 40
-"""Of which each takes a tenth of a second; a file can name thousands of metrics."""
+"""Each takes a tenth of a second, and a file can name thousands of metrics."""
 _METRICS = {
     "train/loss": "training loss",
     "val/loss": "validation loss",
     "val/clean_acc": "validation accuracy",
 }
-"""Drawn first and under these names; other metrics under their own."""
+"""Metrics that come first and under these names; others have their own."""
 
 
 @dataclass
 class Charts:
-    """What the page draws: specifications by name, and charts that use them.
+    """The charts of a page: specifications by name, and charts that use them.
 
     Args:
-        runs: All runs of the page, which decide what has a colour.
+        runs: All runs of the page, which determine the names that have a colour.
     """
 
     runs: Sequence[RunFiles]
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    drawn: dict[str, dict[str, Any]] = field(default_factory=dict)
+    charts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         defenses = [run.defense for run in self.runs]
         self.kind, self.names = color_names([run.name for run in self.runs], defenses)
 
     def color(self, run: RunFiles) -> str:
-        """The name that gives a run its colour."""
+        """Return the name that gives a run its colour."""
         return run.name if self.kind == "run" else run.defense
 
     def add(
@@ -62,7 +62,7 @@ class Charts:
         make: Callable[[], dict[str, Any]],
         **data: Columns,
     ) -> dict[str, str]:
-        """Draw a chart; ``make`` gives its specification where no chart before it had the same.
+        """Add a chart; ``make`` gives its specification if no earlier chart had the same.
 
         Raises:
             ValueError: If a number is not finite.
@@ -70,15 +70,15 @@ class Charts:
         if spec not in self.specs:
             self.specs[spec] = make()
         packed = {name: pack(columns) for name, columns in data.items()}
-        json.dumps(packed, allow_nan=False)  # no browser reads the page of another chart, either
-        self.drawn[key] = {"spec": spec, "title": title, "data": packed}
+        json.dumps(packed, allow_nan=False)  # a browser could not read the page at all
+        self.charts[key] = {"spec": spec, "title": title, "data": packed}
         return {"key": key, "title": title}
 
 
 def plot_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
-    """Accuracy against eps, a chart a family of attacks."""
+    """Add accuracy against eps, a chart a family of attacks."""
     colors = {entry.label: charts.color(entry.run) for entry in protocol.entries}
-    drawn = []
+    added = []
     for i, panel in enumerate(accuracy_curves(protocol.evaluations)):
         norm, points = panel.info.norm, not panel.info.minimal
 
@@ -88,8 +88,8 @@ def plot_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
         columns = _curve_columns(panel, colors)
         title = f"{panel.family}{_goal(panel)}"
         key = f"{protocol.key}-curve{i}"
-        drawn.append(charts.add(key, title, f"curve-{norm}-{points}", make, data=columns))
-    return drawn
+        added.append(charts.add(key, title, f"curve-{norm}-{points}", make, data=columns))
+    return added
 
 
 def _goal(panel: Panel) -> str:
@@ -118,13 +118,13 @@ def _thinned(curve: Curve) -> list[tuple[float, Rate]]:
 
 
 def percent(rate: Rate) -> tuple[float, float, float]:
-    """A rate and the bounds of its interval, in %."""
+    """Return a rate and the bounds of its interval, in %."""
     low, high = rate.interval
     return 100 * rate.value, 100 * low, 100 * high
 
 
 def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
-    """Clean accuracy against the adaptive worst case; None if no run has an adaptive view."""
+    """Add clean accuracy against the adaptive worst case; None without an adaptive view."""
     table = _Table(
         "run", "color", "verdict", "clean", "clean_low", "clean_high",
         "rate", "low", "high", "view", "claim", "n",
@@ -155,14 +155,14 @@ def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
 
 
 def plot_parallel(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
-    """Settings that differ and what came of them; None if less than three runs can be compared."""
+    """Add settings that differ and the accuracies; None for fewer than three comparable runs."""
     entries = _adaptive(protocol)
     if len(entries) < 3:
         return None
     lines, ticks = parallel_columns(entries, charts.color)
     return charts.add(
         f"{protocol.key}-sweep",
-        "Settings that differ, and the accuracy that came of them",
+        "Settings that differ, and the resulting accuracy",
         "parallel",
         parallel_spec,
         data=lines,
@@ -175,11 +175,11 @@ def _adaptive(protocol: Protocol) -> list[Entry]:
 
 
 def plot_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str, str]]:
-    """A chart for every metric that trainings logged, the usual ones first; none of its bounds.
+    """Add a chart for every metric that trainings logged, the usual ones first, without bounds.
 
     Args:
-        charts: What the page draws.
-        steps: Where a chart that cannot be drawn is kept.
+        charts: The charts of the page.
+        steps: Where a chart that cannot be made is noted.
     """
     logged = {
         key
@@ -187,7 +187,7 @@ def plot_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str,
         for key in run.metrics
         if key.startswith(("train/", "val/")) and not key.endswith(("_low", "_high"))
     }
-    drawn: list[dict[str, str]] = []
+    added: list[dict[str, str]] = []
     steps = steps or Steps()
     metrics = [*(m for m in _METRICS if m in logged), *sorted(logged - set(_METRICS))]
     if len(metrics) > _TRAINING_CHARTS:
@@ -203,20 +203,20 @@ def plot_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str,
         def make(title: str = title) -> dict[str, Any]:
             return training_spec(charts.names, title)
 
-        key = f"training-{len(drawn)}"
+        key = f"training-{len(added)}"
         with steps.step(f"The chart of {metric}"):
-            drawn.append(charts.add(key, title, key, make, data=table.columns))
-    return drawn
+            added.append(charts.add(key, title, key, make, data=table.columns))
+    return added
 
 
 def _spaced(points: Sequence[Point]) -> list[Point]:
-    """At most so many points as a chart can show, the last among them."""
+    """Return at most as many points as a chart can show, with the last one."""
     step = math.ceil(len(points) / _TRAINING_POINTS) or 1
     return list(points[::-1][::step])[::-1]
 
 
 def overlaps(protocol: Protocol) -> dict[str, Any]:
-    """Which attacks turn the same images, by run and view."""
+    """Return how many images pairs of attacks get misclassified, by run and view."""
     return {
         "attacks": protocol.attacks,
         "counts": {
@@ -227,7 +227,7 @@ def overlaps(protocol: Protocol) -> dict[str, Any]:
 
 
 class _Table:
-    """Columns that grow by rows."""
+    """A table grows by rows and keeps columns."""
 
     def __init__(self, *names: str) -> None:
         self.columns: dict[str, list[Any]] = {name: [] for name in names}

@@ -1,4 +1,4 @@
-"""Charts as Vega-Lite specifications, drawn in the browser by the library that Altair ships with.
+"""Charts are Vega-Lite specifications, which the browser shows with the library in Altair.
 
 A specification is made once a kind of chart; the page gives each chart its data as columns. All of
 them know two parameters: ``shown``, the labels of the runs that the table shows (null: all), and
@@ -30,16 +30,16 @@ _UNITS: dict[Norm, str] = {
 _HEIGHT = 260
 _HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
                   interpolate="rgb")  # fmt: skip
-"""Colours that show on light and on dark ground."""
+"""Colours that are visible on a light and on a dark background."""
 
 
 def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> dict[str, Any]:
-    """Robust accuracy against eps: colours as ``names``, views by dashes, intervals as bands.
+    """Return a chart of robust accuracy against eps, with views by dashes, intervals as bands.
 
     Columns: ``run``, ``color``, ``view``, ``eps``, ``rate``, ``low``, ``high`` (in %), ``n``.
 
     Args:
-        names: What has a colour.
+        names: Names that have a colour.
         norm: Of eps.
         points: Whether only some eps were measured, which are marked.
     """
@@ -75,13 +75,13 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
 
 
 def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]:
-    """Clean accuracy against the adaptive worst case, joined with what another view shows.
+    """Return a chart of clean accuracy against the adaptive worst case and the other views.
 
     Columns: ``run``, ``color``, ``verdict``, ``clean``, ``clean_low``, ``clean_high``, ``rate``,
     ``low``, ``high`` (adaptive), all in %; ``claim``, in %, of ``view``; ``n``.
 
     Args:
-        names: What has a colour.
+        names: Names that have a colour.
         verdicts: All words of a verdict, each of which has a shape.
     """
     x = alt.X(
@@ -145,15 +145,15 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
 
 
 def parallel_spec() -> dict[str, Any]:
-    """Settings that differ, an axis each, then clean and robust accuracy; a line a run.
+    """Return a chart of settings that differ and both accuracies: axes, and a line a run.
 
-    Columns: ``run``, ``color``, ``place`` (of the axis), ``axis``, ``position`` (0 to 1),
-    ``value`` (as text), ``robust`` (in %); a second data set ``ticks`` with ``place``, ``axis``,
+    Columns: ``run``, ``color``, ``order`` (of the axis), ``axis``, ``position`` (0 to 1),
+    ``value`` (as text), ``robust`` (in %). The second data set ``ticks`` has ``order``, ``axis``,
     ``position``, ``text``.
     """
     x = alt.X(
         "axis:N",
-        sort=alt.EncodingSortField("place", order="ascending"),
+        sort=alt.EncodingSortField("order", order="ascending"),
         title=None,
         axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False, labelLimit=150),
         scale=alt.Scale(type="point", padding=0.4),
@@ -194,24 +194,26 @@ def parallel_spec() -> dict[str, Any]:
             tooltip=tooltip("run", "axis", "value", "robust"),
         )
     )
-    place = {"x": x, "y": y, "text": "text:N"}
-    text = ticks.mark_text(align="right", dx=-8, fontSize=11, limit=110, aria=False).encode(**place)
-    # The ground around letters keeps them readable where a line crosses.
+    channels = {"x": x, "y": y, "text": "text:N"}
+    text = ticks.mark_text(align="right", dx=-8, fontSize=11, limit=110, aria=False).encode(
+        **channels
+    )
+    # The background around letters keeps them readable where a line crosses.
     halo = ticks.mark_text(
         align="right", dx=-8, fontSize=11, limit=110, aria=False, strokeWidth=4,
         stroke=alt.expr("ground"),
-    ).encode(**place)  # fmt: skip
+    ).encode(**channels)  # fmt: skip
     return _finish(alt.layer(rules, lines, dots, halo, text), height=320)
 
 
 def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
-    """A logged metric against the training step.
+    """Return a chart of a logged metric against the training step.
 
     Columns: ``run``, ``color``, ``step``, ``value``.
 
     Args:
-        names: What has a colour.
-        title: Of the vertical axis.
+        names: Names that have a colour.
+        title: Title of the vertical axis.
     """
     base = _base().encode(
         x=alt.X("step:Q", title="training step", axis=alt.Axis(tickCount=5)),
@@ -227,18 +229,18 @@ def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
 
 
 def overlap_spec() -> dict[str, Any]:
-    """Of the images that the attack of a row turned, the share that each column's turned as well.
+    """Return a chart of the share of images that two attacks both got misclassified.
 
-    Columns: ``row``, ``column`` (attacks), ``place`` (of the attack in the suite), ``share``
-    (in %), ``both``, ``own`` (images).
+    The share is of the images that are misclassified under the attack of the row. Columns: ``row``,
+    ``column`` (attacks), ``share`` (in %), ``both``, ``own`` (images).
     """
     base = (
         alt.Chart(alt.NamedData("data"))
         .transform_filter("datum.own > 0")
         .encode(
-            x=alt.X("column:N", sort=None, title="turned by this one as well",
+            x=alt.X("column:N", sort=None, title="misclassified under this one as well",
                     axis=alt.Axis(labelAngle=-45, orient="bottom")),
-            y=alt.Y("row:N", sort=None, title="of the images turned by"),
+            y=alt.Y("row:N", sort=None, title="of the images misclassified under"),
         )
     )  # fmt: skip
     cells = base.mark_rect().encode(
@@ -263,7 +265,7 @@ def _base() -> alt.Chart:
 
 
 def _color(names: Sequence[str]) -> alt.Color:
-    # The page sets the colours themselves, other ones on a dark ground.
+    # The page sets the colours, with others on a dark background.
     return alt.Color("color:N", scale=alt.Scale(domain=list(names)), legend=None)
 
 
@@ -275,5 +277,5 @@ def _finish(chart: alt.LayerChart | alt.FacetChart, height: int = _HEIGHT) -> di
     shown = alt.param(name="shown", value=None)
     picked = alt.param(name="picked", value="")
     ground = alt.param(name="ground", value="white")
-    whole = chart.add_params(shown, picked, ground).properties(width="container", height=height)
-    return whole.to_dict(validate=False)  # a test does, for every kind of chart
+    complete = chart.add_params(shown, picked, ground).properties(width="container", height=height)
+    return complete.to_dict(validate=False)  # a test does, for every kind of chart

@@ -1,4 +1,4 @@
-"""The JavaScript that draws the charts: Vega, Vega-Lite and what embeds them, in one text."""
+"""The JavaScript of the charts is one text: Vega, Vega-Lite and what embeds them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Data of charts: by column, each string written once, and what colours and tooltips say of it."""
+"""Data of charts is packed by column, with each string written once, and gets tooltips."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 def color_names(runs: Sequence[str], defenses: Sequence[str]) -> tuple[str, list[str]]:
-    """What colours tell apart, and the names that have one: runs if they are few, else defenses.
+    """Return what colours tell apart and the names that have one: few runs, else defenses.
 
     Args:
         runs: Names of all runs.
@@ -24,13 +24,13 @@ def color_names(runs: Sequence[str], defenses: Sequence[str]) -> tuple[str, list
 
 
 def pack(columns: Columns) -> dict[str, Any]:
-    """Columns for the page; of strings, each is written once."""
+    """Return columns for the page, in which each string is written once."""
     packed: dict[str, Any] = {}
     for name, values in columns.items():
         if values and all(isinstance(value, str) for value in values):
             words = list(dict.fromkeys(values))
-            place = {word: i for i, word in enumerate(words)}
-            packed[name] = {"words": words, "codes": [place[value] for value in values]}
+            code = {word: i for i, word in enumerate(words)}
+            packed[name] = {"words": words, "codes": [code[value] for value in values]}
         else:
             packed[name] = [round(v, 5) if isinstance(v, float) else v for v in values]
     return packed
@@ -48,16 +48,16 @@ _TITLES = {
     "robust": "robust accuracy, worst case, %",
     "n": "test images",
     "share": "share, %",
-    "row": "turned by",
-    "column": "turned as well by",
-    "both": "images turned by both",
-    "own": "images turned by the first",
+    "row": "misclassified under",
+    "column": "misclassified as well under",
+    "both": "images misclassified under both",
+    "own": "images misclassified under the first",
 }
 _WORDS = {"run", "view", "verdict", "axis", "row", "column"}
 
 
 def tooltip(*columns: str) -> list[alt.Tooltip]:
-    """What is said of a point, by column, under the names of `_TITLES`."""
+    """Return the tooltip of a point, by column, under the names of `_TITLES`."""
     return [
         alt.Tooltip(f"{name}:N", title=_TITLES.get(name, name))
         if name in _WORDS

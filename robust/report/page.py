@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no network, put together from what the other modules find."""
+"""The page is one HTML file that works offline, made from what the other modules find."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from robust.io.notes import Steps, sentences
+from robust.report.album import Album, album
 from robust.report.chart_data import Charts, overlaps, plot_trainings
 from robust.report.charts import overlap_spec
 from robust.report.javascript import bundling
-from robust.report.pictures import Album, album
 from robust.report.protocols import Entry, Protocol, differing, protocols
 from robust.report.published import Papers, papers_of
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
@@ -26,9 +26,9 @@ from robust.results.metrics import Rate
 from robust.results.run_folder import Reader, RunFiles
 
 _LARGEST = 4_900_000
-"""Bytes of a page, as far as leaving out pictures can keep it so small."""
-_PICTURES = 2_400_000
-"""Bytes of pictures, which a page of few runs could fill for nothing."""
+"""Bytes of a page, as far as leaving out figures can achieve it."""
+_FIGURES = 2_400_000
+"""Bytes of figures, so that a page of few runs stays small."""
 _TABLES = 12_000
 """Bytes that the tables of a run may take."""
 _FEW = 100
@@ -44,17 +44,17 @@ def render(
     loose: bool = False,
     steps: Steps | None = None,
 ) -> str:
-    """The page over all runs in and below some folders.
+    """Return the page of all runs in and below some folders.
 
-    What cannot be shown of a run is left out, and named on the page.
+    A part that cannot be shown is left out, and the page says so.
 
     Args:
         roots: Folders of runs.
         tables: Folder of tables of papers, or of papers such as ``papers``.
         reader: Keeps record files between pages.
         watched: Whether the page asks its server for a newer one.
-        loose: Whether runs of another network or of other epochs stand beside published numbers.
-        steps: Where what is left out is kept.
+        loose: Whether runs of another network or of other epochs are compared with papers, too.
+        steps: Where left out parts are noted.
 
     Raises:
         ConfigError: If a folder does not exist, or none holds a run.
@@ -71,11 +71,11 @@ def render(
     )
     data = {
         "specs": {**charts.specs, "overlap": overlap_spec()},
-        "charts": charts.drawn,
+        "charts": charts.charts,
         "overlaps": {
             protocol.key: attempt(
                 steps,
-                f"What attacks turn the same images, {protocol.title}",
+                f"Images misclassified under two attacks, {protocol.title}",
                 partial(overlaps, protocol),
                 {"attacks": [], "counts": {}},
             )
@@ -86,11 +86,11 @@ def render(
     script = Markup(bundle())
     packed = htmlsafe_json_dumps(data, separators=(",", ":"))
     room = _LARGEST - len(script) - len(packed) - _TABLES * len(runs)
-    pictures = attempt(
-        steps, "Figures of runs", lambda: album(runs, min(room, _PICTURES)), Album([], [])
+    figures = attempt(
+        steps, "Figures of runs", lambda: album(runs, min(room, _FIGURES)), Album([], [])
     )
     text: str = _template().render(
-        album=pictures,
+        album=figures,
         bundle=script,
         color=charts.color,
         colors=COLORS,
@@ -126,7 +126,7 @@ def _settings(runs: Sequence[RunFiles], steps: Steps) -> dict[str, dict[str, str
 
 @dataclass(frozen=True)
 class _TableRow:
-    """A run under a protocol, or one without records."""
+    """A row of the first table: a run under a protocol, or one without records."""
 
     run: RunFiles
     protocol: Protocol | None = None
@@ -134,7 +134,7 @@ class _TableRow:
 
     @property
     def few(self) -> bool:
-        """Whether so few images were attacked that the rates say little."""
+        """Whether too few images were attacked for precise rates."""
         return self.entry is not None and self.entry.n < _FEW
 
 

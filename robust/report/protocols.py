@@ -1,4 +1,4 @@
-"""What the page shows of records: protocols, the runs under each, and their rates."""
+"""Records are grouped by protocol, and each run under a protocol has its rates."""
 
 import json
 from collections import Counter, defaultdict
@@ -14,17 +14,17 @@ from robust.results.run_folder import RunFiles
 from robust.results.verdict import Verdict, verdict
 
 _OF_THE_RUN = ("model_sha256", "adaptive_sha256", "source_sha256")
-"""Keys of a header that say what was attacked, not how."""
+"""Keys of a header that identify the attacked network."""
 _LONGEST = 500
-"""Letters of a setting that are shown."""
+"""Characters of a setting that are shown."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run under one protocol.
+    """An entry is one run under one protocol.
 
     Args:
-        label: Name of the run; with the fingerprint of the records where it has several.
+        label: Name of the run, with the fingerprint of the records if there are several.
         run: The run.
         evaluation: Its records.
     """
@@ -35,60 +35,60 @@ class Entry:
 
     @cached_property
     def n(self) -> int:
-        """Number of test samples."""
+        """The number of test samples."""
         return self.clean.n
 
     @cached_property
     def clean(self) -> Rate:
-        """Accuracy without an attack, on the samples that were attacked."""
+        """The accuracy without an attack, on the same samples."""
         return clean_accuracy(self._first(self.evaluation.views[0]))
 
     @cached_property
     def robust(self) -> dict[str, Rate]:
-        """Share of all samples that are correct under every attack, by view."""
+        """The share of all samples that are robust under every attack, by view."""
         return {v: worst_robust_accuracy(self.evaluation, v) for v in self.evaluation.views}
 
     @cached_property
     def worst(self) -> Rate:
-        """Share of all samples that are correct under every attack through every view.
+        """The share of all samples that are robust under every attack through every view.
 
-        Whatever view an image was found through, it is the deployed defense that it fools.
+        An adversarial image fools the deployed defense, whatever view it was found through.
         """
-        lost = set().union(*(self.broken(*key) for key in self.keys))
+        misclassified = set().union(*(self.misclassified(*key) for key in self.keys))
         first = self._first(self.evaluation.views[0])
-        lost |= set(first["index"][first["clean_pred"] != first["label"]].tolist())
-        return Rate(self.n - len(lost), self.n)
+        misclassified |= set(first["index"][first["clean_pred"] != first["label"]].tolist())
+        return Rate(self.n - len(misclassified), self.n)
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Whether to believe the rates."""
+        """The verdict on the rates."""
         return verdict(self.evaluation)
 
     @cached_property
     def passes(self) -> float:
-        """Forward passes that all attacks took for a test image, through the costliest view."""
+        """The forward passes that all attacks took for a test image, through the costliest view."""
         return self._cost("forwards")
 
     @cached_property
     def seconds(self) -> float:
-        """Seconds that all attacks took for a test image, through the costliest view."""
+        """The seconds that all attacks took for a test image, through the costliest view."""
         return self._cost("seconds")
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """Views and attacks that there are rows of."""
+        """The views and attacks that have rows."""
         pairs = [(v, a) for v in self.evaluation.views for a in self.evaluation.header.attacks]
         return [pair for pair in pairs if self.evaluation.select(*pair)]
 
-    def broken(self, view: str, attack: str) -> set[int]:
-        """The samples that an attack turned through a view."""
+    def misclassified(self, view: str, attack: str) -> set[int]:
+        """Return the samples that are misclassified under an attack through a view."""
         info = self.evaluation.header.attacks[attack]
         rows = self.evaluation.select(view, attack)
         return set(rows["index"][info.misclassified_within_eps(rows)].tolist())
 
     def overlap(self, view: str) -> list[list[int]]:
-        """How many samples each two attacks both turned; on the diagonal, how many one turned."""
-        sets = [self.broken(view, attack) for attack in self.evaluation.header.attacks]
+        """Return how many samples are misclassified under each two attacks; one on the diagonal."""
+        sets = [self.misclassified(view, attack) for attack in self.evaluation.header.attacks]
         return [[len(one & other) for other in sets] for one in sets]
 
     def _first(self, view: str) -> Rows:
@@ -103,11 +103,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The same attacks with the same settings on the same data: what can be compared.
+    """A protocol is the same attacks with the same settings on the same data.
+
+    Only runs under one protocol can be compared.
 
     Args:
         key: Unique on the page.
-        suite: Name of the suite; with a number where other settings have that name as well.
+        suite: Name of the suite, with a number if other protocols have the same name.
         data: Name of the data set.
         entries: The runs.
     """
@@ -119,33 +121,33 @@ class Protocol:
 
     @property
     def title(self) -> str:
-        """The suite and the data set."""
+        """The suite and the data set, as a heading."""
         return f"{self.suite}, {self.data}"
 
     @property
     def weight(self) -> int:
-        """Images that were attacked through the adaptive view, over all runs."""
+        """The number of images that were attacked through the adaptive view, over all runs."""
         return sum(entry.n for entry in self.entries if "adaptive" in entry.robust)
 
     @property
     def attacks(self) -> list[str]:
-        """Their names."""
+        """The names of the attacks."""
         return list(self.entries[0].evaluation.header.attacks)
 
     @property
     def views(self) -> list[str]:
-        """Views that any of the runs was attacked through, deployed first."""
+        """The views that any of the runs was attacked through, deployed first."""
         order = ["deployed", "published", "transfer", "adaptive"]
         return [v for v in order if any(v in e.evaluation.views for e in self.entries)]
 
     @property
     def evaluations(self) -> dict[str, Evaluation]:
-        """Records by the labels of their runs."""
+        """The records by the labels of their runs."""
         return {entry.label: entry.evaluation for entry in self.entries}
 
 
 def protocols(runs: Sequence[RunFiles]) -> list[Protocol]:
-    """Protocols of all records, those that say most first: the most images, attacked adaptively."""
+    """Return the protocols of all records, first those with most images attacked adaptively."""
     groups: dict[str, list[tuple[RunFiles, Evaluation]]] = {}
     for run in runs:
         for evaluation in run.evaluations.values():
@@ -183,10 +185,10 @@ def _entries(group: Sequence[tuple[RunFiles, Evaluation]]) -> list[Entry]:
 
 
 def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Dotted keys in which some configs differ, with the value of each run that has the key.
+    """Return dotted keys in which some configs differ, with the value of each run that has it.
 
     Args:
-        configs: By the names of their runs; empty ones, of runs without a config, do not count.
+        configs: Configs by the names of their runs; empty ones do not count.
     """
     flat = {name: _flat(config) for name, config in configs.items() if config}
     keys = sorted({key for values in flat.values() for key in values})

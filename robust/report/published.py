@@ -1,6 +1,6 @@
-"""Which tables of the papers a page can show, and which run is which of their columns.
+"""A page shows tables of papers, and matches runs to their columns.
 
-Classes are read in their source: nothing that a run names is executed, and no page waits for torch.
+Classes are read from their source, so nothing that a run names is executed, without torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ class Papers(NamedTuple):
     """Tables of the papers as the page shows them.
 
     Args:
-        grids: Published, measured and adaptive numbers.
-        left_out: Runs whose numbers stand beside no published ones, and why, as sentences.
+        grids: Numbers of a paper beside ours.
+        left_out: Sentences on runs that are not compared with a paper.
     """
 
     grids: list[Grid]
@@ -33,29 +33,29 @@ class Papers(NamedTuple):
 
 
 def papers_of(folder: Path, protocols: Sequence[Protocol], *, loose: bool = False) -> Papers:
-    """Published, measured and adaptive numbers of every table that some runs are of.
+    """Return every table that has a column for some run.
 
-    Columns are matched by the config of a run, since nothing is built here. Where several runs are
-    one column, that with most test images stands for all, and a note says so.
+    Columns are matched by the config of a run, since nothing is built here. If several runs fit a
+    column, the one with most test images is shown, and a note says so.
 
     Args:
         folder: Tables such as those of ``papers/*/tables``, or papers that have them, such as
             ``papers``. There are none if there is no such folder.
         protocols: Records of all runs.
-        loose: Whether runs of another network or of other epochs stand beside published numbers,
-            under "does not match".
+        loose: Whether runs of another network or of other epochs are shown as well, under
+            "does not match".
     """
     entries = [entry for protocol in protocols for entry in protocol.entries]
     papers, steps = Papers([], []), Steps()
     for path in tables_in(folder):
-        with steps.step(path.name):  # also one of another version, or what is no table
+        with steps.step(path.name):  # also a table of another version, or no table
             _add_table(papers, path, entries, loose=loose)
     papers.left_out.extend(sentences(steps))
     return papers
 
 
 def _add_table(papers: Papers, path: Path, entries: Sequence[Entry], *, loose: bool) -> None:
-    if read_yaml(path).get("metric") == MEASURED:  # which leaves no records
+    if read_yaml(path).get("metric") == MEASURED:  # which has no records
         return
     table = read_table(path, kind_in_source)
     suite = str(read_yaml(path.parent / str(table["suite"])).get("suite"))
@@ -80,7 +80,7 @@ def _add_table(papers: Papers, path: Path, entries: Sequence[Entry], *, loose: b
 
 
 def _strangers(table: Mapping[str, Any], entries: Sequence[Entry], *, loose: bool) -> list[str]:
-    """Runs that are columns by their defense, but not of the nets of the table."""
+    """Return notes on runs that fit a column by their defense, but not by their network."""
     said: dict[str, None] = {}
     for column, wanted in table["columns"].items():
         for entry in entries if not loose else ():
@@ -100,7 +100,7 @@ def _mismatches(table: Mapping[str, Any], column: str, entry: Entry) -> list[Mis
 
 
 def _data_set(text: str) -> str | None:
-    """The data set that a name speaks of; the longest, since fashion_mnist speaks of mnist too."""
+    """Return the data set in a name; the longest, since fashion_mnist contains mnist."""
     return max((name for name in DATA_SETS if name in text), key=len, default=None)
 
 
@@ -135,7 +135,7 @@ def _is(entry: Entry, wanted: Mapping[str, Any]) -> bool:
 def _adaptive(
     table: Mapping[str, Any], path: Path, columns: Mapping[str, Entry], entries: Sequence[Entry]
 ) -> dict[str, Any]:
-    """Records of the adaptive suite that a table may name, of the runs in its columns."""
+    """Return records of the adaptive suite of a table, for the runs in its columns."""
     if "adaptive_suite" not in table:
         return {}
     suite = read_yaml(path.parent / str(table["adaptive_suite"])).get("suite")

@@ -1,4 +1,4 @@
-"""What can be shown of runs: neither a damaged one nor a chart that fails costs another."""
+"""Runs are shown as far as possible: a damaged run or a chart that fails costs no other."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one protocol.
+    """A section of the page shows one protocol.
 
     Args:
         protocol: The protocol.
@@ -36,18 +36,18 @@ class Section:
 
 
 def attempt(steps: Steps, what: str, make: Callable[[], _Made], otherwise: _Made) -> _Made:
-    """What is made; ``otherwise`` if it cannot be, which ``steps`` keeps."""
+    """Return what ``make`` makes, or ``otherwise`` if it fails, which ``steps`` notes."""
     with steps.step(what):
         return make()
     return otherwise
 
 
 def sound_runs(runs: Sequence[RunFiles], steps: Steps) -> list[RunFiles]:
-    """Runs under names of their own; one whose files say what cannot be shown has its name alone.
+    """Return runs under unique names; a run whose files cannot be shown has only its name.
 
     Args:
-        runs: As they were read.
-        steps: Where those are kept.
+        runs: Runs as they were read.
+        steps: Where runs that cannot be shown are noted.
     """
     return [
         attempt(
@@ -61,7 +61,7 @@ def sound_runs(runs: Sequence[RunFiles], steps: Steps) -> list[RunFiles]:
 
 
 def _under_names_of_their_own(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """Runs of two folders may have one name below them: then the folder tells them apart."""
+    """Return runs whose folders are part of their names if two would have the same."""
     counts = Counter(run.name for run in runs)
     return [
         replace(run, name=_longer(run.folder, runs)) if counts[run.name] > 1 else run
@@ -70,7 +70,7 @@ def _under_names_of_their_own(runs: Sequence[RunFiles]) -> list[RunFiles]:
 
 
 def _longer(folder: Path, runs: Sequence[RunFiles]) -> str:
-    """As much of the end of its path as no other run has."""
+    """Return the shortest end of its path that no other run has."""
     others = [other.folder.parts for other in runs if other.folder != folder]
     parts = folder.parts
     for count in range(2, len(parts)):
@@ -80,18 +80,18 @@ def _longer(folder: Path, runs: Sequence[RunFiles]) -> str:
 
 
 def _looked_at(run: RunFiles) -> RunFiles:
-    """The run, after all that the page asks of it was asked once."""
+    """Return the run after trying all that the page asks of it."""
     _ = run.defense, run.data, run.training, run.last("val/clean_acc")
     differing({"": run.config})
     return run
 
 
 def sound_protocols(protocols: Sequence[Protocol], steps: Steps) -> list[Protocol]:
-    """Protocols with those runs whose records give all numbers of the page.
+    """Return protocols with those runs whose records give all numbers of the page.
 
     Args:
-        protocols: Of all records.
-        steps: Where the others are kept.
+        protocols: Protocols of all records.
+        steps: Where the others are noted.
     """
     sound = []
     for protocol in protocols:
@@ -110,7 +110,7 @@ def _gives_numbers(entry: Entry, protocol: Protocol, steps: Steps) -> bool:
 
 
 def section(charts: Charts, protocol: Protocol, steps: Steps) -> Section:
-    """What the page shows of a protocol, as far as it can be made."""
+    """Return what the page shows of a protocol, as far as it can be made."""
     title = protocol.title
     return Section(
         protocol,

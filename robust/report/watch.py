@@ -1,4 +1,4 @@
-"""The page served to the browser of this machine, made again as the runs progress."""
+"""The page is served to the browser of this machine, and made again as runs progress."""
 
 import hashlib
 import threading
@@ -13,12 +13,12 @@ from robust.results.run_folder import Reader, run_folders
 
 _FILES = ("config.yaml", "metrics*.csv", "checkpoints/*.ckpt", "records/*", "figures/*.png")
 _REST = 5
-"""A page is made again after so many times what it took to make, a training at work or not."""
+"""A page is made again after so many times the time that making it takes."""
 _LONGEST_REST = 60.0
 
 
 class Page:
-    """The newest page over some runs; safe to ask from several threads.
+    """The newest page of some runs, which several threads may ask for.
 
     Args:
         make: Makes the page.
@@ -32,14 +32,14 @@ class Page:
         self._rest_until = 0.0
 
     def version(self) -> str:
-        """The state that the newest page shows, which is made first if the runs went on."""
+        """Return the state that the newest page shows; the page is made first if runs changed."""
         with self._lock:
             if time.monotonic() >= self._rest_until:
                 self._renew()
             return self._version
 
     def text(self) -> str:
-        """The newest page."""
+        """Return the newest page."""
         self.version()
         return self._text
 
@@ -51,7 +51,7 @@ class Page:
                 return
             self._text = self._make()
         except ConfigError:
-            # The folders are gone for the moment; the page of a moment ago is still right.
+            # The folders are gone for the moment, and the last page is still right.
             if not self._text:
                 raise
             return
@@ -61,7 +61,7 @@ class Page:
 
 
 def watched_page(roots: Sequence[Path], tables: Path, *, loose: bool = False) -> Page:
-    """The page over the runs in and below some folders, as `robust.report.render` takes them."""
+    """Return the page of the runs in and below some folders; see `robust.report.render`."""
     reader = Reader()
     return Page(
         lambda: render(roots, tables, reader, watched=True, loose=loose), lambda: state_of(roots)
@@ -69,7 +69,7 @@ def watched_page(roots: Sequence[Path], tables: Path, *, loose: bool = False) ->
 
 
 def state_of(roots: Sequence[Path]) -> str:
-    """A hash of the names, sizes and times of all files that a page shows.
+    """Return a hash of the names, sizes and times of all files that a page shows.
 
     Raises:
         ConfigError: If a folder does not exist.
@@ -86,7 +86,7 @@ def state_of(roots: Sequence[Path]) -> str:
 
 
 def server(page: Page, port: int = 0) -> ThreadingHTTPServer:
-    """A server of one page on 127.0.0.1, at ``/``, with its version at ``/version``.
+    """Return a server of one page on 127.0.0.1, at ``/``, with its version at ``/version``.
 
     Args:
         page: The page.
@@ -98,7 +98,7 @@ def server(page: Page, port: int = 0) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            # Other names for this machine are those of other sites' pages, which may not read it.
+            # Pages of other sites use other names for this machine, and may not read it.
             name = self.headers.get("Host", "").rpartition(":")[0]
             answer = {"/": page.text, "/version": page.version}.get(self.path.partition("?")[0])
             if answer is None or name not in ("127.0.0.1", "localhost"):
@@ -114,7 +114,7 @@ def server(page: Page, port: int = 0) -> ThreadingHTTPServer:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Print nothing: the page asks every few seconds."""
+            """Print nothing, since the page asks every few seconds."""
 
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)

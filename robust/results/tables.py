@@ -68,8 +68,8 @@ def published(
     its ``adaptive`` number is the worst of. A number that is null was lost.
 
     Args:
-        table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of the attacked
-            images), ``attack success over all images``, ``robust accuracy`` or ``resistance``. Its
+        table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of
+            the attacked images), ``attack success over all images``, ``robust accuracy`` or ``resistance``. Its
             ``view`` is that of the paper's attacker (default ``deployed``), its ``beside`` the
             other one to show (default ``adaptive``). With a ``draw``, each so many images are also
             counted on their own.

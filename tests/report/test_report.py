@@ -17,6 +17,7 @@ import robust.report.watch
 from robust.commands.evaluate import evaluate
 from robust.errors import ConfigError
 from robust.report import render
+from robust.report.album import album
 from robust.report.axes import setting_axes
 from robust.report.chart_data import (
     Charts,
@@ -25,7 +26,6 @@ from robust.report.chart_data import (
     plot_pareto,
     plot_trainings,
 )
-from robust.report.pictures import album
 from robust.report.protocols import Entry, differing, protocols
 from robust.report.watch import Page, server, state_of, watched_page
 from robust.results.metrics import accuracy_curve, worst_robust_accuracy
@@ -60,7 +60,7 @@ def runs(trained, tmp_path_factory):
     (damaged / "records" / "tiny-0.csv").write_text("view,attack\nhalf\n")
     (damaged / "records" / "tiny-0.json").write_text("{")
     (damaged / "records" / "tiny-1.part0.csv").write_text("deployed,fgsm")
-    (damaged / "figures" / "adversarials.png").write_bytes(b"no picture")
+    (damaged / "figures" / "adversarials.png").write_bytes(b"no image")
     return root
 
 
@@ -99,7 +99,7 @@ def test_numbers_are_those_of_the_records(runs, text):
             assert float(numbers[4]) == len({row.index for row in one.rows}) == 30
 
 
-def test_page_is_whole_and_small(text):
+def test_page_is_complete_and_small(text):
     assert len(text.encode()) < 5_000_000
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text.split("<script>")[0])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
@@ -213,7 +213,7 @@ def test_every_view_counts_what_any_view_found():
     assert (one.worst.hits, one.worst.n) == (2, 5)
 
 
-def test_overlap_counts_images_that_both_turned():
+def test_overlap_counts_images_that_two_attacks_share():
     attacks = {"a": info(), "b": info(), "c": info()}
     one = entry(
         evaluation(attacks, {("deployed", n): k for n, k in zip("abc", (5, 9, 0), strict=True)})
@@ -229,13 +229,13 @@ def test_cost_is_of_the_costliest_view():
 
 def test_curves_hold_the_rates_of_the_records():
     attacks = {"df": info("DeepFool", norm="L2", eps=2.0, minimal=True)}
-    turned = [row(i, attack="df", adv=1, l2=i / 10) for i in range(1, 20)]
-    one = Evaluation(header(**attacks), turned)
+    found = [row(i, attack="df", adv=1, l2=i / 10) for i in range(1, 20)]
+    one = Evaluation(header(**attacks), found)
     run = run_of("a", one)
     charts = Charts([run])
     (protocol,) = protocols([run])
-    (drawn,) = plot_curves(charts, protocol)
-    data = charts.drawn[drawn["key"]]["data"]["data"]
+    (added,) = plot_curves(charts, protocol)
+    data = charts.charts[added["key"]]["data"]["data"]
     assert len(data["eps"]) == 26
     rates = accuracy_curve(one.select("deployed", "df"), attacks["df"], data["eps"][1:])
     assert data["rate"][1:] == pytest.approx([100 * r.value for r in rates], abs=1e-4)
@@ -246,20 +246,20 @@ def test_pareto_shows_the_adaptive_number_and_the_largest_claim():
     run = run_of("a", two_views(10, 150))
     charts = Charts([run, run_of("b", evaluation({"fgsm": info()}, {("deployed", "fgsm"): 3}))])
     (protocol,) = protocols(charts.runs)
-    drawn = plot_pareto(charts, protocol)
-    data = charts.drawn[drawn["key"]]["data"]["data"]
+    added = plot_pareto(charts, protocol)
+    data = charts.charts[added["key"]]["data"]["data"]
     assert data["run"]["words"] == ["a"]  # the other has no adaptive view
     assert (data["rate"], data["claim"]) == ([25.0], [95.0])
     assert data["view"]["words"] == ["deployed"]
     assert data["verdict"]["words"] == ["masked"]
 
 
-def test_trainings_are_drawn_without_the_bounds_of_their_intervals():
+def test_trainings_are_shown_without_the_bounds_of_their_intervals():
     logged = ["val/worst_robust_acc/adaptive", "train/loss", "test/clean_acc"]
     metrics = {f"{key}{end}": [Point(9, 0.5)] for key in logged for end in ("", "_low", "_high")}
     charts = Charts([RunFiles(Path("a"), "a", metrics=metrics)])
-    drawn = [chart["title"] for chart in plot_trainings(charts)]
-    assert drawn == ["training loss", "val/worst_robust_acc/adaptive"]
+    titles = [chart["title"] for chart in plot_trainings(charts)]
+    assert titles == ["training loss", "val/worst_robust_acc/adaptive"]
 
 
 def test_specifications_are_valid():
@@ -331,12 +331,12 @@ def test_axes_of_settings():
     assert half.values == ["5", "none", "5"]
 
 
-def test_pictures_fit_their_room(runs):
+def test_figures_fit_their_room(runs):
     found = Reader().read([runs])
     shown = album(found, 1_000_000)
-    assert [picture.run for picture in shown.pictures] == ["squeezed/a"]
-    assert shown.pictures[0].title == "adversarial images (adversarials_tiny)"
-    assert album(found, 10).pictures == []
+    assert [figure.run for figure in shown.figures] == ["squeezed/a"]
+    assert shown.figures[0].title == "adversarial images (adversarials_tiny)"
+    assert album(found, 10).figures == []
     assert "squeezed/a: adversarials_tiny.png" in album(found, 10).left_out
 
 

@@ -54,8 +54,8 @@ def opened(browser, file):
     ] == []
 
 
-def drawn(page):
-    """Scroll until all charts that can be seen are drawn, and return how many there are."""
+def rendered(page):
+    """Scroll until all charts that are visible are there, and return how many there are."""
     page.evaluate(
         """async () => {
           for (let y = 0; y < document.documentElement.scrollHeight; y += 400) {
@@ -81,9 +81,9 @@ def labels(page):
 
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_everything_is_drawn_and_nothing_overflows(opened, width, theme):
+def test_everything_is_visible_and_nothing_overflows(opened, width, theme):
     page = opened(width, theme)
-    assert drawn(page) >= 5  # Pareto, overlap and three metrics of training
+    assert rendered(page) >= 5  # Pareto, overlap and three metrics of training
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     channels = [int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(",")]
@@ -111,7 +111,7 @@ def test_table_sorts_with_the_keyboard(opened):
 
 def test_filters_choose_rows_and_what_charts_show(opened):
     page = opened()
-    drawn(page)
+    rendered(page)
     page.get_by_label("Defense").select_option("Standard")
     assert labels(page) == ["standard/a"]
     assert page.get_by_role("status").first.text_content() == "1 of 2 rows"
@@ -127,7 +127,7 @@ def test_filters_choose_rows_and_what_charts_show(opened):
 
 def test_a_colour_stands_out_and_is_kept(opened):
     page = opened()
-    drawn(page)
+    rendered(page)
     button = page.get_by_role("group", name="Highlight").get_by_role("button").first
     button.press("Space")
     assert button.get_attribute("aria-pressed") == "true"
@@ -137,7 +137,7 @@ def test_a_colour_stands_out_and_is_kept(opened):
 
 def test_theme_can_be_chosen(opened):
     page = opened()
-    drawn(page)
+    rendered(page)
     color = "getComputedStyle(document.querySelector('.vega svg text')).fill"
     before = page.evaluate(color)
     page.get_by_label("Theme").select_option("dark")
@@ -146,7 +146,7 @@ def test_theme_can_be_chosen(opened):
 
 def test_every_control_and_chart_has_a_name(opened):
     page = opened()
-    drawn(page)
+    rendered(page)
     for control in page.locator("main select:visible, main input:visible, button:visible").all():
         label = "e => e.labels?.length ? e.labels[0].textContent.trim() : e.textContent.trim()"
         assert control.evaluate(label)
@@ -164,7 +164,7 @@ def test_every_control_and_chart_has_a_name(opened):
 
 def test_overlap_follows_the_chosen_view(opened):
     page = opened()
-    drawn(page)
+    rendered(page)
     box = page.locator(".overlap:visible")
     view = box.locator("select[name=view]")
     assert view.input_value() == "adaptive"

@@ -1,4 +1,4 @@
-"""A page of runs of which some cannot be shown, and of charts that cannot be drawn."""
+"""A page leaves out runs and charts that cannot be shown."""
 
 import datetime
 import math
@@ -77,23 +77,23 @@ PARTS = {
 
 
 def test_no_part_costs_the_page(page, monkeypatch):
-    def broken(*args, **kwargs):
-        raise ZeroDivisionError(f"<b>{broken.part}</b>")
+    def failing(*args, **kwargs):
+        raise ZeroDivisionError(f"<b>{failing.part}</b>")
 
-    for broken.part, module in PARTS.items():
+    for failing.part, module in PARTS.items():
         with monkeypatch.context() as patch:
-            patch.setattr(module, broken.part, broken)
+            patch.setattr(module, failing.part, failing)
             text, left_out = page()
         assert left_out
-        assert all(f"ZeroDivisionError: <b>{broken.part}</b>" in line for line in left_out)
-        assert f"&lt;b&gt;{broken.part}&lt;/b&gt;" in text
+        assert all(f"ZeroDivisionError: <b>{failing.part}</b>" in line for line in left_out)
+        assert f"&lt;b&gt;{failing.part}&lt;/b&gt;" in text
 
 
 def test_the_command_writes_the_page_and_notes(page, monkeypatch, tmp_path, capsys):
-    def broken(*args):
+    def failing(*args):
         raise RuntimeError("no chart")
 
-    monkeypatch.setattr(robust.report.sound, "plot_pareto", broken)
+    monkeypatch.setattr(robust.report.sound, "plot_pareto", failing)
     output = tmp_path / "page.html"
     assert evaluate(["--report", str(tmp_path / "runs"), "-o", str(output)]) == 0
     printed = capsys.readouterr().err
@@ -159,12 +159,12 @@ def test_a_chart_of_numbers_that_are_not_finite_is_left_out():
     with steps.step("chart"):
         charts.add("key", "title", "spec", dict, data={"rate": [1.0, math.nan]})
     assert "chart" in steps.failed
-    assert not charts.drawn
+    assert not charts.shown
     (protocol,) = protocols(charts.runs)
     shown = section(charts, protocol, steps)  # of two attacks, one has no rows yet
     assert list(steps.failed) == ["chart"]
     (curve,) = shown.curves
-    assert set(charts.drawn[curve["key"]]["data"]["data"]["eps"]) == {0.0, 0.1}
+    assert set(charts.shown[curve["key"]]["data"]["data"]["eps"]) == {0.0, 0.1}
 
 
 def test_a_table_that_cannot_be_read_costs_no_other(tmp_path, monkeypatch):

@@ -41,14 +41,14 @@ def attacked(draw):
         for attack, how in ATTACKS.items():
             strength = draw.random()
             for index in range(SAMPLES):
-                label, turned = index % 10, draw.random() < strength
+                label, misclassified = index % 10, draw.random() < strength
                 yield row(
                     index,
                     view=view,
                     attack=attack,
                     label=label,
                     clean=label if index % 30 else 9 - label,
-                    adv=(label + 3) % 10 if turned else label,
+                    adv=(label + 3) % 10 if misclassified else label,
                     target=(label + 3) % 10 if how.target else -1,
                     linf=draw.random() / 3,
                     l2=3 * draw.random(),

@@ -3,7 +3,7 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const store = {
-  // A file that was opened may have no storage; then nothing is kept between two loads.
+  // A page from a file may have no storage. Then nothing is kept between two loads.
   get(key) { try { return sessionStorage.getItem(location.pathname + key); } catch { return null; } },
   set(key, value) {
     try { sessionStorage.setItem(location.pathname + key, value); } catch { /* nothing to keep */ }
@@ -20,8 +20,8 @@ function isDark() { return themes.value ? themes.value === "dark" : system.match
 function setTheme() {
   root.dataset.theme = isDark() ? "dark" : "light";
   store.set("theme", themes.value);
-  const drawn = [...views.keys()];
-  drawn.forEach(draw);
+  const shownCharts = [...views.keys()];
+  shownCharts.forEach(render);
 }
 function chartConfig() {
   const style = getComputedStyle(root);
@@ -57,10 +57,10 @@ function overlapOf(element) {
   const rows = attacks.flatMap((row, i) => attacks.map((column, j) => ({
     row, column, both: matrix[i][j], own: matrix[i][i], share: 100 * matrix[i][j] / matrix[i][i],
   })));
-  return { title: `Which attacks turn the same images: ${run}, ${view} view`, spec: "overlap",
+  return { title: `Images misclassified under two attacks: ${run}, ${view} view`, spec: "overlap",
     data: { data: rows } };
 }
-async function draw(element) {
+async function render(element) {
   const chart = element.dataset.chart ? page.charts[element.dataset.chart] : overlapOf(element);
   const data = Object.entries(chart.data).map(([name, columns]) =>
     [name, Array.isArray(columns) ? columns : rowsOf(columns)]);
@@ -89,16 +89,16 @@ function update(view) {
 function updateAll() { return Promise.all([...views.values()].map(({ view }) => update(view))); }
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !views.has(target)) { near.unobserve(target); draw(target); }
+    if (isIntersecting && !views.has(target)) { near.unobserve(target); render(target); }
   }
 }, { rootMargin: "300px" });
 
 // Table
 const body = document.querySelector("#table tbody");
 const rows = [...body.rows];
-function sortBy(place, descending) {
+function sortBy(column, descending) {
   const value = (row) => {
-    const cell = row.cells[place];
+    const cell = row.cells[column];
     const text = cell.dataset.sort ?? cell.textContent.trim().toLowerCase();
     return text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
   };
@@ -111,15 +111,15 @@ function sortBy(place, descending) {
   });
   body.append(...sorted);
   all("#table thead tr:last-child th").forEach((head, i) => {
-    if (i === place) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    if (i === column) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
   });
-  store.set("sort", JSON.stringify([place, descending]));
+  store.set("sort", JSON.stringify([column, descending]));
 }
-all("#table thead button").forEach((button, place) => button.addEventListener("click", () => {
+all("#table thead button").forEach((button, column) => button.addEventListener("click", () => {
   const sort = button.parentElement.getAttribute("aria-sort");
-  const isNumber = rows.some((row) => row.cells[place].classList.contains("number"));
-  sortBy(place, sort ? sort === "ascending" : isNumber);
+  const isNumber = rows.some((row) => row.cells[column].classList.contains("number"));
+  sortBy(column, sort ? sort === "ascending" : isNumber);
 }));
 
 // Filters
@@ -180,11 +180,11 @@ all(".overlap").forEach((box) => {
   };
   const element = box.querySelector(".vega");
   fill();
-  run.addEventListener("input", () => { fill(); draw(element); });
-  view.addEventListener("input", () => draw(element));
+  run.addEventListener("input", () => { fill(); render(element); });
+  view.addEventListener("input", () => render(element));
 });
 
-// Begin, as it was left before a newer page came
+// Start as the older page was left
 function restored(key) {
   try { return JSON.parse(store.get(key)); } catch { return null; }
 }
@@ -205,12 +205,12 @@ if (chooser) {
   showProtocol(kept in page.overlaps ? kept : chooser.options[0].value);
 }
 const sort = restored("sort");
-const stood = store.get("picked");
-if (stood && all("[data-pick]").some((button) => button.dataset.pick === stood)) pick(stood);
+const before = store.get("picked");
+if (before && all("[data-pick]").some((button) => button.dataset.pick === before)) pick(before);
 if (sort && sort[0] < all("#table thead button").length) sortBy(...sort);
 filter();
 for (const element of all(".vega")) {
-  // The room that it will take, so that nothing moves when it is drawn.
+  // Reserve its height, so that nothing moves when it appears.
   const spec = page.specs[element.dataset.chart ? page.charts[element.dataset.chart].spec : ""];
   if (spec) element.style.minHeight = `${spec.height + 60}px`;
   near.observe(element);

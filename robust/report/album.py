@@ -1,4 +1,4 @@
-"""Figures of the run folders, small enough to be part of the page."""
+"""The album shows figures of the run folders, small enough to be part of the page."""
 
 import base64
 import io
@@ -22,15 +22,15 @@ _KINDS = {
 }
 
 
-class Picture(NamedTuple):
-    """A figure as the page holds it."""
+class AlbumFigure(NamedTuple):
+    """A figure as the page contains it."""
 
     run: str
     file: str
     title: str
-    """What it shows, also for those who cannot see it."""
+    """What it shows, which a screen reader reads."""
     url: str
-    """A ``data:`` address with all of it."""
+    """A ``data:`` address with all its bytes."""
     width: int
     height: int
 
@@ -39,27 +39,27 @@ class Album(NamedTuple):
     """The figures of a page.
 
     Args:
-        pictures: Those shown: adversarial images before all others.
+        figures: What is shown, adversarial images first.
         left_out: Files that did not fit or cannot be read, as ``run: file``.
     """
 
-    pictures: list[Picture]
+    figures: list[AlbumFigure]
     left_out: list[str]
 
 
 def album(runs: Sequence[RunFiles], budget: int) -> Album:
-    """The figures of all runs as far as they fit, adversarial images first, of each run in turn.
+    """Return the figures of all runs as far as they fit, adversarial images first, run by run.
 
     Args:
         runs: The runs.
-        budget: Bytes that the addresses of all pictures may take.
+        budget: Bytes that the addresses of all figures may take.
     """
     ranked = [
-        (not path.name.startswith("adversarials"), place, run.name, path)
+        (not path.name.startswith("adversarials"), number, run.name, path)
         for run in runs
-        for place, path in enumerate(run.figures)
+        for number, path in enumerate(run.figures)
     ]
-    pictures: list[Picture] = []
+    figures: list[AlbumFigure] = []
     left_out: list[str] = []
     for _, _, name, path in sorted(ranked):
         if budget <= 0:
@@ -75,8 +75,8 @@ def album(runs: Sequence[RunFiles], budget: int) -> Album:
         if budget <= 0:
             left_out.append(f"{name}: {path.name}")
             continue
-        pictures.append(Picture(name, path.name, _title(path.stem), url, *size))
-    return Album(pictures, left_out)
+        figures.append(AlbumFigure(name, path.name, _title(path.stem), url, *size))
+    return Album(figures, left_out)
 
 
 def _small(content: bytes) -> tuple[bytes, tuple[int, int]]:
