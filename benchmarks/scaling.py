@@ -29,6 +29,7 @@ from robust.commands.process import keep_freed_memory
 from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Suite
 from robust.networks import TunaMnistCNN
 from robust.threat import ThreatModel
 from robust.tracking import Preemption
@@ -89,15 +90,16 @@ def measure(folder: Path, processes: int, steps: int, images: int) -> dict[str, 
     training = Seconds(
         statistics.median(walls) / shared, processes * statistics.median(cpus) / shared
     )
-    evaluation = AttackEvaluation(
-        suite="scaling",
+    suite = Suite(
+        "scaling",
         attacks={"pgd": lambda view: PGD(view, eps=0.3, steps=10)},
         threat_model=ThreatModel(eps=0.3),
         views=["deployed"],
         limit=images,
         block=BLOCK,
-        records=str(folder / f"records{os.environ['ROUND']}"),
     )
+    records = str(folder / f"records{os.environ['ROUND']}")
+    evaluation = AttackEvaluation(suite, records=records)
     start = time.perf_counter(), time.process_time()
     trainer(folder, processes, evaluation, steps).test(defense, data, verbose=False)
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]

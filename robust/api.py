@@ -29,10 +29,11 @@ from robust.defenses import (
 )
 from robust.defenses.sizes import take_sizes
 from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
-from robust.evaluation.suite import threat_model_of
+from robust.evaluation.plan import threat_model_of
 from robust.io.text_files import named_path
-from robust.loading.suites import AnySuite, suite_of
+from robust.loading.suites import AnySuite, Suite, evaluation_of_suite
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import entries, trusting
 from robust.networks import (
@@ -57,6 +58,7 @@ __all__ = [
     "MLP",
     "WNLL",
     "AdversarialTraining",
+    "AttackEvaluation",
     "BReLU",
     "Cell",
     "Codewords",
@@ -72,6 +74,7 @@ __all__ = [
     "Result",
     "Squeezed",
     "Standard",
+    "Suite",
     "ThreatModel",
     "Trades",
     "TunaCifarCNN",
@@ -174,13 +177,14 @@ def evaluate(
     module = data_of(*data) if isinstance(data, tuple | list) and len(data) == 2 else data
     module = _checked(module, ImageDataModule, "data", "an ImageDataModule or images and labels")
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"limit": limit, "views": views, "records": folder}
+        settings = {"limit": limit, "views": views}
         given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = suite_of(suite, attacks, **given)
+        evaluation = evaluation_of_suite(suite, attacks, **given)
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(defense, module)
-        evaluation.notes = [UNTRAINED] if is_untouched(defense) else []
+        notes = [UNTRAINED] if is_untouched(defense) else []
+        evaluation = evaluation.replaced(records=folder, notes=notes)
         tested = test(defense, module, evaluation, progress, trainer)
     return Result(type(defense).__name__, tested, module.num_classes)
 

@@ -12,6 +12,21 @@ class ConfigError(ValueError):
     """
 
 
+def check_at_least(name: str, value: float, least: int) -> None:
+    """Raise unless a number is at least so large.
+
+    Args:
+        name: What the user calls the number.
+        value: The number.
+        least: The smallest one that is allowed.
+
+    Raises:
+        ConfigError: If it is smaller, or not a number.
+    """
+    if not value >= least:
+        raise ConfigError(f"Expected `{name}` to be at least {least}, but got {value}.")
+
+
 _LONGEST = 110
 """Letters of someone else's error that a line of ours has room for."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from jsonargparse.typing import class_from_function
 from lightning.pytorch import Trainer
 
 from robust.commands.train import RobustCLI, train
@@ -15,6 +16,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.flat import evaluation_of
 from robust.loading.class_paths import imported
 from robust.loading.fractions import read_yaml
 from robust.loading.paper_tables import read_table
@@ -166,7 +168,7 @@ class TestDefenseConfig:
 @pytest.mark.parametrize("suite", SUITES, ids=name)
 def test_suite_is_named_after_its_file_and_holds_together(suite):
     evaluation = suite_of(suite)
-    assert evaluation.suite == suite.stem
+    assert evaluation.name == suite.stem
     assert evaluation.infos
 
 
@@ -211,7 +213,8 @@ def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
         for key in ONE_CHANNEL.keys() & parameters_of(attack):
             attack["init_args"][key] = ONE_CHANNEL[key]
     records = str(tmp_path / "records")
-    evaluation = read_suite(suite, attacks=attacks, limit=2, split="test", records=records)
+    read = read_suite(suite, attacks=attacks, limit=2, split="test")
+    evaluation = AttackEvaluation(read, records=records)
     Trainer(
         accelerator=accelerator,
         devices=1,
@@ -222,8 +225,8 @@ def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
         enable_checkpointing=False,
         inference_mode=False,
     ).test(Coded(), datamodule=classified, verbose=False)
-    for view in evaluation.views:
-        for attack, info in evaluation.infos.items():
+    for view in read.views:
+        for attack, info in read.infos.items():
             rows = evaluation.result.select(view, attack)
             assert [row.index for row in rows] == [0, 1]
             # A target given as a number may be the class of an image.
@@ -245,9 +248,9 @@ def flags_of(suite):
 @pytest.mark.parametrize("suite", list(filter(flags_of, SUITES)), ids=name)
 def test_flags_in_the_header_of_a_suite_work(suite):
     parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(AttackEvaluation, "evaluation")
+    parser.add_class_arguments(class_from_function(evaluation_of), "evaluation")
     config = parser.parse_args([f"--evaluation={suite}", *flags_of(suite)])
-    changed = parser.instantiate(config).evaluation.infos
+    changed = parser.instantiate(config).evaluation.suite.infos
     assert changed != suite_of(suite).infos
 
 

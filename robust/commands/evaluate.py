@@ -20,8 +20,7 @@ from robust.commands.process import run_command
 from robust.commands.run_figures import check_pictures, draw_pictures
 from robust.commands.suite_figures import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
-from robust.evaluation import AttackEvaluation
-from robust.evaluation.suite import check_targets
+from robust.evaluation.targets import check_targets
 from robust.figures.adversarials import members
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
@@ -137,14 +136,14 @@ def _check(
         raise _unwritable(options.output, "its folder does not exist")
     if suite is None:
         return
+    evaluated = suite_for(options, suite).suite
     for subject in subjects.values():
-        evaluation = suite_for(options, suite, subject)
-        check_targets(evaluation.infos, subject.data)
+        check_targets(evaluated.infos, subject.data)
         if source is not None:
             data = subject.data
             source.defense.check_fit(data.shape, data.num_classes, data.name)
     if options.grid:
-        members(evaluation, options.grid)
+        members(evaluated, options.grid)
         _check_one_data_set(subjects)
 
 
@@ -255,7 +254,7 @@ def _draw(
                 draw_run(subjects[name], attacked.suites[name], result, figures)
     if attacked.results and (options.figures or options.grid):
         complete = {name: subjects[name] for name in attacked.results}
-        suite: AttackEvaluation = attacked.suites[next(iter(complete))]
+        suite = attacked.suites[next(iter(complete))]
         draw_compared(options, suite, complete, attacked.results, figures)
     if finished.norms:
         draw_norms(subjects, finished.norms, figures)

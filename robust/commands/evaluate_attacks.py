@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import RichProgressBar
 from robust.commands.process import user_errors
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Source, Suite
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
-from robust.loading.suites import read_suite
+from robust.loading.suites import read_evaluation
 from robust.loading.trained_run import TrainedRun
 from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
 from robust.tracking import Preemption, Processes
+from robust.types import View
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +38,7 @@ class Attacked:
         crafted_on: Name of the run that the suite was crafted on.
     """
 
-    suites: dict[str, AttackEvaluation] = field(default_factory=dict)
+    suites: dict[str, Suite] = field(default_factory=dict)
     results: dict[str, Evaluation] = field(default_factory=dict)
     transferred: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
     adaptive: dict[str, Evaluation] = field(default_factory=dict)
@@ -68,8 +70,9 @@ class Attacks:
         found = Attacked(crafted_on=source.name if source is not None else None)
 
         def attack(name: str) -> Evaluation:
-            found.suites[name] = self._attack(suite, subjects[name], source)
-            return _result(found.suites[name])
+            evaluation = self._attack(suite, subjects[name], source)
+            found.suites[name] = evaluation.suite
+            return _result(evaluation)
 
         found.results = self._each(subjects, attack)
         if table is not None and not table.measured:
@@ -132,12 +135,16 @@ class Attacks:
         adaptive: bool = False,
     ) -> AttackEvaluation:
         """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
-        evaluation = suite_for(self.options, suite, subject, adaptive=adaptive)
+        evaluation = suite_for(self.options, suite, adaptive=adaptive)
+        crafted = evaluation.suite
         if source is not None:
-            evaluation.source = source.defense
-            # A table is of what a paper's attacker did, who took a net as it is.
-            evaluation.source_view = "published" if self.options.table else "adaptive"
-        _test(subject, evaluation, evaluation.suite, self.options.processes)
+            # A table is of what a paper's attacker did, who took a network as it is.
+            view: View = "published" if self.options.table else "adaptive"
+            crafted = replace(crafted, source=Source(source.defense, view))
+        evaluation = evaluation.replaced(
+            suite=crafted, records=str(subject.folder / "records"), notes=subject.notes
+        )
+        _test(subject, evaluation, crafted.name, self.options.processes)
         return evaluation
 
 
@@ -162,9 +169,9 @@ def processes(devices: int | None) -> Processes:
 
 
 def suite_for(
-    options: argparse.Namespace, suite: Path, subject: TrainedRun, *, adaptive: bool = False
+    options: argparse.Namespace, suite: Path, *, adaptive: bool = False
 ) -> AttackEvaluation:
-    """A suite with the options of `evaluate.py`; or all of it, but adaptively.
+    """Return a suite's evaluation with the options of `evaluate.py`; or of all of it, adaptively.
 
     Raises:
         ConfigError: If the suite cannot be read or has no such attacks, or an option is out of
@@ -173,9 +180,7 @@ def suite_for(
     settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
     settings = {key: value for key, value in settings.items() if value is not None}
     only = None if adaptive else options.attacks
-    evaluation = read_suite(suite, only, records=str(subject.folder / "records"), **settings)
-    evaluation.notes = list(subject.notes)
-    return evaluation
+    return read_evaluation(suite, only, **settings)
 
 
 def _result(evaluation: AttackEvaluation) -> Evaluation:

@@ -21,7 +21,7 @@ from robust.io import files
 from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
-from robust.loading.suites import AnySuite, suite_of
+from robust.loading.suites import AnySuite, evaluation_of_suite
 from robust.networks.descriptions import description
 from robust.precision import keep_float32
 from robust.results.records import Evaluation
@@ -178,10 +178,11 @@ class LoadedRun:
         Raises:
             ConfigError: If the suite cannot be used, or the folder cannot be written.
         """
-        settings = {"limit": limit, "views": views, "records": str(self.folder / "records")}
+        settings = {"limit": limit, "views": views}
         given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = suite_of(suite, attacks, **given)
-        evaluation.notes = list(self.notes)
+        evaluation = evaluation_of_suite(suite, attacks, **given)
+        records = str(self.folder / "records")
+        evaluation = evaluation.replaced(records=records, notes=self.notes)
         tested = test(self.network, self.data, evaluation, progress, trainer)
         return Result(self.name, tested, self.data.num_classes)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from robust.errors import ConfigError
-from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Suite
 from robust.figures.accuracy_curves import plot_accuracy_curves
 from robust.figures.adversarials import plot_grid
 from robust.figures.one_image import figures_of
@@ -26,22 +26,20 @@ Makers = dict[str, Callable[[], Path | None]]
 """What makes each figure, by the key to log it by; None where there is nothing to draw."""
 
 
-def draw_run(
-    subject: TrainedRun, evaluation: AttackEvaluation, result: Evaluation, figures: Figures
-) -> None:
+def draw_run(subject: TrainedRun, suite: Suite, result: Evaluation, figures: Figures) -> None:
     """Loss surfaces, scores and accuracy against eps of one run under a suite.
 
     Args:
         subject: The run.
-        evaluation: The suite.
+        suite: The suite.
         result: What it found of the run.
         figures: Where a figure that cannot be made is noted.
     """
-    infos = evaluation.infos.values()
+    infos = suite.infos.values()
     radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
     targets = [i.target for i in infos if isinstance(i.target, int)]
     folder = subject.folder / "figures"
-    curves = folder / f"accuracy_{_protocol(evaluation)}.png"
+    curves = folder / f"accuracy_{_protocol(suite)}.png"
     makers: Makers = {
         **figures_of(
             subject.defense.cpu(),
@@ -52,12 +50,12 @@ def draw_run(
         ),
         "figures/accuracy": lambda: plot_accuracy_curves({subject.name: result}, curves),
     }
-    show(makers, subject, evaluation.suite, figures)
+    show(makers, subject, suite.name, figures)
 
 
 def draw_compared(
     options: argparse.Namespace,
-    evaluation: AttackEvaluation,
+    suite: Suite,
     subjects: Mapping[str, TrainedRun],
     results: Mapping[str, Evaluation],
     figures: Figures,
@@ -66,28 +64,28 @@ def draw_compared(
 
     Args:
         options: Those of `evaluate.py`.
-        evaluation: The suite.
+        suite: The suite.
         subjects: The runs.
         results: What it found of them.
         figures: Where a figure that cannot be made is noted.
     """
-    first, suite = next(iter(subjects.values())), _protocol(evaluation)
+    first, protocol = next(iter(subjects.values())), _protocol(suite)
     folder = first.folder / "figures"
     makers: Makers = {}
     if options.figures and len(results) > 1:
-        curves = folder / f"accuracy_{suite}_compared.png"
+        curves = folder / f"accuracy_{protocol}_compared.png"
         makers["figures/accuracy_compared"] = lambda: _draw_curves_of_one_data_set(results, curves)
     if options.grid:
         makers[f"figures/{options.grid}"] = lambda: plot_grid(
-            evaluation,
+            suite,
             {name: subject.defense for name, subject in subjects.items()},
             first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
             options.grid,
-            folder / f"adversarials_{suite}_{file_name(options.grid)}.png",
+            folder / f"adversarials_{protocol}_{file_name(options.grid)}.png",
             count=options.images,
             changes=options.images <= 5,
         )
-    show(makers, first, f"{suite}-compared", figures)
+    show(makers, first, f"{protocol}-compared", figures)
 
 
 def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) -> Path | None:
@@ -131,9 +129,9 @@ def draw_norms(
     _say(drawn)
 
 
-def _protocol(evaluation: AttackEvaluation) -> str:
-    """In the names of figures: the suite, and whether it was crafted on another net."""
-    return evaluation.suite if evaluation.source is None else f"{evaluation.suite}_transfer"
+def _protocol(suite: Suite) -> str:
+    """Return what names of figures say of a suite: also that it was crafted on another network."""
+    return suite.name if suite.source is None else f"{suite.name}_transfer"
 
 
 def show(makers: Makers, subject: TrainedRun, what: str, figures: Figures) -> None:

@@ -12,13 +12,14 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from robust.checkpoints import UNTRAINED, check_finite, notes_of, read_checkpoint
+from robust.checkpoints import check_finite, notes_of, read_checkpoint
 from robust.commands.options.train import with_paths
 from robust.commands.process import run_command, user_errors
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.flat import evaluation_of
 from robust.io.notes import Figures
 from robust.loading.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
@@ -91,7 +92,7 @@ class RobustCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the suite of attacks and the run's name."""
         parser.epilog = TRUST_HELP
-        parser.add_lightning_class_args(AttackEvaluation, "evaluation")
+        parser.add_lightning_class_args(evaluation_of, "evaluation")
         parser.add_class_arguments(Run, "run")
 
     def _parse_ckpt_path(self) -> None:
@@ -138,7 +139,9 @@ class RobustCLI(LightningCLI):
             path = self._get(self.config, "ckpt_path")
             check_fits(self.checkpoint, path, self.model, training=self.subcommand == "fit")
             if self.subcommand == "test":
-                self._get(self.config_init, "evaluation").notes = notes_of(self.checkpoint)
+                evaluation = self._get(self.config_init, "evaluation")
+                noted = evaluation.replaced(notes=notes_of(self.checkpoint))
+                self.config_init[self.subcommand]["evaluation"] = noted
             self.checkpoint = None  # Lightning reads it again, and memory for one is enough
         trainer = self._get(self.config_init, "trainer")
         check_trainer(trainer)
@@ -205,8 +208,6 @@ class RobustCLI(LightningCLI):
 
     def _check_trained(self, best: BestCheckpoint | None) -> None:
         """Refuse to test a net that diverged; what the training kept stays where it is."""
-        if self.trainer.global_step == 0:
-            self._get(self.config_init, "evaluation").notes = [UNTRAINED]
         if best is None:
             check_finite(self.model.state_dict(), "the trained network")
         else:

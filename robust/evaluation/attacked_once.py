@@ -8,7 +8,7 @@ from robust.attacks import craft, isolated, sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError, in_short
 from robust.evaluation.blocks import seed_of, view_and_judge
-from robust.evaluation.suite import plan
+from robust.evaluation.plan import plan
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Images, Labels, View
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.suite import random_targets
+from robust.evaluation.targets import random_targets
 from robust.io.notes import Figures
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
@@ -94,18 +94,18 @@ def rows_of(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]
         yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
 
 
-def standing(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]:
-    """Which samples are not misclassified within `eps`: see `AttackInfo.misclassified_within_eps`.
+def is_robust(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]:
+    """Return which samples are not misclassified: see `AttackInfo.misclassified_within_eps`.
 
     Args:
         info: The attack.
         columns: What it did to a block, by the names of `Row`.
     """
-    turned = columns["attacked"] & (columns["adv_pred"] != columns["label"])
-    return ~(turned & (columns[info.norm.lower()] <= limit_of(info.eps)))
+    misclassified = columns["attacked"] & (columns["adv_pred"] != columns["label"])
+    return ~(misclassified & (columns[info.norm.lower()] <= limit_of(info.eps)))
 
 
-def whole(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluation:
+def complete(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evaluation:
     """The first ``count`` samples, through views of which all attacks are on record.
 
     Of another view than those ``asked`` for, part may be on record: what is missing would count as
@@ -155,7 +155,7 @@ def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int)
             )
 
 
-def show(trainer: Trainer, text: str) -> None:
+def say(trainer: Trainer, text: str) -> None:
     """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
     bar = trainer.progress_bar_callback
     if isinstance(bar, RichProgressBar) and bar.progress is not None:

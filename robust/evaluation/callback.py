@@ -1,6 +1,5 @@
 """Attack evaluation as a Lightning callback: the test loop ends with a suite of attacks."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, get_args
@@ -11,41 +10,36 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
-from robust.attacks.query.base import check_at_least
 from robust.attacks.views import EOT
+from robust.checkpoints import UNTRAINED
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, subject_of
-from robust.errors import ConfigError
+from robust.errors import ConfigError, check_at_least
 from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.blocks import (
     Block,
     Produced,
+    complete,
+    is_robust,
     log_examples,
     rows_of,
+    say,
     score,
     seed_of,
-    show,
-    standing,
     targets_of,
     view_and_judge,
-    whole,
 )
 from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.masking_signs import draws_at_test, gradient_signs, has_tie
-from robust.evaluation.suite import (
-    check_targets,
-    check_validation,
-    plan,
-)
-from robust.io.names import check_name
+from robust.evaluation.masking_signs import differs_by_call, gradient_signs, has_tie
+from robust.evaluation.suite import Source, Suite
+from robust.evaluation.targets import check_targets
 from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
-from robust.results.records import Evaluation, Header, Target
+from robust.results.records import Evaluation, Header
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
-from robust.types import AttackCallable, Batch, Images, Norm, View
-from robust.vocabulary import Split
+from robust.types import Batch, Images, Norm, View
 
 _SOME = 64
 """Images of which two calls of the defense are compared."""
@@ -66,111 +60,117 @@ class AttackEvaluation(Callback):
     attack leaves that close to a boundary may fall to the other side. An evaluation that was
     interrupted goes on where it stopped, and one that is on record already is not run again.
 
+    Example:
+        >>> suite = robust.Suite("mine", {"pgd": robust.attacks.PGD}, limit=20)
+        >>> evaluation = robust.AttackEvaluation(suite, examples=0)
+        >>> evaluation.result is None  # until a test of Lightning's Trainer has run it
+        True
+
     Args:
-        suite: Name of the suite, in the names of its record files.
-        attacks: Attacks by name.
-        threat_model: What the attacks may do, unless `threat_models` says otherwise.
-        threat_models: Threat models of single attacks, by their names.
-        targets: Target classes of the targeted attacks, by their names; ``random`` draws for each
-            image one of the others, the same in all attacks that have it.
-        views: What the attacks differentiate.
-        limit: Number of test samples, from the first; all if None.
-        block: Samples crafted together; a bound on memory, and part of the protocol.
-        seed: Seeds every attack, together with its name and the block.
-        split: What to attack instead of the test set; see `robust.evaluation.attacked_images`.
-        examples: Adversarial images per view and attack that go to W&B.
+        suite: What is attacked, and how.
         records: Folder of the record files; ``records`` in the run's folder if None.
+        examples: Adversarial images per view and attack that go to W&B.
         every_n_epochs: Validation after every so many epochs, and after the last, logs the worst
-            case of the suite as ``val/worst_robust_acc/<view>``, the view being the adaptive one if
-            it is among `views` and the deployed one otherwise; never if 0.
+            case of the suite as ``val/worst_robust_acc/<view>``. The view is the adaptive one if
+            it is among the suite's, and the deployed one otherwise. Never if 0.
         val_limit: Number of validation images for that, from the first.
         robustness: Whether a test also measures `RobustnessMetrics`, of the same images and views.
+        notes: What a reader of the records has to know of the weights, as sentences.
 
     Raises:
-        ConfigError: If the suite does not hold together (see `plan`), or a number is out of range.
+        ConfigError: If a number is out of range, or there are no attacks to run every few epochs.
     """
 
     def __init__(
         self,
-        suite: str = "none",
-        attacks: dict[str, AttackCallable] | None = None,
-        threat_model: ThreatModel = ThreatModel(),  # noqa: B008 (frozen)
-        threat_models: dict[str, ThreatModel] | None = None,
-        targets: dict[str, Target] | None = None,
-        views: Sequence[View] = ("deployed", "adaptive"),
-        limit: int | None = 1000,
-        block: int = 250,
-        seed: int = 0,
-        split: Split = "test",
-        examples: int = 4,
+        suite: Suite,
+        *,
         records: str | None = None,
+        examples: int = 4,
         every_n_epochs: int = 0,
         val_limit: int = 100,
         robustness: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
-        check_name("`evaluation.suite`", suite, is_file=True)
-        if attacks is not None and not attacks:
-            raise ConfigError(
-                "Expected at least one of `attacks`, but got none. Name one, or null."
-            )
-        for name, value in (("block", block), ("val_limit", val_limit)):
-            check_at_least(name, value, 1)
-        check_at_least("limit", math.inf if limit is None else limit, 1)
+        check_at_least("val_limit", val_limit, 1)
         check_at_least("every_n_epochs", every_n_epochs, 0)
-        if every_n_epochs and not attacks:
+        if every_n_epochs and not suite.attacks:
             raise ConfigError(
                 "Expected attacks to run every so many epochs, but got none. Give a suite, or set "
                 "`evaluation.every_n_epochs` to 0."
             )
-        if not views:
-            raise ConfigError("Expected at least one of `views`, but got none. Name deployed, say.")
-        self.suite = suite
-        self.attacks = attacks or {}
-        self.infos = plan(self.attacks, threat_model, threat_models or {}, targets or {})
-        self.views = list(dict.fromkeys(views))
-        self.limit, self.block, self.seed, self.examples = limit, block, seed, examples
-        self.split = split
-        self.records = records
+        self.suite, self.records, self.examples = suite, records, examples
         self.every_n_epochs, self.val_limit = every_n_epochs, val_limit
-        self.robustness = RobustnessMetrics(limit, self.views, block) if robustness else None
+        self.robustness = (
+            RobustnessMetrics(suite.limit, suite.views, suite.block) if robustness else None
+        )
         """Measured beside the attacks; it keeps its own result."""
-        self.source: Defense | None = None
-        """A net to craft on instead, through its `source_view`: a transfer attack."""
-        self.source_view: View = "adaptive"
-        self.notes: list[str] = []
-        """What a reader of the records has to know of the weights, as sentences."""
         self.result: Evaluation | None = None
         """Records of the last test, on every process."""
+        self._notes, self._untrained = list(notes), False
+
+    def replaced(
+        self,
+        *,
+        suite: Suite | None = None,
+        records: str | None = None,
+        notes: Sequence[str] | None = None,
+    ) -> "AttackEvaluation":
+        """Return an evaluation that has not run yet, with some arguments replaced.
+
+        Args:
+            suite: Another suite; its own if None.
+            records: Another folder of records; its own if None.
+            notes: Other notes; its own if None.
+        """
+        return AttackEvaluation(
+            self.suite if suite is None else suite,
+            records=self.records if records is None else records,
+            examples=self.examples,
+            every_n_epochs=self.every_n_epochs,
+            val_limit=self.val_limit,
+            robustness=self.robustness is not None,
+            notes=self._notes if notes is None else notes,
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """They say what a reader of the records has to know of the weights."""
+        return [*self._notes, *([UNTRAINED] if self._untrained else [])]
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember a training that took no step."""
+        self._untrained = trainer.global_step == 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check what can be checked before a run, rather than after its hours."""
-        if not self.attacks:
+        if not self.suite.attacks:
             return
         if stage == "fit" and self.every_n_epochs:
-            check_validation(trainer)
-        check_targets(self.infos, datamodule_of(trainer))
+            _check_validation(trainer)
+        check_targets(self.suite.infos, datamodule_of(trainer))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the worst case of the first validation images, if it is time."""
         if not self._is_due(trainer):
             return
         defense, data = subject_of(trainer, pl_module)
-        view: View = "adaptive" if "adaptive" in self.views else "deployed"
-        with isolated(defense, defense.device, self.seed):
+        view: View = "adaptive" if "adaptive" in self.suite.views else "deployed"
+        with isolated(defense, defense.device, self.suite.seed):
             rate = self._worst_case(trainer, defense, data.val_samples(self.val_limit), view)
         numbers = rate_numbers({f"val/worst_robust_acc/{view}": rate})
         pl_module.log_dict(numbers, sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run the suite, or what of it is not on record yet, and log its numbers."""
-        if self.attacks:
+        if self.suite.attacks:
             self._attack_and_log(trainer, pl_module)
         if self.robustness is not None:  # after the attacks, which it then cannot cost
             self.robustness.on_test_epoch_end(trainer, pl_module)
 
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         defense, data = subject_of(trainer, pl_module)
-        images = AttackedImages(data, self.split, self.seed)
+        images = AttackedImages(data, self.suite.split, self.suite.seed)
         header = self._header(trainer, defense, images)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         classes, notes = images.data.num_classes, self.notes
@@ -180,7 +180,7 @@ class AttackEvaluation(Callback):
         records_written = patient_barrier()
         for block, produced in self._blocks(trainer, defense, images, known):
             file.append(produced.rows)
-            show(trainer, f"{self.suite}: {produced.attack}, image {block.index[-1] + 1}")
+            say(trainer, f"{self.suite.name}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
                 log_examples(trainer, block, produced, self.examples)
         records_written()
@@ -188,43 +188,45 @@ class AttackEvaluation(Callback):
         trainer.strategy.barrier("records read again")
         if trainer.is_global_zero:
             file.merge()
-        asked = self.views if self.source is None else ["transfer"]
+        asked = self.suite.views if self.suite.source is None else ["transfer"]
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
-        self.result = whole(evaluation, asked, self._count(images))
+        self.result = complete(evaluation, asked, self._count(images))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
 
     def _header(self, trainer: Trainer, defense: Defense, images: AttackedImages) -> Header:
-        source = self.source
-        adaptive = defense.adaptive_view() if source is None else source.view(self.source_view)
+        suite, source = self.suite, self.suite.source
+        adaptive = _differentiated(source) if source is not None else defense.adaptive_view()
         some = images.samples(0, min(_SOME, self._count(images))).x.to(defense.device)
         # One answer for all processes, since it is part of the name of the records.
-        random = trainer.strategy.reduce_boolean_decision(draws_at_test(defense, some), all=False)
+        random = trainer.strategy.reduce_boolean_decision(differs_by_call(defense, some), all=False)
         return Header(
-            suite=self.suite,
-            attacks=self.infos,
-            seed=self.seed,
-            block=self.block,
+            suite=suite.name,
+            attacks=dict(suite.infos),
+            seed=suite.seed,
+            block=suite.block,
             data=images.data.name,
-            split=self.split,
+            split=suite.split,
             data_sha256=images.fingerprint(),
             model_sha256=model_sha256(defense),
             adaptive_sha256=model_sha256(adaptive),
-            source_sha256=None if source is None else model_sha256(source),
-            source_view=None if source is None else self.source_view,
+            source_sha256=None if source is None else model_sha256(source.defense),
+            source_view=None if source is None else source.view,
             random=random,
             averaged=random and any(isinstance(module, EOT) for module in adaptive.modules()),
         )
 
     def _count(self, images: AttackedImages) -> int:
-        return images.size if self.limit is None else min(self.limit, images.size)
+        limit = self.suite.limit
+        return images.size if limit is None else min(limit, images.size)
 
     def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
         """The modules to attack and their judges, each with the names of the views that it is."""
-        if self.source is not None:
-            source = self.source.to(defense.device)
-            return {(source.view(self.source_view), None): ["transfer"]}
+        source = self.suite.source
+        if source is not None:
+            source.defense.to(defense.device)
+            return {(_differentiated(source), None): ["transfer"]}
         views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
-        for name in self.views:
+        for name in self.suite.views:
             views.setdefault(view_and_judge(defense, name), []).append(name)
         return views
 
@@ -236,20 +238,20 @@ class AttackEvaluation(Callback):
         return last or epoch % self.every_n_epochs == 0
 
     def _worst_case(self, trainer: Trainer, defense: Defense, batch: Batch, view: View) -> Rate:
-        """Worst case over the suite, on all processes together; the broken are not attacked on."""
+        """Worst case over the suite, on all processes together; what is misclassified leaves."""
         module, judge = view_and_judge(defense, view)
-        held = 0
-        starts = range(0, len(batch.y), self.block)
+        robust = 0
+        starts = range(0, len(batch.y), self.suite.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            part = Batch(*(column[start : start + self.block] for column in batch))
+            part = Batch(*(column[start : start + self.suite.block] for column in batch))
             block = score(defense, part)
             block = block.at(block.scores.argmax(dim=1) == block.y)
-            for name, info in self.infos.items():
+            for name, info in self.suite.infos.items():
                 if len(block.y):
                     columns, _ = self._attack(defense, module, judge, name, block)
-                    block = block.at(standing(info, columns))
-            held += len(block.y)
-        mine = torch.tensor(float(held), device=defense.device)
+                    block = block.at(is_robust(info, columns))
+            robust += len(block.y)
+        mine = torch.tensor(float(robust), device=defense.device)
         return Rate(int(trainer.strategy.reduce(mine, reduce_op="sum")), len(batch.y))
 
     def _blocks(
@@ -257,14 +259,14 @@ class AttackEvaluation(Callback):
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
-        starts = range(0, self._count(images), self.block)
+        starts = range(0, self._count(images), self.suite.block)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + self.block, self._count(images))
+            stop = min(start + self.suite.block, self._count(images))
             block = score(defense, images.samples(start, stop))
             for (module, judge), views in self._views(defense).items():
                 missing = [
                     name
-                    for name in self.attacks
+                    for name in self.suite.attacks
                     if any((v, name, i) not in done for v in views for i in range(start, stop))
                 ]
                 if missing:
@@ -285,20 +287,20 @@ class AttackEvaluation(Callback):
         name: str,
         block: Block,
     ) -> tuple[dict[str, Any], Images]:
-        info = self.infos[name]
+        info = self.suite.infos[name]
         x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
-        target = targets_of(info, block, self.seed)
+        target = targets_of(info, block, self.suite.seed)
         attacked = (clean == y) & (y != target)
         crafted = craft(
-            self.attacks[name],
+            self.suite.builders[name],
             module,
             x[attacked],
             y[attacked],
             target=None if info.target is None else target[attacked],
-            seed=seed_of(self.seed, name, int(block.index[0])),
-            sample_seeds=sample_seeds(seed_of(self.seed, name), block.index[attacked]),
+            seed=seed_of(self.suite.seed, name, int(block.index[0])),
+            sample_seeds=sample_seeds(seed_of(self.suite.seed, name), block.index[attacked]),
             judge=judge,
-            transferred=self.source is not None,
+            transferred=self.suite.source is not None,
         )
         threat_model = ThreatModel(info.norm, info.eps)
         threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
@@ -322,3 +324,23 @@ class AttackEvaluation(Callback):
             "not_finite": not_finite,
         }
         return columns, x_adv
+
+
+def _differentiated(source: Source) -> nn.Module:
+    """Return what a transfer attack differentiates."""
+    return source.defense.view(source.view)
+
+
+def _check_validation(trainer: Trainer) -> None:
+    """Raise unless a training will have images to validate on.
+
+    Raises:
+        ConfigError: If it holds out none, or is told to look at none.
+    """
+    # The data module sets it where it holds out none.
+    if trainer.limit_val_batches == 0:
+        raise ConfigError(
+            "Expected validation images to attack every so many epochs, but the training has none. "
+            "Set `data.init_args.val_fraction` and `trainer.limit_val_batches` above 0, or "
+            "`evaluation.every_n_epochs` to 0."
+        )

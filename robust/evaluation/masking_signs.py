@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from robust.attacks import gradient_of, isolated
 from robust.types import Images, Labels
 
-_DRAWN = 1e-4
+_ROUNDING = 1e-4
 """Of the largest score: far above what a GPU rounds in another order from call to call."""
 
 
 @torch.no_grad()
-def draws_at_test(model: nn.Module, x: Images) -> bool:
+def differs_by_call(model: nn.Module, x: Images) -> bool:
     """Whether two calls on the same images give other scores, in eval mode.
 
     Each call is made at another random state, which is put back.
@@ -23,7 +23,7 @@ def draws_at_test(model: nn.Module, x: Images) -> bool:
             calls.append(model(x.detach().clone()))
     one, other = calls
     finite = one[one.isfinite()].abs()
-    most = _DRAWN * float(finite.max()) if finite.numel() else 0.0
+    most = _ROUNDING * float(finite.max()) if finite.numel() else 0.0
     # Of scores that are infinite, or no numbers, the difference is no number.
     return not torch.allclose(one, other, rtol=0, atol=most, equal_nan=True)
 

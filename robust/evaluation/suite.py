@@ -1,239 +1,123 @@
-"""Checks of a suite and its subject before any work is done, and the target classes it draws."""
+"""A suite: what is attacked, how, and on which images. All that a config says of it is plain."""
 
-import inspect
-import itertools
-import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
-from jaxtyping import Int64
-from lightning.pytorch import Trainer
-from torch import Tensor, nn
-from torchattacks.attack import Attack as TorchAttack
-
-from robust.attacks import Draws
-from robust.attacks.norms import norm_of
-from robust.data import ImageDataModule
-from robust.errors import ConfigError
-from robust.evaluation.fingerprints import code_sha256
+from robust.defenses.base import Defense
+from robust.errors import ConfigError, check_at_least
+from robust.evaluation.inheritance import inheriting
+from robust.evaluation.plan import plan
 from robust.io.names import check_name
 from robust.results.records import AttackInfo, Target
 from robust.threat import ThreatModel
-from robust.types import AttackCallable, Labels
+from robust.types import AttackCallable, View
+from robust.vocabulary import Split
 
 
-def plan(
-    attacks: Mapping[str, AttackCallable],
-    threat_model: ThreatModel,
-    threat_models: Mapping[str, ThreatModel],
-    targets: Mapping[str, Target],
-) -> dict[str, AttackInfo]:
-    """Describe every attack of a suite as it will be run.
-
-    An attack with an ``eps`` of its own is a budget attack; one without looks for the nearest
-    adversarial image, which counts as a success only within the threat model.
-
-    Raises:
-        ConfigError: If a name is none, or an attack cannot be built, has an argument out of range,
-            bounds another norm or eps than its threat model, has an infinite budget, cannot be
-            targeted, or is named without being there.
-    """
-    check_attack_names(attacks)
-    for key, names in (("threat_models", threat_models), ("targets", targets)):
-        for name in set(names) - set(attacks):
-            raise ConfigError(
-                f"Expected the keys of `{key}` to be attacks of the suite "
-                f"({', '.join(attacks) or 'none'}), but got {name!r}."
-            )
-    return {
-        name: _describe(name, attack, threat_models.get(name, threat_model), targets.get(name))
-        for name, attack in attacks.items()
-    }
-
-
-def threat_model_of(
-    name: str, attack: AttackCallable, norm: str | None, eps: float | None
-) -> ThreatModel:
-    """Return the threat model of a single attack: as given, else as its own arguments say.
+@dataclass(frozen=True)
+class Source:
+    """A transfer attack is crafted on another defense, through one of its views.
 
     Args:
-        name: Of the attack, for messages.
-        attack: Builds it on a view.
-        norm: The norm; the one that the attack bounds if None, Linf if nothing says which.
-        eps: The radius; the attack's own if None, and infinite if it has none.
-
-    Raises:
-        ConfigError: If the attack cannot be built, or there is no such threat model.
+        defense: The other defense.
+        view: What the attacks differentiate.
     """
-    built = _build(name, attack)
-    known = norm or norm_of(built) or "Linf"
-    return ThreatModel(known, vars(built).get("eps", math.inf) if eps is None else eps)  # type: ignore[arg-type] # it checks
+
+    defense: Defense
+    view: View = "adaptive"
 
 
-def check_attack_names(names: Iterable[Any]) -> None:
-    """Raise unless every attack has a name that prints, and no two would log under one key.
+@dataclass(frozen=True)
+class Suite:
+    """A suite has named attacks, what each of them may do, and the images that they get.
+
+    An attack that was given no ``eps`` or no ``norm`` has that of its threat model.
+
+    Args:
+        name: It is in the names of record files.
+        attacks: What builds each attack on a view, by name.
+        threat_model: What the attacks may do, unless `threat_models` says otherwise.
+        threat_models: Threat models of single attacks, by their names.
+        targets: Target classes of targeted attacks, by their names. ``random`` chooses one of the
+            other classes for each image, the same in all attacks that have it.
+        views: What the attacks differentiate.
+        limit: Number of images, from the first; all if None.
+        block: Images that are crafted together. It bounds memory, and is part of the protocol.
+        seed: It seeds every attack, together with its name and the block.
+        split: Whether images of the ``test`` set are attacked, or of the ``train`` set.
+        source: The defense that images are crafted on, if not on the attacked one.
 
     Raises:
-        ConfigError: With the name.
+        ConfigError: If the suite does not hold together (see `plan`), or a number is out of range.
+    """
+
+    name: str
+    attacks: Mapping[str, AttackCallable] = field(default_factory=dict)
+    threat_model: ThreatModel = ThreatModel()  # noqa: RUF009 (frozen)
+    threat_models: Mapping[str, ThreatModel] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    views: Sequence[View] = ("deployed", "adaptive")
+    limit: int | None = 1000
+    block: int = 250
+    seed: int = 0
+    split: Split = "test"
+    source: Source | None = None
+    builders: Mapping[str, AttackCallable] = field(init=False, repr=False, compare=False)
+    """What builds each attack on a view, with the eps and the norm that it inherits."""
+    infos: Mapping[str, AttackInfo] = field(init=False, repr=False, compare=False)
+    """Each attack as it will be run."""
+
+    def __post_init__(self) -> None:
+        check_name("`evaluation.suite`", self.name, is_file=True)
+        check_at_least("block", self.block, 1)
+        if self.limit is not None:
+            check_at_least("limit", self.limit, 1)
+        if not self.views:
+            raise ConfigError("Expected at least one of `views`, but got none. Name deployed, say.")
+        object.__setattr__(self, "views", tuple(dict.fromkeys(self.views)))
+        builders = {
+            name: inheriting(attack, self.threat_models.get(name, self.threat_model))
+            for name, attack in self.attacks.items()
+        }
+        infos = plan(builders, self.threat_model, self.threat_models, self.targets)
+        object.__setattr__(self, "builders", builders)
+        object.__setattr__(self, "infos", infos)
+
+    def only(self, patterns: Sequence[str]) -> "Suite":
+        """Return the suite with some of its attacks.
+
+        Args:
+            patterns: Names of attacks, or patterns such as ``bim_*``.
+
+        Raises:
+            ConfigError: If no attack is meant.
+        """
+        kept = chosen(self.attacks, patterns)
+        return replace(
+            self,
+            attacks={name: value for name, value in self.attacks.items() if name in kept},
+            threat_models={n: model for n, model in self.threat_models.items() if n in kept},
+            targets={name: target for name, target in self.targets.items() if name in kept},
+        )
+
+
+def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
+    """Return names that are given, or match a pattern that is not the name of one itself.
+
+    Raises:
+        ConfigError: If there is none.
     """
     known = list(names)
-    for name in known:
-        check_name("the key of an attack in `attacks`", name)
-    for name, bound in itertools.product(known, _BOUNDS):
-        if f"{name}{bound}" in known:
-            raise ConfigError(
-                f"Expected no attack to be called {name + bound!r}, because the bounds of {name!r} "
-                "are logged under that name. Choose another."
-            )
-
-
-# As `robust.results.metrics.rate_numbers` calls them.
-_BOUNDS = ("_low", "_high")
-
-
-def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> Labels:
-    """A class for each image, uniform over those that are not its label.
-
-    Args:
-        seeds: One seed a sample, so that a target belongs to an image and not to its batch.
-        labels: Classes of the images.
-        classes: Number of classes, at least 2.
-    """
-    # In float64 the product stays below its bound.
-    place = (Draws(seeds).uniform().double() * (classes - 1)).long()
-    return place + (place >= labels)
-
-
-def check_targets(infos: Mapping[str, AttackInfo], data: ImageDataModule) -> None:
-    """Raise unless every target is a class of the data.
-
-    Raises:
-        ConfigError: With the attack whose target is none.
-    """
-    for name, info in infos.items():
-        if isinstance(info.target, int) and not 0 <= info.target < data.num_classes:
-            raise ConfigError(
-                f"Expected the target of attack `{name}` to be one of the "
-                f"{data.num_classes} classes of {data.name}, but got {info.target}."
-            )
-
-
-def check_validation(trainer: Trainer) -> None:
-    """Raise unless a training will have images to validate on.
-
-    Raises:
-        ConfigError: If it holds out none, or is told to look at none.
-    """
-    # The data module sets it where it holds out none.
-    if trainer.limit_val_batches == 0:
-        raise ConfigError(
-            "Expected validation images to attack every so many epochs, but the training has none. "
-            "Set `data.init_args.val_fraction` and `trainer.limit_val_batches` above 0, or "
-            "`evaluation.every_n_epochs` to 0."
-        )
-
-
-def _describe(
-    name: str, attack: AttackCallable, threat_model: ThreatModel, target: Target | None
-) -> AttackInfo:
-    built = _build(name, attack)
-    named = inspect.signature(type(built)).parameters
-    arguments = {
-        # Lists, as which JSON gives tuples back.
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in vars(built).items()
-        if not key.startswith("_") and key not in _STATE and _is_plain(value, key in named)
+    found = {
+        name
+        for pattern in patterns
+        for name in known
+        if (name == pattern if pattern in known else fnmatchcase(name, pattern))
     }
-    _check_arguments(name, {**dict.fromkeys(_absent(built)), **arguments})
-    _check_threat_model(name, built, arguments, threat_model)
-    if target is not None and "targeted" not in built.supported_mode:
+    if not found:
         raise ConfigError(
-            f"Expected attack `{name}` to have a targeted mode for target {target}, but "
-            f"{type(built).__name__} has none. Remove it from `targets`."
+            f"Expected attacks of the suite ({', '.join(known)}), but got {', '.join(patterns)}. "
+            "Name some of them, or patterns such as 'bim_*'."
         )
-    return AttackInfo(
-        name=type(built).__name__,
-        arguments=arguments,
-        norm=threat_model.norm,
-        eps=threat_model.eps,
-        target=target,
-        minimal="eps" not in arguments,
-        code_sha256=code_sha256([type(built)]),
-    )
-
-
-def _absent(built: TorchAttack) -> list[str]:
-    """Numbers that were given as null, without which torchattacks fails late."""
-    return [key for key in _NUMBERS if vars(built).get(key, 0) is None]
-
-
-_COUNTS = ("steps", "n_queries", "n_restarts")
-_NUMBERS = ("eps", "alpha", *_COUNTS)
-
-
-def _is_plain(value: object, is_argument: bool) -> bool:
-    """Whether a value says what an attack does; lists and nulls are mostly torchattacks' state."""
-    if isinstance(value, tuple) or (is_argument and isinstance(value, list)):
-        return all(isinstance(v, str | int | float) for v in value)
-    return isinstance(value, str | int | float) or (is_argument and value is None)
-
-
-# What torchattacks keeps beside its arguments.
-_STATE = {"attack", "model_name", "attack_mode", "targeted"}
-
-
-def _build(name: str, attack: AttackCallable) -> TorchAttack:
-    try:
-        return attack(nn.Linear(1, 1))
-    except ConfigError as error:
-        raise ConfigError(f"TorchAttack `{name}`: {error}") from None
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"Expected attack `{name}` to be built from its `init_args`, but it failed ({error}). "
-            "Give numbers as numbers, such as 8/255."
-        ) from None
-
-
-def _check_arguments(name: str, arguments: Mapping[str, object]) -> None:
-    for key in _NUMBERS:
-        if key not in arguments:
-            continue
-        value = arguments[key]
-        # torchattacks takes any value for its untyped arguments and fails on it later.
-        if isinstance(value, str | bool) or not isinstance(value, int | float):
-            raise ConfigError(
-                f"Expected `{key}` of attack `{name}` to be a number, but got {value!r}. Write it "
-                "as 0.1 or 8/255."
-            )
-        if key in _COUNTS and math.isfinite(value) and value != int(value):
-            raise ConfigError(
-                f"Expected `{key}` of attack `{name}` to be an integer, but got {value}."
-            )
-        if not value >= 0:
-            raise ConfigError(
-                f"Expected `{key}` of attack `{name}` to be non-negative, but got {value}."
-            )
-    for key, value in arguments.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(
-                f"Expected `{key}` of attack `{name}` to be finite, but got {value}. Only attacks "
-                "without an `eps`, which look for the nearest image, can be unbounded."
-            )
-
-
-def _check_threat_model(
-    name: str, built: TorchAttack, arguments: Mapping[str, object], threat_model: ThreatModel
-) -> None:
-    kind, norm = type(built).__name__, norm_of(built) or threat_model.norm
-    if norm != threat_model.norm:
-        raise ConfigError(
-            f"Expected attack `{name}` to bound {threat_model.norm} as its threat model does, but "
-            f"{kind} bounds {norm}. Give it a threat model of its own in `threat_models`."
-        )
-    eps = arguments.get("eps", threat_model.eps)
-    if isinstance(eps, int | float) and not math.isclose(eps, threat_model.eps, rel_tol=1e-9):
-        raise ConfigError(
-            f"Expected attack `{name}` to have the eps of its threat model, "
-            f"{threat_model.eps:.6g}, but got {eps:.6g}. Change one, or give the attack a threat "
-            "model of its own in `threat_models`."
-        )
+    return found

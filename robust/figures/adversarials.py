@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
-from robust.evaluation.callback import AttackEvaluation
-from robust.evaluation.suite import random_targets
+from robust.evaluation.suite import Suite
+from robust.evaluation.targets import random_targets
 from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.figures.smallest_eps import predict, smallest_eps
@@ -38,26 +38,26 @@ class Adversarials(NamedTuple):
     """Norm of the distances below misclassified images; None for attacks with one eps."""
 
 
-def members(evaluation: AttackEvaluation, attack: str) -> list[str]:
+def members(suite: Suite, attack: str) -> list[str]:
     """Return the attack of that name, or the attacks of that family by eps.
 
     Raises:
         ConfigError: If the suite has neither.
     """
-    if attack in evaluation.infos:
+    if attack in suite.infos:
         return [attack]
-    named = families(evaluation.infos)
+    named = families(suite.infos)
     if attack not in named:
-        names = dict.fromkeys([*named, *evaluation.infos])
+        names = dict.fromkeys([*named, *suite.infos])
         raise ConfigError(
-            f"Expected an attack of suite {evaluation.suite}, but got {attack!r}. Choose one of "
+            f"Expected an attack of suite {suite.name}, but got {attack!r}. Choose one of "
             f"{', '.join(names)}."
         )
     return named[attack]
 
 
 def plot_grid(
-    evaluation: AttackEvaluation,
+    suite: Suite,
     defenses: Mapping[str, Defense],
     batch: Batch,
     attack: str,
@@ -75,7 +75,7 @@ def plot_grid(
     that looks for the nearest image, each image shows its distance.
 
     Args:
-        evaluation: The suite.
+        suite: The suite.
         defenses: By the names of their runs.
         batch: Images to choose from.
         attack: A name of the suite, or of a family in it.
@@ -87,13 +87,13 @@ def plot_grid(
         ConfigError: If the suite has no such attack, the defenses have no correct image in common,
             or ``path`` cannot be written.
     """
-    names = members(evaluation, attack)
-    info = evaluation.infos[names[0]]
+    names = members(suite, attack)
+    info = suite.infos[names[0]]
     models = {run: defense.cpu() for run, defense in defenses.items()}
-    chosen = _choose(list(models.values()), batch, info.target, evaluation.seed, count)
-    attacks = {evaluation.infos[name].eps: evaluation.attacks[name] for name in names}
+    chosen = _choose(list(models.values()), batch, info.target, suite.seed, count)
+    attacks = {suite.infos[name].eps: suite.builders[name] for name in names}
     rows = []
-    for seen in _views(evaluation, models):
+    for seen in _views(suite, models):
         found = smallest_eps(
             seen.defense,
             seen.view,
@@ -103,7 +103,7 @@ def plot_grid(
             target=chosen.target,
             sample_seeds=chosen.seeds,
             judge=seen.judge,
-            transferred=evaluation.source is not None,
+            transferred=suite.source is not None,
         )
         label = seen.label
         if len(names) > 1:
@@ -225,15 +225,15 @@ class _Seen(NamedTuple):
     judge: Defense | None
 
 
-def _views(evaluation: AttackEvaluation, models: Mapping[str, Defense]) -> Iterator[_Seen]:
+def _views(suite: Suite, models: Mapping[str, Defense]) -> Iterator[_Seen]:
     """Yield every view of every run once, with what judges it in the records."""
     for run, defense in models.items():
-        if evaluation.source is not None:
-            view = evaluation.source.cpu().view(evaluation.source_view)
+        if suite.source is not None:
+            view = suite.source.defense.cpu().view(suite.source.view)
             yield _Seen(f"{run}, transfer", defense, view, None)
             continue
         views: dict[nn.Module, list[str]] = {}
-        for name in evaluation.views:
+        for name in suite.views:
             views.setdefault(defense.view(name), []).append(name)
         for module, names in views.items():
             judge = None if module is defense or names == ["published"] else defense

@@ -5,15 +5,17 @@ import inspect
 import os
 import re
 import sys
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import Namespace, get_loader
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.errors import ConfigError
+from robust.evaluation.inheritance import INHERITABLE
 from robust.loading import class_paths, trust
 from robust.loading.fractions import PARSER_MODE, read_yaml
 from robust.loading.given import check_given
@@ -201,6 +203,24 @@ class Parser(RestrictedParser):
         # An abbreviation that is right today may mean another flag tomorrow.
         super().__init__(**{"allow_abbrev": False, "parser_mode": PARSER_MODE, **kwargs})
         super().add_instantiator(build, object)
+
+    def add_class_arguments(
+        self,
+        class_type: type,
+        nested_key: str | None = None,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> list[str]:
+        """Add arguments of a class; an attack has those it may inherit only where they are given.
+
+        So a suite knows which to take from its threat model, also one in a run's ``config.yaml``.
+        """
+        added: list[str] = super().add_class_arguments(class_type, nested_key, *args, **kwargs)
+        if nested_key is None and issubclass(class_type, TorchAttack):
+            for action in self._actions:
+                if action.dest in INHERITABLE:
+                    action.default = SUPPRESS
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the error and exit with code 2, or raise it where a nested parser asks for that."""

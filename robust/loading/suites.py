@@ -2,15 +2,19 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, final
 
 from jsonargparse import ArgumentError
+from jsonargparse.typing import class_from_function
 
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.suite import check_attack_names
+from robust.evaluation import suite as engine
+from robust.evaluation.flat import evaluation_of
+from robust.evaluation.plan import check_attack_names
+from robust.evaluation.suite import chosen
 from robust.loading.class_paths import foreign, names_of
 from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain
@@ -18,47 +22,124 @@ from robust.loading.parser import Parser, check_built
 from robust.loading.short_names import find
 from robust.loading.trust import trusting
 
-AnySuite = str | Path | Mapping[str, Any]
-"""A short name, a path, or what a file of suites holds: all of it, or its attacks alone."""
+AnySuite = str | Path | Mapping[str, Any] | engine.Suite
+"""A suite, a short name, a path, or what a file of suites holds: all of it, or its attacks alone.
+"""
+
+
+@final
+@dataclass(frozen=True)
+class Suite(engine.Suite):
+    """A suite has named attacks, what each of them may do, and the images that they get.
+
+    An attack that was given no ``eps`` or no ``norm`` has that of its threat model.
+
+    Example:
+        >>> quick = robust.Suite.load("quick")
+        >>> quick.name, list(quick.attacks), str(quick.threat_model)
+        ('quick', ['fgsm', 'pgd', 'square'], 'Linf 0.2')
+        >>> mine = robust.Suite("mine", {"pgd": robust.attacks.PGD}, robust.ThreatModel("L2", 0.5))
+        >>> mine.infos["pgd"].budget
+        'L2 0.5'
+
+    Args:
+        name: It is in the names of record files.
+        attacks: What builds each attack on a view, by name, such as its class.
+        threat_model: What the attacks may do, unless `threat_models` says otherwise.
+        threat_models: Threat models of single attacks, by their names.
+        targets: Target classes of targeted attacks, by their names, or ``random``.
+        views: What the attacks differentiate.
+        limit: Number of images, from the first; all if None.
+        block: Images that are crafted together.
+        seed: It seeds every attack, together with its name and the block.
+        split: Whether images of the ``test`` set are attacked, or of the ``train`` set.
+        source: The defense that images are crafted on, if not on the attacked one.
+
+    Raises:
+        ConfigError: If the suite does not hold together, or a number is out of range.
+    """
+
+    @staticmethod
+    def load(name: str | Path, attacks: Sequence[str] | None = None) -> "Suite":
+        """Return the suite of a file.
+
+        Args:
+            name: A short name such as ``quick``, or a path.
+            attacks: Which of its attacks to keep, names or patterns; all if None.
+
+        Raises:
+            ConfigError: If there is no such suite, or it does not hold together.
+        """
+        suite = evaluation_of_suite(name, attacks).suite
+        return Suite(**{f.name: getattr(suite, f.name) for f in fields(suite) if f.init})
 
 
 def read_suite(
     path: Path,
     only: Sequence[str] | None = None,
     **settings: Any,  # noqa: ANN401
-) -> AttackEvaluation:
-    """The evaluation of a suite file, with some of its settings replaced.
+) -> engine.Suite:
+    """Return the suite of a file, with some of its settings replaced.
 
     Args:
         path: A file of ``configs/suites``.
         only: Which of its attacks to keep, names or patterns such as ``bim_*``; all if None.
-        settings: Arguments of the evaluation.
+        settings: Keys of ``evaluation``.
 
     Raises:
         ConfigError: If the file is missing or not a suite, or has no such attacks.
     """
-    return build_suite(read_yaml(path), path, only, **settings)
+    return read_evaluation(path, only, **settings).suite
 
 
-def build_suite(
+def read_evaluation(
+    path: Path,
+    only: Sequence[str] | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AttackEvaluation:
+    """Return the evaluation of a suite file, with some of its settings replaced.
+
+    Arguments and errors are those of `read_suite`.
+    """
+    return _build(read_yaml(path), path, only, **settings)
+
+
+def evaluation_of_suite(
+    suite: AnySuite,
+    only: Sequence[str] | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AttackEvaluation:
+    """Return the evaluation of a suite that Python names, with some of its settings replaced.
+
+    Args:
+        suite: A suite, a short name such as ``quick``, a path, or what a file of suites holds: all
+            of it, or its attacks alone. Classes that it names are the caller's own word.
+        only: Which of its attacks to keep; all if None.
+        settings: Keys of ``evaluation``; of a `Suite`, its attributes.
+
+    Raises:
+        ConfigError: If there is no such suite, or it does not hold together.
+    """
+    if isinstance(suite, engine.Suite):
+        if not suite.attacks:
+            raise ConfigError("Expected a suite with attacks, but it has none. Give it one.")
+        return AttackEvaluation(replace(suite if only is None else suite.only(only), **settings))
+    if not isinstance(suite, Mapping):
+        return read_evaluation(find(str(suite), "suite"), only, **settings)
+    content = suite if "attacks" in suite else {"suite": "attacks", "attacks": suite}
+    with trusting([name for path in foreign(content) for name in names_of(path)]):
+        return _build(copy.deepcopy(dict(content)), "the suite", only, **settings)
+
+
+def _build(
     content: Mapping[str, Any],
     where: object,
     only: Sequence[str] | None = None,
     **settings: Any,  # noqa: ANN401
 ) -> AttackEvaluation:
-    """Return the evaluation of a suite's content, with some of its settings replaced.
-
-    Args:
-        content: Plain values, as a file of ``configs/suites`` holds them.
-        where: Where they are from, for messages.
-        only: Which of its attacks to keep; all if None.
-        settings: Arguments of the evaluation.
-
-    Raises:
-        ConfigError: If it is no suite, or has no such attacks.
-    """
+    """Return the evaluation of a suite's content, which messages say to be from ``where``."""
     parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(AttackEvaluation, "evaluation")
+    parser.add_class_arguments(class_from_function(evaluation_of), "evaluation")
     if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
         raise ConfigError(f"Expected a mapping of `attacks` in {where}, but it has none.")
     check_built(content, where)
@@ -70,51 +151,12 @@ def build_suite(
     return cast(AttackEvaluation, parser.instantiate(config).evaluation)
 
 
-def suite_of(
-    suite: AnySuite,
-    only: Sequence[str] | None = None,
-    **settings: Any,  # noqa: ANN401
-) -> AttackEvaluation:
-    """Return the evaluation of a suite that Python names, with some of its settings replaced.
-
-    Args:
-        suite: A short name such as ``quick``, a path, or what a file of suites holds: all of it, or
-            its attacks alone. Classes that it names are the caller's own word, and trusted.
-        only: Which of its attacks to keep; all if None.
-        settings: Arguments of the evaluation.
-
-    Raises:
-        ConfigError: If there is no such suite, or it does not hold together.
-    """
-    if not isinstance(suite, Mapping):
-        return read_suite(find(str(suite), "suite"), only, **settings)
-    content = suite if "attacks" in suite else {"suite": "attacks", "attacks": suite}
-    with trusting([name for path in foreign(content) for name in names_of(path)]):
-        return build_suite(copy.deepcopy(dict(content)), "the suite", only, **settings)
-
-
-def _chosen(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    """Those that are named, or match a pattern that is not the name of one itself."""
-    return {
-        name
-        for pattern in patterns
-        for name in names
-        if (name == pattern if pattern in names else fnmatchcase(name, pattern))
-    }
-
-
 def _only(suite: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
     kept = dict(suite)
-    attacks = list(suite.get("attacks") or {})
-    check_attack_names(attacks)
-    chosen = _chosen(attacks, patterns)
+    check_attack_names(suite["attacks"])
+    names = chosen(suite["attacks"], patterns)
     for key in ("attacks", "threat_models", "targets"):
         named = suite.get(key) or {}
         if isinstance(named, Mapping):
-            kept[key] = {name: value for name, value in named.items() if name in chosen}
-    if not chosen:
-        raise ConfigError(
-            f"Expected attacks of the suite ({', '.join(suite.get('attacks') or {})}), but got "
-            f"{', '.join(patterns)}. Name some of them, or patterns such as 'bim_*'."
-        )
+            kept[key] = {name: value for name, value in named.items() if name in names}
     return kept

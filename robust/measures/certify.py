@@ -14,8 +14,7 @@ from scipy.stats import beta, binomtest, norm
 from torch import Tensor, nn
 
 from robust.attacks import Draws, isolated, sample_seeds
-from robust.attacks.query.base import check_at_least
-from robust.errors import ConfigError
+from robust.errors import ConfigError, check_at_least
 from robust.results.metrics import Rate
 from robust.types import Images, Labels, Scores
 

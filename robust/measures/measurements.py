@@ -12,11 +12,10 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from robust.attacks.query.base import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.defenses.tested import subject_of
-from robust.errors import ConfigError
+from robust.errors import ConfigError, check_at_least
 from robust.measures.certify import ABSTAINED, Smoothed, certified_accuracy
 from robust.measures.robustness import (
     MinimalPerturbation,

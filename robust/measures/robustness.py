@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks import MinimalFGSM, craft, isolated
-from robust.attacks.query.base import check_at_least
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
+from robust.errors import check_at_least
 from robust.measures.nearest import nearest_distance
 from robust.results.metrics import Mean, Rate
 from robust.threat import distance

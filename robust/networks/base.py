@@ -26,16 +26,6 @@ class SequentialNetwork(nn.Module, ABC):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Check an argument that has a smallest value.
-
-    Raises:
-        ConfigError: If ``value`` is below ``least``.
-    """
-    if value < least:
-        raise ConfigError(f"Expected `{name}` to be at least {least}, but got {value}.")
-
-
 def check_dropout(dropout: float) -> None:
     """Check a dropout rate.
 

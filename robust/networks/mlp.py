@@ -8,7 +8,8 @@ from typing import final
 
 from torch import nn
 
-from robust.networks.base import Activation, SequentialNetwork, check_at_least
+from robust.errors import check_at_least
+from robust.networks.base import Activation, SequentialNetwork
 
 
 @final

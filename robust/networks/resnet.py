@@ -8,8 +8,8 @@ from typing import cast, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robust.errors import ConfigError
-from robust.networks.base import Activation, check_at_least
+from robust.errors import ConfigError, check_at_least
+from robust.networks.base import Activation
 from robust.networks.normalize import Normalize
 from robust.types import Images, Scores
 

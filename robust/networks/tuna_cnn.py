@@ -7,7 +7,8 @@ from typing import final
 
 from torch import nn
 
-from robust.networks.base import Activation, SequentialNetwork, check_at_least, check_dropout
+from robust.errors import check_at_least
+from robust.networks.base import Activation, SequentialNetwork, check_dropout
 
 
 def _conv(inputs: int, outputs: int, activation: Activation) -> list[nn.Module]:

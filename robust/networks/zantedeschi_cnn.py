@@ -10,8 +10,8 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from robust.errors import ConfigError
-from robust.networks.base import Activation, SequentialNetwork, check_at_least, check_dropout
+from robust.errors import ConfigError, check_at_least
+from robust.networks.base import Activation, SequentialNetwork, check_dropout
 
 
 @final

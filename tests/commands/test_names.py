@@ -10,7 +10,8 @@ import yaml
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from robust.errors import ConfigError
-from robust.evaluation import AttackEvaluation
+from robust.evaluation.flat import evaluation_of
+from robust.evaluation.suite import Suite
 from robust.io.names import check_name, file_name
 from robust.io.strict_yaml import load
 from robust.loading.paper_tables import read_table
@@ -341,6 +342,6 @@ def test_odd_names_from_attack_to_table(called, attacks, trained, tmp_path, quie
 
 def test_a_suite_in_python_is_checked(quiet):
     with pytest.raises(ConfigError, match="suite"):
-        AttackEvaluation("a/b")
+        Suite("a/b")
     with pytest.raises(ConfigError, match="at least one of `attacks`"):
-        AttackEvaluation("a", {})
+        evaluation_of("a", {})

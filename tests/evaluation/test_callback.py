@@ -10,6 +10,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Source, Suite
 from robust.results.metrics import Rate, clean_accuracy
 from robust.results.records import read_evaluation
 from robust.threat import ThreatModel, ThreatModelViolation
@@ -99,9 +100,9 @@ class OfList(FGSM):
 @pytest.mark.parametrize("value", [None, [], [1, 2], ["a"]])
 def test_an_argument_that_is_a_list_or_null_is_on_record(value):
     attacks = {"own": lambda m: OfList(m, 0.1, value)}
-    evaluation = AttackEvaluation("s", attacks, ThreatModel("Linf", 0.1))
-    assert evaluation.infos["own"].arguments["classes"] == value
-    assert "supported_mode" not in evaluation.infos["own"].arguments
+    suite = Suite("s", attacks, ThreatModel("Linf", 0.1))
+    assert suite.infos["own"].arguments["classes"] == value
+    assert "supported_mode" not in suite.infos["own"].arguments
 
 
 def test_an_interrupted_evaluation_goes_on(data, tmp_path):
@@ -207,13 +208,13 @@ def test_the_records_on_disk_are_the_result(data, tmp_path):
 def test_transfer_crafts_on_another_net(data, tmp_path):
     source = linear()
     source[1].weight.data = -source[1].weight.data
-    callback = AttackEvaluation(
+    suite = Suite(
         "test",
         {"pgd": lambda m: PGD(m, EPS, steps=2)},
         ThreatModel("Linf", EPS),
-        records=str(tmp_path / "records"),
+        source=Source(Standard(source)),
     )
-    callback.source = Standard(source)
+    callback = AttackEvaluation(suite, records=str(tmp_path / "records"))
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -249,9 +250,9 @@ class Cheat(TorchAttack):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: (x + 0.5).clamp(0, 1), "TorchAttack `cheat` left the threat model"),
-        (lambda x: x * float("nan"), "TorchAttack `cheat` returned NaN"),
-        (lambda x: x + 1, r"TorchAttack `cheat` left the box"),
+        (lambda x: (x + 0.5).clamp(0, 1), "Attack `cheat` left the threat model"),
+        (lambda x: x * float("nan"), "Attack `cheat` returned NaN"),
+        (lambda x: x + 1, r"Attack `cheat` left the box"),
     ],
 )
 def test_a_violation_raises_and_names_the_attack(data, tmp_path, change, message):
@@ -280,7 +281,7 @@ def test_a_minimal_attack_succeeds_only_within_eps(data, tmp_path):
         ({"attacks": {"a": lambda m: PGD(m, 0.1)}}, "`a` to have the eps of its threat model, 0.3"),
         (
             {"attacks": {"a": lambda m: PGD(m, -0.1)}},
-            "TorchAttack `a`: Expected `eps` to be non-neg",
+            "Attack `a`: Expected `eps` to be non-neg",
         ),
         (
             {"attacks": {"a": lambda m: torchattacks.FGSM(m, eps="abc")}},

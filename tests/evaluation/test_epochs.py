@@ -12,6 +12,7 @@ from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.blocks import seed_of
+from robust.evaluation.flat import evaluation_of
 from robust.loading.restore import restore
 from robust.measures.measurements import Certification
 from robust.measures.robustness import measure_robustness
@@ -51,7 +52,7 @@ def net(dropout=0.0):
 
 def fit(tmp_path, data, defense=None, epochs=4, trainer=None, **arguments):
     defaults = {"suite": "t", "attacks": ATTACKS, "threat_models": L2, "every_n_epochs": 1}
-    evaluation = AttackEvaluation(
+    evaluation = evaluation_of(
         **{"threat_model": ThreatModel("Linf", EPS), **defaults, **arguments}
     )
     seen = Seen()
@@ -202,7 +203,7 @@ def test_without_validation_images_it_fails_before_the_training(data, tmp_path, 
 )
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        AttackEvaluation(**{"attacks": None, **arguments})
+        evaluation_of(**{"attacks": None, **arguments})
 
 
 @pytest.fixture

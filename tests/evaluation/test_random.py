@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robust.defenses import Standard
-from robust.evaluation.masking_signs import draws_at_test
+from robust.evaluation.masking_signs import differs_by_call
 from robust.results.metrics import summarize
 from robust.results.records import Evaluation, read_evaluation
 from robust.results.rows import Rows
@@ -27,7 +27,7 @@ SILENT = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}
 def test_two_calls(network, draws):
     defense, x = Standard(network()).train(), torch.rand(5, 1, 4, 4)
     random = torch.get_rng_state()
-    assert draws_at_test(defense, x) is draws
+    assert differs_by_call(defense, x) is draws
     assert torch.equal(torch.get_rng_state(), random)
     assert defense.training
 
@@ -38,7 +38,7 @@ def test_rounding_is_no_draw():
             self.calls += 1
             return Plain.forward(self, x) * (1 + 1e-6 * self.calls)
 
-    assert not draws_at_test(Standard(Rounds()), torch.rand(5, 1, 4, 4))
+    assert not differs_by_call(Standard(Rounds()), torch.rand(5, 1, 4, 4))
 
 
 @pytest.mark.parametrize("odd", [float("inf"), float("nan")])
@@ -49,13 +49,13 @@ def test_a_score_that_is_not_finite_hides_no_draw(network, draws, odd):
             scores = super().forward(x)
             return torch.cat([scores[:1], torch.full_like(scores[:1], odd), scores[2:]])
 
-    assert draws_at_test(Standard(Odd()), torch.rand(5, 1, 4, 4)) is draws
+    assert differs_by_call(Standard(Odd()), torch.rand(5, 1, 4, 4)) is draws
 
 
 @pytest.mark.parametrize(("seed", "draws"), [(0, False), (None, True)])
 def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, draws):
     defense = Standard(Plain(), transform=TotalVariation(iterations=3, seed=seed))
-    assert draws_at_test(defense, torch.rand(5, 1, 4, 4)) is draws
+    assert differs_by_call(defense, torch.rand(5, 1, 4, 4)) is draws
 
 
 def judged(successes=SILENT, **signs):

@@ -4,7 +4,7 @@ import torch
 
 from robust.attacks import DDN, PGD, sample_seeds
 from robust.defenses import Standard
-from robust.evaluation.suite import random_targets
+from robust.evaluation.targets import random_targets
 from robust.results.records import read_evaluation
 from robust.results.tables import comparison
 from robust.threat import ThreatModel

@@ -11,7 +11,7 @@ from torch import nn
 from robust.attacks import PGD, MinimalFGSM
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Source, Suite
 from robust.figures import adversarials
 from robust.figures.adversarials import (
     Adversarials,
@@ -100,7 +100,7 @@ def test_search_refuses(arguments, message):
 def suite(**rest):
     models = {f"pgd_{eps}": ThreatModel("Linf", eps) for eps in EPS}
     attacks = {f"pgd_{eps}": attack for eps, attack in ATTACKS.items()}
-    return AttackEvaluation("test", attacks, threat_models=models, **rest)
+    return Suite("test", attacks, threat_models=models, **rest)
 
 
 @pytest.fixture
@@ -172,9 +172,8 @@ def test_targets_are_named_and_images_of_that_class_left_out(target, shown, plot
 
 
 def test_a_transfer_attack_is_crafted_on_its_source(plotted, tmp_path):
-    evaluation = suite()
-    evaluation.source = Standard(Mean())
-    plot_grid(evaluation, {"a": Standard(Mean())}, batch(), "pgd_0.2", tmp_path / "grid.png")
+    crafted = suite(source=Source(Standard(Mean())))
+    plot_grid(crafted, {"a": Standard(Mean())}, batch(), "pgd_0.2", tmp_path / "grid.png")
     assert names(plotted[0])[1] == "a\ntransfer"
     assert titles(plotted[0])[3:] == ["says 1", "says 1", "says 0"]
 
@@ -214,7 +213,7 @@ def test_images_without_a_change_are_plotted(plotted, tmp_path):
 
 def test_an_attack_that_looks_for_the_nearest_image_shows_how_far_it_went(plotted, tmp_path):
     attack = partial(MinimalFGSM, step=0.05, largest=0.1)
-    evaluation = AttackEvaluation("test", {"nearest": attack}, ThreatModel("Linf", math.inf))
+    evaluation = Suite("test", {"nearest": attack}, ThreatModel("Linf", math.inf))
     path = tmp_path / "grid.png"
     plot_grid(evaluation, {"a": Plain(Mean())}, batch(), "nearest", path, changes=False)
     # The third image would need 0.15.

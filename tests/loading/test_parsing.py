@@ -48,8 +48,8 @@ def test_read_yaml_refuses(tmp_path, content, message):
 
 
 def test_read_suite_replaces_settings(suite):
-    evaluation = read_suite(suite, limit=3, views=["adaptive"])
-    assert (evaluation.limit, evaluation.views, evaluation.block) == (3, ["adaptive"], 8)
+    read = read_suite(suite, limit=3, views=["adaptive"])
+    assert (read.limit, read.views, read.block) == (3, ("adaptive",), 8)
 
 
 def test_restore(trained):

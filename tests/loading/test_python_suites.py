@@ -5,7 +5,7 @@ import torch
 
 from robust.attacks import Attack
 from robust.errors import ConfigError
-from robust.loading.suites import suite_of
+from robust.loading.suites import evaluation_of_suite
 from robust.loading.trust import granted
 from tests.support.tiny import ROOT
 
@@ -20,10 +20,14 @@ class Own(Attack):
         self.eps = eps
 
 
+def suite_of(*args, **settings):
+    return evaluation_of_suite(*args, **settings).suite
+
+
 def test_a_name_and_a_path_are_one():
     by_name, by_path = suite_of("quick", limit=3), suite_of(QUICK, limit=3)
     assert by_name.infos == by_path.infos
-    assert (by_name.suite, by_name.limit) == ("quick", 3)
+    assert (by_name.name, by_name.limit) == ("quick", 3)
     assert list(suite_of("quick", ["pgd"]).infos) == ["pgd"]
 
 
@@ -31,7 +35,7 @@ def test_a_mapping_of_attacks_is_a_suite_and_stays_as_it_is():
     attacks = {"a": {"class_path": "robust.attacks.PGD", "init_args": {"eps": "8/255"}}}
     copy = {"a": {**attacks["a"], "init_args": dict(attacks["a"]["init_args"])}}
     assert suite_of(attacks).infos["a"].arguments["eps"] == 8 / 255
-    assert suite_of({"suite": "mine", "attacks": attacks}).suite == "mine"
+    assert suite_of({"suite": "mine", "attacks": attacks}).name == "mine"
     assert attacks == copy
 
 

@@ -15,6 +15,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.suite import Suite
 from robust.loading.restore import restore
 from robust.loading.trained_run import find_checkpoint
 from robust.measures.certify import Smoothed, certified_accuracy
@@ -146,22 +147,16 @@ def test_only_defenses_on_image_data_are_measured(data, tmp_path):
 
 @pytest.mark.parametrize("attacks", [{"pgd": lambda m: PGD(m, EPS, steps=2)}, None])
 def test_an_evaluation_measures_robustness_too(data, tmp_path, attacks):
-    evaluation = AttackEvaluation(
-        "t",
-        attacks,
-        ThreatModel("Linf", EPS),
-        limit=20,
-        views=["adaptive"],
-        records=str(tmp_path / "records"),
-        robustness=True,
-    )
+    suite = Suite("t", attacks or {}, ThreatModel("Linf", EPS), limit=20, views=["adaptive"])
+    records = str(tmp_path / "records")
+    evaluation = AttackEvaluation(suite, records=records, robustness=True)
     logged = measured(evaluation, data, tmp_path)
     alone = RobustnessMetrics(limit=20, views=["adaptive"])
     expected = measured(alone, data, tmp_path)
     assert evaluation.robustness.result == alone.result
     assert expected.items() <= logged.items()
     assert ("test/robust_acc/adaptive/pgd" in logged) == bool(attacks)
-    assert AttackEvaluation().robustness is None
+    assert AttackEvaluation(suite).robustness is None
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from torch import nn
 
 from robust.attacks import PGD
 from robust.defenses import Standard
-from robust.evaluation import AttackEvaluation
+from robust.evaluation.flat import evaluation_of
 from robust.results.records import AttackInfo, Evaluation, Header, Row
 from robust.threat import ThreatModel
 
@@ -76,7 +76,7 @@ def evaluate(data, tmp_path, defense=None, **arguments):
         "records": str(tmp_path / "records"),
         "block": 7,
     }
-    callback = AttackEvaluation(**{**defaults, **arguments})
+    callback = evaluation_of(**{**defaults, **arguments})
     trainer = Trainer(
         accelerator="cpu",
         logger=False,

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from robust.attacks.base import Attack, Draws
-from robust.errors import ConfigError
 from robust.types import Images, Labels
 
 Propose = Callable[[Int64[Tensor, " m"], Draws, int], Images]
@@ -115,9 +114,3 @@ class QueryAttack(Attack, ABC):
         """
         further = (found + _MARGIN * (found - x)).clamp(0, 1)
         return torch.where(self.broken(further, goals).view(-1, 1, 1, 1), further, found)
-
-
-def check_at_least(name: str, value: float | int, least: int) -> None:
-    """Raise a ConfigError unless an attack's argument is at least so much."""
-    if not value >= least:
-        raise ConfigError(f"Expected `{name}` to be at least {least}, but got {value}.")

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import Draws, check_choice
-from robust.attacks.query.base import QueryAttack, check_at_least
-from robust.errors import ConfigError
+from robust.attacks.query.base import QueryAttack
+from robust.errors import ConfigError, check_at_least
 from robust.threat import distance
 from robust.types import Images, Labels
 

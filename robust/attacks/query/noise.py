@@ -12,7 +12,8 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import Draws
-from robust.attacks.query.base import QueryAttack, check_at_least
+from robust.attacks.query.base import QueryAttack
+from robust.errors import check_at_least
 from robust.types import Images, Labels
 
 

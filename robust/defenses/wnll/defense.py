@@ -24,8 +24,7 @@ from robust.defenses.wnll.interpolation import (
 )
 from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian
 from robust.defenses.wnll.templates import Draw, check_batches, check_template, templates_of
-from robust.errors import ConfigError
-from robust.networks.base import check_at_least
+from robust.errors import ConfigError, check_at_least
 from robust.types import Batch, Images, Labels, Scalar, Scores
 
 NetworkCallable = Callable[[int], nn.Module]

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.errors import ConfigError
-from robust.networks.base import check_at_least
+from robust.errors import ConfigError, check_at_least
 from robust.types import Scores
 
 Points = Float[Tensor, "n d"]

@@ -5,7 +5,7 @@ from typing import final
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from robust.networks.base import check_at_least
+from robust.errors import check_at_least
 
 
 @final
