@@ -268,7 +268,7 @@ def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypat
         subject.data.name = f"data of {subject.name}"
         return subject
 
-    monkeypatch.setattr(TrainedRun, "of", staticmethod(renamed))
+    monkeypatch.setattr(TrainedRun, "load", staticmethod(renamed))
     assert evaluate([*map(str, runs.values()), f"--suite={eps_suite}", "--grid=pgd"]) == 2
     assert "runs on one data set for --grid, but got" in capsys.readouterr().err
     assert not crafted

@@ -54,7 +54,7 @@ def changed(monkeypatch):
         subject = of(path, *args)
         return changes.get(subject.name, lambda same: same)(subject)
 
-    monkeypatch.setattr(TrainedRun, "of", staticmethod(found))
+    monkeypatch.setattr(TrainedRun, "load", staticmethod(found))
     return changes
 
 
