@@ -1,7 +1,7 @@
-"""Where a run lives on disk and in Weights & Biases: ``runs/<name>/<id>`` holds everything of it.
+"""A run is tracked in its folder ``runs/<name>/<id>`` and in Weights & Biases.
 
-A run needs no account: without a key, or with the server out of reach, W&B records it in its folder
-and ``wandb sync`` uploads it later.
+A run needs no account. Without a key or an answer of the server W&B records it in its folder, and
+``wandb sync`` uploads it later.
 """
 
 from robust.results.metrics_csv import read_metrics

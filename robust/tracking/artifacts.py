@@ -1,4 +1,4 @@
-"""A run as a W&B artifact: its config, checkpoints, metrics and records, and back into a folder."""
+"""A run becomes a W&B artifact with config, checkpoints, metrics and records, and comes back."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from robust.io import files
 from robust.tracking.run import Run
 
 SCHEME = "wandb:"
-"""How a run on a W&B server is named, such as ``wandb:entity/project/run``."""
+"""The prefix of a run on a W&B server, such as ``wandb:entity/project/run``."""
 
 _TYPE = "trained-run"
 _FILES = ("*.yaml", "*.csv", "checkpoints/*.ckpt", "records/*.csv", "records/*.json")
 # Seconds for an answer of the server.
 _TIMEOUT = 20
-# Of a training that will go on.
+# Files of a training that will go on.
 _PASSING = ("preempted.ckpt",)
 
 
@@ -29,13 +29,13 @@ _PASSING = ("preempted.ckpt",)
 def log_run(loggers: Iterable[Logger], run: Run) -> None:
     """Log what `evaluate.py` needs of a run as an artifact of W&B, in the run that records it.
 
-    Offline W&B keeps a copy in the run's folder, and ``wandb sync`` uploads that. What did not
-    change since the last version is not uploaded again. A full disk costs the artifact, which one
-    line says, and nothing else.
+    Offline W&B keeps a copy in the run's folder, and ``wandb sync`` uploads that. Files that did
+    not change since the last version are not uploaded again. On a full disk only the artifact is
+    missing, and one line says so.
 
     Args:
-        loggers: Those that are not W&B's are left alone.
-        run: A settled run, whose training or test ended.
+        loggers: Loggers; only those of W&B are used.
+        run: A settled run whose training or test ended.
     """
     for logger in loggers:
         if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
@@ -53,9 +53,9 @@ def log_run(loggers: Iterable[Logger], run: Run) -> None:
 
 
 def fetch_run(name: str) -> Path:
-    """The folder of a run that a W&B server holds, downloaded once.
+    """Return the folder of a run on a W&B server, which is downloaded once.
 
-    It lies under ``~/.cache/robust-defenses``, or in ``ROBUST_CACHE_DIR``.
+    The folder is under ``~/.cache/robust-defenses``, or in ``ROBUST_CACHE_DIR``.
 
     Args:
         name: After ``wandb:``, the path of a run (``entity/project/run``), of which the last

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command in good order, and a second one at once."""
+"""Ctrl-C ends a command cleanly, and a second one ends it at once."""
 
 import os
 import signal
@@ -11,20 +11,20 @@ from types import FrameType
 from typing import Literal, NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
-"""Exit code after SIGINT, a shell's for it."""
+"""Exit code after SIGINT, as in a shell."""
 GO_ON = "Run the same command again to go on"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _ECHO = 2.0
-"""Seconds: a terminal interrupts torchrun and its processes, to which torchrun hands it on."""
+"""Seconds; a terminal interrupts torchrun and its processes, and torchrun interrupts them again."""
 _first: list[float] = []
-"""When the first SIGINT of this command came, on the clock of `time.monotonic`."""
+"""Time of the first SIGINT of this command, on the clock of `time.monotonic`."""
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, SIGINT ends the command with exit code 130 and one line; then handlers are put back.
+    """End the command with exit code 130 and one line on SIGINT, until the end of the block.
 
-    Where nothing more can be said of how to go on: `Preemption` takes over while a trainer works.
+    While a trainer works, `Preemption` replaces this handler and says how to go on.
     """
     if threading.current_thread() is not threading.main_thread():  # Python allows no other
         yield
@@ -45,12 +45,12 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in earlier.items():
-            # None of one that was not set from Python.
+            # A handler that was not set from Python is None.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def which_interrupt() -> Literal["first", "echo", "second"]:
-    """Which SIGINT of this command has just come; an echo is the first one, handed on."""
+    """Return which SIGINT of this command has just come; an echo is the first one, sent again."""
     now = time.monotonic()
     if not _first:
         _first.append(now)
@@ -60,10 +60,10 @@ def which_interrupt() -> Literal["first", "echo", "second"]:
 
 
 def end_at_once(first: Callable[[], None] | None = None) -> NoReturn:
-    """End this process, whatever it is at: what is on disk is complete at any time.
+    """End this process at once; files on disk are complete at any time.
 
     Args:
-        first: Done before, such as to end the processes that this one started.
+        first: Called before, such as to end the processes that this one started.
     """
     if first is not None:
         first()
@@ -74,7 +74,7 @@ def end_at_once(first: Callable[[], None] | None = None) -> NoReturn:
 
 
 def say(line: str) -> None:
-    """Print a line; not at all where nobody reads."""
+    """Print a line on standard error if somebody reads it."""
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Tables and pictures that go to W&B."""
+"""Tables and figures go to W&B."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,15 +27,15 @@ def log_adversarial_table(
 ) -> None:
     """Show images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
 
-    The third picture is the difference on grey, amplified until its largest change is black or
-    white; the column ``amplified`` says how much.
+    The third image is the difference on grey, amplified until its largest change is black or
+    white. The column ``amplified`` says how much.
 
     Args:
-        loggers: Those that are not W&B's are left alone.
+        loggers: Loggers; only those of W&B are used.
         view: What the attacker differentiated.
         attack: Its name in the suite.
         x: Clean images.
-        x_adv: What the attack made of them.
+        x_adv: Adversarial images.
         y: True labels.
         clean_pred: Predictions on ``x``.
         adv_pred: Predictions on ``x_adv``.
@@ -50,9 +50,9 @@ def log_adversarial_table(
         delta = x_adv[i] - x[i]
         largest = delta.abs().max().item()
         gain = 0.5 / largest if largest > 0 else 1.0
-        pictures = [_picture(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
+        images = [_image(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
         numbers = [int(labels[i]) for labels in (y, clean_pred, adv_pred)]
-        rows.append([*numbers, *pictures, round(gain, 1)])
+        rows.append([*numbers, *images, round(gain, 1)])
     for logger in targets:
         logger.log_table(f"test/{view}/{file_name(attack)}/examples", columns, rows)
 
@@ -62,7 +62,7 @@ def log_figures(loggers: Iterable[Logger], figures: Mapping[str, str | Path]) ->
     """Show PNG files in W&B.
 
     Args:
-        loggers: Those that are not W&B's are left alone.
+        loggers: Loggers; only those of W&B are used.
         figures: The file to show under each key.
     """
     for logger in loggers:
@@ -81,9 +81,9 @@ def log_table(
     """Show a table in W&B.
 
     Args:
-        loggers: Those that are not W&B's are left alone.
-        key: What to show it as.
-        columns: Their names.
+        loggers: Loggers; only those of W&B are used.
+        key: Its name in W&B.
+        columns: Names of the columns.
         rows: One value a column.
     """
     for logger in loggers:
@@ -91,9 +91,9 @@ def log_table(
             logger.log_table(key, list(columns), [list(row) for row in rows])
 
 
-def _picture(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
-    """Grey or RGB; other numbers of channels as their mean."""
+def _image(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
+    """Return an image for W&B, grey or RGB; other numbers of channels as their mean."""
     if len(pixels) not in (1, 3):
         pixels = pixels.mean(0, keepdim=True)
-    # As a picture, because W&B stretches the contrast of tensors and drops sides of one pixel.
+    # As a PIL image, because W&B stretches the contrast of tensors and drops sides of one pixel.
     return wandb.Image(to_pil_image((pixels.detach().clamp(0, 1) * 255).round().byte().cpu()))

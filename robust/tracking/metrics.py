@@ -1,4 +1,4 @@
-"""The ``metrics.csv`` of a run, complete at any time."""
+"""The ``metrics.csv`` of a run is complete at any time."""
 
 import csv
 import io
@@ -14,10 +14,10 @@ from robust.io import files
 
 @final
 class MetricsFile(CSVLogger):
-    """Lightning's `CSVLogger`, whose file is replaced as one and never written through a link.
+    """Lightning's `CSVLogger`, whose file is replaced atomically and never written through a link.
 
-    Lightning writes the file from its beginning wherever a metric is new. On a full disk, or in a
-    process that is killed then, half of what was logged would be lost.
+    Lightning rewrites the complete file when a metric is new. On a full disk, or in a process that
+    is killed then, half of the metrics would be lost.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""A command that is told to make room ends in good order, and the same command goes on later."""
+"""A command that has to stop ends cleanly, and the same command goes on later."""
 
 import os
 import signal
@@ -35,21 +35,21 @@ _FILE = "preempted.ckpt"
 class Preemption(Callback):
     """Ends a command on SIGUSR1, SIGTERM or SIGINT so that the same command goes on later.
 
-    A training ends after the optimizer step that it is at, on all processes after the same one,
-    and keeps ``checkpoints/preempted.ckpt``; at the end of an epoch the checkpoint of that epoch
-    will do. Anything else ends at once: the records of attacks are on disk. W&B marks the run as
+    A training ends after its current optimizer step, which is the same on all processes. It keeps
+    ``checkpoints/preempted.ckpt``, but not at the end of an epoch that has its own checkpoint. All
+    other commands end at once, since the records of attacks are on disk. W&B marks the run as
     preempted.
 
     The first process has exit code 75 after SIGUSR1, by which schedulers announce the end of the
-    time, 143 after SIGTERM, and 130 after SIGINT (Ctrl-C), of which a second one ends it at once.
-    It has 0 where an agent of a W&B sweep sends SIGTERM, which is how hyperband gives a run up and
-    must not count as a failure. To start again is up to who started the command.
+    time. It has 143 after SIGTERM, and 130 after SIGINT (Ctrl-C); a second SIGINT ends it at once.
+    It has 0 if the agent of a W&B sweep sends SIGTERM. So hyperband stops a run, which must not
+    count as a failure. The caller of the command has to start it again.
 
-    Lightning's own handlers are replaced: they save and communicate where the signal finds them,
-    which is another place of the step in each process.
+    Lightning's own handlers are replaced, because they save and communicate at once, while each
+    process may be in another part of the step.
 
     Args:
-        folder: Folder of the training's run; None where there is nothing to keep.
+        folder: Folder of the training's run; None if there is nothing to keep.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -59,16 +59,16 @@ class Preemption(Callback):
         self._steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen; Lightning puts the earlier handlers back after the training."""
+        """Handle signals; Lightning restores the earlier handlers after the training."""
         self.listen(trainer, training=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, unless a training does."""
+        """Handle signals, unless a training does."""
         if trainer.state.fn is not TrainerFn.FITTING:
             self.listen(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, and leave at once if the training before was told to in its last steps."""
+        """Handle signals, and leave at once if the training got one in its last steps."""
         self.listen(trainer)
         if self._anyone_told(trainer):
             self._leave(trainer, self._told_together(trainer))
@@ -84,7 +84,7 @@ class Preemption(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Leave after a step that was kept: by now its numbers are logged, too."""
+        """Leave after a step that was kept, since its numbers are logged by now."""
         if self._leaving:
             self._leave_training(trainer)
         self._steps = trainer.global_step
@@ -97,7 +97,7 @@ class Preemption(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Keep a checkpoint if any process was told to leave, unless gradients are half gathered.
+        """Keep a checkpoint if any process has to leave, unless gradients are still accumulated.
 
         After the last batch of an epoch validation and the end of the epoch come first.
         """
@@ -109,23 +109,23 @@ class Preemption(Callback):
             self._leaving = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the checkpoint of an earlier session, once another is as far."""
+        """Remove the checkpoint of an earlier session if a later one exists."""
         if self._path is None or not trainer.is_global_zero or not self._path.is_file():
             return
         if furthest_checkpoint(self._path.parents[1]) != self._path:
             self._path.unlink()
 
     def listen(self, trainer: Trainer, *, training: bool = False) -> None:
-        """Handle signals from now on: also before, between and after what the trainer does.
+        """Handle signals from now on, also before and after the trainer works.
 
         Args:
-            trainer: Whose processes are told.
-            training: Whether it trains, and leaves only after a step; else it leaves at once.
+            trainer: Its processes are told.
+            training: Whether it trains and leaves only after a step; otherwise it leaves at once.
         """
 
         def kill(number: signal.Signals) -> None:
             if trainer.strategy.launcher is not None:
-                trainer.strategy.launcher.kill(number)  # those that it started
+                trainer.strategy.launcher.kill(number)  # the processes that it started
 
         def handle(number: int, frame: FrameType | None) -> None:
             which = which_interrupt() if number == signal.SIGINT else "first"
@@ -134,7 +134,7 @@ class Preemption(Callback):
             if which == "echo":
                 return
             self._told = self._told or signal.Signals(number)
-            if not training:  # else `on_train_batch_end` sees to it
+            if not training:  # otherwise `on_train_batch_end` leaves
                 kill(signal.Signals(number))
                 self._leave(trainer, self._told)
 
@@ -155,7 +155,7 @@ class Preemption(Callback):
         if trainer.is_global_zero:
             say(f"Stopped by {told.name}{where} (exit code {code}). {self._how_to_go_on()}.")
             for logger in trainer.loggers:
-                # Not one that has no run yet, which would begin it.
+                # A logger without a run would begin one here.
                 if isinstance(logger, WandbLogger) and logger._experiment and not given_up:
                     run = logger.experiment
                     assert isinstance(run, wandb.Run)
@@ -164,7 +164,7 @@ class Preemption(Callback):
         raise SystemExit(code if trainer.is_global_zero else 0)
 
     def _told_together(self, trainer: Trainer) -> signal.Signals:
-        """The signal, of which each process may have had another, or none."""
+        """Return one signal for all processes, each of which may have got another or none."""
         for number in (signal.SIGTERM, signal.SIGINT):
             if trainer.strategy.reduce_boolean_decision(self._told is number, all=False):
                 return number

@@ -1,4 +1,4 @@
-"""Processes that torchrun or srun started, and that a trainer has to use."""
+"""A trainer has to use the processes that torchrun or srun started."""
 
 import os
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class Processes(NamedTuple):
     """How many processes run one command.
 
     Args:
-        devices: On each node.
-        nodes: Of the cluster.
+        devices: Processes on each node.
+        nodes: Nodes of the cluster.
     """
 
     devices: int
@@ -26,7 +26,7 @@ class Processes(NamedTuple):
 
     @staticmethod
     def launched() -> "Processes | None":
-        """Those that torchrun or srun started; None if neither did."""
+        """Return the processes that torchrun or srun started; None if neither did."""
         if TorchElasticEnvironment.detect():
             devices = int(os.environ["LOCAL_WORLD_SIZE"])
             return Processes(devices, int(os.environ["WORLD_SIZE"]) // devices)
@@ -37,7 +37,7 @@ class Processes(NamedTuple):
 
     @staticmethod
     def leave_process_group() -> "Processes":
-        """One, after this process has left the others, for whom a trainer would otherwise wait."""
+        """Leave the group and return one process; otherwise a trainer would wait for the others."""
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
         return Processes(devices=1, nodes=1)
@@ -47,7 +47,7 @@ def check_processes(trainer: Trainer) -> None:
     """Raise if each of several processes would be a run of its own, in one folder.
 
     Raises:
-        ConfigError: If the trainer has not the processes that torchrun or srun started.
+        ConfigError: If the trainer does not have the processes that torchrun or srun started.
     """
     launched = Processes.launched()
     if launched is not None and launched != (trainer.num_devices, trainer.num_nodes):
@@ -60,9 +60,9 @@ def check_processes(trainer: Trainer) -> None:
 
 
 def patient_barrier(timeout: timedelta = timedelta(days=7)) -> Callable[[], None]:
-    """A barrier for processes that may be hours apart, as those of attacks are.
+    """Return a barrier for processes that may be hours apart, as in attacks.
 
-    The barriers of a trainer give up after half an hour. To be called while all are together.
+    The barriers of a trainer fail after half an hour. Call this while all processes are together.
 
     Args:
         timeout: How long the first may wait for the last.

@@ -1,4 +1,4 @@
-"""The folder of a run, and the config that it keeps."""
+"""A run has a folder and keeps its config there."""
 
 import contextlib
 import itertools
@@ -30,7 +30,7 @@ _RUN_ID = "ROBUST_RUN_ID"
 _LONGEST_TAG = 64
 _NOT_IN_IDS = "/\\:;,#?'"
 _FOLDERS = ("checkpoints", "records", "figures", "wandb")
-"""What a run writes to in its folder."""
+"""Folders that a run writes in its folder."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class Run:
 
     Args:
         name: What the run is about, also its name in W&B; default: the stem of the config file.
-        id: Tells runs of one name apart, also in W&B. Default: ``WANDB_RUN_ID`` where set, which is
-            also how processes that torchrun or srun started agree on one folder; else the time.
+        id: Tells runs of one name apart, also in W&B. Default: ``WANDB_RUN_ID`` if set, else the
+            time. With the former, processes of torchrun or srun agree on one folder.
         root: Folder of all runs.
         project: W&B project.
         group: W&B group, such as the table that a run belongs to.
         tags: W&B tags.
-        resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one, rather
-            than begin, be it from another run's (``--ckpt_path``); for that the run needs an id.
+        resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one. It
+            precedes another run's (``--ckpt_path``), and the run needs an id.
 
     Raises:
-        ConfigError: If a name does not print or is too long, ``name`` or ``id`` cannot be a folder,
-            or W&B forbids ``id`` or ``project``.
+        ConfigError: If a name cannot be printed or is too long, ``name`` or ``id`` cannot be a
+            folder, or W&B forbids ``id`` or ``project``.
     """
 
     name: str | None = None
@@ -76,7 +76,7 @@ class Run:
 
     @staticmethod
     def from_checkpoint(path: str | Path) -> "Run | None":
-        """The run that wrote ``<root>/<name>/<id>/checkpoints/<file>.ckpt``; None for other paths.
+        """Return the run of ``<root>/<name>/<id>/checkpoints/<file>.ckpt``; None for other paths.
 
         Only ``name``, ``id`` and ``root`` are known from the path.
         """
@@ -93,11 +93,11 @@ class Run:
             return None
 
     def settled(self, default_name: str) -> "Run":
-        """This run with ``name`` and ``id`` filled in.
+        """Return this run with ``name`` and ``id`` filled in.
 
         The id is the given one, else ``WANDB_RUN_ID``, else new. Processes that Lightning starts
-        inherit it through ``ROBUST_RUN_ID``, which the first process never reads: two runs in one
-        process, or in a command that it starts, share no folder by accident.
+        inherit it through ``ROBUST_RUN_ID``. The first process never reads that. So two runs in
+        one process, or in a command that it starts, share no folder by accident.
 
         Raises:
             ConfigError: If this process is one of many and none told it their common id, or
@@ -126,9 +126,9 @@ class Run:
         return expanded(self.root) / self.name / self.id
 
     def missing_folders(self) -> list[Path]:
-        """Those of ``root/name/id`` that are not there yet, the innermost first."""
-        places = (self.folder, self.folder.parent, self.folder.parent.parent)
-        return [place for place in places if not place.exists()]
+        """Return the folders of ``root/name/id`` that do not exist yet, the innermost first."""
+        folders = (self.folder, self.folder.parent, self.folder.parent.parent)
+        return [folder for folder in folders if not folder.exists()]
 
     @property
     def has_id(self) -> bool:
@@ -136,10 +136,10 @@ class Run:
         return bool(self.id or os.environ.get("WANDB_RUN_ID"))
 
     def checkpoint(self, default_name: str) -> Path | None:
-        """What ``resume: auto`` goes on from; None if nothing is there yet.
+        """Return the checkpoint that ``resume: auto`` goes on from; None if there is none yet.
 
         Raises:
-            ConfigError: If the run has no id, which would never find its folder again.
+            ConfigError: If the run has no id, without which its folder cannot be found again.
         """
         if not self.has_id:
             raise ConfigError(
@@ -151,7 +151,7 @@ class Run:
     def prepare(self) -> None:
         """Make the folder, and set aside the ``metrics.csv`` of an earlier session in it.
 
-        Lightning's CSVLogger would delete that file; it becomes ``metrics.1.csv``, and so on.
+        Lightning's CSVLogger would delete that file. It becomes ``metrics.1.csv``, and so on.
 
         Raises:
             ConfigError: If the folder cannot be written, or a folder in it is a symbolic link.
@@ -172,14 +172,14 @@ class Run:
             ) from None
 
     def set_checkpoints_aside(self, going_on: str | None, *, best: bool) -> None:
-        """Rename what an earlier training in this folder kept and the one that begins does not.
+        """Rename checkpoints of an earlier training in this folder.
 
-        All of its ``checkpoints`` become ``checkpoints.1``, and so on, unless this training goes on
-        from one of them. An evaluation, or ``resume: auto``, would take them for this training's.
+        Its folder ``checkpoints`` becomes ``checkpoints.1``, and so on, unless this training goes
+        on from one of them. Otherwise an evaluation or ``resume: auto`` would use them.
 
         Args:
             going_on: Checkpoint that the training goes on from.
-            best: Whether it keeps a best net, too; if not, that of the earlier one is renamed.
+            best: Whether it keeps a best network, too; if not, the earlier best is renamed.
         """
         kept = self.folder / "checkpoints"
         if not kept.is_dir():
@@ -191,17 +191,16 @@ class Run:
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Keeps the whole config with a run: as a file, in W&B, and in its checkpoints.
+    """Keeps the complete config with a run: as a file, in W&B, and in its checkpoints.
 
     The file is ``config.yaml`` in the run's folder for ``fit`` and ``config.<subcommand>.yaml`` for
-    the others; ``--config`` accepts it again. An earlier one that differs is kept as
-    ``config.1.yaml``, and so on.
-    Under ``robust.checkpoints.DESCRIPTION`` a checkpoint holds the model and the data as plain
-    values, from which both can be built again.
+    the others. ``--config`` accepts it again. An earlier file that differs is kept as
+    ``config.1.yaml``, and so on. Under ``robust.checkpoints.DESCRIPTION`` a checkpoint contains the
+    model and the data as plain values, from which both can be built again.
 
     Args:
         parser: Parser of the subcommand.
-        config: What it parsed.
+        config: The parsed config.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace) -> None:
@@ -232,7 +231,7 @@ class SaveRunConfig(SaveConfigCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Make the checkpoint describe itself."""
+        """Add the description to the checkpoint."""
         checkpoint[DESCRIPTION] = {
             "model": self._plain["model"],
             "data": self._plain["data"],
@@ -247,10 +246,10 @@ class SaveRunConfig(SaveConfigCallback):
 
 
 def remove_unused(folders: Sequence[Path]) -> None:
-    """Remove folders that were made for a run which did not begin: they hold its config at most.
+    """Remove folders of a run that did not begin, which contain its config at most.
 
     Args:
-        folders: The innermost first; all are left where the first holds anything else.
+        folders: The innermost first; all stay if the first contains anything else.
     """
     if not folders or not _is_first_process():
         return
@@ -278,13 +277,13 @@ def _check(what: str, value: str | None, forbidden: str, variable: str | None = 
 
 
 def _is_first_process() -> bool:
-    """Whether no launcher gave this process a rank above zero; known before there is a Trainer."""
+    """Return whether no launcher gave this process a rank above zero, before there is a Trainer."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(rank, "0") == "0" for rank in ranks)
 
 
 def _says(path: Path, text: str) -> bool:
-    """Whether a file has this text."""
+    """Return whether a file has this text."""
     try:
         return not path.is_symlink() and files.read(path) == text.encode()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps, and that they are complete at any time."""
+"""A run keeps its last and best checkpoints, which are complete at any time."""
 
 import io
 from pathlib import Path
@@ -16,22 +16,22 @@ from robust.errors import ConfigError
 from robust.io import files
 
 BEST, LAST = "best.ckpt", "last.ckpt"
-"""Names of checkpoints in the folder of a run, as an evaluation of that run prefers them."""
+"""Names of checkpoints in the folder of a run, in the order in which evaluations prefer them."""
 
 
 @final
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the net of the epoch that validation likes best beside that of the last one.
+    """Keeps the network of the best epoch by validation, beside the last one.
 
     The test after the training, and every evaluation of the run by its folder, takes
-    ``checkpoints/best.ckpt``; a training goes on from ``last.ckpt``. Zantedeschi et al. 2017 train
-    so (https://arxiv.org/abs/1707.06728; in their code, the paper does not say it).
+    ``checkpoints/best.ckpt``. A training goes on from ``last.ckpt``. The code of Zantedeschi et al.
+    2017 does this (https://arxiv.org/abs/1707.06728), but their paper does not say it.
 
     Args:
-        monitor: What validation logs, such as ``val/clean_acc``, ``val/loss``, or, with
+        monitor: A metric of validation, such as ``val/clean_acc``, ``val/loss``, or, with
             ``evaluation.every_n_epochs``, ``val/worst_robust_acc/adaptive``.
-        mode: Whether the best is the ``max`` or the ``min``. Of equals the first counts, and no net
-            counts that would not be deployed, such as a distilled one's teacher.
+        mode: Whether the best is the ``max`` or the ``min``. Of equals the first counts. A network
+            that will not be deployed does not count, such as the teacher in distillation.
     """
 
     def __init__(self, monitor: str = "val/clean_acc", mode: Literal["min", "max"] = "max") -> None:
@@ -42,24 +42,23 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the best so far, if this folder still has it.
 
-        Wherever it was: Lightning would forget it in a folder that was moved, or is named by
-        another path.
+        Lightning would forget it in a folder that was moved or has another path.
         """
         assert self.dirpath is not None, "Lightning calls `setup` first"
         kept = Path(self.dirpath) / BEST
         score = state_dict["best_model_score"]
         if score is None or not kept.is_file():
             return
-        place = {"dirpath": self.dirpath, "last_model_path": ""}
+        folder = {"dirpath": self.dirpath, "last_model_path": ""}
         best = dict.fromkeys(("best_model_path", "kth_best_model_path"), str(kept))
         scores = {"best_k_models": {str(kept): score}}
-        super().load_state_dict({**state_dict, **place, **best, **scores})
+        super().load_state_dict({**state_dict, **folder, **best, **scores})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See to it that there will be a validation.
+        """Check that there will be a validation.
 
         Raises:
-            ConfigError: If there are no images for one.
+            ConfigError: If there are no images for it.
         """
         if not sum(trainer.num_val_batches):
             raise ConfigError(
@@ -69,7 +68,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the net if it is the best so far.
+        """Keep the network if it is the best so far.
 
         Raises:
             ConfigError: If ``monitor`` was not logged, and no callback logs it now and then.
@@ -81,12 +80,12 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the net if it is the best so far."""
+        """Keep the network if it is the best so far."""
         if self._may_keep(trainer, pl_module):
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See to it that there is a best net.
+        """Check that there is a best network.
 
         Raises:
             ConfigError: If ``monitor`` was never logged though it might have been.
@@ -96,7 +95,7 @@ class BestCheckpoint(ModelCheckpoint):
             self._check_logged(trainer)
 
     def _may_keep(self, trainer: Trainer, pl_module: LightningModule) -> bool:
-        """Whether there is something to judge, and it is the net that will be deployed."""
+        """Return whether the metric is there, and the network will be deployed."""
         deployable = getattr(pl_module, "is_deployable", True)
         return deployable and self.monitor in trainer.callback_metrics
 
@@ -110,28 +109,28 @@ class BestCheckpoint(ModelCheckpoint):
 
     @staticmethod
     def find_in(trainer: Trainer) -> "BestCheckpoint | None":
-        """That of ``trainer``, once it has kept a net."""
+        """Return the one of ``trainer``, once it has kept a network."""
         own = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
         return next((callback for callback in own if callback.best_model_path), None)
 
     def __str__(self) -> str:
-        """What it kept, for people."""
+        """Return what it kept, for a message."""
         return f"{BEST}, of the best {self.monitor} ({self.best_model_score:.4g})"
 
 
 def _is_logged_now_and_then(trainer: Trainer) -> bool:
-    """Whether a callback such as `AttackEvaluation` logs only every so many epochs."""
+    """Return whether a callback such as `AttackEvaluation` logs only every so many epochs."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return any(getattr(callback, "every_n_epochs", 0) > 1 for callback in callbacks)
 
 
 @final
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint with its checksums beside the earlier one, then puts it in its place.
+    """Writes a checkpoint with its checksums to a new file, then renames it.
 
     Lightning writes it to the system's temporary folder and moves it. To another file system that
-    is a copy onto the earlier checkpoint: on a full disk, or in a process that is killed then,
-    neither is left.
+    is a copy onto the earlier checkpoint. On a full disk, or in a process that is killed then,
+    neither would remain.
     """
 
     def save_checkpoint(

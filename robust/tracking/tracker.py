@@ -1,4 +1,4 @@
-"""The loggers of a run: ``metrics.csv``, and W&B with or without an account."""
+"""The loggers of a run write ``metrics.csv``, and W&B with or without an account."""
 
 import hashlib
 import os
@@ -18,26 +18,26 @@ from robust.io import files
 from robust.tracking.metrics import MetricsFile
 from robust.tracking.run import Run
 
-# Seconds; W&B's own 90 look like a hang to someone behind a firewall. To ask for the name of the
-# user and to give up take it ten more.
+# Seconds; W&B's own 90 look like a hang behind a firewall. It takes ten more to ask for the name of
+# the user and to fail.
 _INIT_TIMEOUT = 15.0
 # Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
 _FLUSH_INTERVAL = 5.0
-# Seconds; W&B itself waits without end for a server that went away. What it had no time to upload
-# is kept on disk, and W&B says how to upload that.
+# Seconds; W&B itself waits forever for a server that does not answer any more. The rest is kept on
+# disk, and W&B says how to upload it.
 _FINISH_TIMEOUT = 25.0
 
 
 def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
-    """``metrics.csv`` and W&B, both inside the folder of ``run``, which this prepares.
+    """Prepare the folder of ``run``, and return loggers for its ``metrics.csv`` and for W&B.
 
-    The order matters: Lightning derives the folder of checkpoints from the first.
+    The order matters, since Lightning derives the folder of checkpoints from the first.
 
     Raises:
         ConfigError: If the folder cannot be written.
     """
     run.prepare()
-    # CSVLogger warns of deleting what the folder holds; it deletes metrics.csv, set aside above.
+    # CSVLogger warns that it deletes files. That is metrics.csv, which was set aside above.
     warnings.filterwarnings("ignore", "Experiment logs directory")
     root = run.folder.parent.parent
     assert run.name is not None, "`prepare` asks for a settled run"
@@ -45,7 +45,7 @@ def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
 
 
 def _run_id(text: str) -> str:
-    """The text where W&B takes it for an id, else one like it; a suite may have any name."""
+    """Return a text that W&B accepts as an id and is like the given one."""
     allowed = re.sub(r"[:;,#?/'\\%]", "_", text)
     if allowed == text and len(text) <= _LONGEST_ID:
         return text
@@ -58,10 +58,9 @@ _LONGEST_ID = 128
 class Tracker(WandbLogger):
     """W&B's logger, which needs no account, asks nothing and never stops a training.
 
-    ``WANDB_MODE`` wins. Otherwise it records online where W&B has a key, and offline where it has
-    none or the server does not answer or accept it; then one line says how to upload the run later.
-    Of a server that goes away later nothing is noticed before the end of the run, which waits for
-    it for 25 s, or ``WANDB_FINISH_TIMEOUT``.
+    ``WANDB_MODE`` wins. Otherwise it records online if W&B has a key that the server accepts.
+    Otherwise it records offline, and one line says how to upload the run later. If the server goes
+    away later, the end of the run waits for it for 25 s, or ``WANDB_FINISH_TIMEOUT``.
 
     Args:
         run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
@@ -76,30 +75,30 @@ class Tracker(WandbLogger):
         super().__init__(
             name=run.name,
             save_dir=run.folder,
-            # An evaluation is a run of its own beside the training, which keeps its numbers.
+            # An evaluation is a run of its own in W&B, so the training keeps its numbers.
             version=run.id if job_type is None else _run_id(f"{run.id}-{job_type}"),
             project=run.project,
             group=run.group,
             tags=run.tags,
             job_type=job_type,
         )
-        # WandbLogger always passes it, and W&B warns that it has no effect any more.
+        # WandbLogger always passes it, and W&B warns that it no longer has an effect.
         del self._wandb_init["anonymous"]
 
     @property
     @rank_zero_experiment
     def experiment(self) -> wandb.Run | RunDisabled:
-        """W&B's run, begun on first use and by the first process only.
+        """The run of W&B, begun on first use and by the first process only.
 
         Raises:
-            ConfigError: If W&B takes this run in no mode, such as for a tag that it forbids.
+            ConfigError: If W&B accepts this run in no mode, such as for a tag that it forbids.
         """
         if self._experiment is not None:
             return self._experiment
         # Otherwise WandbLogger goes on in the run of an earlier training in this process.
         wandb.finish()
-        # W&B keeps the pictures of tables here, by default in the home directory: outside the run,
-        # and where that cannot be written, the end of the training.
+        # W&B keeps the images of tables here. By default that is the home directory, and if that
+        # cannot be written, the training would fail.
         os.environ["WANDB_DATA_DIR"] = str(Path(self._wandb_init["dir"], "wandb").absolute())
         mode = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
         trouble = self._connect() if mode == "online" else f"its mode is {mode}"
@@ -108,7 +107,7 @@ class Tracker(WandbLogger):
         return cast(wandb.Run | RunDisabled, self._experiment)
 
     def _connect(self) -> str | None:
-        """Begin online, or say why that cannot be."""
+        """Begin online, or return why that fails."""
         try:
             if not wandb.login(prompt=False, verify=False):
                 return "it has no key, which `wandb login` would set"

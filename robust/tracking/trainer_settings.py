@@ -1,4 +1,4 @@
-"""Which settings of Lightning's trainer a run can have; the others are refused before it begins."""
+"""Settings of Lightning's trainer that a run cannot have are refused before it begins."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from robust.errors import ConfigError
 from robust.tracking.saving import AtomicCheckpoints
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
-"""Those that keep the weights in float32, in which a network is attacked and judged."""
+"""Precisions that keep the weights in float32, in which a network is attacked and judged."""
 
 _AT_LEAST = {
     "accumulate_grad_batches": 1,
@@ -33,14 +33,14 @@ _AT_LEAST = {
     "max_steps": -1,
     "num_sanity_val_steps": -1,
 }
-"""The smallest value of each setting; Lightning looks at some of them late, at others never."""
+"""The smallest value of each setting; Lightning checks some of them late, others never."""
 
 
 def check_trainer(settings: Namespace) -> None:
     """Raise if a number among the settings of a trainer is out of range.
 
     Args:
-        settings: Those of the key ``trainer``, some of them already objects.
+        settings: The content of the key ``trainer``, partly objects already.
 
     Raises:
         ConfigError: With the setting, its value and its bound.
@@ -65,8 +65,8 @@ def check_trainer(settings: Namespace) -> None:
 def check_strategy(trainer: Trainer) -> None:
     """Raise if a trainer would change the type of the weights, or spread them over devices.
 
-    Images are float32, and a network is attacked and judged with its weights as they are. Nor may
-    it train in processes that it forks, from which no result of an evaluation comes back.
+    Images are float32, and a network is attacked and judged with its weights as they are. Processes that
+    the trainer forks would not return results of an evaluation.
 
     Raises:
         ConfigError: With the precision or the strategy.
@@ -90,7 +90,7 @@ def check_strategy(trainer: Trainer) -> None:
 
 
 def plugins(given: Any) -> list[Any]:  # noqa: ANN401
-    """The plugins that a trainer was told to have, and one that writes checkpoints as one."""
+    """Return the plugins of a trainer, with one that writes checkpoints atomically."""
     own = list(given) if isinstance(given, Iterable) else [] if given is None else [given]
     if any(isinstance(plugin, CheckpointIO) for plugin in own):
         return own
@@ -98,7 +98,7 @@ def plugins(given: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is one: times and names are Lightning's to read."""
+    """Return whether it is a number; Lightning reads times and names."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -109,7 +109,7 @@ def _refuse(name: str, bound: str, value: object) -> NoReturn:
 
 
 def _check_devices(devices: object) -> None:
-    """Raise unless they are as many as there can be, or -1 for all; a list is of their numbers."""
+    """Raise unless the number of devices is possible or -1 for all; a list has their numbers."""
     text = str(devices).strip()
     number = int(text) if text.removeprefix("-").isdecimal() and len(text) < 10 else None
     empty = isinstance(devices, Sequence) and not devices

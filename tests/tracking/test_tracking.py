@@ -364,7 +364,7 @@ def test_a_tag_that_is_too_long_is_refused_before_a_run():
         run_of(tags=["x" * 100])
 
 
-def test_what_wandb_refuses_in_every_mode_is_the_users_to_mend(monkeypatch):
+def test_what_wandb_refuses_in_every_mode_is_the_users_to_fix(monkeypatch):
     monkeypatch.setattr("robust.tracking.run._LONGEST_TAG", 100)
     run = run_of(tags=["x" * 100])
     run.prepare()
@@ -414,8 +414,8 @@ def test_figures_are_shown_in_wandb(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "curve.png")
     log_figures(loggers(run), {"curves/pgd": tmp_path / "curve.png"})
     wandb.finish()
-    (picture,) = run.folder.glob("wandb/offline-run-*/files/media/images/curves/*.png")
-    assert picture.name.startswith("pgd")
+    (image,) = run.folder.glob("wandb/offline-run-*/files/media/images/curves/*.png")
+    assert image.name.startswith("pgd")
 
 
 def test_tables_are_shown_in_wandb():
@@ -490,7 +490,7 @@ def test_config_file_makes_the_same_config_again():
     assert first.config.fit.model.init_args.widths == (3, 4)
 
 
-def test_whole_config_reaches_wandb():
+def test_complete_config_reaches_wandb():
     run = run_of()
     Toys(["fit", *ARGS], run)
     config = dict(wandb.run.config)

@@ -56,7 +56,7 @@ def test_what_can_be_had():
     check_trainer(Namespace(devices=[0, 1], overfit_batches=0.5, log_every_n_steps=0))
 
 
-def test_checkpoints_are_whole_beside_other_plugins():
+def test_checkpoints_are_complete_beside_other_plugins():
     own = TorchCheckpointIO()
     assert plugins(own) == [own]
     assert [type(plugin) for plugin in plugins(None)] == [AtomicCheckpoints]

@@ -130,8 +130,8 @@ def test_run_with_media_and_tables(server, tmp_path):
     seen = server.run("a")
     assert (seen["state"], seen["group"], seen["tags"]) == ("finished", "g", ["t"])
     assert len([row for row in seen["history"] if "loss" in row]) == 6
-    (picture,) = (file for file in seen["files"] if file.startswith("media/images/curve"))
-    assert (server.state.folder / seen["files"][picture]).is_file()
+    (image,) = (file for file in seen["files"] if file.startswith("media/images/curve"))
+    assert (server.state.folder / seen["files"][image]).is_file()
     tables = [file for file in seen["files"] if file.startswith("media/table/")]
     assert [file.rpartition("_")[0][:-2] for file in sorted(tables)] == [
         "media/table/norms",
@@ -174,8 +174,8 @@ def test_run_goes_to_the_server_and_comes_back(server, finished, monkeypatch):
     # `loggers` sets the metrics of the training aside, as for any later session.
     assert got.pop("metrics.1.csv") == expected.pop("metrics.csv")
     assert got == expected
-    subject = TrainedRun.load(Path("wandb:local/p/a"))
-    assert subject.name == "squeezed/a"
+    trained_run = TrainedRun.load(Path("wandb:local/p/a"))
+    assert trained_run.name == "squeezed/a"
     server.state.operations.clear()
     assert fetch_run("local/p/squeezed-a:v0") == folder
     assert "GetArtifactMembershipFileUrls" not in server.state.operations
