@@ -1,8 +1,8 @@
-"""Files that are replaced as one, never through a symbolic link, and read only if they are files.
+"""Files are replaced atomically, never through a symbolic link, and only regular files are read.
 
-A folder that someone else made may hold anything: a link to a file of the user, a pipe that
-nobody writes to, a device. So a file is written under a new name beside its place, and takes that
-place when it is complete. A full disk or a killed process leaves the earlier file as it was.
+A folder of someone else may contain anything: a link to a file of the user, a pipe that nobody
+writes to, a device. So a file is written under a new name beside the old one, and renamed when it
+is complete. After a full disk or in a killed process the earlier file stays as it was.
 """
 
 import contextlib
@@ -21,24 +21,24 @@ from robust.errors import ConfigError
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_WRONLY
 _ADDED = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_RDWR
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a pipe would be waited for
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would block otherwise
 _STALE = 60.0
-"""Seconds after which a file that nobody writes any more was left by a process that was killed."""
+"""Seconds after which a file that nobody writes any more belongs to a killed process."""
 _LONGEST_NAME = 50
-"""Letters of a file's name in that of its successor: names end at 255 bytes."""
+"""Characters of a file's name in that of its successor; names have at most 255 bytes."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes the place of ``path`` at the end, unless an error is raised.
+    """Yield a file that replaces ``path`` at the end, unless an error is raised.
 
-    A symbolic link at ``path`` is replaced as well; what it leads to is left alone.
+    A symbolic link at ``path`` is replaced as well, and its target stays as it is.
 
     Args:
         path: The file; its folder has to exist.
 
     Raises:
-        OSError: If it cannot be written, or a folder is in its place.
+        OSError: If it cannot be written, or is a folder.
     """
     _remove_stale(path)
     new = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.new")
@@ -58,14 +58,14 @@ def write(path: Path, content: str | bytes) -> None:
     """Replace a file by one with this content; text is written in UTF-8.
 
     Raises:
-        OSError: If it cannot be written; the earlier file is left as it was.
+        OSError: If it cannot be written; the earlier file stays as it was.
     """
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write what the user asked for to the place that the user named.
+    """Write output to the path that the user named.
 
     A device or a pipe, such as ``/dev/stdout``, is written to. Anything else is replaced.
 
@@ -85,15 +85,15 @@ def write_output(path: Path, text: str) -> None:
 
 
 def append(path: Path, text: str, *, sync: bool = True) -> None:
-    """Add text at the end of a file, all of it or nothing; the file is made if absent.
+    """Append all of a text to a file or nothing; the file is made if absent.
 
     Args:
         path: The file.
-        text: What to add, in UTF-8; bytes that were none as Python's `surrogateescape` reads them.
+        text: What to add, in UTF-8; other bytes as Python's `surrogateescape` reads them.
         sync: Whether it has to be on disk when this returns.
 
     Raises:
-        OSError: If it cannot be written, or there is something else than a file, such as a link.
+        OSError: If it cannot be written, or is no regular file, such as a link.
     """
     with open_to_append(path) as file:
         before = file.seek(0, io.SEEK_END)
@@ -110,7 +110,7 @@ def open_to_append(path: Path) -> io.FileIO:
     """Open a file to read it and to add to it; it is made if absent.
 
     Raises:
-        OSError: If it cannot be written, or there is something else than a file, such as a link.
+        OSError: If it cannot be written, or is no regular file, such as a link.
     """
     descriptor = os.open(path, _ADDED | os.O_APPEND, 0o666)
     try:
@@ -122,7 +122,7 @@ def open_to_append(path: Path) -> io.FileIO:
 
 
 class _Added(io.FileIO):
-    """A file that takes all bytes of a `write`, or raises an error."""
+    """A file whose `write` writes all bytes or raises an error."""
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]
         rest = memoryview(content)
@@ -132,11 +132,11 @@ class _Added(io.FileIO):
 
 
 def read(path: Path, most: int | None = None) -> bytes:
-    """Read a regular file, or what a link to one leads to; anything else is not even waited for.
+    """Read a regular file, perhaps through a link; anything else is refused without waiting.
 
     Args:
         path: The file.
-        most: Bytes that it may have; as many as it has if None.
+        most: Bytes that it may have; any number if None.
 
     Raises:
         OSError: If there is no such file, it cannot be read, is no file, or is larger.
@@ -148,7 +148,7 @@ def read(path: Path, most: int | None = None) -> bytes:
 
 
 def open_to_read(path: str | Path) -> BinaryIO:
-    """Open a regular file, or what a link to one leads to; anything else is not even waited for.
+    """Open a regular file, perhaps through a link; anything else is refused without waiting.
 
     Raises:
         OSError: If there is no such file, it cannot be read, or it is no file.
@@ -174,10 +174,10 @@ def _kind(mode: int) -> str:
 
 
 def own_folder(path: Path) -> None:
-    """Make a folder of a run, whose files are the run's own.
+    """Make a folder of a run for files of the run.
 
     Raises:
-        ConfigError: If it is a symbolic link: what is written there would land elsewhere.
+        ConfigError: If it is a symbolic link, because files would be written elsewhere.
         OSError: If it cannot be made.
     """
     check_own_folder(path)
@@ -185,7 +185,7 @@ def own_folder(path: Path) -> None:
 
 
 def check_own_folder(path: Path) -> None:
-    """Raise if what shall be a folder of a run is a link to another one.
+    """Raise if a folder of a run is a link to another one.
 
     Raises:
         ConfigError: If it is a symbolic link.
@@ -198,11 +198,11 @@ def check_own_folder(path: Path) -> None:
 
 
 def check_own_file(path: Path, *, replaced: bool = False) -> None:
-    """Raise if there is something in the place of a file, and it is no file.
+    """Raise if a path exists and is no regular file.
 
     Args:
         path: The file.
-        replaced: Whether it will be replaced, as a link can be, rather than added to.
+        replaced: Whether it will be replaced, which a link can be, and not appended to.
 
     Raises:
         ConfigError: If it is a symbolic link, a pipe, a folder or the like.
@@ -229,7 +229,7 @@ def _prefix(path: Path) -> str:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote this file."""
+    """Remove what is left of processes that were killed while they wrote this file."""
     prefix = _prefix(path)
     with contextlib.suppress(OSError):
         for other in os.scandir(path.parent):

@@ -1,4 +1,4 @@
-"""Names of suites, attacks, runs, sweeps and tables: what they may be, and what files they make."""
+"""Names of suites, attacks, runs, sweeps and tables are checked, and become names of files."""
 
 import hashlib
 import json
@@ -9,19 +9,19 @@ from robust.errors import ConfigError
 
 _LONGEST = 100
 _FILE_BYTES = 150
-"""With what stands around it in the name of a file, at most 255."""
+"""Together with the rest of a file's name, at most 255."""
 
 
 def check_name(what: str, name: Any, *, is_file: bool = False) -> None:  # noqa: ANN401
-    """Raise unless a name is text that prints as it is, without blanks at its ends.
+    """Raise unless a name is printable text without blanks at its ends.
 
     Args:
-        what: Which name, for the message.
+        what: What is named, for the message.
         name: The name.
-        is_file: Whether a file or folder is called so.
+        is_file: Whether a file or folder gets this name.
 
     Raises:
-        ConfigError: With what is wrong.
+        ConfigError: With what is wrong with it.
     """
     wrong = _wrong(name) or (_wrong_file(name) if is_file else None)
     if wrong is not None:
@@ -63,11 +63,11 @@ def _wrong_file(name: str) -> str | None:
 
 
 def file_name(name: str, longest: int = 80) -> str:
-    """A name as part of a file's: without separators, and cut if it is long.
+    """Return a name for a part of a file's name, without separators and cut if long.
 
     Args:
-        name: Such as that of an attack, which may hold ``/``.
-        longest: Bytes that it may take.
+        name: A name such as that of an attack, which may contain ``/``.
+        longest: Bytes that it may have.
     """
     odd = "." if name in (".", "..") else "/\\%"
     kept = "".join(f"%{ord(c):02X}" if c in odd else c for c in name)

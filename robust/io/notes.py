@@ -1,4 +1,4 @@
-"""Steps of which one that fails costs no other, and the notes that say what was left out."""
+"""A step that fails costs no other, and a note says what was left out."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ _LONGEST = 300
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line; with the kind of the error where it is no `ConfigError`."""
+    """Return an error in one line, with its class unless it is a `ConfigError`."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())
@@ -26,18 +26,18 @@ def note(text: str) -> None:
 
 
 class Steps:
-    """Steps that are tried one by one; what fails is kept, and the next one follows.
+    """Steps are tried one by one; an error is kept, and the next step follows.
 
-    A reader of standard output that has gone ends all of them, as does what is no `Exception`.
+    If nobody reads standard output any more, all of them end, also on what is no `Exception`.
     """
 
     def __init__(self) -> None:
         self.failed: dict[str, Exception] = {}
-        """Why each step failed, by what it was to do."""
+        """The error of each step that failed, by the name of the step."""
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Try what is inside; ``what`` names it."""
+        """Try the block inside, which ``what`` names."""
         try:
             yield
         except BrokenPipeError:
@@ -47,7 +47,7 @@ class Steps:
 
 
 class Figures(Steps):
-    """Figures that are made after the tables: one that cannot be made is left out with a note."""
+    """Figures are made after the tables; one that cannot be made is left out with a note."""
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -59,5 +59,5 @@ class Figures(Steps):
 
 
 def sentences(steps: Steps) -> list[str]:
-    """What is left out after steps that failed, and why."""
+    """Return sentences on what is left out after steps that failed, and why."""
     return [f"{what} is left out: {reason(error)}" for what, error in steps.failed.items()]

@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: closed, of another encoding, or a pipe nobody reads."""
+"""Standard output and error may be closed, have another encoding, or be a pipe nobody reads."""
 
 import io
 import os
@@ -7,10 +7,10 @@ import sys
 
 
 def make_usable() -> None:
-    r"""See to it that both streams can be printed to.
+    r"""Make both streams usable for printing.
 
-    What was closed (``>&-``) becomes one that keeps nothing. A letter that the terminal's encoding
-    lacks is printed as its escape, such as ``\xe9``.
+    A closed stream (``>&-``) is replaced by one that keeps nothing. A character that the terminal's
+    encoding lacks is printed as its escape, such as ``\xe9``.
     """
     sys.stdout = sys.stdout or _Nowhere()
     sys.stderr = sys.stderr or _Nowhere()
@@ -20,7 +20,7 @@ def make_usable() -> None:
 
 
 class _Nowhere(io.StringIO):
-    """Keeps nothing."""
+    """A stream that keeps nothing."""
 
     def write(self, text: str, /) -> int:
         """Forget the text."""
@@ -28,11 +28,11 @@ class _Nowhere(io.StringIO):
 
 
 def nobody_reads() -> bool:
-    """Whether it is standard output whose reader has gone, as ``head`` does when it has enough."""
+    """Return whether nobody reads standard output any more, as after ``head``."""
     asked = select.poll()
     asked.register(sys.stdout, 0)
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
         return False
-    # Or Python complains once more, when it closes what nobody reads.
+    # Otherwise Python complains again when it closes the stream.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True

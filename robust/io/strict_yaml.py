@@ -1,9 +1,8 @@
-"""The YAML of every file and flag: one reading of it, which is bounded.
+"""The YAML of every file and flag is read here, within bounds.
 
-The dialect is jsonargparse's with five differences. ``8/255`` is a number; what looks like a time
-(``1:30``), like an octal number (``010``) or like a number beyond float64 (``5e12345``) is text;
-``-.5`` is a number. Duplicate keys, tags, several documents and what expands without end are
-errors.
+The dialect is jsonargparse's with five differences. ``8/255`` and ``-.5`` are numbers. Text is what
+looks like a time (``1:30``), an octal number (``010``) or a number beyond float64 (``5e12345``).
+Duplicate keys, tags, several documents and endless expansion are errors.
 """
 
 import math
@@ -48,15 +47,15 @@ _MAYBE_NUMBER = frozenset("+-.0123456789")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MERGE = "<<"
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""In C where it can be: fifty configs of a second each become one of a tenth."""
+"""The parser in C if there is one, which is ten times as fast."""
 
 
 class StrictYAMLError(yaml.YAMLError):
-    """YAML that is refused; its text is one line and begins with the line where it is."""
+    """YAML is refused; the text is one line and begins with the number of the line."""
 
 
 def plain_scalar(text: str) -> Any:  # noqa: ANN401
-    """The value of a scalar without quotes: a number, a boolean, null, or the text itself.
+    """Return the value of a scalar without quotes: a number, a boolean, null, or the text itself.
 
     Raises:
         StrictYAMLError: If it is an integer of more digits than Python converts.
@@ -84,11 +83,11 @@ def _finite(value: float, text: str) -> float | str:
 
 
 def load(text: str) -> Any:  # noqa: ANN401
-    """The content of a YAML document.
+    """Return the content of a YAML document.
 
     Raises:
         StrictYAMLError: If it is not YAML, has a duplicate key, a tag or a second document, or is
-            nested or expanded beyond all need.
+            nested or expanded too far.
     """
     if found := _FORBIDDEN.search(text):
         line = text.count("\n", 0, found.start()) + 1
@@ -109,7 +108,7 @@ def load(text: str) -> Any:  # noqa: ANN401
 
 
 class StrictLoader:
-    """`load` in the form in which ``yaml.load`` takes it.
+    """`load` in the form that ``yaml.load`` needs.
 
     Args:
         stream: The text.
@@ -119,11 +118,11 @@ class StrictLoader:
         self._stream = stream
 
     def get_single_data(self) -> Any:  # noqa: ANN401
-        """The content of the only document."""
+        """Return the content of the only document."""
         return load(self._stream)
 
     def dispose(self) -> None:
-        """Nothing is left to give back."""
+        """Do nothing, since there is nothing to release."""
 
 
 class _Level:
@@ -140,7 +139,7 @@ class _Level:
 
 
 class _Builder:
-    """Builds values from events, one level of nesting after the other and none by recursion."""
+    """Builds values from events, level by level and without recursion."""
 
     def __init__(self, next_event: Callable[[], Any]) -> None:
         self._next = next_event
@@ -153,7 +152,7 @@ class _Builder:
         self._documents = 0
 
     def document(self) -> Any:  # noqa: ANN401
-        """The value of the only document; None if there is none."""
+        """Return the value of the only document; None if there is none."""
         while not isinstance(event := self._next(), yaml.StreamEndEvent):
             handle = _HANDLERS.get(type(event))
             if handle is not None:
@@ -211,7 +210,7 @@ class _Builder:
         self._aliased += size
         if self._aliased > _EXPANDED:
             _refuse(event, "its aliases expand to more than 100,000 letters")
-        # A reader may change a value in one place.
+        # A reader may change one of both values.
         self._add(deepcopy(value), event, value if isinstance(value, str) else "")
 
     def _add(self, value: Any, event: Any, text: str = "", *, merge: bool = False) -> None:  # noqa: ANN401
@@ -233,7 +232,7 @@ class _Builder:
         if isinstance(value, dict | list):
             _refuse(event, "a list or mapping is a key, but keys are text")
         line = event.start_mark.line + 1
-        # 1, 1.0 and true are one key to Python; 1 and "1" are one to a reader of names.
+        # Python takes 1, 1.0 and true for one key; a reader of names takes 1 and "1" for one.
         for form in (value, ("text", text)):
             if first := level.seen.get(form):
                 _refuse(event, f"the key {text[:40]!r} is there twice, first in line {first}")
@@ -253,7 +252,7 @@ _HANDLERS: dict[type, Callable[[_Builder, Any], None]] = {
 
 
 def _merged(event: Any, level: _Level) -> dict[Any, Any]:  # noqa: ANN401
-    """Its own keys over those of ``<<``, of which an earlier mapping wins."""
+    """Return its own keys over those of ``<<``, where an earlier mapping wins."""
     merged: dict[Any, Any] = {}
     for other in reversed(level.merged or []):
         if not isinstance(other, dict):
@@ -272,7 +271,7 @@ def _refuse(event: Any, why: str) -> NoReturn:  # noqa: ANN401
 
 
 def read(path: str | Path, name: str | None = None) -> Any:  # noqa: ANN401
-    """The content of a YAML file.
+    """Return the content of a YAML file.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Reading a file that somebody names: a file it must be, of a bounded size, and its text UTF-8."""
+"""A file that somebody names has to be a regular file of bounded size with text in UTF-8."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -11,10 +11,10 @@ _LARGEST = 16 << 20
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with ``~`` or ``~user`` at its beginning replaced by that home folder.
+    """Return the path with ``~`` or ``~user`` at its beginning replaced by that home folder.
 
     Raises:
-        ConfigError: If there is no such user, or nobody knows the home folder.
+        ConfigError: If there is no such user, or the home folder is unknown.
     """
     try:
         return Path(path).expanduser()
@@ -48,7 +48,7 @@ def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
         name: What messages call it; the path if None.
 
     Raises:
-        ConfigError: If it is no file, such as a pipe, which would block; or cannot be read.
+        ConfigError: If it cannot be read, or is no file, such as a pipe, which would block.
     """
     name = str(path) if name is None else name
     try:
@@ -59,7 +59,7 @@ def open_file(path: str | Path, name: str | None = None) -> BinaryIO:
 
 
 def read_text(path: str | Path, name: str | None = None) -> str:
-    """The text of a file, which is UTF-8 with or without a byte order mark.
+    """Return the text of a file, which is UTF-8 with or without a byte order mark.
 
     Args:
         path: The file.
@@ -84,14 +84,14 @@ def read_text(path: str | Path, name: str | None = None) -> str:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Bytes as text.
+    """Return bytes as text.
 
     Args:
         content: The bytes.
         name: What messages call the file.
 
     Raises:
-        ConfigError: If they are not UTF-8, with the encoding where it can be told.
+        ConfigError: If they are not UTF-8, with the encoding if it is known.
     """
     other = _other_encoding(content)
     if other is None:

@@ -1,4 +1,4 @@
-"""YAML that `robust.io.strict_yaml.load` reads back as it is."""
+"""YAML is written so that `robust.io.strict_yaml.load` gives the same values."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from robust.io.strict_yaml import StrictYAMLError, plain_scalar
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `load`, or YAML 1.1, would not give back as text."""
+    """A dumper that quotes text which `load` or YAML 1.1 would not read as text."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:  # noqa: ANN401
         if kind is yaml.ScalarNode and implicit[0]:
@@ -22,12 +22,12 @@ class _Dumper(yaml.SafeDumper):
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        """In double quotes where YAML would take a letter for a line break."""
+        """Use double quotes where YAML would take a character for a line break."""
         style = '"' if set(text) & set("\r\x85\u2028\u2029\ufeff") else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401
-        """A value that is in two places is written twice."""
+        """Write a value twice that is used twice."""
         return True
 
 
@@ -39,7 +39,7 @@ _TAGS = {
 
 
 def flow(value: Any) -> str:  # noqa: ANN401
-    """A value in one line, such as ``{a: null}``, that `load` reads back as it is."""
+    """Return a value in one line, such as ``{a: null}``, for which `load` gives the same."""
     text = yaml.dump(
         [value],
         Dumper=_Dumper,
@@ -52,7 +52,7 @@ def flow(value: Any) -> str:  # noqa: ANN401
 
 
 def dump(content: Any) -> str:  # noqa: ANN401
-    """YAML that `load` reads back as it is."""
+    """Return YAML for which `load` gives the same."""
     text = yaml.dump(
         content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
     )

@@ -1,4 +1,4 @@
-"""`python -m robust.sweep`, the same as `robust sweep`."""
+"""`python -m robust.sweep` does the same as `robust sweep`."""
 
 from robust.commands.start import start
 

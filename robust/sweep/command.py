@@ -1,4 +1,4 @@
-"""What a sweep file may run: train.py and robust, with flags."""
+"""A sweep file may run train.py and robust with flags, and nothing else."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ def check_command(file: SweepFile) -> None:
 
     Raises:
         UntrustedError: With the command, and the flag that would allow it.
-        ConfigError: If there is no train.py at its place.
+        ConfigError: If there is no such train.py.
     """
     words = [str(word) for word in file.content.get("command") or _DEFAULT]
     program = str(file.content.get("program"))
@@ -40,7 +40,7 @@ def check_command(file: SweepFile) -> None:
 
 
 def _arguments(words: list[str], program: str, *, is_elsewhere: bool) -> list[str] | None:
-    """What follows the program; None if that is none of ours."""
+    """Return what follows the program; None if the program is not ours."""
     rest = words[1:] if words[:1] == ["${env}"] else words
     match rest:
         case ["${interpreter}", "${program}", *flags] if is_elsewhere or _is_train(program):
@@ -55,20 +55,20 @@ def _arguments(words: list[str], program: str, *, is_elsewhere: bool) -> list[st
 
 
 def _is_train(program: str) -> bool:
-    """Whether it is the train.py beside this package, not one that came with the file."""
+    """Return whether it is the train.py beside this package, not one that came with the file."""
     own = Path(trust.__file__).parents[2] / "train.py"
     return Path(program).resolve() == own.resolve()
 
 
 def _is_not_ours(word: str) -> bool:
-    """Whether a word is none that a file may hand to train.py: trust, or a variable of the user."""
+    """Return whether a file must not pass a word to train.py: trust, or a variable of the user."""
     return word.startswith("--trust") or ("${" in word and not _MACRO.fullmatch(word))
 
 
 def check_parameters(file: SweepFile) -> None:
     """Raise if a value of a parameter names a class that is not trusted.
 
-    The runs refuse it too, since a file wrote their flags. This says so before the first.
+    The runs refuse it too, since a file wrote their flags. This check comes before the first run.
 
     Raises:
         UntrustedError: With the class, the file, and the flag that would allow it.

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live table, or in a pipe one line for each change."""
+"""A sweep shows a live table while it runs, or in a pipe one line for each change."""
 
 from types import TracebackType
 from typing import final
@@ -18,12 +18,12 @@ class Display:
     """Shows a sweep and keeps its ``sweep.json`` up to date, whenever it is called with the driver.
 
     Args:
-        console: Where to.
+        console: Where to show it.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        # Without its thread: the driver starts processes.
+        # Without its thread, because the driver starts processes.
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._said: dict[str, str] = {}
 
@@ -67,7 +67,7 @@ class Display:
 
 
 def summarize(driver: Driver) -> Summary:
-    """The sweep as far as it is."""
+    """Return a summary of the sweep so far."""
     trials = driver.trials
     return Summary.from_trials(
         driver.file, trials, {trial.id: driver.history(trial) for trial in trials}
@@ -75,7 +75,7 @@ def summarize(driver: Driver) -> Summary:
 
 
 def _table(driver: Driver) -> Table:
-    """What runs first, then the latest; the terminal may have no room for the rest."""
+    """Return a table, running runs first, then the latest; a terminal may have few lines."""
     count = driver.settings.count
     ended = sum(trial.state in ("finished", "stopped", "failed") for trial in driver.trials)
     table = Table(
@@ -94,7 +94,7 @@ def _table(driver: Driver) -> Table:
 
 
 def _cells(driver: Driver, trial: Trial) -> tuple[str, str, str, str, str]:
-    """Parameters, the last value of the metric, epochs, minutes, and its slot while it runs."""
+    """Return parameters, last value of the metric, epochs, minutes, and the slot while it runs."""
     names = short_names(list(trial.parameters))
     values = (shown(value) for value in trial.parameters.values())
     metric = driver.file.metric

@@ -1,4 +1,4 @@
-"""The loop of a sweep: start runs in free slots, watch their metrics, end those that lose."""
+"""The loop of a sweep starts runs in free slots, watches their metrics, and ends bad ones."""
 
 import contextlib
 import secrets
@@ -19,21 +19,21 @@ from robust.tracking import read_metrics
 from robust.tracking.preemption import REQUEUE
 
 _PREEMPTED = (REQUEUE, 128 + signal.SIGTERM)
-"""Exit codes of a training that someone else told to make room."""
+"""Exit codes of a training that somebody else stopped."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sweep is run.
+    """Settings say how a sweep is run.
 
     Args:
         root: Parent of the sweep's folder.
-        slots: Where runs go, one in each at a time.
+        slots: Each slot has one run at a time.
         count: Number of runs in all; None for a complete grid.
-        failures: So many failed runs in a row end the sweep.
+        failures: This many failed runs in a row end the sweep.
         flags: Added to the command of every run.
         retry: Whether runs that failed in an earlier session run again.
-        poll: Seconds between two looks at the runs.
+        poll: Seconds between two checks of the runs.
     """
 
     root: Path
@@ -47,13 +47,13 @@ class Settings:
 
 @final
 class Driver:
-    """Runs a sweep in ``root/name``; what is on record there is not run again.
+    """Runs a sweep in ``root/name``, and no run that is in its journal already.
 
     Args:
         file: What to run.
         journal: What was run.
         settings: How to run it.
-        report: Called after every look, with itself.
+        report: Called with the driver after every check.
 
     Raises:
         ConfigError: From `run`, if the file's parameters cannot be searched.
@@ -70,7 +70,7 @@ class Driver:
         self.live: dict[str, Process] = {}
         """Processes by the ids of their runs."""
         self.interrupts = 0
-        """How often it was told to end."""
+        """How many signals to end have come."""
         self._report = report
         self._woken = threading.Event()
         self._failed_in_a_row = 0
@@ -81,7 +81,7 @@ class Driver:
 
     @property
     def folder(self) -> Path:
-        """The sweep's; each run has one in it."""
+        """The folder of the sweep; each run has one in it."""
         return self.settings.root / self.file.name
 
     @property
@@ -95,7 +95,7 @@ class Driver:
         return self._failed_in_a_row >= self.settings.failures
 
     def history(self, trial: Trial) -> History:
-        """What a run has logged so far."""
+        """Return what a run has logged so far."""
         if trial.id in self.live or trial.id not in self._histories:
             self._histories[trial.id] = read_metrics(self.folder / trial.id)
         return self._histories[trial.id]
@@ -115,7 +115,7 @@ class Driver:
         self._report(self)
 
     def _step(self) -> bool:
-        """One look; False if nothing is left to do."""
+        """Check all runs once; return False if nothing is left to do."""
         for trial in self.trials:
             if trial.id in self.live:
                 self._reap(trial)
@@ -123,8 +123,8 @@ class Driver:
             for process in self.live.values():
                 process.kill() if self.interrupts > 1 else process.stop()
         else:
-            for loser in self.file.to_stop(self.trials, self._all_histories()):
-                self.live[loser].stop()
+            for stopped in self.file.to_stop(self.trials, self._all_histories()):
+                self.live[stopped].stop()
             self._fill_slots()
         return bool(self.live)
 
@@ -140,7 +140,7 @@ class Driver:
         self._failed_in_a_row = self._failed_in_a_row + 1 if state == "failed" else 0
 
     def _outcome(self, process: Process, code: int, history: History) -> tuple[State, str]:
-        if self.interrupts:  # whatever its code: who ended this may have ended that
+        if self.interrupts:  # whatever its code, since the same signal may have ended the run
             return "interrupted", ""
         if process.stopped is not None:
             return "stopped", "by hyperband"
@@ -164,7 +164,7 @@ class Driver:
             self._start(trial, slot)
 
     def _next(self) -> Trial | None:
-        """One that was interrupted, else a new one; None if there is none to start."""
+        """Return an interrupted run, else a new one; None if there is none to start."""
         for trial in self.trials:
             if trial.state == "interrupted" and trial.id not in self.live:
                 return trial
@@ -192,7 +192,7 @@ class Driver:
         self.journal.started(trial, process.pid)
 
     def _own_flags(self, trial: Trial) -> list[str]:
-        """The run's place on disk, from whose checkpoint it goes on."""
+        """Return flags for the folder of the run, whose checkpoint it goes on from."""
         flags = [*self.settings.flags, f"--run.root={self.settings.root}"]
         flags += [f"--run.name={self.file.name}", f"--run.id={trial.id}"]
         flags.append(f"--run.group={self.file.name}")
@@ -210,7 +210,7 @@ class Driver:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the runs; a second one at once."""
+        """Let Ctrl-C and SIGTERM end the runs; a second signal ends them at once."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             self.interrupts += 1

@@ -1,4 +1,4 @@
-"""The lines of a sweep's journal, each checked before anything is made of it."""
+"""The lines of a sweep's journal are checked before they are used."""
 
 import json
 import math
@@ -12,20 +12,20 @@ from robust.sweep.trials import State
 
 Event = Mapping[str, Any]
 _LONGEST = 60
-"""Characters of a message that are shown of what is wrong with a line."""
+"""Characters that are shown of what is wrong with a line."""
 
 
 def read_events(path: Path, file: IO[bytes]) -> list[Event]:
-    """The events of a journal, from which half a line that a killed process left is cut off.
+    """Return the events of a journal, and cut off an incomplete last line of a killed process.
 
-    Blank lines count for nothing.
+    Blank lines are ignored.
 
     Args:
-        path: Where it lies, for the message.
-        file: The same, open.
+        path: Its path, for the message.
+        file: The same file, open.
 
     Raises:
-        ConfigError: If a line is no event, or one of a run that no line before it started.
+        ConfigError: If a line is no event, or the event of a run that no earlier line started.
     """
     file.seek(0)
     content = file.read()

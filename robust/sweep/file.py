@@ -1,4 +1,4 @@
-"""A sweep file, as `wandb sweep` takes it; search and hyperband from W&B's own package."""
+"""A sweep file has the form of `wandb sweep`; W&B's own package searches and stops runs."""
 
 import random
 import re
@@ -32,7 +32,7 @@ _STATES = {
     "running": RunState.running,
     "interrupted": RunState.pending,
     "finished": RunState.finished,
-    # What it reached counts; a killed or failed run would count as the worst of all.
+    # Its last metric counts. A killed or failed run would count as the worst of all.
     "stopped": RunState.finished,
     "failed": RunState.failed,
 }
@@ -41,10 +41,10 @@ _STATES = {
 @final
 @dataclass(frozen=True)
 class SweepFile:
-    """A valid sweep.
+    """A valid sweep file.
 
     Args:
-        path: Where it was read.
+        path: The file.
         content: The mapping in it.
     """
 
@@ -70,17 +70,17 @@ class SweepFile:
 
     @property
     def name(self) -> str:
-        """The one in the file, else the file's own."""
+        """The name in the file, else the stem of the file."""
         return str(self.content.get("name") or self.path.stem)
 
     @property
     def metric(self) -> str:
-        """Key of ``metrics.csv``."""
+        """The metric's key in ``metrics.csv``."""
         return str(self.content["metric"]["name"])
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it names train.py where there is none, so that `robust` runs instead."""
+        """Whether it names a train.py that is not here, so that `robust` runs instead."""
         return self.content.get("program") == "train.py" and not Path("train.py").exists()
 
     @property
@@ -90,17 +90,17 @@ class SweepFile:
 
     @property
     def keys(self) -> list[str]:
-        """Dotted keys of the parameters."""
+        """The dotted keys of the parameters."""
         return list(self.content["parameters"])
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What cannot change while a sweep is under way; the number of runs can."""
+        """The settings that must not change during a sweep; the number of runs may."""
         fixed = ("program", "method", "metric", "parameters", "command", "early_terminate")
         return {key: self.content.get(key) for key in fixed}
 
     def limit(self, count: int | None) -> int | None:
-        """How many runs there are to be: the smaller of ``run_cap`` and ``count``; None for a grid.
+        """Return the number of runs: the smaller of ``run_cap`` and ``count``; None for a grid.
 
         Raises:
             ConfigError: If a search that never ends has neither.
@@ -114,12 +114,12 @@ class SweepFile:
         return min(caps, default=None)
 
     def command(self, parameters: Mapping[str, Any]) -> list[str]:
-        """The command of a run, its macros replaced as W&B's agent does.
+        """Return the command of a run, with macros replaced as W&B's agent does.
 
         ``${interpreter}`` is the Python that runs the sweep, which the agent looks up in ``PATH``.
 
         Raises:
-            ConfigError: If it holds a macro that there is not.
+            ConfigError: If it contains an unknown macro.
         """
         raw = {key: {"value": value} for key, value in parameters.items()}
         texts = {key: {"value": _argument(value)} for key, value in parameters.items()}
@@ -148,31 +148,31 @@ class SweepFile:
     def suggest(
         self, trials: Sequence[Trial], histories: Mapping[str, History]
     ) -> dict[str, Any] | None:
-        """Parameters of the next run; None if a grid is used up.
+        """Return parameters of the next run; None if a grid is used up.
 
-        The same for the same trials: the search is seeded by their number.
+        The search is seeded by the number of trials, so equal trials give equal parameters.
 
         Raises:
             ConfigError: If the method cannot search these parameters, such as a grid a range.
         """
-        random.seed(len(trials))  # random search draws from it
-        np.random.seed(len(trials))  # bayes
+        random.seed(len(trials))  # for random search
+        np.random.seed(len(trials))  # for bayes
         try:
             with warnings.catch_warnings():
-                # scikit-learn on a fit that does not converge, for which W&B draws at random.
+                # scikit-learn warns of a fit that does not converge; W&B then searches at random.
                 warnings.simplefilter("ignore")
                 run = next_run(self.content, self._runs(trials, histories))
-        except Exception as error:  # whatever W&B's package makes of values that its schema takes
+        except Exception as error:  # W&B's package may fail on values that its schema accepts
             raise self._cannot_search(error) from None
         if run is None:
             return None
         return {key: _plain(value["value"]) for key, value in run.config.items()}
 
     def to_stop(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> list[str]:
-        """Ids of the running trials that hyperband gives up; none without ``early_terminate``.
+        """Return ids of the running trials that hyperband stops; none without ``early_terminate``.
 
         Raises:
-            ConfigError: If hyperband cannot be run with what the file says of it.
+            ConfigError: If hyperband cannot run with these settings.
         """
         if not self.content.get("early_terminate"):
             return []
@@ -200,13 +200,13 @@ class SweepFile:
 
 
 def _argument(value: Any) -> Any:  # noqa: ANN401
-    """A value as a flag gives it to train.py; W&B writes Python's ``None`` and ``{'a': None}``."""
+    """Return a value as a flag of train.py; W&B would write Python's ``None``."""
     is_text = isinstance(value, str | bool | int)
     return value if is_text or (isinstance(value, float) and np.isfinite(value)) else flow(value)
 
 
 def _problems(content: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with a sweep, as the end of a sentence."""
+    """Yield what is wrong with a sweep, as the end of a sentence."""
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not all(
         isinstance(v, dict) for v in parameters.values()
@@ -224,5 +224,5 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """A number of Python's, where the search gives one of NumPy's."""
+    """Return a number of Python if the search gives one of NumPy."""
     return value.item() if isinstance(value, np.generic) else value

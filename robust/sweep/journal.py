@@ -1,4 +1,4 @@
-"""The state of a sweep on disk: what was started, and how it ended."""
+"""A journal keeps the state of a sweep on disk: which runs started, and how they ended."""
 
 import fcntl
 import json
@@ -15,18 +15,18 @@ from robust.sweep.trials import State, Trial
 
 @final
 class Journal:
-    """An append-only file of events, each on disk before what it says is acted upon.
+    """A file to which events are appended, each before the driver acts on it.
 
-    A driver that is killed at any time leaves complete lines, of which the next one rebuilds
-    `trials`; what was running then is ``interrupted``. The file is locked while it is open.
+    A driver that is killed at any time leaves complete lines, from which the next one rebuilds
+    `trials`. Runs that were running then are ``interrupted``. The file is locked while it is open.
 
     Args:
         path: The file; made if absent.
-        identity: What the sweep is of, in JSON's types; kept in the first line.
+        identity: Settings that identify the sweep, in JSON's types; kept in the first line.
 
     Raises:
-        ConfigError: If the file cannot be written, another process has it open, a line of it is
-            damaged, or it is of a sweep of another identity.
+        ConfigError: If the file cannot be written or another process has it open. Also if a line is
+            damaged, or the file belongs to a sweep of another identity.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
@@ -51,25 +51,25 @@ class Journal:
             self._replay(event)
 
     def start(self, trial: Trial) -> None:
-        """A process of ``trial`` is about to be started."""
+        """Record that a process of ``trial`` is about to start."""
         self._append({"event": "start", "id": trial.id, "parameters": trial.parameters})
         trial.state, trial.message = "running", ""
         self.trials[trial.id] = trial
 
     def started(self, trial: Trial, pid: int) -> None:
-        """It was started, as ``pid``."""
+        """Record that it was started as ``pid``."""
         trial.pid = pid
         self._append({"event": "pid", "id": trial.id, "pid": pid})
 
     def end(self, trial: Trial, state: State, message: str, seconds: float) -> None:
-        """It ended, ``seconds`` after its start."""
+        """Record that it ended ``seconds`` after its start."""
         event = {"event": "end", "id": trial.id, "state": state, "message": message}
         self._append({**event, "seconds": round(seconds, 1)})
         trial.state, trial.message = state, message
         trial.seconds += seconds
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
     def _append(self, event: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ def _locked(path: Path) -> IO[bytes]:
 
 
 def _difference(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    # As it would be after a round through JSON.
+    # JSON changes some types.
     plain = json.loads(json.dumps(now))
     changed = sorted(f"`{k}`" for k in {*earlier, *plain} if earlier.get(k) != plain.get(k))
     if not changed:

@@ -1,4 +1,4 @@
-"""One process of a run: its slot, its log, and how it ended."""
+"""A run is a process with a slot and a log."""
 
 import contextlib
 import fcntl
@@ -18,17 +18,17 @@ from robust.loading.messages import one_line
 from robust.loading.trust import FLAGS_OF_FILE
 
 LOG = "log.txt"
-"""What a run printed, in its folder; locked while a process of it is alive."""
+"""File with what a run printed, in its folder; locked while its process is alive."""
 _GRACE = 20.0
 """Seconds between SIGTERM, after which a training ends with its batch, and SIGKILL."""
 
 
 class Slot(NamedTuple):
-    """Where one run at a time goes.
+    """A slot has one run at a time.
 
     Args:
-        name: For the table.
-        devices: Its ``CUDA_VISIBLE_DEVICES``; None leaves that as it is.
+        name: Name in the table.
+        devices: Its ``CUDA_VISIBLE_DEVICES``; None does not set that.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Slot(NamedTuple):
 
 
 def parse_slots(text: str) -> list[Slot]:
-    """Slots such as ``gpu:0,gpu:1``; ``gpu:0+1`` is one slot of two GPUs, ``cpu`` one of none.
+    """Return slots such as ``gpu:0,gpu:1``; ``gpu:0+1`` has two GPUs, ``cpu`` none.
 
     Raises:
-        ConfigError: If a slot is something else, or named twice.
+        ConfigError: If a slot has another form, or is named twice.
     """
     slots = []
     for name in text.split(","):
@@ -60,13 +60,13 @@ class Process:
     """A command that runs in a slot, in a process group of its own.
 
     Args:
-        command: Its words.
-        folder: The run's; its output is added to the log there.
+        command: The words of the command.
+        folder: The folder of the run; its output is added to the log there.
         slot: Its devices.
         slots: How many slots share the cores of this machine.
 
     Raises:
-        ConfigError: If there is something else in the place of the log.
+        ConfigError: If the log is no regular file.
         OSError: If the log cannot be written or the command not be started.
     """
 
@@ -74,11 +74,11 @@ class Process:
         self.slot = slot
         self.began = time.monotonic()
         self.stopped: float | None = None
-        """When it was told to end, on the clock of `time.monotonic`."""
+        """Time when it was asked to end, on the clock of `time.monotonic`."""
         self._log = folder / LOG
         folder.mkdir(parents=True, exist_ok=True)
         with _log(self._log) as log:
-            # The process inherits the lock, so that no other is started beside it.
+            # The process inherits the lock, so no second one starts.
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log.write(f"$ {shlex.join(command)}\n")
             log.flush()
@@ -88,12 +88,12 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # Ctrl-C in the terminal is for the driver alone
+                process_group=0,  # Ctrl-C in the terminal goes to the driver alone
             )
 
     @property
     def pid(self) -> int:
-        """Its id, also that of its group."""
+        """Its id, which is also the id of its group."""
         return self._popen.pid
 
     @property
@@ -102,7 +102,7 @@ class Process:
         return time.monotonic() - self.began
 
     def poll(self) -> int | None:
-        """Its exit code, minus the signal that ended it; None while it runs."""
+        """Return its exit code, minus the signal that ended it; None while it runs."""
         if self.stopped is not None and time.monotonic() > self.stopped + _GRACE:
             self.kill()
         return self._popen.poll()
@@ -122,7 +122,7 @@ class Process:
         self._popen.wait()
 
     def trouble(self) -> str:
-        """What its log says of its failure, in one line."""
+        """Return the error in its log, in one line."""
         code = self._popen.returncode
         if code < 0:
             return f"ended by {signal.Signals(-code).name}"
@@ -182,7 +182,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _environment(slot: Slot, slots: int) -> dict[str, str]:
-    """The cores shared among the slots, unless the user shared them otherwise."""
+    """Return an environment that shares the cores among the slots, unless the user did."""
     threads = str(max(1, (os.cpu_count() or 1) // slots))
     environment = {"OMP_NUM_THREADS": threads, "WANDB_MODE": "offline", **os.environ}
     environment[FLAGS_OF_FILE] = "1"
@@ -191,7 +191,7 @@ def _environment(slot: Slot, slots: int) -> dict[str, str]:
     if "SLURM_JOB_ID" in environment:
         # Lightning's word for a job whose processes srun does not start.
         environment["SLURM_JOB_NAME"] = "interactive"
-    # Left by whoever started the sweep, they would make one run of all.
+    # If the sweep inherited them, all its processes would be one run.
     for name in ("WANDB_RUN_ID", "ROBUST_RUN_ID", "WANDB_SWEEP_ID"):
         environment.pop(name, None)
     return environment

@@ -1,4 +1,4 @@
-"""What a sweep found: the best run, the Pareto front, ``sweep.csv`` and ``sweep.json``."""
+"""A summary of a sweep has the best run and the Pareto front, also as CSV and JSON."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from robust.results.cells import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
 
-# Of a run that was stopped there are none of the test set.
+# A stopped run has no metrics of the test set.
 _FRONTS = [
     ("test/clean_acc", "test/worst_robust_acc/adaptive"),
     ("val/clean_acc", "val/worst_robust_acc/adaptive"),
@@ -25,13 +25,13 @@ _NO_METRICS = ("step", "epoch")
 @final
 @dataclass(frozen=True)
 class Summary:
-    """A sweep as far as it is; in ``sweep.json`` under the names of these fields.
+    """The state of a sweep; ``sweep.json`` has these fields.
 
     Args:
-        name: The sweep's.
-        metric: What it optimizes.
+        name: Name of the sweep.
+        metric: The metric that it optimizes.
         maximized: Whether larger is better.
-        parameters: Dotted keys.
+        parameters: Dotted keys of the parameters.
         front: The two metrics of the Pareto front, both better if larger.
         best: Id of the finished run with the best last value of the metric; None without one.
         runs: For each its ``id``, ``state``, ``message``, ``seconds``, ``parameters``, the last
@@ -53,7 +53,7 @@ class Summary:
         """Summarize trials by what they logged."""
         last = {trial.id: _last(histories[trial.id]) for trial in trials}
         finished = {t.id: last[t.id] for t in trials if t.state == "finished"}
-        # To remove the metrics of a run that ended takes it out of the comparison.
+        # A run whose metrics.csv was removed is not compared.
         values = {i: m[file.metric] for i, m in finished.items() if file.metric in m}
         best = (max if file.maximized else min)(values, key=values.__getitem__, default=None)
         front = next(
@@ -93,7 +93,7 @@ class Summary:
         _replace(folder / "sweep.csv", text.getvalue())
 
     def grid(self) -> Grid:
-        """Runs as rows, the best first; accuracies in %."""
+        """Return a table of runs, the best first, with accuracies in %."""
         ordered = sorted(self.runs, key=self._rank)
         logged = {key for run in self.runs for key in run["metrics"]}
         columns = [self.metric, *(k for k in self.front if k != self.metric and k in logged)]
@@ -139,7 +139,7 @@ class Summary:
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Names of the points that no other beats in one coordinate without losing in the other."""
+    """Return names of the points to which no other is better in one coordinate and not worse."""
     return {
         name
         for name, (x, y) in points.items()
@@ -152,7 +152,7 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> set[str]:
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """The last parts of dotted keys, as many as tell them apart."""
+    """Return the last parts of dotted keys, as many as tell them apart."""
     names = []
     for key in keys:
         parts = key.split(".")
@@ -164,19 +164,19 @@ def short_names(keys: Sequence[str]) -> list[str]:
 
 
 def shown(value: Any) -> str:  # noqa: ANN401
-    """A parameter's value as YAML has it, numbers in four digits."""
+    """Return a parameter's value in YAML, numbers with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return json.dumps(value, ensure_ascii=False) if _is_word(value) else str(value)
 
 
 def _is_word(value: Any) -> bool:  # noqa: ANN401
-    """Whether YAML writes it otherwise than Python does."""
+    """Return whether YAML and Python write it differently."""
     return value is None or isinstance(value, bool | list | dict)
 
 
 def measured(key: str, value: float | None) -> str:
-    """An accuracy in %, another metric in four digits; empty without a value."""
+    """Return an accuracy in %, another metric in four digits; empty without a value."""
     if value is None:
         return ""
     return f"{100 * value:.1f}" if "_acc" in key else shown(value)

@@ -1,10 +1,10 @@
-"""A run of a sweep."""
+"""A trial is a run of a sweep."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 State = Literal["running", "interrupted", "finished", "stopped", "failed"]
-"""``stopped`` by hyperband; ``interrupted`` with its sweep, and to go on with it."""
+"""Hyperband ``stopped`` it; an ``interrupted`` run goes on with its sweep."""
 
 
 @dataclass
@@ -14,10 +14,10 @@ class Trial:
     Args:
         id: Its run id, and the name of its folder.
         parameters: The value of each parameter of the sweep.
-        state: How far it is.
-        message: What went wrong, in one line.
+        state: Its state.
+        message: Its error in one line.
         seconds: Wall time of all its sessions that ended.
-        pid: Its last process.
+        pid: Id of its last process.
     """
 
     id: str

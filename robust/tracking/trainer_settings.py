@@ -65,8 +65,8 @@ def check_trainer(settings: Namespace) -> None:
 def check_strategy(trainer: Trainer) -> None:
     """Raise if a trainer would change the type of the weights, or spread them over devices.
 
-    Images are float32, and a network is attacked and judged with its weights as they are. Processes that
-    the trainer forks would not return results of an evaluation.
+    Images are float32, and a network is attacked and judged with its weights as they are.
+    Processes that the trainer forks would not return results of an evaluation.
 
     Raises:
         ConfigError: With the precision or the strategy.

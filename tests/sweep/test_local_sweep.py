@@ -375,7 +375,7 @@ def test_disk_that_is_full_ends_the_runs(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
-    """A sweep of ours on a tiny net, killed in its first run, and its table."""
+    """A sweep of ours on a tiny network, killed in its first run, and its table."""
     content = yaml.safe_load((ROOT / "sweeps" / "temperature.yaml").read_text())
     flags = arguments(npz, "unused", suite, epochs=6)
     content |= {"program": str(ROOT / "train.py"), "command": ["${interpreter}", "${program}"]}
