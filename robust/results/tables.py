@@ -70,9 +70,9 @@ def published(
     Args:
         table: Content of a file of ``papers/*/tables``. Its ``metric`` is ``attack success`` (of
             the attacked images), ``attack success over all images``, ``robust accuracy`` or
-            ``resistance``. Its ``view`` is that of the paper's attacker (default ``deployed``), its ``beside`` the
-            other one to show (default ``adaptive``). With a ``draw``, each so many images are also
-            counted on their own.
+            ``resistance``. Its ``view`` is that of the paper's attacker (default ``deployed``).
+            Its ``beside`` is the other one to show (default ``adaptive``). With a ``draw``, each
+            so many images are also counted on their own.
         columns: Records by the table's columns; a column without any shows the paper's numbers.
         transferred: Records of attacks crafted on another column, by that one and the attacked.
         adaptive: Records of the table's ``adaptive_suite`` by column.
