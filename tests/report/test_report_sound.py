@@ -159,12 +159,12 @@ def test_a_chart_of_numbers_that_are_not_finite_is_left_out():
     with steps.step("chart"):
         charts.add("key", "title", "spec", dict, data={"rate": [1.0, math.nan]})
     assert "chart" in steps.failed
-    assert not charts.shown
+    assert not charts.charts
     (protocol,) = protocols(charts.runs)
     shown = section(charts, protocol, steps)  # of two attacks, one has no rows yet
     assert list(steps.failed) == ["chart"]
     (curve,) = shown.curves
-    assert set(charts.shown[curve["key"]]["data"]["data"]["eps"]) == {0.0, 0.1}
+    assert set(charts.charts[curve["key"]]["data"]["data"]["eps"]) == {0.0, 0.1}
 
 
 def test_a_table_that_cannot_be_read_costs_no_other(tmp_path, monkeypatch):
