@@ -1,13 +1,13 @@
-"""Our attacks beside those of their peers: one net, the same images, one run.
+"""Our attacks are compared with their peers on one network, the same images, in one run.
 
     python benchmarks/attacks.py [--data mnist] [--root data] [--only PGD] [--rounds 3]
 
-The nets are those of Tuna et al. for MNIST and CIFAR-10, trained shortly (MNIST's on digits where
-``--root`` holds none) and kept in ``--nets``. Rounds alternate between the libraries, medians are
-compared, and every attack is of images that the net classifies correctly. Ours run as they do in
-this project, on convolutions in channels_last; the peers on the net as PyTorch builds it, or on
-ours with ``--same-format``. Exit status 1 if a target is missed. Where the CPU emulates bfloat16,
-the row in bfloat16 is left out and no target of it is missed.
+The networks are those of Tuna et al. for MNIST and CIFAR-10, trained shortly and kept in
+``--networks``. Without MNIST in ``--root`` its network is trained on digits. Rounds alternate
+between the libraries, and medians are compared. All attacked images are classified correctly. Ours
+run as they do in this project, on convolutions in channels_last. The peers run on the network as
+PyTorch builds it, or on ours with ``--same-format``. Exit status 1 if a target is missed. Where the
+CPU emulates bfloat16, the row in bfloat16 is left out and no target of it is missed.
 """
 
 import argparse
@@ -185,19 +185,19 @@ def cases(eps: float) -> list[Case]:
 
 
 @torch.no_grad()
-def _forward(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The least that an attack can cost which only asks."""
+def _forward(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Run the forward passes alone, the least that a query attack can cost."""
     for _ in range(50):
-        net(x)
+        network(x)
     return x
 
 
-def _jsma(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return craft(lambda m: JSMA(m, theta=1.0, gamma=0.1), net, x, y, target=(y + 1) % 10).x_adv
+def _jsma(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return craft(lambda m: JSMA(m, theta=1.0, gamma=0.1), network, x, y, target=(y + 1) % 10).x_adv
 
 
-def net_and_images(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
-    """A shortly trained net, and test images that it classifies correctly."""
+def network_and_images(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a shortly trained network, and test images that it classifies correctly."""
     name = options.data
     if name == "mnist" and not (options.root / "MNIST").is_dir():
         name = "digits"
@@ -205,20 +205,20 @@ def net_and_images(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tens
     data.setup("fit")
     torch.manual_seed(0)
     defense = Standard(TunaCifarCNN() if name == "cifar10" else TunaMnistCNN())
-    weights = options.nets / f"{name}.pt"
+    weights = options.networks / f"{name}.pt"
     if weights.exists():
         defense.network.load_state_dict(torch.load(weights, weights_only=True))
     else:
         _train(defense, data, 10 if name == "digits" else 1, options.batches)
         weights.parent.mkdir(parents=True, exist_ok=True)
         torch.save(defense.network.state_dict(), weights)
-    net = defense.network.eval()
+    network = defense.network.eval()
     x, y, _ = data.test_samples(0, min(1000, data.test_size))
     with torch.no_grad():
-        right = net(x).argmax(dim=1) == y
-        # foolbox gives up on an image whose class all noise is of.
-        right &= y != net(torch.rand(20, *x.shape[1:])).argmax(dim=1).mode().values
-    return net, x[right], y[right]
+        right = network(x).argmax(dim=1) == y
+        # foolbox fails on an image of the class that noise has.
+        right &= y != network(torch.rand(20, *x.shape[1:])).argmax(dim=1).mode().values
+    return network, x[right], y[right]
 
 
 def _train(defense: Standard, data: ImageDataModule, epochs: int, batches: int | None) -> None:
@@ -234,50 +234,52 @@ def _train(defense: Standard, data: ImageDataModule, epochs: int, batches: int |
 
 
 def measure(
-    case: Case, nets: Mapping[bool, nn.Module], x: Tensor, y: Tensor, rounds: int
+    case: Case, networks: Mapping[bool, nn.Module], x: Tensor, y: Tensor, rounds: int
 ) -> dict[str, Result]:
-    """Run ours and the peers' in turn, ``rounds`` times; ``nets`` has ours under True."""
+    """Run ours and the peers' in turn, ``rounds`` times; ``networks`` has ours under True."""
     runs = {"ours": case.ours, **case.peers}
     times: dict[str, list[tuple[float, float]]] = {library: [] for library in runs}
     results = {}
     for _ in range(min(rounds, case.most_rounds)):
         for library, run in runs.items():
-            net, seen = nets[library == "ours"], []
-            hook = net.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+            network, seen = networks[library == "ours"], []
+            hook = network.register_forward_pre_hook(
+                lambda _, args, seen=seen: seen.append(args[0])
+            )
             cpu, wall = time.process_time(), time.perf_counter()
-            x_adv = run(net, x.clone(), y.clone()).detach()
+            x_adv = run(network, x.clone(), y.clone()).detach()
             times[library].append((time.process_time() - cpu, time.perf_counter() - wall))
             hook.remove()
-            net.zero_grad()
+            network.zero_grad()
             forwards = sum(len(images) for images in seen) / len(x)
-            results[library] = _result(case, nets[True], x, y, x_adv, times[library], forwards)
+            results[library] = _result(case, networks[True], x, y, x_adv, times[library], forwards)
     return results
 
 
 @torch.no_grad()
 def _result(
     case: Case,
-    net: nn.Module,
+    network: nn.Module,
     x: Tensor,
     y: Tensor,
     x_adv: Tensor,
     times: list[tuple[float, float]],
     forwards: float,
 ) -> Result:
-    predicted = net(x_adv).argmax(dim=1)
-    broken = predicted == (y + 1) % 10 if case.targeted else predicted != y
-    lengths = distance(x, x_adv, "L2").where(broken, torch.inf)
+    predicted = network(x_adv).argmax(dim=1)
+    wrong = predicted == (y + 1) % 10 if case.targeted else predicted != y
+    lengths = distance(x, x_adv, "L2").where(wrong, torch.inf)
     cpu, wall = (1e3 * statistics.median(t) / len(x) for t in zip(*times, strict=True))
-    return Result(cpu, wall, broken.double().mean().item(), lengths.median().item(), forwards)
+    return Result(cpu, wall, wrong.double().mean().item(), lengths.median().item(), forwards)
 
 
 def cost(case: Case, result: Result) -> float:
-    """CPU milliseconds, per image or per forward pass."""
+    """Return CPU milliseconds, per image or per forward pass."""
     return result.cpu_ms / result.forwards if case.per_query else result.cpu_ms
 
 
 def report(case: Case, images: int, results: Mapping[str, Result]) -> bool:
-    """Print a case as rows of Markdown; whether the target is met, and nothing paid for it."""
+    """Print a case as rows of Markdown, and return whether it meets the target as well as peers."""
     best = min((cost(case, r) for lib, r in results.items() if lib != "ours"), default=float("nan"))
     for library, r in results.items():
         ratio = cost(case, r) / best
@@ -304,7 +306,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=("mnist", "cifar10"), default="mnist")
     parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--nets", type=Path, default=Path("runs/benchmark"))
+    parser.add_argument("--networks", type=Path, default=Path("runs/benchmark"))
     parser.add_argument("--only", default="", help="cases whose name begins so")
     parser.add_argument("--eps", type=float, help="Linf radius; 0.15 or 4/255 if not given")
     parser.add_argument("--rounds", type=int, default=3)
@@ -313,9 +315,9 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     keep_freed_memory()
-    net, x, y = net_and_images(options)
-    plain = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
-    nets = {True: net, False: net if options.same_format else plain}
+    network, x, y = network_and_images(options)
+    plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    networks = {True: network, False: network if options.same_format else plain}
     print(f"{options.data}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print(f"| {' | '.join(_COLUMNS)} |\n{'| --- ' * len(_COLUMNS)}|")
     missed = []
@@ -326,7 +328,7 @@ def main() -> int:
             print(f"| {case.name} | not comparable: emulated here |{' |' * (len(_COLUMNS) - 2)}")
             continue
         count = case.images[options.data == "cifar10"]
-        results = measure(case, nets, x[:count], y[:count], options.rounds)
+        results = measure(case, networks, x[:count], y[:count], options.rounds)
         missed += [] if report(case, count, results) else [case.name]
     print("\nmissed:", ", ".join(missed) if missed else "none")
     return int(bool(missed))

@@ -1,7 +1,7 @@
-"""What a query of the boundary attack costs on a net so small that the attack's own work counts.
+"""The cost of a query of the boundary attack is measured on a network so small that it counts.
 
-The MLP of Paranjape et al. 2020 after one epoch on MNIST. Prints CPU time a query, that of the
-forward pass alone in batches of as many images, and what 500 images would take.
+It is the MLP of Paranjape et al. 2020 after one epoch on MNIST. Printed are CPU time a query, that
+of the forward pass alone in batches of as many images, and the time for 500 images.
 """
 
 import argparse
@@ -22,8 +22,8 @@ _PASSES = 50
 _IMAGES = 500
 
 
-def net_and_images(root: str, images: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """A shortly trained net, and test images that it classifies correctly."""
+def network_and_images(root: str, images: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a shortly trained network, and test images that it classifies correctly."""
     data = ImageDataModule("mnist", root=root)
     data.setup("fit")
     torch.manual_seed(0)
@@ -40,11 +40,11 @@ def net_and_images(root: str, images: int) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def forward_us(net: nn.Module, x: Tensor) -> float:
-    """CPU microseconds of a forward pass for an image."""
+def forward_us(network: nn.Module, x: Tensor) -> float:
+    """Return CPU microseconds of a forward pass for an image."""
     start = time.process_time()
     for _ in range(_PASSES):
-        net(x)
+        network(x)
     return 1e6 * (time.process_time() - start) / _PASSES / len(x)
 
 
@@ -56,14 +56,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     keep_freed_memory()
-    net, x, y = net_and_images(options.root, options.images)
+    network, x, y = network_and_images(options.root, options.images)
     seeds = sample_seeds(0, torch.arange(len(x)))
     queries, passes = [], []
     for _ in range(options.rounds):
-        passes.append(forward_us(net, x))
+        passes.append(forward_us(network, x))
         start = time.process_time()
         crafted = craft(
-            lambda m: BoundaryAttack(m, options.iterations), net, x, y, sample_seeds=seeds
+            lambda m: BoundaryAttack(m, options.iterations), network, x, y, sample_seeds=seeds
         )
         spent = time.process_time() - start
         queries.append(1e6 * spent / len(x) / crafted.forwards)

@@ -1,11 +1,10 @@
-"""Peak memory of each of our attacks on 512 images of CIFAR-10's size.
+"""Peak memory is measured for each of our attacks on 512 images of CIFAR-10's size.
 
     python benchmarks/memory.py [--images 512] [--only PGD]
 
-Each runs in a process of its own on the CIFAR-10 net of Tuna et al., with few steps: what an attack
-holds does not grow with them. Printed are the process's whole resident memory, with PyTorch and all
-that the allocator keeps, and what the attack has added to it. Exit status 1 if one adds more than
-2 GiB.
+Each has its own process with the CIFAR-10 network of Tuna et al. 2022. Few steps suffice, since
+memory does not grow with them. Printed are all resident memory of the process, with PyTorch and
+what the allocator keeps, and how much the attack added. Exit status 1 if one adds more than 2 GiB.
 """
 
 import argparse
@@ -48,15 +47,15 @@ ATTACKS: dict[str, Callable[[nn.Module], Attack]] = {
 
 
 def peak(name: str, images: int) -> tuple[float, float]:
-    """MiB that a process had at most before it ran the attack, and after it."""
+    """Return the peak MiB of a process before it ran the attack, and after it."""
     keep_freed_memory()
     torch.manual_seed(0)
-    net = TunaCifarCNN().to(memory_format=torch.channels_last).eval()
+    network = TunaCifarCNN().to(memory_format=torch.channels_last).eval()
     x = torch.rand(images, 3, 32, 32)
     with torch.no_grad():
-        y = torch.cat([net(part).argmax(dim=1) for part in x.split(128)])
+        y = torch.cat([network(part).argmax(dim=1) for part in x.split(128)])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    craft(ATTACKS[name], net, x, y, target=(y + 1) % 10 if name == "JSMA" else None)
+    craft(ATTACKS[name], network, x, y, target=(y + 1) % 10 if name == "JSMA" else None)
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,7 +1,7 @@
-"""The peers' attacks behind one signature, each at the settings where it is best.
+"""The peers' attacks have one signature here, each with its best settings.
 
-A library that is not installed has none: ``uv pip install -e .[bench]``. fra31's ``autoattack`` is
-on no package index; it is used where it can be imported.
+A library that is not installed has no attacks: ``uv pip install -e .[bench]``. fra31's
+``autoattack`` is on no package index, and is used if it can be imported.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from robust.attacks import craft
 
 Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""Adversarial images of a net, images and labels."""
+"""A function from a network, images and labels to adversarial images."""
 
 
 def library(name: str) -> Any:  # noqa: ANN401
@@ -33,7 +33,7 @@ def library(name: str) -> Any:  # noqa: ANN401
 
 def crafted(attack: Callable[[nn.Module], torchattacks.attack.Attack]) -> Run:
     """An attack of ours or of torchattacks."""
-    return lambda net, x, y: craft(attack, net, x, y).x_adv
+    return lambda network, x, y: craft(attack, network, x, y).x_adv
 
 
 def adv_lib(name: str, **arguments: Any) -> dict[str, Run]:  # noqa: ANN401
@@ -41,7 +41,7 @@ def adv_lib(name: str, **arguments: Any) -> dict[str, Run]:  # noqa: ANN401
     if (lib := library("adv_lib.attacks")) is None:
         return {}
     function = getattr(lib, name)
-    return {"adv-lib": lambda net, x, y: function(net, x, y, **arguments)}
+    return {"adv-lib": lambda network, x, y: function(network, x, y, **arguments)}
 
 
 def foolbox(name: str, eps: float | None = None, **arguments: Any) -> dict[str, Run]:  # noqa: ANN401
@@ -49,8 +49,8 @@ def foolbox(name: str, eps: float | None = None, **arguments: Any) -> dict[str, 
     if (lib := library("foolbox")) is None:
         return {}
 
-    def run(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        model = lib.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    def run(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        model = lib.PyTorchModel(network, bounds=(0, 1), device="cpu")
         torch.manual_seed(0)
         found: Tensor = getattr(lib.attacks, name)(**arguments)(model, x, y, epsilons=eps)[1]
         return found
@@ -64,9 +64,9 @@ def art_jsma(theta: float, gamma: float) -> dict[str, Run]:
         return {}
     estimators = importlib.import_module("art.estimators.classification")
 
-    def run(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    def run(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         classifier = estimators.PyTorchClassifier(
-            nn.Sequential(net, nn.Softmax(dim=1)),
+            nn.Sequential(network, nn.Softmax(dim=1)),
             nn.CrossEntropyLoss(),
             x.shape[1:],
             10,
@@ -84,11 +84,11 @@ def art_jsma(theta: float, gamma: float) -> dict[str, Run]:
 
 def auto_attack(eps: float) -> dict[str, Run]:
     """The standard version: by its authors, and of torchattacks' parts at the authors' lengths."""
-    runs: dict[str, Run] = {"torchattacks": lambda net, x, y: _parts(net, eps)(x, y)}
+    runs: dict[str, Run] = {"torchattacks": lambda network, x, y: _parts(network, eps)(x, y)}
     if (lib := library("autoattack")) is not None:
 
-        def run(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-            attack = lib.AutoAttack(net, "Linf", eps, seed=0, verbose=False, device="cpu")
+        def run(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+            attack = lib.AutoAttack(network, "Linf", eps, seed=0, verbose=False, device="cpu")
             found: Tensor = attack.run_standard_evaluation(x, y, bs=len(x))
             return found
 
@@ -96,12 +96,12 @@ def auto_attack(eps: float) -> dict[str, Run]:
     return runs
 
 
-def _parts(net: nn.Module, eps: float) -> torchattacks.MultiAttack:
+def _parts(network: nn.Module, eps: float) -> torchattacks.MultiAttack:
     return torchattacks.MultiAttack(
         [
-            torchattacks.APGD(net, eps=eps, steps=100, loss="ce"),
-            torchattacks.APGDT(net, eps=eps, steps=100, n_classes=10),
-            torchattacks.FAB(net, eps=eps, steps=100, multi_targeted=True, n_classes=10),
-            torchattacks.Square(net, eps=eps, n_queries=5000),
+            torchattacks.APGD(network, eps=eps, steps=100, loss="ce"),
+            torchattacks.APGDT(network, eps=eps, steps=100, n_classes=10),
+            torchattacks.FAB(network, eps=eps, steps=100, multi_targeted=True, n_classes=10),
+            torchattacks.Square(network, eps=eps, n_queries=5000),
         ]
     )

@@ -1,13 +1,13 @@
-"""How much faster several processes train and attack than one, each with one thread.
+"""Several processes are compared with one in training and attacks, each with one thread.
 
     python benchmarks/scaling.py [--processes 2] [--rounds 3] [--steps 60] [--images 512]
 
-Training: batches of 128 images for each process, on the net of Tuna et al. 2022, in time per
-image. Attacks: ten steps of PGD on as many images in all, shared among the processes. Each round
-starts one process, then several, by Lightning on this machine; medians over the rounds. The
-efficiency is the time of one process over that of p processes times p; that of CPU time leaves out
-what the machine did meanwhile for others, and what the processes waited for each other. Needs as
-many free cores as processes. Exit status 1 if an efficiency by wall time is below 0.8.
+Training has batches of 128 images for each process, on the network of Tuna et al. 2022. Attacks are
+ten steps of PGD on a fixed number of images, shared among the processes. Each round starts one
+process, then several, by Lightning on this machine. Medians over the rounds are in time per image.
+The efficiency is the time of one process over p times that of p processes. By CPU time it leaves
+out other work of the machine, and waiting. It needs as many free cores as processes. Exit status 1
+if an efficiency by wall time is below 0.8.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def write_images(path: Path, n: int, n_test: int) -> None:
 
 
 def in_a_process(folder: Path, number: int, words: list[str]) -> dict[str, Seconds]:
-    """A round of so many processes, started anew."""
+    """Run one round in new processes."""
     result = folder / "result.json"
     command = [sys.executable, __file__, *words, "--folder", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ROUND": str(number)}
@@ -129,7 +129,7 @@ def in_a_process(folder: Path, number: int, words: list[str]) -> dict[str, Secon
 
 
 def main() -> int:
-    """Measure and print; the exit status."""
+    """Measure and print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -156,7 +156,7 @@ def main() -> int:
 
 
 def report(rounds: dict[int, list[dict[str, Seconds]]]) -> int:
-    """Print medians and efficiencies; 1 if one is too low."""
+    """Print medians and efficiencies, and return 1 if one is too low."""
     print("| | processes | wall us/image | CPU us/image | efficiency | by CPU time |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     least = 1.0

@@ -1,12 +1,12 @@
-"""What the training of defenses costs beside that of an undefended net.
+"""The training of defenses is compared in cost with that of an undefended network.
 
     python benchmarks/steps.py [--rounds 60]
 
-Steps on batches of 128 random images: targets of Saito and Roy 2018 on the net of Tuna et al. 2022,
-and the bounded ReLU of Zantedeschi et al. 2017 on theirs. Then an epoch with ten noisy copies of
-each image beside 11 plain epochs, loading included. The nets in turn; medians of CPU time. Exit
-status 1 if a step takes more than 1.05 times as long as without the defense, or the epoch with
-copies more than 1.1 times as long as the 11.
+Steps are on batches of 128 random images. Targets of Saito and Roy 2018 are on the network of
+Tuna et al. 2022, the bounded ReLU of Zantedeschi et al. 2017 on theirs. Then an epoch with ten
+noisy copies of each image is compared with 11 plain epochs, loading included. Networks take turns,
+and medians of CPU time count. Exit status 1 if a step takes more than 1.05 times as long as without
+the defense. The epoch with copies may take 1.1 times as long as the 11.
 """
 
 import argparse
@@ -104,12 +104,12 @@ def main() -> int:
         "codewords, 128": step(Codewords(TunaMnistCNN, length=128)),
         "codewords, 1024": step(Codewords(TunaMnistCNN, length=1024)),
     }
-    met = compare("step on Tuna et al.'s net", targets, rounds, MOST_OF_A_STEP)
+    met = compare("step on Tuna et al.'s network", targets, rounds, MOST_OF_A_STEP)
     activations = {
         "ReLU": step(Standard(ZantedeschiCNN())),
         "BReLU": step(Standard(ZantedeschiCNN(activation=BReLU))),
     }
-    met &= compare("step on Zantedeschi et al.'s net", activations, rounds, MOST_OF_A_STEP)
+    met &= compare("step on Zantedeschi et al.'s network", activations, rounds, MOST_OF_A_STEP)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npz"
         write_images(path, 5 * BATCH_SIZE)

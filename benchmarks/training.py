@@ -1,10 +1,10 @@
-"""Loading one epoch of MNIST: torchvision with a DataLoader against our data module, in one run.
+"""Loading one epoch of MNIST takes torchvision with a DataLoader and our data module in one run.
 
     python benchmarks/training.py [--root data]
 
 Both shuffle 60,000 images and hand out float32 batches of 128 in [0, 1] on the CPU. The rounds
 alternate and medians are compared, so that a busy machine slows both. Without MNIST in ``--root``,
-random files of the same size stand in. Exit status 1 if ours takes more than 1/30 of the CPU time.
+random files of the same size are used. Exit status 1 if ours takes more than 1/30 of the CPU time.
 """
 
 import argparse

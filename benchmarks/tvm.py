@@ -1,15 +1,15 @@
-"""Total variation minimization of CIFAR-10: images a second beside scikit-image, and calibration.
+"""Total variation minimization is compared with scikit-image on CIFAR-10, and calibrated.
 
     python benchmarks/tvm.py [--root data] [--images 256] [--rounds 3] [--calibrate RUN]
 
 CPU time on one thread, medians over rounds that alternate. The target is 50,000 images in 10
-minutes of 2 cores, with the default mask. scikit-image knows no mask: its Chambolle runs at the
+minutes of 2 cores, with the default mask. scikit-image has no mask, so its Chambolle runs at the
 same strength with as many iterations, beside ours without a mask. Errors are root mean squares,
 against 20 times the iterations. Exit status 1 if the target is missed.
 
-With ``--calibrate``, the accuracy of a run's softmax net on clean test images after the transform
-is printed for several strengths and masks instead. Wang et al. 2018 give neither; theirs must be
-those that drop a ResNet-56 trained on the original images to about 40 %.
+``--calibrate`` prints the accuracy of a run's softmax network on clean test images after the
+transform, for several strengths and masks. Wang et al. 2018 give neither. Theirs must be those that
+drop a ResNet-56 trained on the original images to about 40 %.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> int:
 
 def calibrate(run: Path, x: Tensor, y: Tensor, cases: list[tuple[float, float]]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # The softmax head of a WNLL net; without a transform of its own.
+    # The softmax head of a WNLL network, without its own transform.
     network = TrainedRun.load(run, {"head": "linear", "transform": None}).defense.to(device)
     x, y = x.to(device), y.to(device)
     print(f"{len(x)} test images of CIFAR-10, {run}\n\nstrength | drop | accuracy | RMS change")

@@ -1,4 +1,4 @@
-"""The weighted nonlocal Laplacian, its gradient and its memory beside scipy's sparse solver.
+"""The weighted nonlocal Laplacian is compared with scipy's sparse solver in time and memory.
 
     python benchmarks/wnll.py [--rounds 40] [--device cpu]
 
@@ -31,8 +31,8 @@ MOST_MIB = 100
 def by_scipy(weights: np.ndarray, neighbors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Eq. 3 assembled and solved as a sparse system."""
     n, m = len(weights), len(labels)
-    places = np.repeat(np.arange(n), neighbors.shape[1]), neighbors.ravel()
-    one_way = scipy.sparse.csr_matrix((weights.ravel(), places), shape=(n, n))
+    rows_and_columns = np.repeat(np.arange(n), neighbors.shape[1]), neighbors.ravel()
+    one_way = scipy.sparse.csr_matrix((weights.ravel(), rows_and_columns), shape=(n, n))
     both = (one_way + one_way.T).tocsr()
     fixed = both[m:, :m] + (n / m - 1) * one_way[:m, m:].T
     free = both[m:, m:]
@@ -44,11 +44,11 @@ def peak_mib(job: Callable[[], object]) -> float:
     """What the job's tensors need together on the CPU, beyond those that are there before."""
     with torch.profiler.profile(profile_memory=True, record_shapes=False) as profiler:
         job()
-    held = peak = 0
+    used = peak = 0
     for event in sorted(profiler.profiler.kineto_results.events(), key=lambda e: e.start_ns()):  # type: ignore[union-attr]
         if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
+            used += event.nbytes()
+            peak = max(peak, used)
     return peak / 2**20
 
 

@@ -1,4 +1,4 @@
-"""What the attacks' benchmark says of a target; it measures nothing here."""
+"""The benchmark of attacks says which target is missed; it measures nothing here."""
 
 import importlib.util
 import re
@@ -14,18 +14,18 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """The module, with one case in bfloat16 on a tiny net: a target that nothing can meet."""
+    """The module, with one case in bfloat16 on a tiny network: a target that nothing can meet."""
     monkeypatch.syspath_prepend(str(FOLDER))
     spec = importlib.util.spec_from_file_location("benchmark_attacks", FOLDER / "attacks.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    unchanged = lambda net, x, y: x  # noqa: E731
+    unchanged = lambda network, x, y: x  # noqa: E731
     case = module.Case("PGD bfloat16", (4, 4), -1.0, unchanged, {"peer": unchanged}, bfloat16=True)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
     images = torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
     monkeypatch.setattr(module, "cases", lambda eps: [case])
-    monkeypatch.setattr(module, "net_and_images", lambda options: (net, *images))
+    monkeypatch.setattr(module, "network_and_images", lambda options: (network, *images))
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(sys, "argv", ["attacks.py"])
     yield module
