@@ -38,6 +38,8 @@ def test_the_build_takes_all_files():
     assert Path("robust/py.typed") in files()
     assert {place(path) for path in files()} >= {
         "robust/configs/suites/quick.yaml",
+        "robust/papers/steps.sh",
+        "robust/papers/tuna2022/reproduce.sh",
         "robust/papers/tuna2022/tables/tuna2022_table1.yaml",
         "robust/sweeps/temperature.yaml",
         "robust/report/templates/page.html",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from robust.commands import listing
 from robust.commands.options import draw, measure, train
+from robust.commands.reproduce import reproduce
 from robust.commands.start import begin, refuse, run
 from robust.errors import ConfigError
 from robust.io.streams import make_usable, nobody_reads
@@ -22,6 +23,7 @@ train and attack:
   evaluate RUN...    attack trained runs and compare them
   measure WHAT RUN   robustness, certify or lipschitz
   sweep NAME         train with many settings, here and without a server
+  reproduce PAPER    all of a paper's tables beside its numbers
 
 look at results:
   draw FIGURE RUN    figures that need no suite of attacks
@@ -116,6 +118,20 @@ def _draw(words: _Arguments) -> int:
     return run("evaluate", draw.translated(words))
 
 
+def _reproduce(words: _Arguments) -> int:
+    """Run each step as a process of its own would, so that it may start others."""
+    own = sys.argv[1:]
+
+    def step(arguments: _Arguments) -> int:
+        sys.argv[1:] = arguments
+        return _dispatch(arguments, is_process=True)
+
+    try:
+        return reproduce(words, step)
+    finally:
+        sys.argv[1:] = own
+
+
 def _report(words: _Arguments) -> int:
     from robust.commands.report import report  # the page's libraries take a second
 
@@ -133,6 +149,7 @@ _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "draw": _draw,
     "report": _report,
     "sweep": lambda words: run("sweep", words),
+    "reproduce": _reproduce,
     "dashboard": lambda words: run("dashboard", words),
     "list": listing.list_names,
     "--version": lambda _: _print(f"robust-defenses {version()}\n"),
