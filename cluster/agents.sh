@@ -1,5 +1,5 @@
 #!/bin/bash
-# Agents of a W&B sweep on one machine, one for each GPU:
+# Agents of a W&B sweep run on one machine, one for each GPU:
 #   GPUS="0 1 2 3" cluster/agents.sh ENTITY/PROJECT/SWEEP
 # A signal goes to all agents and their runs.
 set -eu

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One training over nodes without SLURM. On each of them, with the same folder and the same words:
+# One training uses several nodes without SLURM. Run it on each, in the same folder, with the same words:
 #   NODES=2 DEVICES=4 HEAD=node0 ID=first cluster/fit.sh --config configs/squeezed.yaml
 # NODES: how many. DEVICES: GPUs of each. HEAD: name of one node, where they meet, at port PORT.
 # ID: of the run. When a process dies, all start again from the last checkpoint, up to RESTARTS times.
@@ -7,7 +7,7 @@
 set -eu
 export PATH="$PWD/.venv/bin:$PATH" OMP_NUM_THREADS="${OMP_NUM_THREADS:-8}"
 export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
-# A store that outlives a start tells the next one where dead processes listened, and it waits for them:
+# A store that outlives a start gives the next one addresses of dead processes, and it waits for them:
 # https://github.com/pytorch/pytorch/issues/135712
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 

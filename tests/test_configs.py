@@ -161,7 +161,7 @@ class TestDefenseConfig:
         assert len(lines) <= 25
         header = "\n".join(line for line in lines if line.startswith("#"))
         assert "et al. 20" in header
-        assert "Published:" in header
+        assert "Paper:" in header
         assert "Ours:" in header
 
 

@@ -46,7 +46,7 @@ def test_the_config_is_of_the_defense():
     (block,) = BLOCKS["yaml"]
     model = yaml.safe_load(block)["model"]
     assert model["class_path"].rpartition(".")[2] in example()
-    assert {"Published:", "Ours:"} <= set(block.split())
+    assert {"Paper:", "Ours:"} <= set(block.split())
 
 
 def test_the_page_begins_with_three_commands_and_the_example_is_short():
