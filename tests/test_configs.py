@@ -23,7 +23,7 @@ from robust.loading.paper_tables import read_table
 from robust.loading.parser import Parser
 from robust.loading.suites import read_suite
 from robust.measures.measured_tables import published_measures
-from robust.results.tables import MEASURED, published
+from robust.results.tables import MEASURED, paper_table
 from tests.support import papers
 from tests.support.suites import suite_of
 
@@ -264,7 +264,7 @@ def test_table_fits_its_suite(table):
     assert set(content["clean_acc"]) == set(content["columns"])
     evaluation = suite_of((table.parent / content["suite"]).resolve())
     assert {row["attack"] for row in content["rows"].values()} <= set(evaluation.infos)
-    grid = published(content, {})
+    grid = paper_table(content, {})
     assert len(grid.rows) == len(content["columns"]) + cells
 
 

@@ -34,7 +34,7 @@ from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
 from robust.results.cells import Grid
 from robust.results.records import Evaluation
-from robust.results.tables import comparison, published
+from robust.results.tables import comparison, paper_table
 
 Runs = Mapping[str, TrainedRun]
 
@@ -220,7 +220,7 @@ def _compared(results: Mapping[str, Evaluation]) -> Grid:
 def _beside_published(table: PaperTable, finished: _Finished) -> Grid:
     attacked = finished.attacked
     columns = table.of_columns(attacked.results)
-    grid = published(table.content, columns, attacked.transferred, attacked.adaptive)
+    grid = paper_table(table.content, columns, attacked.transferred, attacked.adaptive)
     crafted = [] if attacked.crafted_on is None else [f"Crafted on {attacked.crafted_on}."]
     return _noted(grid, table, finished, [*crafted, *table.suite_notes(columns)])
 

@@ -17,8 +17,8 @@ from robust.report.album import Album, album
 from robust.report.chart_data import Charts, overlaps, plot_trainings
 from robust.report.charts import overlap_spec
 from robust.report.javascript import bundling
+from robust.report.papers import Papers, papers_of
 from robust.report.protocols import Entry, Protocol, differing, protocols
-from robust.report.published import Papers, papers_of
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
 from robust.results.cells import Cell, Content, as_html
 from robust.results.colors import COLORS

@@ -56,7 +56,7 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
     )
 
 
-def published(
+def paper_table(
     table: Mapping[str, Any],
     columns: Mapping[str, Evaluation],
     transferred: Mapping[str, Mapping[str, Evaluation]] | None = None,

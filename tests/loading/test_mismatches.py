@@ -12,8 +12,8 @@ from robust.loading.classes import imported_kind, kind_in_source
 from robust.loading.mismatches import check_matches, heading, mismatch_notes, mismatches
 from robust.loading.paper_tables import PaperTable, read_table
 from robust.loading.trained_run import trained_epochs
+from robust.report.papers import papers_of
 from robust.report.protocols import protocols
-from robust.report.published import papers_of
 from robust.results.run_folder import RunFiles
 from tests.support.factories import evaluation, info
 from tests.support.papers import PAPERS, TABLES

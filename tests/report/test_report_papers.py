@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from robust.report.papers import papers_of
 from robust.report.protocols import protocols
-from robust.report.published import papers_of
 from robust.results.cells import as_text
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles
@@ -107,7 +107,7 @@ from robust.results.rows import Row
 from robust.results.run_folder import RunFiles
 from robust.report.protocols import protocols
 from robust.report.page import render
-from robust.report.published import papers_of
+from robust.report.papers import papers_of
 
 tables = Path({str(PAPERS)!r})
 attacks = {{"fgsm": AttackInfo("FGSM", {{}}, "Linf", 0.1, None, False)}}

@@ -14,8 +14,8 @@ from robust.commands.evaluate import evaluate
 from robust.io.notes import Steps, sentences
 from robust.report import render
 from robust.report.chart_data import Charts
+from robust.report.papers import papers_of
 from robust.report.protocols import differing, protocols
-from robust.report.published import papers_of
 from robust.report.sound import section, sound_protocols, sound_runs
 from robust.results.records import Evaluation
 from robust.results.run_folder import RunFiles

@@ -10,7 +10,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.results.cells import as_text
 from robust.results.metrics import resistance
-from robust.results.tables import published
+from robust.results.tables import paper_table
 from robust.threat import ThreatModel
 from robust.transforms import Binarize
 from tests.support.factories import evaluate, evaluation, info, rows
@@ -81,7 +81,7 @@ class TestTable:
         return {"a": evaluation({"fgsm": info()}, counts)}
 
     def test_shows_both_protocols_beside_the_paper(self, results):
-        grid = published(self.table(beside="deployed"), results)
+        grid = paper_table(self.table(beside="deployed"), results)
         assert grid.header == [
             "attack",
             "model",
@@ -96,15 +96,15 @@ class TestTable:
         assert beside.splitlines()[0] == "25.0"
 
     def test_shows_parts_of_the_images_on_their_own(self, results):
-        grid = published(self.table(beside="deployed", draw=50), results)
+        grid = paper_table(self.table(beside="deployed", draw=50), results)
         # The first 40 of 200 images are misclassified, and the first 150.
         assert as_text(grid.rows[1][3]).splitlines()[2] == "20.0 100.0 100.0 100.0"
         assert as_text(grid.rows[1][5]).splitlines()[2] == "0.0 0.0 0.0 100.0"
         assert any("each 50 images" in note for note in grid.notes)
 
     def test_of_one_part_there_is_no_third_line(self, results):
-        grid = published(self.table(draw=200), results)
+        grid = paper_table(self.table(draw=200), results)
         assert len(as_text(grid.rows[1][3]).splitlines()) == 2
 
     def test_says_which_images(self, results):
-        assert any("200 test images" in note for note in published(self.table(), results).notes)
+        assert any("200 test images" in note for note in paper_table(self.table(), results).notes)

@@ -5,7 +5,7 @@ import pytest
 from robust.errors import ConfigError
 from robust.results.cells import as_text
 from robust.results.records import Evaluation
-from robust.results.tables import published
+from robust.results.tables import paper_table
 from tests.support.factories import header, info, row
 
 OURS, ADAPTIVE = "ours, paper's attack", "ours, adaptive"
@@ -38,7 +38,7 @@ def first_line(cell):
 
 
 def cells(content, columns):
-    grid = published(content, columns)
+    grid = paper_table(content, columns)
     last = dict(zip(grid.header, grid.rows[-1], strict=True))
     return {key: first_line(value) for key, value in last.items()}
 
@@ -64,7 +64,7 @@ def test_metrics_count_different_images(metric, deployed, difference, adaptive):
 
 
 def test_the_papers_view_is_compared():
-    grid = published(table(view="published"), measured())
+    grid = paper_table(table(view="published"), measured())
     assert grid.header == HEADER
     assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "50.0", "+10.00", "75.0"]
     assert [first_line(cell) for cell in grid.rows[0][2:]] == ["90", "80.0", "-10.00", ""]
@@ -85,7 +85,7 @@ def test_a_lost_number_has_no_difference():
 
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match=r"Expected the `metric` of Table 1 to be one of attack "):
-        published(table(metric="accuracy"), {})
+        paper_table(table(metric="accuracy"), {})
 
 
 def of(view, misclassified, attack="fgsm", n=10):
@@ -104,7 +104,7 @@ def test_rows_name_what_their_attack_is_crafted_on():
         },
     )
     own = {"a": of("deployed", range(5)), "b": of("deployed", range(2))}
-    grid = published(content, own, {"a": {"b": of("transfer", range(1))}})
+    grid = paper_table(content, own, {"a": {"b": of("transfer", range(1))}})
     assert grid.header == HEADER
     assert [[first_line(cell) for cell in cells[2:5]] for cells in grid.rows] == [
         ["-", "100.0", ""],
@@ -123,10 +123,10 @@ def test_the_adaptive_number_is_the_worst_of_the_named_attacks_for_each_image():
     named = {"attack": "fgsm", "adaptive": ["pgd", "ddn"], "published": {"net": 40}}
     content = table(metric="robust accuracy", view="transfer", rows={"FGSM": named})
     transfer = {"net": of("transfer", {0})}
-    grid = published(content, transfer, adaptive={"net": adaptive})
+    grid = paper_table(content, transfer, adaptive={"net": adaptive})
     assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "90.0", "+50.00", "60.0"]
     assert grid.notes[-1] == (
         "adaptive: correct under the worst for each image, white box, of pgd (Linf 0.1), "
         "ddn (Linf 0.1) beside FGSM."
     )
-    assert published(content, transfer).rows[-1][-1] == ""
+    assert paper_table(content, transfer).rows[-1][-1] == ""

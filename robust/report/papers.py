@@ -16,7 +16,7 @@ from robust.loading.paper_tables import is_column, read_table
 from robust.loading.short_names import tables_in
 from robust.report.protocols import Entry, Protocol
 from robust.results.cells import Grid
-from robust.results.tables import MEASURED, published
+from robust.results.tables import MEASURED, paper_table
 from robust.vocabulary import DATA_SETS
 
 
@@ -73,7 +73,7 @@ def _add_table(papers: Papers, path: Path, entries: Sequence[Entry], *, loose: b
     if not columns:
         return
     evaluations = {name: entry.evaluation for name, entry in columns.items()}
-    grid = published(table, evaluations, adaptive=_adaptive(table, path, columns, entries))
+    grid = paper_table(table, evaluations, adaptive=_adaptive(table, path, columns, entries))
     title = "; ".join(filter(None, [grid.title, heading(differing)]))
     notes = [*notes, *grid.notes, *mismatch_notes(table, differing)]
     papers.grids.append(Grid(title, grid.header, grid.rows, notes))
