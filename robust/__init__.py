@@ -87,7 +87,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Return a name of `__all__`, whose module is imported now."""
     if name not in __all__ or _asked_by_parser():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # The interpreter says what was perhaps meant.
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}",
+            name=name,
+            obj=sys.modules[__name__],
+        )
     if name == "attacks":
         return importlib.import_module("robust.attacks")
     if name == "__version__":

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
 from robust.checkpoints import UNTRAINED
+from robust.commands.answers import answered, as_list, check_seed, trainer_arguments
 from robust.commands.in_python import DescribedRun, LoadedRun, test, train
 from robust.data import ImageDataModule
 from robust.data.arrays import data_of, images_of, labels_of
@@ -52,7 +53,7 @@ from robust.networks.arguments import is_untouched
 from robust.results.cells import Cell
 from robust.results.result import Result
 from robust.threat import ThreatModel
-from robust.types import View
+from robust.types import Norm, View
 
 __all__ = [
     "MLP",
@@ -91,6 +92,7 @@ __all__ = [
 ]
 
 
+@answered(skip=("network", "data", "save"), others=trainer_arguments)
 def fit(
     network: Defense,
     data: ImageDataModule,
@@ -125,8 +127,9 @@ def fit(
     """
     defense = _defense(network)
     module = _checked(data, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
-    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
-        raise ConfigError(f"Expected `max_epochs` to be at least 1, but got {max_epochs!r}.")
+    check_seed(seed)
+    if max_epochs < 1:
+        raise ConfigError(f"Expected `max_epochs` to be at least 1, but got {max_epochs}.")
     with isolate_rng():
         torch.manual_seed(seed)
         take_sizes(defense, module)
@@ -136,14 +139,15 @@ def fit(
     return defense.eval()
 
 
+@answered(skip=("network", "data"), others=trainer_arguments)
 def evaluate(
     network: Defense,
     data: ImageDataModule | tuple[Any, Any],
     suite: AnySuite = "quick",
     *,
     limit: int | None = None,
-    views: Sequence[View] | None = None,
-    attacks: Sequence[str] | None = None,
+    views: View | Sequence[View] | None = None,
+    attacks: str | Sequence[str] | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -177,9 +181,9 @@ def evaluate(
     module = data_of(*data) if isinstance(data, tuple | list) and len(data) == 2 else data
     module = _checked(module, ImageDataModule, "data", "an ImageDataModule or images and labels")
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"limit": limit, "views": views}
+        settings = {"limit": limit, "views": as_list(views)}
         given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = evaluation_of_suite(suite, attacks, **given)
+        evaluation = evaluation_of_suite(suite, as_list(attacks), **given)
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(defense, module)
@@ -189,6 +193,7 @@ def evaluate(
     return Result(type(defense).__name__, tested, module.num_classes)
 
 
+@answered(skip=("attack", "network", "eps"))
 def attack(
     attack: Named,
     network: Defense,
@@ -196,7 +201,7 @@ def attack(
     y: Any,  # noqa: ANN401
     *,
     eps: float | None = None,
-    norm: str | None = None,
+    norm: Norm | None = None,
     view: View = "adaptive",
     target: int | None = None,
     seed: int = 0,
@@ -232,10 +237,7 @@ def attack(
     defense = _defense(network)
     images = images_of(x).to(defense.device)
     labels = labels_of(y, len(images)).to(defense.device)
-    if view not in get_args(View):
-        raise ConfigError(
-            f"Expected `view` to be one of {', '.join(get_args(View))}, but got {view!r}."
-        )
+    check_seed(seed)
     eps = None if eps is None else _number(eps)
     budget = {key: value for key, value in (("eps", eps), ("norm", norm)) if value is not None}
     name, build = attack_builder(attack, budget, arguments)
@@ -245,7 +247,8 @@ def attack(
     return x_adv.to(x.device) if isinstance(x, torch.Tensor) else x_adv.cpu().numpy()
 
 
-def load(path: str | Path, *, trust: Sequence[str] = ()) -> LoadedRun:
+@answered(skip=("path",))
+def load(path: str | Path, *, trust: str | Sequence[str] = ()) -> LoadedRun:
     """Return a trained run: of a folder, a checkpoint, or ``wandb:entity/project/run``.
 
     Example:
@@ -261,7 +264,7 @@ def load(path: str | Path, *, trust: Sequence[str] = ()) -> LoadedRun:
     Raises:
         ConfigError: If there is no run, or its checkpoint is damaged or of other code.
     """
-    with trusting([name for word in trust for name in entries(word)]):
+    with trusting([name for word in as_list(trust) or () for name in entries(word)]):
         found = TrainedRun.load(named_path(path))
     return LoadedRun(found.name, found.folder, found.defense, found.data, found.notes)
 
@@ -279,7 +282,6 @@ def _defense(network: Any) -> Defense:  # noqa: ANN401
 
 def _checked(value: Any, kind: type, key: str, example: str) -> Any:  # noqa: ANN401
     if not isinstance(value, kind):
-        raise ConfigError(
-            f"Expected {example} as `{key}`, but got {type(value).__name__}. See docs/python.md."
-        )
+        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ConfigError(f"Expected {example} as `{key}`, but got {given}. See docs/python.md.")
     return value

@@ -38,6 +38,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"Expected a checkpoint at {path}, but there is no such file. "
             "Name a run folder or a .ckpt file."
         )
+    _check_kind(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -64,6 +65,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "The file is damaged or was edited: copy it again, or train again."
         )
     return cast(dict[str, Any], checkpoint)
+
+
+def _check_kind(path: Path) -> None:
+    """Raise if the first bytes of a file are not those of any checkpoint.
+
+    Raises:
+        ConfigError: With what to name instead.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, _STARTS)))
+    except OSError:  # what reads all of it says so
+        return
+    if not start.startswith(_STARTS):
+        what = "a file of another kind" if start else "an empty file"
+        raise ConfigError(
+            f"Expected a checkpoint at {path}, but got {what}. Name a run folder or a .ckpt file."
+        )
+
+
+_STARTS = (b"PK", b"\x80")
+"""How a zip file and a pickle begin."""
 
 
 def description_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robust.errors import ConfigError
+from robust.io.call_arguments import checked_constructor
 from robust.types import Images, Norm
 from robust.vocabulary import budget, limit_of
 
@@ -147,3 +148,6 @@ def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:
 
 def _l2(delta: Images) -> Float[Tensor, " n"]:
     return delta.flatten(1).square().sum(dim=1).sqrt()
+
+
+checked_constructor(ThreatModel)

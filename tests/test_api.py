@@ -83,7 +83,7 @@ NAMES = [name for name in robust.__all__ if name != "__version__"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_an_example_that_is_true(name, monkeypatch):
-    monkeypatch.setattr("robust.commands.in_python.RichProgressBar", ProgressBar)
+    monkeypatch.setattr("robust.commands.in_python.progress_bar", ProgressBar)
     globs = {"robust": robust, "torch": torch}
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(robust, name), name, globs=globs)
     assert test.examples
@@ -289,7 +289,7 @@ def test_what_cannot_be_described_is_not_trained(npz, tmp_path):
     with pytest.raises(ConfigError, match="trainer"):
         fit(save="runs/x/a", accelerator="none")
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    with pytest.raises(ConfigError, match=r"Sequential that can be described"):
+    with pytest.raises(ConfigError, match=r"got a Sequential, .* class of your own"):
         robust.fit(robust.Standard(network), data, 1, save="runs/x/a", **QUIET)
     by_function = robust.Codewords(lambda length: robust.MLP(length))
     with pytest.raises(ConfigError, match=r"class or functools\.partial"):

@@ -46,6 +46,8 @@ def attack_classes() -> dict[str, type[TorchAttack]]:
 
 
 _BASES = (TorchAttack, attacks.Attack)
+_OF_THE_CALL = ("eps", "norm", "view", "target", "seed")
+"""Arguments of `robust.attack` itself."""
 
 
 def attack_builder(
@@ -71,7 +73,7 @@ def attack_builder(
     name = getattr(built, "__name__", "attack")
     _, *known = inspect.signature(built).parameters
     for key in set(arguments) - set(known):
-        near = difflib.get_close_matches(key, known, n=1)
+        near = difflib.get_close_matches(key, [*known, *_OF_THE_CALL], n=1)
         hint = f"Did you mean {near[0]}?" if near else "Leave it out."
         raise ConfigError(
             f"Expected an argument of {name} ({', '.join(known) or 'it has none'}), but got "

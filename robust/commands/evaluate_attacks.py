@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
-from robust.commands.process import user_errors
+from robust.commands.process import progress_bar, user_errors
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.suite import Source, Suite
@@ -201,7 +200,7 @@ def _test(subject: TrainedRun, callback: Callback, what: str, processes: Process
             devices=processes.devices,
             num_nodes=processes.nodes,
             logger=subject.loggers(what),
-            callbacks=[callback, RichProgressBar(), Preemption()],
+            callbacks=[callback, progress_bar(), Preemption()],
             default_root_dir=subject.folder,
             enable_checkpointing=False,
             enable_model_summary=False,

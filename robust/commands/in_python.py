@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.checkpoints import DESCRIPTION
-from robust.commands.process import quiet_lightning, user_errors
+from robust.commands.answers import answered, as_list, trainer_arguments
+from robust.commands.process import own_console, progress_bar, quiet_lightning, user_errors
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -161,13 +161,14 @@ class LoadedRun:
     data: ImageDataModule
     notes: tuple[str, ...] = ()
 
+    @answered(others=trainer_arguments)
     def evaluate(
         self,
         suite: AnySuite = "quick",
         *,
         limit: int | None = None,
-        views: Sequence[View] | None = None,
-        attacks: Sequence[str] | None = None,
+        views: View | Sequence[View] | None = None,
+        attacks: str | Sequence[str] | None = None,
         progress: bool = True,
         **trainer: Any,  # noqa: ANN401
     ) -> Result:
@@ -178,9 +179,9 @@ class LoadedRun:
         Raises:
             ConfigError: If the suite cannot be used, or the folder cannot be written.
         """
-        settings = {"limit": limit, "views": views}
+        settings = {"limit": limit, "views": as_list(views)}
         given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = evaluation_of_suite(suite, attacks, **given)
+        evaluation = evaluation_of_suite(suite, as_list(attacks), **given)
         records = str(self.folder / "records")
         evaluation = evaluation.replaced(records=records, notes=self.notes)
         tested = test(self.network, self.data, evaluation, progress, trainer)
@@ -190,7 +191,7 @@ class LoadedRun:
 @contextlib.contextmanager
 def _running(defense: Defense, data: ImageDataModule) -> Iterator[str]:
     """A folder that is gone afterwards; then both know no trainer, and can be copied."""
-    with tempfile.TemporaryDirectory() as folder, quiet_lightning(), _float32():
+    with tempfile.TemporaryDirectory() as folder, quiet_lightning(), own_console(), _float32():
         try:
             yield folder
         finally:
@@ -212,7 +213,7 @@ def _float32() -> Iterator[None]:
 def _trainer(
     folder: str, callbacks: Sequence[Callback], progress: bool, settings: Mapping[str, Any]
 ) -> Trainer:
-    bars = [RichProgressBar()] if progress else []
+    bars = [progress_bar()] if progress else []
     usual = {
         "accelerator": "auto",
         "devices": 1,

@@ -1,7 +1,6 @@
 """The command `robust`: one door to all that can be done from a terminal."""
 
 import importlib.metadata
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,7 @@ from robust.commands.options import draw, measure, train
 from robust.commands.reproduce import reproduce
 from robust.commands.start import begin, refuse, run
 from robust.errors import ConfigError
-from robust.io.streams import make_usable, nobody_reads
+from robust.io.streams import check_kept, code_of, make_usable, print_all
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
@@ -57,6 +56,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 2 after an error that the user can fix; 141 if nobody reads on.
+
+    Raises:
+        SystemExit: After the help of one command, as argparse ends it.
     """
     if args is None:
         begin()
@@ -68,10 +70,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return code
     except ConfigError as error:
         return refuse(error)
-    except BrokenPipeError:
-        if not nobody_reads():
+    except OSError as error:
+        found = code_of(error)
+        if found is None:
             raise
-        return 128 + signal.SIGPIPE
+        return found
 
 
 def version() -> str:
@@ -138,8 +141,14 @@ def _report(words: _Arguments) -> int:
     return report(words, program="robust report")
 
 
+def _list(words: _Arguments) -> int:
+    code = listing.list_names(words)
+    check_kept()
+    return code
+
+
 def _print(text: str) -> int:
-    print(text, end="")
+    print_all(text)
     return 0
 
 
@@ -151,7 +160,7 @@ _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "sweep": lambda words: run("sweep", words),
     "reproduce": _reproduce,
     "dashboard": lambda words: run("dashboard", words),
-    "list": listing.list_names,
+    "list": _list,
     "--version": lambda _: _print(f"robust-defenses {version()}\n"),
     "--help": lambda _: _print(HELP),
     "-h": lambda _: _print(HELP),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from robust.io.streams import print_all
 from robust.loading.messages import nearest
 
 _LONGEST = 280
@@ -50,6 +51,10 @@ class OneLineParser(argparse.ArgumentParser):
         line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401
+        """Print help, and raise where standard output cannot be written: argparse would not."""
+        print_all(message, file)
 
     def flags(self) -> list[str]:
         """Return all flags."""

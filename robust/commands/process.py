@@ -12,10 +12,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import rich
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.errors import ConfigError, in_short, unusable_path
-from robust.io.streams import make_usable, nobody_reads
+from robust.io.notes import note
+from robust.io.streams import code_of, lost_output, make_usable
 from robust.loading.messages import mendable_cause, shortened
 from robust.precision import keep_float32
 from robust.tracking.interrupts import interruptible
@@ -38,14 +41,17 @@ def run_command(command: Callable[[], Any]) -> int:
         with interruptible():
             command()
         sys.stdout.flush()
+        if (sentence := lost_output()) is not None:
+            note(sentence)
     except SystemExit as stop:
         # rich turns its own broken pipe into an exit with 1.
         if isinstance(stop.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE
         raise
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and nobody_reads():
-            return 128 + signal.SIGPIPE
+        code = code_of(error) if isinstance(error, OSError) else None
+        if code is not None:
+            return code
         message = _mendable(error)
         if message is None:
             raise
@@ -61,7 +67,8 @@ def _mendable(error: BaseException | None) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"Expected room on the disk, but: {error}. Checkpoints and records so far are "
-            "complete: make room, and go on with the same command, --run.id and --run.resume=auto."
+            "complete: make room, and run the same command again. A training goes on with its "
+            "--run.id and --run.resume=auto."
         )
     cause = mendable_cause(error) or unusable_path(error)
     return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
@@ -105,11 +112,28 @@ def user_errors() -> Iterator[None]:
         raise ConfigError(f"Expected a trainer that can be had, but: {reason}") from error
 
 
+def progress_bar() -> RichProgressBar:
+    """Return a progress bar on standard error, since standard output is for results."""
+    return RichProgressBar(console_kwargs={"stderr": True})
+
+
+@contextlib.contextmanager
+def own_console() -> Iterator[None]:
+    """Meanwhile a progress bar changes the console that all users of rich share, then no more."""
+    console = rich.get_console()
+    earlier = console.__dict__
+    try:
+        yield
+    finally:
+        console.__dict__ = earlier
+
+
 def _silence() -> None:
     """Drop what third parties say that nobody who runs this can act upon."""
     for message in _IDLE_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
+    for package in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{package}.utilities.rank_zero").addFilter(_is_worth_reading)
 
 
 @contextlib.contextmanager
@@ -142,8 +166,10 @@ _IDLE_WARNINGS = (
 
 
 def _is_worth_reading(record: logging.LogRecord) -> bool:
-    # An advertisement, and hardware that none of our dependencies drives.
-    return not any(word in record.getMessage() for word in ("litlogger", "TPU available"))
+    # An advertisement, hardware that none of our dependencies drives, and a seed that the config
+    # keeps: the line would come before an error in the rest of the config.
+    idle = ("litlogger", "TPU available", "Seed set to")
+    return not any(word in record.getMessage() for word in idle)
 
 
 def keep_freed_memory() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from robust.commands.options_parser import OneLineParser
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.notes import Steps, note, sentences
-from robust.io.streams import make_usable, nobody_reads
+from robust.io.streams import code_of, make_usable
 from robust.loading.messages import shortened
 from robust.loading.short_names import home, tables_in
 from robust.report.page import render
@@ -28,25 +27,30 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
     Returns:
         The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken;
         141 if nobody reads on.
+
+    Raises:
+        SystemExit: After the help, and after flags that are wrong.
     """
     make_usable()
-    options = _parse(sys.argv[1:] if args is None else args, program)
     try:
+        options = _parse(sys.argv[1:] if args is None else args, program)
         (_serve if options.watch else _write)(options)
     except KeyboardInterrupt:
         print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        if not nobody_reads():
+    except ConfigError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        code, message = code_of(error), unusable_path(error)
+        if code is None and message is None:
             raise
-        return 128 + signal.SIGPIPE
-    except (ConfigError, OSError) as error:
-        message = unusable_path(error) if isinstance(error, OSError) else str(error)
-        if message is None:
-            raise
-        print(f"error: {shortened(message)}", file=sys.stderr)
-        return 2
+        return _refuse(str(message)) if code is None else code
     return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {shortened(message)}", file=sys.stderr)
+    return 2
 
 
 def _write(options: argparse.Namespace) -> None:

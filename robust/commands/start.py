@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from robust.commands.options import early
 from robust.errors import ConfigError
-from robust.io.streams import make_usable
+from robust.io.streams import code_of, make_usable
 from robust.loading.messages import shortened
 
 
@@ -36,6 +36,7 @@ def run(command: str, args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; 2 after an error that the user can fix.
     """
+    make_usable()
     arguments = sys.argv[1:] if args is None else list(args)
     if command == "evaluate" and "--report" in arguments:
         command = "report"  # without the seconds that torch takes to import
@@ -43,13 +44,17 @@ def run(command: str, args: Sequence[str] | None = None) -> int:
         early.check(command, arguments)
     except ConfigError as error:
         return refuse(error)
+    except OSError as error:
+        code = code_of(error)
+        if code is None:
+            raise
+        return code
     function = getattr(_imported(command), command)
     return int(function() if args is None else function(arguments))
 
 
 def refuse(error: ConfigError) -> int:
     """Print an error that the user can fix, and return the exit code for it."""
-    make_usable()
     print(f"error: {shortened(str(error))}", file=sys.stderr)
     return 2
 

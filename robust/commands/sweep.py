@@ -56,7 +56,7 @@ def _sweep(path: Path, settings: Settings, *, trust_command: bool) -> int:
     identity = {**file.identity, "flags": list(settings.flags)}
     journal = Journal(settings.root / file.name / "sweep.jsonl", identity)
     try:
-        with Display(Console(markup=False, emoji=False)) as display:
+        with Display(Console(stderr=True, markup=False, emoji=False)) as display:
             driver = Driver(file, journal, settings, display)
             driver.run()
         return _conclude(driver)

@@ -9,12 +9,12 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from robust.checkpoints import check_finite, notes_of, read_checkpoint
 from robust.commands.options.train import with_paths
-from robust.commands.process import run_command, user_errors
+from robust.commands.process import progress_bar, run_command, user_errors
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -267,7 +267,7 @@ def _callbacks(trainer: Namespace) -> list[Callback]:
     given = trainer.get("callbacks") or []
     own = [type(callback) for callback in (given if isinstance(given, list) else [given])]
     if trainer.get("enable_progress_bar") is not False:
-        callbacks.append(RichProgressBar())
+        callbacks.append(progress_bar())
     if trainer.get("enable_checkpointing") is not False and ModelCheckpoint not in own:
         # Most papers report the last epoch. One file, overwritten atomically after every epoch.
         callbacks.append(ModelCheckpoint(filename=Path(LAST).stem, enable_version_counter=False))

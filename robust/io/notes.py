@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from robust.errors import ConfigError
+from robust.io.streams import OutputError
 
 _LONGEST = 300
 
@@ -28,7 +29,7 @@ def note(text: str) -> None:
 class Steps:
     """Steps are tried one by one; an error is kept, and the next step follows.
 
-    If nobody reads standard output any more, all of them end, also on what is no `Exception`.
+    Standard output that cannot be written ends all of them, as does what is no `Exception`.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Steps:
         """Try the block inside, which ``what`` names."""
         try:
             yield
-        except BrokenPipeError:
+        except (BrokenPipeError, OutputError):
             raise
         except Exception as error:
             self.failed[what] = error

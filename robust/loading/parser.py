@@ -16,6 +16,7 @@ from torchattacks.attack import Attack as TorchAttack
 
 from robust.errors import ConfigError
 from robust.evaluation.inheritance import INHERITABLE
+from robust.io.streams import print_all
 from robust.loading import class_paths, trust
 from robust.loading.fractions import PARSER_MODE, read_yaml
 from robust.loading.given import check_given
@@ -230,6 +231,10 @@ class Parser(RestrictedParser):
         said = mendable_cause(ex) or explain(message, self._names(), where)
         print(f"error: {shortened(said)}", file=sys.stderr)
         raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401
+        """Print help, and raise where standard output cannot be written: argparse would not."""
+        print_all(message, file)
 
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Check the values of a config, also that none is null that cannot be."""

@@ -15,6 +15,7 @@ from robust.evaluation import suite as engine
 from robust.evaluation.flat import evaluation_of
 from robust.evaluation.plan import check_attack_names
 from robust.evaluation.suite import chosen
+from robust.loading.attack_specs import check_attack_specs, missing_attacks
 from robust.loading.class_paths import foreign, names_of
 from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain
@@ -126,7 +127,8 @@ def evaluation_of_suite(
         return AttackEvaluation(replace(suite if only is None else suite.only(only), **settings))
     if not isinstance(suite, Mapping):
         return read_evaluation(find(str(suite), "suite"), only, **settings)
-    content = suite if "attacks" in suite else {"suite": "attacks", "attacks": suite}
+    is_complete = any(key in suite for key in ("attacks", "suite", "threat_model"))
+    content = suite if is_complete else {"suite": "attacks", "attacks": suite}
     with trusting([name for path in foreign(content) for name in names_of(path)]):
         return _build(copy.deepcopy(dict(content)), "the suite", only, **settings)
 
@@ -141,7 +143,8 @@ def _build(
     parser = Parser(exit_on_error=False)
     parser.add_class_arguments(class_from_function(evaluation_of), "evaluation")
     if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
-        raise ConfigError(f"Expected a mapping of `attacks` in {where}, but it has none.")
+        raise missing_attacks(content, where)
+    check_attack_specs(content["attacks"], where)
     check_built(content, where)
     content = content if only is None else _only(dict(content), only)
     try:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from robust.io.call_arguments import check_arguments
+
 _KEY = "_built_from"
 
 
@@ -32,6 +34,8 @@ class BuiltFrom(NamedTuple):
 def remember_arguments(*kinds: type[nn.Module]) -> None:
     """Let objects of classes, but not of subclasses, keep the arguments that they are given.
 
+    Arguments are checked first (see `robust.io.call_arguments`).
+
     Args:
         kinds: Classes whose arguments all have names.
     """
@@ -45,6 +49,7 @@ def _remember(kind: type[nn.Module]) -> None:
 
     @functools.wraps(original)
     def build(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        check_arguments(original, type(self).__name__, (self, *args), kwargs)
         original(self, *args, **kwargs)
         if type(self) is kind:
             bound = signature.bind(self, *args, **kwargs)

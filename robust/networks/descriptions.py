@@ -40,6 +40,12 @@ def description(described: object) -> dict[str, Any]:
 def _attributes(described: object) -> dict[str, Any]:
     kind = type(described)
     named = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in named.values()):
+        raise ConfigError(
+            f"Expected an object that can be saved, but got a {kind.__name__}, which does not keep "
+            "what it was built from. Build it in a class of your own, in a module, and save one of "
+            "that."
+        )
     lacking = [name for name in named if not hasattr(described, name)]
     if lacking:
         raise ConfigError(

@@ -262,7 +262,7 @@ def checkpoint(request, trained, tmp_path):
     [
         ("missing", "bad.ckpt, but there is no such file"),
         ("truncated", "complete checkpoint at .*bad.ckpt"),
-        ("text", "bad.ckpt .*no checkpoint or holds pickled code"),
+        ("text", "a checkpoint at .*bad.ckpt, but got a file of another kind"),
         ("malicious", "bad.ckpt .*no checkpoint or holds pickled code, which was not run"),
         ("foreign", "bad.ckpt"),
     ],

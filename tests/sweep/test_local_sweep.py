@@ -132,7 +132,7 @@ def test_hyperband_stops_the_loser(capfd):
     assert run(content, "--workers=2", *flags) == 0
     assert states() == ["finished", "stopped"]
     assert len(read_metrics(Path("runs/toy") / runs()[1]["id"])) < 8
-    assert "stopped: x=0.1" in capfd.readouterr().out
+    assert "stopped: x=0.1" in capfd.readouterr().err
 
 
 def test_failed_run_is_recorded_and_the_sweep_goes_on(capfd, monkeypatch):
@@ -140,7 +140,7 @@ def test_failed_run_is_recorded_and_the_sweep_goes_on(capfd, monkeypatch):
     assert run(content) == 1
     assert states() == ["failed", "finished"]
     assert runs()[0]["message"] == "x is negative"
-    assert f"{runs()[0]['id']} failed: x is negative" in capfd.readouterr().out
+    assert f"{runs()[0]['id']} failed: x is negative" in capfd.readouterr().err
     assert run(content) == 1
     assert starts() == [1, 1]
     monkeypatch.setenv("MENDED", "1")
