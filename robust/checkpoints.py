@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robust.checkpoint_bounds import check_bounds
-from robust.errors import ConfigError
+from robust.errors import ConfigError, in_short
 
 DESCRIPTION = "robust"
 """Key under which a checkpoint keeps ``{"model": {...}, "data": {...}}``, what rebuilds it."""
@@ -50,7 +50,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         # Bytes that are no pickle can end in any error.
         raise ConfigError(
             f"Expected a complete checkpoint at {path}, but it cannot be read "
-            f"({_first_line(error)}). It may be truncated: copy it again or use another one."
+            f"({in_short(error, kind=True)}). It may be truncated: copy it again or use "
+            "another one."
         ) from None
     if not isinstance(checkpoint, dict) or not _are_weights(checkpoint.get("state_dict")):
         raise ConfigError(
@@ -189,10 +190,6 @@ def steps_of(path: Path) -> int:
 def _steps(checkpoint: Mapping[str, Any]) -> int:
     steps = checkpoint.get("global_step")
     return steps if isinstance(steps, int) else -1
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _are_weights(value: object) -> bool:

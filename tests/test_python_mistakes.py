@@ -110,7 +110,7 @@ def test_attacks_of_a_suite(network, moons):
         (b"export A=1\n", "a file of another kind"),
         (b"\x89PNG\r\n" + bytes(99), "a file of another kind"),
         (b"", "an empty file"),
-        (b"PK\x03\x04 and no more", "no checkpoint"),
+        (b"PK\x03\x04 and no more", "a complete checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint(content, message):

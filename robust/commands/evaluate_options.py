@@ -52,7 +52,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         ConfigError: If a short name is unknown, or an argument of a defense is no YAML.
     """
-    parser = _parser()
+    parser = evaluate_parser()
     options, unknown = parser.parse_known_args(args)
     if options.images < 1:
         parser.error(f"expected --images to be at least 1, but got {options.images}")
@@ -82,7 +82,8 @@ def _attacks(options: argparse.Namespace) -> bool:
     return bool(options.figures or options.grid or options.attacks or not alone)
 
 
-def _parser() -> OneLineParser:
+def evaluate_parser() -> OneLineParser:
+    """Return the parser of `robust evaluate`."""
     parser = OneLineParser(
         prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
         more=_MORE,

@@ -25,15 +25,14 @@ def list_names(args: Sequence[str]) -> int:
         ConfigError: If there is no such kind.
     """
     if not args or args[0] in ("--help", "-h"):
-        print(f"usage: robust list KIND\n\nKIND is one of {', '.join(_KINDS)}.")
+        print(f"usage: robust list KIND\n\nKIND is one of {', '.join(KINDS)}.")
         return 0
-    if args[0] not in _KINDS or len(args) > 1:
-        wrong = args[0] if args[0] not in _KINDS else args[1]
+    if args[0] not in KINDS or len(args) > 1:
+        wrong = args[0] if args[0] not in KINDS else args[1]
         raise ConfigError(
-            f"Expected one of {', '.join(_KINDS)}, but got {shown(wrong)!r}."
-            f"{nearest(wrong, _KINDS)}"
+            f"Expected one of {', '.join(KINDS)}, but got {shown(wrong)!r}.{nearest(wrong, KINDS)}"
         )
-    told = _KINDS[args[0]]()
+    told = KINDS[args[0]]()
     longest = max(map(len, told))
     for name, sentence in told.items():
         print(f"{name:{longest}}  {sentence}")
@@ -116,7 +115,7 @@ def _torchattacks() -> str:
     return f"{', '.join(names)}."
 
 
-_KINDS: dict[str, Callable[[], dict[str, str]]] = {
+KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "defenses": lambda: _of_files("defense"),
     "attacks": lambda: _of_classes("attacks", _is_attack),
     "suites": lambda: _of_files("suite"),

@@ -28,6 +28,7 @@ look at results:
   draw FIGURE RUN    figures that need no suite of attacks
   report FOLDER...   a page that compares runs and needs no network
   dashboard          a workspace and a report at Weights & Biases
+  completion SHELL   a script for bash or zsh that completes all this
   list KIND          defenses, attacks, suites, data, tables, networks or sweeps
 
 full control:
@@ -90,7 +91,7 @@ def _dispatch(words: _Arguments, *, is_process: bool) -> int:
     if command in train.SUBCOMMANDS:
         return _train(words, is_process=is_process)
     if command == "train":
-        return _train(train.translated(rest), is_process=is_process)
+        return _train(train.translated(rest), is_process=is_process, short=True)
     if command in _COMMANDS:
         return _COMMANDS[command](rest)
     known = [*_COMMANDS, "train", *train.SUBCOMMANDS]
@@ -101,12 +102,12 @@ def _dispatch(words: _Arguments, *, is_process: bool) -> int:
     )
 
 
-def _train(words: _Arguments, *, is_process: bool) -> int:
+def _train(words: _Arguments, *, is_process: bool, short: bool = False) -> int:
     """Run `train.py`; processes that it starts read their arguments from this process."""
     if not is_process:
-        return run("train", words)
+        return run("train", words, short=short)
     sys.argv[1:] = words
-    return run("train")
+    return run("train", short=short)
 
 
 def _measure(words: _Arguments) -> int:
@@ -147,6 +148,14 @@ def _list(words: _Arguments) -> int:
     return code
 
 
+def _completion(words: _Arguments) -> int:
+    from robust.commands.completion import complete  # the page's libraries take a second
+
+    code = complete(words)
+    check_kept()
+    return code
+
+
 def _print(text: str) -> int:
     print_all(text)
     return 0
@@ -161,6 +170,7 @@ _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "reproduce": _reproduce,
     "dashboard": lambda words: run("dashboard", words),
     "list": _list,
+    "completion": _completion,
     "--version": lambda _: _print(f"robust-defenses {version()}\n"),
     "--help": lambda _: _print(HELP),
     "-h": lambda _: _print(HELP),

@@ -11,6 +11,7 @@ from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.notes import Steps, note, sentences
 from robust.io.streams import code_of, make_usable
+from robust.io.text_files import expanded
 from robust.loading.messages import shortened
 from robust.loading.short_names import home, tables_in
 from robust.report.page import render
@@ -33,7 +34,8 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
     """
     make_usable()
     try:
-        options = _parse(sys.argv[1:] if args is None else args, program)
+        options = report_parser(program).parse_args(sys.argv[1:] if args is None else args)
+        options.output = expanded(options.output)
         (_serve if options.watch else _write)(options)
     except KeyboardInterrupt:
         print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
@@ -70,7 +72,8 @@ def _write(options: argparse.Namespace) -> None:
     print(f"Written to {options.output} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
 
 
-def _parse(args: Sequence[str], program: str | None) -> argparse.Namespace:
+def report_parser(program: str | None) -> OneLineParser:
+    """Return the parser of `robust report`, or of `evaluate.py --report` if None."""
     parser = OneLineParser(
         prog=program,
         description="Compare runs on one page that needs no network, from what their folders hold. "
@@ -112,7 +115,7 @@ def _parse(args: Sequence[str], program: str | None) -> argparse.Namespace:
         help="also put runs of another network or of other epochs than the paper's beside its "
         'numbers, under "does not match"',
     )
-    return parser.parse_args(args)
+    return parser
 
 
 def _tables(text: str) -> Path:

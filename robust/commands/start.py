@@ -26,12 +26,13 @@ def begin() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
-def run(command: str, args: Sequence[str] | None = None) -> int:
+def run(command: str, args: Sequence[str] | None = None, **settings: bool) -> int:
     """Check a command's arguments, import it and run it.
 
     Args:
         command: A module of `robust.commands`, and the function of that name in it.
         args: Its arguments; those of the process if None.
+        settings: What else the function takes.
 
     Returns:
         The exit code; 2 after an error that the user can fix.
@@ -50,7 +51,7 @@ def run(command: str, args: Sequence[str] | None = None) -> int:
             raise
         return code
     function = getattr(_imported(command), command)
-    return int(function() if args is None else function(arguments))
+    return int(function(None if args is None else arguments, **settings))
 
 
 def refuse(error: ConfigError) -> int:

@@ -44,13 +44,19 @@ from robust.tracking import (
 
 
 class RobustCLI(LightningCLI):
-    """Lightning's command line with a run folder, tracking, and a test after `fit`."""
+    """Lightning's command line with a run folder, tracking, and a test after `fit`.
+
+    Args:
+        args: The command line after the program; that of the process if None.
+        short: Whether the flags of `robust train` say how to go on.
+    """
 
     _printed = False
     _made: Sequence[Path] = ()
     """Folders that this command made."""
 
-    def __init__(self, args: Sequence[str] | None = None) -> None:
+    def __init__(self, args: Sequence[str] | None = None, *, short: bool = False) -> None:
+        self._flags = "--id={} --resume=auto" if short else "--run.id={} --run.resume=auto"
         # To make the parsers of all three takes as long as to parse the one.
         self._asked = next(iter(sys.argv[1:] if args is None else args), None)
         super().__init__(
@@ -151,7 +157,7 @@ class RobustCLI(LightningCLI):
         kwargs["plugins"] = plugins(trainer.get("plugins"))
         if trainer.get("default_root_dir") is None:
             kwargs["default_root_dir"] = str(self.run.folder)
-        preemption = Preemption(self.run.folder)
+        preemption = Preemption(self.run.folder, self._flags)
         self.trainer_defaults["callbacks"] = [*_callbacks(trainer), preemption]
         with user_errors():
             built = super().instantiate_trainer(**kwargs)
@@ -240,19 +246,24 @@ def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
         measured.table({name: measured.result}).print()
 
 
-def train(args: Sequence[str] | None = None) -> int:
-    """`train.py`: returns its exit code."""
-    return run_command(lambda: _train(args))
+def train(args: Sequence[str] | None = None, *, short: bool = False) -> int:
+    """Train, validate or test as `train.py` does, and return the exit code.
+
+    Args:
+        args: The command line after the program; that of the process if None.
+        short: Whether it was `robust train`, which has short flags of its own.
+    """
+    return run_command(lambda: _train(args, short=short))
 
 
-def _train(args: Sequence[str] | None) -> None:
+def _train(args: Sequence[str] | None, *, short: bool) -> None:
     trusted, others = taken(sys.argv[1:] if args is None else args)
     with trusting([*trusted, *typed(others)]):
         others = with_paths(others)
         check_files(others)
         if args is None:
             sys.argv[1:] = others
-        RobustCLI(None if args is None else others)
+        RobustCLI(None if args is None else others, short=short)
 
 
 def _default_name(config: Namespace) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -193,6 +194,7 @@ def _unreadable(match: re.Match[str], message: _Message) -> str:
 
 
 def _no_file(path: str) -> str:
+    path = path.removeprefix(f"{os.getcwd()}{os.sep}")  # as somebody typed it
     return f"Expected a YAML file at {path}, but there is none that can be read."
 
 

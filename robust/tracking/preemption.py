@@ -50,10 +50,14 @@ class Preemption(Callback):
 
     Args:
         folder: Folder of the training's run; None if there is nothing to keep.
+        flags: How the command is told to go on, with ``{}`` for the id of the run.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, flags: str = "--run.id={} --run.resume=auto"
+    ) -> None:
         self._path = None if folder is None else folder / "checkpoints" / _FILE
+        self._flags = flags
         self._told: signal.Signals | None = None
         self._leaving = False
         self._steps = 0
@@ -173,4 +177,4 @@ class Preemption(Callback):
     def _how_to_go_on(self) -> str:
         if self._path is None:
             return GO_ON
-        return f"{GO_ON}, with --run.id={self._path.parents[1].name} --run.resume=auto"
+        return f"{GO_ON}, with {self._flags.format(self._path.parents[1].name)}"

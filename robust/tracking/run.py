@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import wandb
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
@@ -246,17 +248,23 @@ class SaveRunConfig(SaveConfigCallback):
 
 
 def remove_unused(folders: Sequence[Path]) -> None:
-    """Remove folders of a run that did not begin, which contain its config at most.
+    """Remove folders that were made for a run which did not begin.
+
+    They hold its config at most, and what W&B wrote of it, which ends here.
 
     Args:
         folders: The innermost first; all stay if the first contains anything else.
     """
     if not folders or not _is_first_process():
         return
-    config = folders[0] / "config.yaml"
+    config, server = folders[0] / "config.yaml", folders[0] / "wandb"
     with contextlib.suppress(OSError):
-        if set(folders[0].iterdir()) <= {config}:
+        if set(folders[0].iterdir()) <= {config, server}:
+            if wandb.run is not None:
+                wandb.run.finish(exit_code=1)
             config.unlink(missing_ok=True)
+            if server.is_dir() and not server.is_symlink():
+                shutil.rmtree(server)
             for folder in folders:
                 folder.rmdir()
 

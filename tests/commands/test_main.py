@@ -28,6 +28,13 @@ WRONG = {
     "train squeezed --suite quik": r"'quik'\. Did you mean quick\?",
     "train squeezed --epoch 3": r"'--epoch'\. Did you mean --epochs\?",
     "train squeezed --epochs many": "many",
+    "train squeezed --limit -1": "--limit: expected at least 1, but got -1",
+    "train squeezed --epochs -2": "expected at least -1",
+    "train squeezed --seed -1": "expected at least 0",
+    "completion fish": "bash, zsh",
+    "completion zhs": r"Did you mean zsh\?",
+    "sweep temperature --root ~nouser/x": "home folder of a user, but got ~nouser",
+    "report nowhere -o ~nouser/x": "home folder of a user, but got ~nouser",
     "train squeezed --set temperature=3": "model.temperature=50",
     "train squeezed --set modle.temperature=3": "Did you mean model",
     "train squeezed --trainr.devices=1": "'--trainr.devices'",
@@ -212,6 +219,14 @@ def test_every_flag_of_train_is_known(command, capsys):
     assert [flag for flag in flags if not train.is_flag(flag)] == []
 
 
+@pytest.mark.parametrize(("line", "short"), [("train squeezed", True), ("fit -c squeezed", False)])
+def test_how_to_go_on_is_said_in_flags_of_the_command(line, short, monkeypatch):
+    asked = []
+    monkeypatch.setattr("robust.commands.main.run", lambda *_, **said: asked.append(said) or 0)
+    assert main(line.split()) == 0
+    assert asked == [{"short": short}]
+
+
 @pytest.mark.parametrize("line", ["list tables", "--help", "list attacks"])
 def test_what_nobody_reads(line):
     reading, writing = os.pipe()
@@ -232,7 +247,7 @@ def test_a_process_that_lightning_starts_is_asked_for_the_same(line, program, mo
     """It runs this program with the arguments of this process."""
     monkeypatch.setattr(sys, "argv", ["robust", *line.split()])
     monkeypatch.setattr("robust.commands.main.begin", lambda: None)
-    monkeypatch.setattr("robust.commands.main.run", lambda *_: 0)
+    monkeypatch.setattr("robust.commands.main.run", lambda *_, **__: 0)
     assert main() == 0
     assert re.fullmatch(program, " ".join(sys.argv[1:]))
     assert main() == 0  # as the other process does

@@ -3,16 +3,25 @@
 import csv
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 
 from robust.commands.train import train
+from robust.tracking import Preemption
 from tests.support.tiny import NO_ATTACKS, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
 BATCHES = 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [([], "--run.id=b --run.resume=auto"), (["--id={}"], "--id=b")]
+)
+def test_how_to_go_on(flags, said):
+    assert Preemption(Path("runs/a/b"), *flags)._how_to_go_on().endswith(f", with {said}")
 
 
 class Told(Callback):

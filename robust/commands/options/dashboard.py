@@ -11,6 +11,11 @@ PROJECT = "robust-defenses"
 
 def parse(args: Sequence[str] | None) -> argparse.Namespace:
     """Return whose runs to compare, and whether to save it."""
+    return dashboard_parser().parse_args(args)
+
+
+def dashboard_parser() -> OneLineParser:
+    """Return the parser of `robust dashboard`."""
     parser = OneLineParser(
         prog="robust dashboard",
         description="Save a workspace and a report that compare the runs of a W&B project.",
@@ -20,4 +25,4 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the workspace as JSON; needs no account"
     )
-    return parser.parse_args(args)
+    return parser

@@ -8,8 +8,8 @@ from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
-_FIGURES = get_args(Picture)
-_FLAGS = ("--trust", "--help")
+FIGURES = get_args(Picture)
+FLAGS = ("--trust", "--help")
 
 HELP = """usage: robust draw FIGURE RUN... [options]
 
@@ -38,16 +38,16 @@ def translated(args: Sequence[str]) -> list[str]:
         ConfigError: If there is no such figure or flag.
     """
     figure = args[0] if args else ""
-    if figure not in _FIGURES:
+    if figure not in FIGURES:
         raise ConfigError(
-            f"Expected one of {', '.join(_FIGURES)} after draw, but got {shown(figure)!r}."
-            f"{nearest(figure, _FIGURES)}"
+            f"Expected one of {', '.join(FIGURES)} after draw, but got {shown(figure)!r}."
+            f"{nearest(figure, FIGURES)}"
         )
     for word in args[1:]:
         flag = word.split("=")[0]
-        if word.startswith("--") and flag not in _FLAGS and not flag.startswith("--model."):
+        if word.startswith("--") and flag not in FLAGS and not flag.startswith("--model."):
             raise ConfigError(
-                f"Unknown flag {shown(flag)!r} of draw.{nearest(flag, _FLAGS)} Expected one of "
-                f"{', '.join(_FLAGS)}, --model.KEY."
+                f"Unknown flag {shown(flag)!r} of draw.{nearest(flag, FLAGS)} Expected one of "
+                f"{', '.join(FLAGS)}, --model.KEY."
             )
     return [*args[1:], "--draw", figure]

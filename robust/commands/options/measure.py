@@ -6,16 +6,16 @@ from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
-_OWN = {
+MEASURES = {
     "robustness": ["--robustness"],
     "certify": ["--certify"],
     "lipschitz": ["--lipschitz"],
 }
-_FLAGS = ("--limit", "--view", "--output", "--trust", "--devices", "--sigma", "--help")
+FLAGS = ("--limit", "--view", "--output", "--trust", "--devices", "--sigma", "--help")
 SIGMA = "0.25"
 """Noise of `certify` where none is given, as in the paper of randomized smoothing."""
 
-HELP = f"""usage: robust measure {{{",".join(_OWN)}}} RUN... [options]
+HELP = f"""usage: robust measure {{{",".join(MEASURES)}}} RUN... [options]
 
 Measure trained runs without a suite of attacks.
 
@@ -43,24 +43,24 @@ def translated(args: Sequence[str]) -> list[str]:
         ConfigError: If there is no such measure or flag.
     """
     measure = args[0] if args else ""
-    if measure not in _OWN:
+    if measure not in MEASURES:
         raise ConfigError(
-            f"Expected one of {', '.join(_OWN)} after measure, but got {shown(measure)!r}."
-            f"{nearest(measure, _OWN)}"
+            f"Expected one of {', '.join(MEASURES)} after measure, but got {shown(measure)!r}."
+            f"{nearest(measure, MEASURES)}"
         )
     rest = [f"--certify{word[7:]}" if _is_sigma(word) else word for word in args[1:]]
     for word in args[1:]:
         flag = word.split("=")[0]
-        if word.startswith("--") and flag not in _FLAGS and not flag.startswith("--model."):
+        if word.startswith("--") and flag not in FLAGS and not flag.startswith("--model."):
             raise ConfigError(
-                f"Unknown flag {shown(flag)!r} of measure.{nearest(flag, _FLAGS)} Expected one of "
-                f"{', '.join(_FLAGS)}, --model.KEY."
+                f"Unknown flag {shown(flag)!r} of measure.{nearest(flag, FLAGS)} Expected one of "
+                f"{', '.join(FLAGS)}, --model.KEY."
             )
     if measure != "certify" and any(map(_is_sigma, args)):
         raise ConfigError(f"Expected no --sigma with {measure}. It is the noise of certify.")
     if measure == "certify":
         return rest if any(map(_is_sigma, args)) else [*rest, f"--certify={SIGMA}"]
-    return [*rest, *_OWN[measure]]
+    return [*rest, *MEASURES[measure]]
 
 
 def _is_sigma(word: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robust.commands.options_parser import OneLineParser
 from robust.errors import ConfigError
+from robust.io.text_files import expanded
 from robust.loading.short_names import check_exists, find
 from robust.loading.trust import TRUST_HELP, taken
 from robust.sweep.process import parse_slots
@@ -18,18 +19,20 @@ def parse(args: list[str]) -> argparse.Namespace:
         ConfigError: If a short name is unknown.
     """
     split = args.index("--") if "--" in args else len(args)
-    parser = _parser()
+    parser = sweep_parser()
     options = parser.parse_args(args[:split])
     try:
         options.slots = parse_slots(options.slots) if options.slots else None
     except ConfigError as error:
         parser.error(str(error))
     options.file = find(options.file, "sweep")
+    options.root = expanded(options.root)
     options.flags = args[split + 1 :]
     return options
 
 
-def _parser() -> OneLineParser:
+def sweep_parser() -> OneLineParser:
+    """Return the parser of `robust sweep`."""
     parser = OneLineParser(
         prog="robust sweep",
         formatter_class=argparse.HelpFormatter,

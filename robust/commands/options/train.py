@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,11 @@ def translated(args: Sequence[str]) -> list[str]:
     """
     if "--help-all" in args:
         return ["fit", "--help"]
-    options, others = _parser().parse_known_args(_joined(args))
+    options, others = train_parser().parse_known_args(_joined(args))
     unknown = [word for word in others if not word.startswith("--") or not is_flag(word)]
     if unknown:
         flag = unknown[0].split("=")[0]
-        near = nearest(flag, [*_parser().flags(), *FLAGS])
+        near = nearest(flag, [*train_parser().flags(), *FLAGS])
         raise ConfigError(f"Unknown key or flag {shown(flag)!r}.{near}")
     settings = [_setting(text) for text in options.set]
     return ["fit", f"--config={find(options.defense, 'defense')}", *_given(options), *others] + [
@@ -121,7 +122,7 @@ def translated(args: Sequence[str]) -> list[str]:
 def _joined(args: Sequence[str]) -> list[str]:
     """Return arguments with ``--a.b value`` as ``--a.b=value``, as no value is a defense."""
     joined: list[str] = []
-    own = _parser().flags()
+    own = train_parser().flags()
     for word in args:
         flag = joined[-1] if joined else ""
         takes = flag.startswith("--") and "=" not in flag and flag not in own and is_flag(flag)
@@ -165,7 +166,8 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _parser() -> OneLineParser:
+def train_parser() -> OneLineParser:
+    """Return the parser of `robust train`."""
     parser = OneLineParser(
         prog="robust train",
         usage="%(prog)s DEFENSE [options]",
@@ -208,7 +210,18 @@ def _parser() -> OneLineParser:
 
 
 _METAVARS = {"--set": "KEY=VALUE", "--resume": "auto", "--trust": "PACKAGE", "--root": "FOLDER"}
-_NUMBERS = ("--limit", "--epochs", "--seed")
+_LEAST = {"--limit": 1, "--epochs": -1, "--seed": 0}
+"""Numbers and their lower bounds; -1 epochs are those without end."""
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer, but got {text[:20]}") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected at least {least}, but got {text[:20]}")
+    return value
 
 
 def _add(group: Any, helps: dict[str, str]) -> None:  # noqa: ANN401 (argparse's group is private)
@@ -223,7 +236,8 @@ def _add(group: Any, helps: dict[str, str]) -> None:  # noqa: ANN401 (argparse's
             group.add_argument(
                 flag, action="append", default=[], metavar=_METAVARS[flag], help=text
             )
-        elif flag in _NUMBERS:
-            group.add_argument(flag, type=int, metavar="N", help=text)
+        elif flag in _LEAST:
+            at_least = partial(_at_least, _LEAST[flag])
+            group.add_argument(flag, type=at_least, metavar="N", help=text)
         else:
             group.add_argument(flag, metavar=_METAVARS.get(flag, "NAME"), help=text)

@@ -1,0 +1,96 @@
+"""`robust completion`: what a shell needs to complete commands, flags and short names."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+from robust.commands import listing
+from robust.commands.evaluate_options import evaluate_parser
+from robust.commands.options import dashboard, draw, measure, sweep, train
+from robust.commands.options_parser import OneLineParser
+from robust.commands.report import report_parser
+from robust.errors import ConfigError
+from robust.loading.messages import nearest
+from robust.loading.short_names import Kind, known
+from robust.loading.trust import shown
+
+SHELLS = ("bash", "zsh")
+_HELP = """usage: robust completion {bash,zsh}
+
+Print a script that completes commands, flags and short names.
+
+  bash    eval "$(robust completion bash)"    in ~/.bashrc
+  zsh     eval "$(robust completion zsh)"     in ~/.zshrc, after compinit
+"""
+_NAMES: dict[str, Kind] = {
+    "defense": "defense",
+    "data": "data",
+    "suite": "suite",
+    "table": "table",
+    "file": "sweep",
+}
+"""Arguments that take short names."""
+_PATHS = ("runs", "report", "output", "transfer_from", "root", "config", "ckpt_path")
+
+
+def complete(args: Sequence[str]) -> int:
+    """Print the script of a shell, and return the exit code.
+
+    Raises:
+        ConfigError: If the shell is another one.
+    """
+    if not args or args[0] in ("--help", "-h"):
+        print(_HELP, end="")
+        return 0
+    if args[0] not in SHELLS or len(args) > 1:
+        raise ConfigError(
+            f"Expected one of {', '.join(SHELLS)}, but got {shown(args[-1])!r}."
+            f"{nearest(args[-1], SHELLS)}"
+        )
+    import shtab  # only here, so that a mistake is told without it
+
+    print(shtab.complete(_parser(shtab.FILE), shell=args[0]))
+    return 0
+
+
+def _parser(files: object) -> argparse.ArgumentParser:
+    """Return a parser of all commands, which knows the choices that there are.
+
+    Args:
+        files: How shtab is told that an argument is a path.
+    """
+    parser = argparse.ArgumentParser(prog="robust")
+    parser.add_argument("--version", action="store_true")
+    commands = parser.add_subparsers()
+    for name, own in _parsers().items():
+        for action in own._actions:
+            if action.dest in _NAMES:
+                action.choices = sorted(known(_NAMES[action.dest]))
+            if action.dest in _PATHS:
+                vars(action)["complete"] = files
+        # A command without help is hidden.
+        commands.add_parser(name, parents=[own], conflict_handler="resolve", help=name)
+    return parser
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    own: dict[str, argparse.ArgumentParser] = {
+        "train": train.train_parser(),
+        "evaluate": evaluate_parser(),
+        "report": report_parser("robust report"),
+        "sweep": sweep.sweep_parser(),
+        "dashboard": dashboard.dashboard_parser(),
+        "measure": _chosen("what", measure.MEASURES, measure.FLAGS),
+        "draw": _chosen("figure", draw.FIGURES, draw.FLAGS),
+        "list": _chosen("kind", listing.KINDS, ()),
+        "completion": _chosen("shell", SHELLS, ()),
+    }
+    return own | {name: _chosen("", (), train.FLAGS) for name in train.SUBCOMMANDS}
+
+
+def _chosen(name: str, choices: Iterable[str], flags: Iterable[str]) -> argparse.ArgumentParser:
+    parser = OneLineParser(add_help=False)
+    if name:
+        parser.add_argument(name, choices=list(choices))
+    for flag in flags:
+        parser.add_argument(flag)
+    return parser

@@ -1,0 +1,42 @@
+"""Shell completion: the script of a shell knows commands, flags and short names, without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from robust.commands.main import main
+
+pytest.importorskip("shtab")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_script_knows_what_there_is(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (
+        "train",
+        "evaluate",
+        "squeezed",
+        "quick",
+        "--suite",
+        "robustness",
+        "fashion_mnist",
+    ):
+        assert word in script
+
+
+def test_bash_takes_it_and_it_needs_no_torch(capsys):
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    code = (
+        "import sys, robust.commands.completion as completion; completion._parser({})\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help(capsys):
+    assert main(["completion", "--help"]) == 0
+    assert "eval" in capsys.readouterr().out
