@@ -12,7 +12,7 @@ from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
 from robust.checkpoints import UNTRAINED
 from robust.commands.answers import answered, as_list, check_seed, trainer_arguments
-from robust.commands.in_python import DescribedRun, LoadedRun, test, train
+from robust.commands.in_python import Asked, Budget, DescribedRun, LoadedRun, number_of, test, train
 from robust.data import ImageDataModule
 from robust.data.arrays import data_of, images_of, labels_of
 from robust.defenses import (
@@ -34,7 +34,7 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
 from robust.evaluation.plan import threat_model_of
 from robust.io.text_files import named_path
-from robust.loading.suites import AnySuite, Suite, evaluation_of_suite
+from robust.loading.suites import AnySuite, Suite
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import entries, trusting
 from robust.networks import (
@@ -148,6 +148,8 @@ def evaluate(
     limit: int | None = None,
     views: View | Sequence[View] | None = None,
     attacks: str | Sequence[str] | None = None,
+    eps: float | None = None,
+    norm: Norm | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -163,14 +165,19 @@ def evaluate(
         20
         >>> result.verdict.word in ("no alarm", "suspect")
         True
+        >>> smaller = robust.evaluate(network, data, eps=8 / 255, limit=20, attacks=["fgsm"])
+        >>> smaller.evaluation.header.attacks["fgsm"].budget
+        'Linf 0.03137'
 
     Args:
         network: What to attack.
         data: Whose test images to attack, or images and labels (x, y).
-        suite: A short name, a path, or a mapping of attacks as in YAML.
+        suite: A `Suite`, a short name, a path, or a mapping of attacks as in YAML.
         limit: Number of images, from the first; the suite's own if None.
         views: What the attacks differentiate; the suite's own if None.
         attacks: Which attacks of the suite to run, names or patterns; all if None.
+        eps: Radius, for all attacks that have no threat model of their own; the suite's if None.
+        norm: Norm, likewise. Attacks that do not bound it are left out.
         progress: Whether to show a progress bar.
         trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
 
@@ -181,16 +188,16 @@ def evaluate(
     module = data_of(*data) if isinstance(data, tuple | list) and len(data) == 2 else data
     module = _checked(module, ImageDataModule, "data", "an ImageDataModule or images and labels")
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"limit": limit, "views": as_list(views)}
-        given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = evaluation_of_suite(suite, as_list(attacks), **given)
+        asked = Asked.of(
+            suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
+        )
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(defense, module)
         notes = [UNTRAINED] if is_untouched(defense) else []
-        evaluation = evaluation.replaced(records=folder, notes=notes)
+        evaluation = asked.evaluation.replaced(records=folder, notes=notes)
         tested = test(defense, module, evaluation, progress, trainer)
-    return Result(type(defense).__name__, tested, module.num_classes)
+    return Result(type(defense).__name__, tested, module.num_classes, asked.at)
 
 
 @answered(skip=("attack", "network", "eps"))
@@ -238,7 +245,7 @@ def attack(
     images = images_of(x).to(defense.device)
     labels = labels_of(y, len(images)).to(defense.device)
     check_seed(seed)
-    eps = None if eps is None else _number(eps)
+    eps = None if eps is None else number_of(eps)
     budget = {key: value for key, value in (("eps", eps), ("norm", norm)) if value is not None}
     name, build = attack_builder(attack, budget, arguments)
     threat_model = threat_model_of(name, build, norm, eps)
@@ -267,12 +274,6 @@ def load(path: str | Path, *, trust: str | Sequence[str] = ()) -> LoadedRun:
     with trusting([name for word in as_list(trust) or () for name in entries(word)]):
         found = TrainedRun.load(named_path(path))
     return LoadedRun(found.name, found.folder, found.defense, found.data, found.notes)
-
-
-def _number(eps: Any) -> float:  # noqa: ANN401
-    if isinstance(eps, bool) or not isinstance(eps, int | float):
-        raise ConfigError(f"Expected `eps` to be a number such as 8 / 255, but got {eps!r}.")
-    return float(eps)
 
 
 def _defense(network: Any) -> Defense:  # noqa: ANN401

@@ -139,7 +139,8 @@ def _check(
         raise _unwritable(options.output, "its folder does not exist")
     if suite is None:
         return
-    evaluated = suite_for(options, suite).suite
+    evaluation, notes = suite_for(options, suite)
+    evaluated = evaluation.suite
     for subject in subjects.values():
         check_targets(evaluated.infos, subject.data)
         if source is not None:
@@ -148,6 +149,8 @@ def _check(
     if options.grid:
         members(evaluated, options.grid)
         _check_one_data_set(subjects)
+    for text in notes:
+        note(text)
 
 
 @rank_zero_only
@@ -188,11 +191,11 @@ def _tables(finished: _Finished) -> list[tuple[str, Callable[[], Grid]]]:
     table, attacked = finished.table, finished.attacked
     made: list[tuple[str, Callable[[], Grid]]] = []
     if attacked.results:
-        made.append(("The comparison", lambda: _compared(attacked.results)))
+        made.append(("The comparison", lambda: _compared(attacked.results, attacked.at)))
     if table is not None and not table.measured and attacked.results:
         if attacked.adaptive:
             own = {table.columns[c]: evaluation for c, evaluation in attacked.adaptive.items()}
-            made.append(("The comparison under the adaptive suite", lambda: _compared(own)))
+            made.append(("The comparison under the adaptive suite", lambda: _compared(own, "")))
         made.append((table.content["title"], lambda: _beside_published(table, finished)))
     if finished.norms:
         made.append(("Operator norms", lambda: norm_table(finished.norms)))
@@ -204,11 +207,11 @@ def _tables(finished: _Finished) -> list[tuple[str, Callable[[], Grid]]]:
     return made
 
 
-def _compared(results: Mapping[str, Evaluation]) -> Grid:
+def _compared(results: Mapping[str, Evaluation], at: str) -> Grid:
     """The comparison, which says of each run on which data it is where that is not one."""
     headers = {name: evaluation.header for name, evaluation in results.items()}
     if len({header.data_sha256 for header in headers.values()}) < 2:
-        return comparison(results)
+        return comparison(results, at)
     names = {name: header.data for name, header in headers.items()}
     if len(set(names.values())) < len({header.data_sha256 for header in headers.values()}):
         names = {name: f"{h.data} {h.data_sha256[:8]}" for name, h in headers.items()}
@@ -216,7 +219,7 @@ def _compared(results: Mapping[str, Evaluation]) -> Grid:
     suite = next(iter(headers.values())).suite
     return replace(
         comparison(labelled),
-        title=f"Attack success in %, suite {suite}, {len(set(names.values()))} data sets",
+        title=f"Attack success in %, suite {suite}{at}, {len(set(names.values()))} data sets",
     )
 
 

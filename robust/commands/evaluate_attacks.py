@@ -1,7 +1,7 @@
 """The first stage of `evaluate.py`: runs are attacked and measured, before anything is printed."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from robust.commands.process import progress_bar, user_errors
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.budget import within
 from robust.evaluation.suite import Source, Suite
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
@@ -35,6 +36,7 @@ class Attacked:
         transferred: Of attacks crafted on another column, by that one and the attacked.
         adaptive: Of a table's adaptive suite, by column.
         crafted_on: Name of the run that the suite was crafted on.
+        at: What the title says of a suite whose eps or norm was changed.
     """
 
     suites: dict[str, Suite] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class Attacked:
     transferred: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
     adaptive: dict[str, Evaluation] = field(default_factory=dict)
     crafted_on: str | None = None
+    at: str = ""
 
 
 class Attacks:
@@ -71,6 +74,8 @@ class Attacks:
         def attack(name: str) -> Evaluation:
             evaluation = self._attack(suite, subjects[name], source)
             found.suites[name] = evaluation.suite
+            if self.options.eps is not None or self.options.norm is not None:
+                found.at = f" at {evaluation.suite.threat_model}"
             return _result(evaluation)
 
         found.results = self._each(subjects, attack)
@@ -134,7 +139,7 @@ class Attacks:
         adaptive: bool = False,
     ) -> AttackEvaluation:
         """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
-        evaluation = suite_for(self.options, suite, adaptive=adaptive)
+        evaluation, _ = suite_for(self.options, suite, adaptive=adaptive)
         crafted = evaluation.suite
         if source is not None:
             # A table is of what a paper's attacker did, who took a network as it is.
@@ -169,8 +174,10 @@ def processes(devices: int | None) -> Processes:
 
 def suite_for(
     options: argparse.Namespace, suite: Path, *, adaptive: bool = False
-) -> AttackEvaluation:
+) -> tuple[AttackEvaluation, Sequence[str]]:
     """Return a suite's evaluation with the options of `evaluate.py`; or of all of it, adaptively.
+
+    With it comes what a reader has to know of ``--eps`` and ``--norm``.
 
     Raises:
         ConfigError: If the suite cannot be read or has no such attacks, or an option is out of
@@ -179,7 +186,9 @@ def suite_for(
     settings = {"limit": options.limit, "views": ["adaptive"] if adaptive else options.view}
     settings = {key: value for key, value in settings.items() if value is not None}
     only = None if adaptive else options.attacks
-    return read_evaluation(suite, only, **settings)
+    evaluation = read_evaluation(suite, only, **settings)
+    changed = within(evaluation.suite, options.eps, options.norm)
+    return evaluation.replaced(suite=changed.suite), changed.notes
 
 
 def _result(evaluation: AttackEvaluation) -> Evaluation:

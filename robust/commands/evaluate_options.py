@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from robust.commands.options_parser import OneLineParser
 from robust.loading.fractions import flag_value
 from robust.loading.short_names import Kind, find
-from robust.vocabulary import View
+from robust.vocabulary import Norm, View
 
 Picture = Literal["confidence", "features", "progress", "recalled", "transformed"]
 """What `evaluate.py --draw` knows."""
@@ -23,6 +23,8 @@ _MORE = {
     "table": "or a path; the suite is the table's own; `robust list tables` shows all",
     "attacks": "names or patterns such as 'bim_*'",
     "view": "of deployed, published and adaptive; default: the suite's",
+    "eps": "of the suite, for all attacks that have no threat model of their own",
+    "norm": "as --eps; attacks that do not bound it are left out",
     "limit": "default: the suite's; for --certify, 200",
     "transfer_from": "through its adaptive view; for --table, published",
     "loose": "of another network or of other epochs, which the table then says under "
@@ -65,6 +67,8 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
                 "--model.KEY=VALUE."
             )
         options.model[found[1]] = flag_value(found[2], f"--model.{found[1]}")
+    if options.table is not None and (options.eps, options.norm) != (None, None):
+        parser.error("--eps and --norm change a suite, but --table has those of its paper.")
     options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")
     options.by_default = options.suite is None and options.table is None and _attacks(options)
     if options.by_default:
@@ -79,7 +83,8 @@ def _file(name: str | None, kind: Kind) -> Path | None:
 def _attacks(options: argparse.Namespace) -> bool:
     """Whether there is something to do that needs attacks, or nothing else to do."""
     alone = options.lipschitz or options.robustness or options.draw or options.certify is not None
-    return bool(options.figures or options.grid or options.attacks or not alone)
+    changed = options.eps is not None or options.norm is not None
+    return bool(options.figures or options.grid or options.attacks or changed or not alone)
 
 
 def evaluate_parser() -> OneLineParser:
@@ -104,6 +109,9 @@ def _add_attacks(add: _Add) -> None:
     add("--table", metavar="NAME", help="table of a paper beside our numbers")
     add("--loose", action="store_true", help="with --table: also runs that do not match")
     add("--attacks", nargs="+", metavar="NAME", help="only these of the suite")
+    add("--eps", type=_eps, metavar="EPS", help="radius of the threat model, such as 8/255")
+    norms = get_args(Norm)
+    add("--norm", choices=norms, metavar="NORM", help=f"its norm: {', '.join(norms)}")
     choices = get_args(View)
     add("--view", nargs="+", choices=choices, metavar="VIEW", help="views to attack through")
     add("--limit", type=int, metavar="N", help="number of test images")
@@ -112,7 +120,7 @@ def _add_attacks(add: _Add) -> None:
 
 def _add_measures(add: _Add) -> None:
     add("--robustness", action="store_true", help="relative minimal perturbations")
-    add("--certify", type=_number, metavar="SIGMA", help="certified accuracy")
+    add("--certify", type=_sigma, metavar="SIGMA", help="certified accuracy")
     add("--lipschitz", action="store_true", help="operator norms of the layers")
 
 
@@ -139,8 +147,16 @@ def _add_rest(add: _Add) -> None:
     add("--model.KEY", metavar="VALUE", help="another argument of the defenses")
 
 
-def _number(text: str) -> float:
-    value = flag_value(text, "--certify")
+def _eps(text: str) -> float:
+    return _number(text, "--eps")
+
+
+def _sigma(text: str) -> float:
+    return _number(text, "--certify")
+
+
+def _number(text: str, flag: str) -> float:
+    value = flag_value(text, flag)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise argparse.ArgumentTypeError(f"expected a number such as 0.25 or 1/4, but got {text}")
     return float(value)

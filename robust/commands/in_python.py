@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,7 +17,9 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.evaluation.budget import within
 from robust.io import files
+from robust.io.notes import note
 from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
@@ -27,7 +29,7 @@ from robust.precision import keep_float32
 from robust.results.records import Evaluation
 from robust.results.result import Result
 from robust.tracking import LAST, AtomicCheckpoints
-from robust.types import View
+from robust.types import Norm, View
 
 
 class DescribedRun(Callback):
@@ -136,6 +138,66 @@ def test(
     return evaluation.result
 
 
+class Budget(NamedTuple):
+    """A budget replaces the eps or the norm of a suite, where it has one."""
+
+    eps: float | None
+    norm: Norm | None
+
+    def checked(self) -> "Budget":
+        """Return the budget with its eps as a float.
+
+        Raises:
+            ConfigError: If it is not a number.
+        """
+        return self if self.eps is None else self._replace(eps=number_of(self.eps))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What Python asks for is an evaluation, and what the title of its table says of a new eps."""
+
+    evaluation: AttackEvaluation
+    at: str
+
+    @staticmethod
+    def of(
+        suite: AnySuite,
+        attacks: Sequence[str] | None,
+        budget: Budget,
+        **settings: Any,  # noqa: ANN401
+    ) -> "Asked":
+        """Return the evaluation of a suite, within another threat model if one is given.
+
+        Args:
+            suite: As `evaluation_of_suite` takes it.
+            attacks: Which of its attacks to keep; all if None.
+            budget: Another eps or norm.
+            settings: Others of the suite; those that are None stay.
+
+        Raises:
+            ConfigError: If there is no such suite, or no attack has that threat model.
+        """
+        given = {key: value for key, value in settings.items() if value is not None}
+        evaluation = evaluation_of_suite(suite, attacks, **given)
+        changed = within(evaluation.suite, *budget.checked())
+        for text in changed.notes:
+            note(text)
+        at = f" at {changed.suite.threat_model}" if any(v is not None for v in budget) else ""
+        return Asked(evaluation.replaced(suite=changed.suite), at)
+
+
+def number_of(eps: object) -> float:
+    """Return an eps as a float.
+
+    Raises:
+        ConfigError: If it is not a number.
+    """
+    if isinstance(eps, bool) or not isinstance(eps, int | float):
+        raise ConfigError(f"Expected `eps` to be a number such as 8 / 255, but got {eps!r}.")
+    return float(eps)
+
+
 @dataclass(frozen=True)
 class LoadedRun:
     """A loaded run has a trained network with its weights, and its data.
@@ -169,6 +231,8 @@ class LoadedRun:
         limit: int | None = None,
         views: View | Sequence[View] | None = None,
         attacks: str | Sequence[str] | None = None,
+        eps: float | None = None,
+        norm: Norm | None = None,
         progress: bool = True,
         **trainer: Any,  # noqa: ANN401
     ) -> Result:
@@ -179,13 +243,13 @@ class LoadedRun:
         Raises:
             ConfigError: If the suite cannot be used, or the folder cannot be written.
         """
-        settings = {"limit": limit, "views": as_list(views)}
-        given = {key: value for key, value in settings.items() if value is not None}
-        evaluation = evaluation_of_suite(suite, as_list(attacks), **given)
+        asked = Asked.of(
+            suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
+        )
         records = str(self.folder / "records")
-        evaluation = evaluation.replaced(records=records, notes=self.notes)
+        evaluation = asked.evaluation.replaced(records=records, notes=self.notes)
         tested = test(self.network, self.data, evaluation, progress, trainer)
-        return Result(self.name, tested, self.data.num_classes)
+        return Result(self.name, tested, self.data.num_classes, asked.at)
 
 
 @contextlib.contextmanager

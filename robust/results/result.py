@@ -35,11 +35,12 @@ class Result:
         name: What the table calls the network.
         evaluation: Its records, from which all numbers are derived.
         classes: Number of classes of the data.
+        at: What the title says of a suite whose threat model was changed, such as `` at L2 0.5``.
     """
 
-    def __init__(self, name: str, evaluation: Evaluation, classes: int) -> None:
+    def __init__(self, name: str, evaluation: Evaluation, classes: int, at: str = "") -> None:
         self.name, self.evaluation = name, evaluation
-        self._classes = classes
+        self._classes, self._at = classes, at
 
     @property
     def verdict(self) -> Verdict:
@@ -144,7 +145,7 @@ class Result:
         return self._grid().html()
 
     def _grid(self) -> Grid:
-        return comparison({self.name: self.evaluation})
+        return comparison({self.name: self.evaluation}, self._at)
 
     def _known(self, view: str) -> str:
         if view not in self.views:

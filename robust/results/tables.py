@@ -30,11 +30,12 @@ Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 """A rate of the rows of one attack through one view."""
 
 
-def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
+def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
     """Return a table of runs by attacks, whose cells have the success rate through every view.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
+        at: What the title says of a suite whose threat model was changed, such as `` at L2 0.5``.
     """
     first = next(iter(evaluations.values()))
     attacks = list(first.header.attacks)
@@ -44,7 +45,7 @@ def comparison(evaluations: Mapping[str, Evaluation]) -> Grid:
         for name, evaluation in evaluations.items()
     ]
     return Grid(
-        f"Attack success in %, suite {first.header.suite}, {first.header.data}",
+        f"Attack success in %, suite {first.header.suite}{at}, {first.header.data}",
         ["run", "view", "clean acc", *attacks, "robust acc", "verdict"],
         rows,
         [
