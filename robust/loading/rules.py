@@ -5,6 +5,7 @@ Its settings belong to the process, in which a user may have a command line of t
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from robust.errors import ConfigError, in_short
 from robust.io.strict_yaml import StrictLoader
-from robust.loading import class_paths
+from robust.loading import class_paths, lookups
 from robust.loading.fractions import read_checked
 
 
@@ -54,7 +55,8 @@ def restricted() -> Iterator[None]:
             ],
             import_path_allowlist=[path for path, allowed in verdicts.items() if allowed],
         )
-        yield
+        with lookups.faster():
+            yield
     finally:
         _active.clear()
         _common.parsing_settings.update(settings)
@@ -63,6 +65,8 @@ def restricted() -> Iterator[None]:
 
 
 _active: list[bool] = []
+logging.getLogger("jsonargparse_null_logger").setLevel(logging.CRITICAL)
+"""It prints nothing, but puts each of hundreds of messages together."""
 _import_class: Any = getattr(_actions, "import_object")  # noqa: B009 (not exported, to mypy)
 
 
@@ -118,6 +122,16 @@ def build(class_type: type, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
 
 class RestrictedParser(LightningArgumentParser):
     """A parser of this kind parses, builds and dumps under our rules (see `restricted`)."""
+
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401
+        """Add the arguments of a class."""
+        with lookups.faster():
+            return list(super().add_class_arguments(*args, **kwargs))
+
+    def add_subclass_arguments(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Add an argument that takes a class and its arguments."""
+        with lookups.faster():
+            super().add_subclass_arguments(*args, **kwargs)
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override] # noqa: ANN401
         """Parse the words of a command line."""
