@@ -1,4 +1,4 @@
-"""How much a checkpoint may hold: a small file can stand for more than any memory.
+"""A checkpoint is bounded, since a small file can mean more than any memory.
 
 What is in it twice is stored once, and a tensor may repeat one number without end.
 """
@@ -12,12 +12,12 @@ from torch import Tensor
 from robust.errors import ConfigError
 
 _MOST = 200_000
-"""Values, each part of a list or mapping counted at each place, and each hundred characters."""
+"""The most values; parts of lists and mappings count each time, texts per hundred characters."""
 _DEEPEST = 200
 _REPEATED = 8
-"""Bytes of tensors for each byte that is stored; weights may be tied."""
+"""The most bytes of tensors for each byte that is stored; weights may be tied."""
 _SMALL = 64 << 20
-"""Bytes that tensors may have in any case."""
+"""So many bytes are allowed in any case."""
 
 
 def check_bounds(checkpoint: object, path: Path) -> None:
@@ -28,7 +28,7 @@ def check_bounds(checkpoint: object, path: Path) -> None:
         path: Where it lies, for the message.
 
     Raises:
-        ConfigError: With what is too much.
+        ConfigError: If it is, with what is too much.
     """
     count = bytes_of_all = 0
     stored: dict[int, int] = {}
@@ -49,7 +49,7 @@ def check_bounds(checkpoint: object, path: Path) -> None:
 
 
 def _parts(checkpoint: object) -> Iterator[tuple[object, int]]:
-    """A value and all in it, with the level of each; what is there twice comes twice."""
+    """Yield a value and all in it, with the level of each; what is in it twice comes twice."""
     stack = [iter([checkpoint])]
     while stack:
         value = next(stack[-1], stack)

@@ -1,4 +1,4 @@
-"""Checkpoints that describe themselves, read without executing anything in them."""
+"""Checkpoints describe themselves, and are read without executing anything in them."""
 
 import hashlib
 import pickle
@@ -15,18 +15,18 @@ from robust.checkpoint_bounds import check_bounds
 from robust.errors import ConfigError, in_short
 
 DESCRIPTION = "robust"
-"""Key under which a checkpoint keeps ``{"model": {...}, "data": {...}}``, what rebuilds it."""
+"""Under this key a checkpoint keeps ``{"model": {...}, "data": {...}}``, which rebuilds it."""
 
 
 CHECKSUMS = "robust_checksums"
-"""Key of the checksums: of each tensor of the ``state_dict``, and of each other key."""
+"""Under this key are checksums of each tensor of the ``state_dict`` and of each other key."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of ours with ``weights_only=True``: tensors and plain values, never code.
 
-    Its checksums are compared, if it has any; else those that each part of a zip file has, as far
-    as damage goes.
+    Its checksums are compared, if it has any. Else those of the parts of the zip file are, which
+    find damage only.
 
     Raises:
         ConfigError: If the file is missing, truncated, damaged, not a checkpoint, or holds pickled
@@ -91,7 +91,7 @@ _STARTS = (b"PK", b"\x80")
 
 
 def description_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
-    """What a checkpoint is of: ``model`` and ``data``, each a class path with plain ``init_args``.
+    """Return ``model`` and ``data`` of a checkpoint, class paths with plain ``init_args``.
 
     Args:
         checkpoint: Its content.
@@ -121,7 +121,7 @@ def _described(description: object, key: str) -> dict[str, Any] | None:
 
 
 def checksums(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What to store under `CHECKSUMS`, so that a checkpoint that is changed later can be told.
+    """Return what to store under `CHECKSUMS`, so that later changes are found.
 
     It finds damage and careless edits. A forger who changes the checksums as well is not found.
     """
@@ -155,7 +155,7 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
 
 
 def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
-    """What a reader of numbers has to know of the weights that they are of, as sentences."""
+    """Return what a reader of numbers must know of their weights, as sentences."""
     notes = []
     if _steps(checkpoint) == 0:
         notes.append(UNTRAINED)
@@ -168,7 +168,7 @@ UNTRAINED = "untrained: no optimizer step was taken, so these are numbers of ran
 
 
 def furthest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint with the most optimizer steps in the folder of a run; None without any.
+    """Return the checkpoint with the most optimizer steps in a run's folder; None without any.
 
     Raises:
         ConfigError: If one of them cannot be read.
@@ -179,7 +179,7 @@ def furthest_checkpoint(folder: Path) -> Path | None:
 
 
 def steps_of(path: Path) -> int:
-    """Optimizer steps before a checkpoint; -1 if it does not say.
+    """Return the optimizer steps before a checkpoint; -1 if it does not say.
 
     Raises:
         ConfigError: If it cannot be read.
@@ -197,9 +197,9 @@ def _are_weights(value: object) -> bool:
 
 
 def _damaged(checkpoint: Mapping[str, Any]) -> str | None:
-    """What of a checkpoint is not as it was written; None if all is.
+    """Return what of a checkpoint is not as it was written; None if all is.
 
-    Keys that someone took out, such as the optimizer's, are no damage; weights are.
+    Missing keys, such as the optimizer's, are no damage; missing weights are.
     """
     stored, found = checkpoint[CHECKSUMS], checksums(checkpoint)
     if not isinstance(stored, dict) or not isinstance(stored.get("state_dict"), dict):
@@ -216,7 +216,7 @@ def _damaged(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 def _damaged_part(path: Path) -> str | None:
-    """The first part of a zip file whose CRC-32 does not match, which torch does not compare."""
+    """Return the first part of a zip file whose CRC-32 does not match; torch ignores it."""
     try:
         with zipfile.ZipFile(path) as file:
             damaged: str | None = file.testzip()
@@ -239,7 +239,7 @@ def _checksum(value: object) -> str:
 
 
 def _add(digest: hashlib.blake2b, value: object) -> None:
-    """Add a value, as it is before it is written and after it is read: with its type and shape."""
+    """Add a value with its type and shape, the same before writing and after reading."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
         if _is_dense(value):

@@ -1,4 +1,4 @@
-"""Protocols whose members are found as a caller finds them, on every Python."""
+"""Protocols find members as a caller finds them, on every Python."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,12 +11,12 @@ else:
 
 
 class ByAttribute(_ProtocolMeta):
-    """Metaclass of a protocol for which ``isinstance`` asks for each attribute by ``getattr``.
+    """With this metaclass of a protocol, ``isinstance`` asks for each attribute by ``getattr``.
 
-    From Python 3.12 on ``typing`` looks members up without ``__getattr__``. A `torch.nn.Module`
-    delivers its buffers, parameters and submodules by just that, and a wrapper what it wraps, so
-    that ``isinstance`` would deny members that a call finds. A protocol takes this metaclass and
-    stays `typing.runtime_checkable`.
+    From Python 3.12 on ``typing`` looks members up without ``__getattr__``. But a
+    `torch.nn.Module` delivers its buffers, parameters and submodules by just that, and a wrapper
+    what it wraps. So ``isinstance`` would deny members that a call finds. A protocol takes this
+    metaclass and stays `typing.runtime_checkable`.
     """
 
     def __instancecheck__(cls, instance: Any) -> bool:  # noqa: ANN401

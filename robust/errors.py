@@ -1,11 +1,11 @@
-"""The one error that is the user's to fix."""
+"""Errors that the user can fix are of one class."""
 
 import errno
 import os
 
 
 class ConfigError(ValueError):
-    """Something in a config, a flag or a file that the user can fix.
+    """This error is about something in a config, a flag or a file that the user can fix.
 
     The message says what was expected, what was got and what to do. The commands print it as one
     line and exit with code 2; every other exception is a defect of ours and keeps its traceback.
@@ -28,11 +28,11 @@ def check_at_least(name: str, value: float, least: int) -> None:
 
 
 _LONGEST = 110
-"""Letters of someone else's error that a line of ours has room for."""
+"""So many letters of someone else's error fit into a line of ours."""
 
 
 def in_short(error: BaseException, *, kind: bool = False) -> str:
-    """The first line of an error, cut where it is long.
+    """Return the first line of an error, cut where it is long.
 
     Args:
         error: Raised by code that is not ours.

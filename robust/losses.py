@@ -1,4 +1,4 @@
-"""Losses of scores that several attacks climb; scores may be any real numbers, not only logits."""
+"""Several attacks climb these losses of scores, which may be any real numbers, not only logits."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -11,32 +11,32 @@ from torch import Tensor
 from robust.types import Labels, Scores
 
 Loss = Literal["cross_entropy", "log_odds", "margin", "dlr"]
-"""What a configuration calls them; the functions of this module have the same names."""
+"""These are their names in configurations, and those of the functions of this module."""
 
 
 def cross_entropy(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Cross-entropy of the softmax of each sample's scores, as PyTorch and TensorFlow compute it.
+    """Return the cross-entropy of each sample, as PyTorch and TensorFlow compute it.
 
     The gradient at a score is its softmax, less one at the label. In float32 that difference is
-    zero at the label once its score exceeds the others by 17, as it does for most images of a net
-    trained to the end: the label's term is lost, and one step that follows the rest is blunt. Once
-    it exceeds them by 104, the whole gradient is zero. See `log_odds`.
+    zero at the label once its score exceeds the others by 17. That is so for most images of a
+    network trained to the end. Then the label's term is missing, and a step that follows the rest
+    is weak. Once the score exceeds the others by 104, all of the gradient is zero. See `log_odds`.
     """
     return F.cross_entropy(scores, y, reduction="none")
 
 
 def log_odds(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Logarithm of the odds against ``y``: log((1 - p) / p) for its softmax p.
+    """Return the logarithm of the odds against ``y``: log((1 - p) / p) for its softmax p.
 
     Cross-entropy is the softplus of it. So both have gradients of one direction, in which every
-    attack here steps by a length of its own; but this one neither rounds nor vanishes, however sure
-    the net is and however large its scores are.
+    attack here steps by a length of its own. But this gradient neither rounds nor vanishes, also
+    where the network is very confident or its scores are large.
     """
     return _less_label(scores, y).logsumexp(dim=1)
 
 
 def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Best score of another class minus the score of ``y``; positive where ``y`` is not predicted.
+    """Return the best other score minus that of ``y``; positive where ``y`` is not predicted.
 
     Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, f_6 without its clipping.
     """
@@ -44,10 +44,10 @@ def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
 
 
 def dlr(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
-    """Difference of logits ratio: the margin over the distance of the best to the third score.
+    """Return the margin over the distance of the best to the third score, the logits ratio.
 
-    Croce and Hein 2020, https://arxiv.org/abs/2003.01690, Eq. 6. Unchanged when all scores are
-    shifted or scaled. Of two classes there is no third score; the margin alone is then the loss.
+    Croce and Hein 2020, https://arxiv.org/abs/2003.01690, Eq. 6. It does not change when all scores
+    are shifted or scaled. Two classes have no third score; the margin alone is then the loss.
     """
     if scores.shape[1] < 3:
         return margin(scores, y)
@@ -56,9 +56,9 @@ def dlr(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
 
 
 def targeted_dlr(scores: Scores, y: Labels, target: Labels) -> Float[Tensor, " n"]:
-    """The ratio that grows as ``target`` overtakes ``y``. Croce and Hein 2020, Eq. 7.
+    """Return the ratio that grows as ``target`` overtakes ``y``. Croce and Hein 2020, Eq. 7.
 
-    It needs four classes; of fewer, the difference of the two scores is the loss.
+    It needs four classes; with fewer, the difference of the two scores is the loss.
     """
     chosen = scores.gather(1, target.unsqueeze(1)) - scores.gather(1, y.unsqueeze(1))
     if scores.shape[1] < 4:
@@ -69,7 +69,7 @@ def targeted_dlr(scores: Scores, y: Labels, target: Labels) -> Float[Tensor, " n
 
 
 def _less_label(scores: Scores, y: Labels) -> Scores:
-    """By how much each other class is ahead of ``y``; minus infinity at ``y`` itself."""
+    """Return by how much each class is ahead of ``y``; minus infinity at ``y`` itself."""
     label = y.unsqueeze(1)
     return (scores - scores.gather(1, label)).scatter(1, label, -float("inf"))
 
@@ -82,4 +82,4 @@ NAMED: Mapping[Loss, Callable[[Scores, Labels], Float[Tensor, " n"]]] = MappingP
         "dlr": dlr,
     }
 )
-"""The losses that need no target class."""
+"""These losses need no target class."""

@@ -1,4 +1,4 @@
-"""What float32 means on a GPU, and where bfloat16 pays."""
+"""Float32 stays float32 on a GPU, and a slow bfloat16 is told."""
 
 import functools
 import platform
@@ -11,14 +11,14 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 def keep_float32() -> None:
     """Have GPUs convolve float32 as float32, where cuDNN would drop 13 of its 23 bits (TF32).
 
-    Whether an image is broken is decided in float32, and the same wherever it is decided. What may
-    be rounded for speed says so: ``--trainer.precision=bf16-mixed``, or an attack's ``precision``.
+    Whether an attack succeeds is decided in float32, and the same on every device. What may be
+    rounded for speed says so: ``--trainer.precision=bf16-mixed``, or an attack's ``precision``.
     """
     torch.backends.cudnn.allow_tf32 = False
 
 
 def bfloat16_is_native(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 itself.
+    """Say whether a device multiplies bfloat16 itself.
 
     On x86 that takes AVX512-BF16 or AMX, on ARM its BF16 extension. Elsewhere oneDNN emulates it.
     """

@@ -1,4 +1,4 @@
-"""What an attacker may do to an image, and the check that an attack did no more."""
+"""A threat model says what an attacker may do to an image, and checks that it did no more."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ThreatModelViolation(RuntimeError):
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """All images of [0, 1] within ``eps`` of the clean one.
+    """A threat model allows all images of [0, 1] within ``eps`` of the clean one.
 
     Example:
         >>> str(robust.ThreatModel("L2", 0.5))
@@ -57,15 +57,15 @@ class ThreatModel:
 
     @property
     def limit(self) -> float:
-        """The largest distance that counts as within ``eps``: float32's rounding is forgiven."""
+        """This distance is the largest that counts as within ``eps``, with float32's rounding."""
         return limit_of(self.eps)
 
     def distance(self, x: Images, x_adv: Images) -> Float[Tensor, " n"]:
-        """Distance of each pair of images in this norm, in float64."""
+        """Return the distance of each pair of images in this norm, in float64."""
         return distance(x, x_adv, self.norm)
 
     def project(self, x: Images, x_adv: Images) -> Images:
-        """Images of the threat model near ``x_adv``: ``L2`` along the line to ``x``, then clipped.
+        """Return images of the threat model near ``x_adv``: ``L2`` towards ``x``, then clipped.
 
         Raises:
             ConfigError: For ``L0``, where attacks keep their own count of pixels.
@@ -86,7 +86,7 @@ class ThreatModel:
 
         Args:
             x: Clean images.
-            x_adv: What the attack made of them.
+            x_adv: What the attack returned for them.
             attack: Its name in the suite, for the message.
             budget: Whether the attack promises to stay within ``eps``. A minimal-norm attack does
                 not; its images outside count as failures instead.
@@ -102,7 +102,7 @@ class ThreatModel:
             )
         if not torch.isfinite(x_adv).all():
             raise ThreatModelViolation(
-                f"Attack `{attack}` returned NaN or infinite pixels: its arithmetic breaks on this "
+                f"Attack `{attack}` returned NaN or infinite pixels: its arithmetic fails on this "
                 "view. Choose another attack or view."
             )
         if len(x) and (x_adv.min() < 0 or x_adv.max() > 1):
@@ -127,7 +127,7 @@ def check_radius(norm: str, eps: float) -> None:
     A larger L2 or L0 radius than an image has room for is as good as none, and may be meant so.
 
     Raises:
-        ConfigError: With what was perhaps meant.
+        ConfigError: If it is larger, with what was perhaps meant.
     """
     if norm == "Linf" and 1 < eps < math.inf:
         raise ConfigError(
@@ -137,7 +137,7 @@ def check_radius(norm: str, eps: float) -> None:
 
 
 def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:
-    """Distance of each pair of images in ``norm``, in float64 whatever the images are."""
+    """Return the distance of each pair of images in ``norm``, in float64 for any type."""
     delta = x_adv.double() - x.double()
     if norm == "L0":
         return delta.ne(0).any(dim=1).flatten(1).sum(dim=1).double()

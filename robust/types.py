@@ -1,4 +1,4 @@
-"""Words that every floor speaks: tensors with their shapes, and one batch of samples."""
+"""Every floor uses these types: tensors with their shapes, and one batch of samples."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from robust.vocabulary import Norm as Norm
 from robust.vocabulary import View as View
 
 Images = Float[Tensor, "n c h w"]
-"""Pixels in [0, 1]; eps, sigma and every distance are in the same units."""
+"""They are pixels in [0, 1]; eps, sigma and every distance are in the same units."""
 Labels = Int64[Tensor, " n"]
 Scores = Float[Tensor, "n k"]
-"""Any real numbers, one per class; the argmax is the prediction. Not always logits."""
+"""They are any real numbers, one per class; the argmax is the prediction. Not always logits."""
 Scalar = Float[Tensor, ""]
 
 AttackCallable = Callable[[nn.Module], TorchAttack]
-"""Builds an attack on a view; in YAML ``{class_path: torchattacks.PGD, init_args: {...}}``."""
+"""It builds an attack on a view; in YAML ``{class_path: torchattacks.PGD, init_args: {...}}``."""
 
 
 class Batch(NamedTuple):
-    """Samples with the place of each in its dataset, which is what seeds and records refer to."""
+    """A batch has samples with the index of each in its data set, as seeds and records use it."""
 
     x: Tensor
     y: Tensor

@@ -20,7 +20,7 @@ PROTOCOLS = {
     HasCodebook: ("codebook", "outputs"),
     HasObjective: ("objective",),
     HasTargetedObjective: ("targeted_objective",),
-    Randomized: ("redrawn",),
+    Randomized: ("resampled",),
     Recalls: ("representatives", "recalled"),
     _Blocks: ("block", "limit"),
     _HasFeatures: ("features",),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from robust.random_streams import Draws, _splitmix64, _table, sample_seeds
+from robust.random_streams import RandomStreams, _splitmix64, _table, sample_seeds
 
 
 def test_the_hash_is_splitmix64():
@@ -23,7 +23,7 @@ def test_the_hash_is_splitmix64():
 
 
 def test_numbers_are_uniform_and_normal():
-    draws = Draws(sample_seeds(3, torch.arange(50)))
+    draws = RandomStreams(sample_seeds(3, torch.arange(50)))
     uniform, normal = draws.uniform(400).flatten(), draws.normal(400).flatten()
     assert stats.kstest(uniform.numpy(), "uniform").pvalue > 0.01
     assert stats.kstest(normal.numpy(), "norm").pvalue > 0.01
@@ -33,7 +33,7 @@ def test_numbers_are_uniform_and_normal():
 
 
 def test_both_numbers_of_a_pair_are_independent_normals():
-    first, second = Draws(torch.arange(4)).normal(10_000).view(4, 2, 5_000).unbind(dim=1)
+    first, second = RandomStreams(torch.arange(4)).normal(10_000).view(4, 2, 5_000).unbind(dim=1)
     assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 0.03
     squares = torch.corrcoef(torch.stack([first.flatten() ** 2, second.flatten() ** 2]))
     assert abs(squares[0, 1]) < 0.03
@@ -42,18 +42,18 @@ def test_both_numbers_of_a_pair_are_independent_normals():
 
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 5), (2, 3, 4)])
 def test_normals_have_the_shape_asked_for(shape):
-    assert Draws(torch.arange(7)).normal(*shape).shape == (7, *shape)
+    assert RandomStreams(torch.arange(7)).normal(*shape).shape == (7, *shape)
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
 def test_normals_are_the_same_however_many_are_drawn_at_a_time(size):
-    together, apart = Draws(torch.arange(3)), Draws(torch.arange(3))
+    together, apart = RandomStreams(torch.arange(3)), RandomStreams(torch.arange(3))
     rows = [apart.normal(size) for _ in range(4)]
     assert_same_normals(together.normal(4, size), torch.stack(rows, dim=1))
 
 
 def test_windows_are_normal_and_do_not_repeat_or_agree():
-    draws = Draws(sample_seeds(3, torch.arange(30)))
+    draws = RandomStreams(sample_seeds(3, torch.arange(30)))
     windows = torch.stack([draws.window(700) for _ in range(3)], dim=1)
     assert windows.shape == (30, 3, 700)
     assert stats.kstest(windows.flatten().numpy(), "norm").pvalue > 0.01
@@ -62,7 +62,7 @@ def test_windows_are_normal_and_do_not_repeat_or_agree():
 
 
 def test_windows_start_at_every_part_of_the_table():
-    draws, table = Draws(sample_seeds(1, torch.arange(400))), _table(1, torch.device("cpu"))
+    draws, table = RandomStreams(sample_seeds(1, torch.arange(400))), _table(1, torch.device("cpu"))
     values, place = table.sort()
     found = place[torch.searchsorted(values, draws.window(1).flatten())]
     assert stats.kstest(found.numpy() / 2**20, "uniform").pvalue > 0.01
@@ -70,7 +70,11 @@ def test_windows_start_at_every_part_of_the_table():
 
 def test_a_samples_windows_do_not_depend_on_the_others_or_their_size():
     seeds = sample_seeds(0, torch.arange(10))
-    together, alone, longer = Draws(seeds), Draws(seeds[[7, 2]]), Draws(seeds)
+    together, alone, longer = (
+        RandomStreams(seeds),
+        RandomStreams(seeds[[7, 2]]),
+        RandomStreams(seeds),
+    )
     first, second = together.window(5), together[torch.tensor([7, 2])].window(5)
     assert torch.equal(alone.window(5), first[[7, 2]])
     assert torch.equal(alone.window(5), second)
@@ -78,7 +82,7 @@ def test_a_samples_windows_do_not_depend_on_the_others_or_their_size():
 
 
 def test_streams_do_not_repeat_or_agree():
-    draws = Draws(torch.arange(20))
+    draws = RandomStreams(torch.arange(20))
     first, second = draws.uniform(30), draws.uniform(30)
     assert len(torch.cat([first, second]).unique()) > 0.99 * 1200
     correlations = torch.corrcoef(first) - torch.eye(20)
@@ -87,10 +91,10 @@ def test_streams_do_not_repeat_or_agree():
 
 def test_a_samples_numbers_do_not_depend_on_the_others():
     seeds = sample_seeds(0, torch.arange(10))
-    together = Draws(seeds)
+    together = RandomStreams(seeds)
     early = together.uniform(3)
     rest = together[torch.tensor([7, 2])].normal(2, 2)
-    alone = Draws(seeds[[7, 2]])
+    alone = RandomStreams(seeds[[7, 2]])
     assert torch.equal(alone.uniform(3), early[[7, 2]])
     assert_same_normals(alone.normal(2, 2), rest)
 

@@ -1,4 +1,4 @@
-"""Attacks that torchattacks lacks, the views they go through, and the one place where they run.
+"""This package has attacks that torchattacks lacks, views for them, and `craft`, which runs them.
 
 Example:
     >>> attack = robust.attacks.PGD(robust.MLP(), eps=0.1, steps=2)
@@ -7,7 +7,7 @@ Example:
 """
 
 from robust.attacks.auto_attack import AutoAttack
-from robust.attacks.base import Attack, Draws, sample_seeds
+from robust.attacks.base import Attack, RandomStreams, sample_seeds
 from robust.attacks.craft import Crafted, craft, gradient_of, isolated
 from robust.attacks.gradient.apgd import APGD
 from robust.attacks.gradient.bim import BIM, IFGSM, MIFGSM, TargetedBIM
@@ -49,13 +49,13 @@ __all__ = [
     "CarliniWagner",
     "Crafted",
     "DeepFool",
-    "Draws",
     "HasCodebook",
     "HasObjective",
     "HopSkipJump",
     "MinimalFGSM",
     "Pointwise",
     "RandomFGSM",
+    "RandomStreams",
     "ReleasedCarliniWagner",
     "ReleasedFGSM",
     "Rescale",

@@ -1,4 +1,4 @@
-"""AutoAttack, the standard version: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
+"""AutoAttack in its standard version: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
 from collections.abc import Iterator
 from typing import Literal, final
@@ -17,16 +17,16 @@ from robust.types import Images, Labels
 
 @final
 class AutoAttack(Attack):
-    """Four attacks, each on the images that the earlier ones did not break.
+    """AutoAttack runs four attacks, each on the images that the earlier ones left robust.
 
-    APGD on the cross-entropy; targeted APGD on the logits ratio, for the classes of the highest
-    scores; targeted FAB; Square. All take the lengths of the authors' standard version, where
-    torchattacks' class of this name takes ten steps instead of a hundred. Each leaves an image as
-    soon as it is of any other class.
+    They are APGD on the cross-entropy, targeted APGD on the logits ratio for the classes of the
+    highest scores, targeted FAB, and Square. All are as long as in the authors' standard version.
+    torchattacks' class of this name takes ten steps instead of a hundred. Each attack leaves an
+    image as soon as it is misclassified as any class.
 
-    A net of fewer than four classes has no targeted ratio: APGD then climbs the difference of the
-    target's and the label's score (`robust.losses`). FAB is left out for two classes, where its
-    only target is the other class and APGD has had it.
+    For a network of fewer than four classes the targeted ratio is not defined. There APGD climbs
+    the difference of the target's and the label's score (`robust.losses`). FAB is left out for two
+    classes: its only target would be the other class, which APGD has tried.
 
     Args:
         model: View to attack.
@@ -60,7 +60,7 @@ class AutoAttack(Attack):
         self.steps, self.targets, self.queries = steps, targets, queries
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape; unchanged where none was found."""
+        """Return adversarial images of the same shape; unchanged where none was found."""
         seeds = self.sample_seeds
         if seeds is None:
             seeds = torch.randint(2**62, (len(images),), device=images.device)
@@ -75,9 +75,9 @@ class AutoAttack(Attack):
             attack.sample_seeds = seeds[left] + number
             attack.judge, attack.transferred = self.judge, self.transferred
             found = attack(images[left], labels[left])
-            broken = self._breaks(images[left], found, labels[left])
-            x_adv[left[broken]] = found[broken]
-            left = left[~broken]
+            success = self._successes(images[left], found, labels[left])
+            x_adv[left[success]] = found[success]
+            left = left[~success]
         return x_adv
 
     def _attacks_in_turn(self, classes: int) -> Iterator[Attack]:
@@ -89,7 +89,7 @@ class AutoAttack(Attack):
             yield FAB(self.model, self.eps, self.norm, self.steps, targets)
         yield Square(self.model, self.norm, self.eps, self.queries)
 
-    def _breaks(self, x: Images, x_adv: Images, y: Labels) -> Tensor:
+    def _successes(self, x: Images, x_adv: Images, y: Labels) -> Tensor:
         finite = x_adv.isfinite().flatten(1).all(dim=1)
         near = self.threat_model.distance(x, x_adv) <= self.threat_model.limit
         return finite & near & (self.predict(x_adv.nan_to_num()) != y)

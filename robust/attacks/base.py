@@ -1,4 +1,4 @@
-"""What our own attacks share: checked input, and random numbers that belong to a sample."""
+"""Our own attacks share checked input, and random numbers that belong to a sample."""
 
 from collections.abc import Collection
 
@@ -9,19 +9,21 @@ from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.finite import finite_gradients
 from robust.errors import ConfigError
-from robust.random_streams import Draws as Draws
+from robust.random_streams import RandomStreams as RandomStreams
 from robust.random_streams import sample_seeds as sample_seeds
 from robust.types import Images, Labels, Norm, Scores
 
 
 class Attack(TorchAttack):  # type: ignore[misc]
-    """Base of our attacks. Abstract: a subclass defines ``forward(images, labels)``.
+    """Our attacks derive from this abstract class and define ``forward(images, labels)``.
 
-    Input is checked before the attack runs. ``craft`` sets `sample_seeds`, from which `draws` makes
-    random numbers; without it they come from torch's global random state. It also sets `judge`, the
-    defense whose predictions count: where its scores are exactly equal, it may still predict the
-    label of an image that the view has lost. With `transferred`, a net out of reach judges, and an
-    attack that has a budget should use it up.
+    Input is checked before the attack runs. ``craft`` sets `sample_seeds`, from which
+    `random_streams` makes random numbers. Without it they come from torch's global random state.
+
+    ``craft`` also sets `judge`, the defense whose predictions count. Where its scores are exactly
+    equal, it may still predict the label of an image that the view misclassifies. With
+    `transferred`, a network that the attack cannot see judges. Then an attack that has a budget
+    should use all of it.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -32,7 +34,7 @@ class Attack(TorchAttack):  # type: ignore[misc]
         self.transferred = False
 
     def __call__(self, inputs: Tensor, labels: Labels) -> Images:
-        """Adversarial images of the shape of ``inputs``.
+        """Return adversarial images of the shape of ``inputs``.
 
         Raises:
             ValueError: If ``inputs`` are no floating-point images in [0, 1].
@@ -56,11 +58,11 @@ class Attack(TorchAttack):  # type: ignore[misc]
         )
 
     def _extended_until_misclassified(self, x: Images, x_adv: Images, y: Labels) -> Images:
-        """Images a little further out, where the judge still sees those of the attack's as whole.
+        """Move images a little further out where only the view misclassifies them, not the judge.
 
         A minimal-norm attack ends at the boundary of the view. Where the judge's scores tie there,
-        its own boundary is somewhat further on the same line. An image that the view has not lost
-        is nowhere near it, though an attack such as JSMA may have changed it.
+        its own boundary is somewhat further on the same line. An image that the view classifies
+        correctly is far from it, though an attack such as JSMA may have changed it.
         """
         target = self.target(x, y)
         result = x_adv.clone()
@@ -68,53 +70,53 @@ class Attack(TorchAttack):  # type: ignore[misc]
             seen: Labels = self.get_logits(x_adv).argmax(dim=1)
         moved = seen != y if target is None else seen == target
         for factor in _FURTHER:
-            whole = moved & ~self._broken(result, y, target)
-            if not whole.any():
+            tied = moved & ~self._succeeds(result, y, target)
+            if not tied.any():
                 return result
             further = (x + factor * (x_adv - x)).clamp(0, 1)
-            result[whole] = further[whole]
-        whole = moved & ~self._broken(result, y, target)
-        result[whole] = x_adv[whole]
+            result[tied] = further[tied]
+        tied = moved & ~self._succeeds(result, y, target)
+        result[tied] = x_adv[tied]
         return result
 
-    def draws(self, images: Images) -> Draws:
-        """Random numbers for each of the images."""
+    def random_streams(self, images: Images) -> RandomStreams:
+        """Return the random stream of each image."""
         seeds = self.sample_seeds
         if seeds is None:
             seeds = torch.randint(2**62, (len(images),), device=images.device)
-        return Draws(seeds)
+        return RandomStreams(seeds)
 
     @torch.no_grad()
     def predict(self, x: Images) -> Labels:
-        """Classes that the judge predicts; the view's where there is no other judge."""
+        """Return the classes that the judge predicts, or the view where there is no other judge."""
         scores: Scores = self.get_logits(x) if self.judge is None else self.judge(x)
         return scores.argmax(dim=1)
 
-    def _broken(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
-        """Whether the judge sees each image as no longer of ``y``, or as of ``target``."""
+    def _succeeds(self, x_adv: Images, y: Labels, target: Labels | None) -> Bool[Tensor, " n"]:
+        """Say whether the attack succeeds on each image: not of ``y``, or of ``target``."""
         predicted = self.predict(x_adv)
         return predicted != y if target is None else predicted == target
 
-    def seen_broken(
+    def seen_success(
         self, x: Images, scores: Scores, y: Labels, target: Labels | None
     ) -> Bool[Tensor, " n"]:
-        """Which images are broken by the view's ``scores`` of them, and by the judge as well."""
+        """Say on which images the attack succeeds by the view's ``scores`` and by the judge."""
         predicted = scores.argmax(dim=1)
-        broken = predicted != y if target is None else predicted == target
-        if self.judge is not None and broken.any():
-            goal = None if target is None else target[broken]
-            broken[broken.clone()] = self._broken(x[broken], y[broken], goal)
-        return broken
+        success = predicted != y if target is None else predicted == target
+        if self.judge is not None and success.any():
+            goal = None if target is None else target[success]
+            success[success.clone()] = self._succeeds(x[success], y[success], goal)
+        return success
 
     def target(self, images: Images, labels: Labels) -> Labels | None:
-        """The class that each image shall become; None if the attack is untargeted."""
+        """Return the class that each image shall become; None if the attack is untargeted."""
         if not self.targeted:
             return None
         return self.get_target_label(images, labels)  # type: ignore[no-any-return]
 
 
 _FURTHER = (1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
-"""How much further than the view's boundary a judge may have its own."""
+"""The judge's boundary is looked for so much further out than the view's."""
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
@@ -126,7 +128,7 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
 
 
 def direction(gradient: Images, norm: Norm) -> Images:
-    """The step of length 1 in ``norm`` that climbs fastest; zero where the gradient is zero."""
+    """Return the step of length 1 in ``norm`` that climbs fastest; zero where the gradient is."""
     if norm == "Linf":
         return gradient.sign()
     # The scale first: squares of gradients below 1e-19 are zero in float32.

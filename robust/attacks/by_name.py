@@ -1,4 +1,4 @@
-"""Attacks by the names of their classes, whatever their case."""
+"""Attacks are found by the names of their classes, whatever their case."""
 
 import difflib
 import inspect
@@ -14,7 +14,7 @@ from robust.errors import ConfigError
 from robust.types import AttackCallable
 
 Named = str | Callable[..., Any]
-"""The name of an attack, its class, or a function that builds it on a view."""
+"""This is the name of an attack, its class, or a function that builds it on a view."""
 
 
 def attack_named(name: str) -> type[TorchAttack]:

@@ -1,4 +1,4 @@
-"""The only place where an attack runs, fenced off from the training run around it."""
+"""Attacks run only here, fenced off from the training around them."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from robust.types import AttackCallable, Images, Labels
 
 
 class Crafted(NamedTuple):
-    """What an attack returned, and what it cost."""
+    """This holds what an attack returned, and what it cost."""
 
     x_adv: Float[Tensor, "n c h w"]
     forwards: float
@@ -26,7 +26,7 @@ class Crafted(NamedTuple):
     seconds: float
     """Mean wall time per image."""
     not_finite: Bool[Tensor, " n"]
-    """Where a gradient of the view was not finite, on the way or at the end."""
+    """True where a gradient of the view was not finite, on the way or at the end."""
 
 
 def craft(
@@ -43,11 +43,11 @@ def craft(
 ) -> Crafted:
     """Run an attack on a view and leave everything else as it was.
 
-    Attacks of torchattacks reseed the global random state, leave gradients on weights, flip frozen
-    submodules to train mode and fail in inference mode. Here the view is put in eval mode, the
-    random state is forked and seeded, autocast is off (the attack sees the precision of ``x``), and
-    modes, gradients and random state come back afterwards, also after an error. Gradients that are
-    not finite are made so, as `finite_gradients` says.
+    Attacks of torchattacks reseed the global random state, leave gradients on weights, set frozen
+    submodules to train mode and fail in inference mode. Here the view is put in eval mode, and the
+    random state is forked and seeded. Autocast is off, so the attack sees the precision of ``x``.
+    Modes, gradients and random state are restored afterwards, also after an error. Gradients that
+    are not finite are replaced by finite ones, as `finite_gradients` says.
 
     Args:
         attack: Builds the attack on ``view``.
@@ -55,13 +55,13 @@ def craft(
         x: Clean images in [0, 1]; not modified.
         y: Labels, or what the attacker takes for them.
         target: Class that each image shall become; None for an untargeted attack.
-        seed: Seeds every random state that an attack may draw from.
-        sample_seeds: One seed a sample, from which our own attacks draw instead, so that a result
-            depends on who shares the batch only by the rounding of the view.
-        judge: The net whose predictions say whether an image is broken, where our own attacks stop
-            early; ``view`` if None.
-        transferred: Whether the images are meant for another net, so that our own attacks should
-            not stop at the first that breaks this one.
+        seed: Seeds every random state that an attack may use.
+        sample_seeds: One seed a sample, which our own attacks use instead. Then a result depends
+            on the other samples of the batch only by the rounding of the view.
+        judge: The network whose predictions say whether an attack succeeds, where our own attacks
+            stop early; ``view`` if None.
+        transferred: Whether the images are meant for another network, so that our own attacks
+            should not stop at the first success on this one.
 
     Raises:
         ValueError: If ``target`` is given and the attack has no targeted mode, or one of them is no
@@ -95,7 +95,7 @@ def craft(
 
 
 def gradient_of(view: nn.Module, x: Images, y: Labels) -> Images:
-    """The gradient of the cross-entropy of ``view``, summed over the images."""
+    """Return the gradient of the cross-entropy of ``view``, summed over the images."""
     x = x.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), y, reduction="sum"), x)
     return gradient
@@ -114,7 +114,7 @@ def _check_classes(target: Labels, view: nn.Module, some: Float[Tensor, "m c h w
 
 @contextmanager
 def isolated(view: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
-    """Gradients on, eval mode, seeded random state; everything as it was on leaving."""
+    """Turn gradients on, set eval mode, seed random state; restore everything on leaving."""
     modes = [(module, module.training) for module in view.modules()]
     gradients = [(parameter, parameter.grad) for parameter in view.parameters()]
     numpy_state, python_state = np.random.get_state(), random.getstate()
@@ -122,7 +122,7 @@ def isolated(view: nn.Module, device: torch.device, seed: int) -> Iterator[None]
     # Anomaly detection, meant for a training, raises where a gradient is not finite.
     plain = torch.autograd.set_detect_anomaly(False)
     with forked, torch.inference_mode(False), torch.enable_grad(), plain:
-        # `torch.manual_seed` would note the stack for the GPUs, a tenth of the time on small nets.
+        # `torch.manual_seed` notes the stack for the GPUs: a tenth of the time on small networks.
         (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)

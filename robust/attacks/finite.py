@@ -1,4 +1,4 @@
-"""Gradients that an attack can follow, also where those of the view are not finite.
+"""An attack gets gradients that it can follow, also where those of the view are not finite.
 
 At a kink such as the root of a black pixel, a chain rule multiplies zero and infinity. An attack
 that takes such a gradient as it is returns NaN pixels, or stands still.
@@ -16,7 +16,7 @@ from robust.types import Images
 
 
 class NotFinite:
-    """Which of ``n`` images had a gradient that was not finite.
+    """This notes which of ``n`` images had a gradient that was not finite.
 
     Args:
         n: Number of images that are attacked together.
@@ -25,9 +25,9 @@ class NotFinite:
 
     def __init__(self, n: int, device: torch.device) -> None:
         self.images: Bool[Tensor, " n"] = torch.zeros(n, dtype=torch.bool, device=device)
-        """Only of passes of all the images; of others it is not known which they are."""
+        """This is known only of passes of all the images."""
         self.any = False
-        """Whether there was one, in a pass of whichever images."""
+        """True if there was one in any pass."""
 
     def see(self, images: Bool[Tensor, " m"]) -> None:
         """Take note of one backward pass."""
@@ -40,7 +40,7 @@ class NotFinite:
 def finite_gradients(
     view: nn.Module, seen: NotFinite | None = None, *, innermost: bool = False
 ) -> Iterator[None]:
-    """Inside, gradients of ``view`` with respect to its input are finite (see `steepest`).
+    """Keep gradients of ``view`` with respect to its input finite within (see `steepest`).
 
     Args:
         view: What is called.
@@ -62,9 +62,9 @@ def finite_gradients(
 
 
 def steepest(gradient: Images, bad: Bool[Tensor, "n c h w"]) -> Images:
-    """A finite gradient in place of one that is not: NaN is no way to go, infinity the only one.
+    """Return a finite gradient for one that is not; a value of NaN becomes zero.
 
-    Where a value of an image is infinite, the others are nothing beside it: the gradient of that
+    Where a value of an image is infinite, the others are negligible. There the gradient of the
     image becomes the signs of its infinite values.
 
     Args:
@@ -78,7 +78,7 @@ def steepest(gradient: Images, bad: Bool[Tensor, "n c h w"]) -> Images:
 
 
 class _Finite(torch.autograd.Function):
-    """The identity, with a finite gradient."""
+    """This is the identity, with a finite gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, seen: NotFinite | None) -> Tensor:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""What the attacks share that judge images themselves, the minimal-norm ones above all."""
+"""Attacks that judge images themselves share this, above all the minimal-norm ones."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from robust.types import Images, Labels, Scores
 
 
 def normalized(gradient: Images) -> tuple[Images, Float[Tensor, " n"]]:
-    """Each gradient divided by its L2 norm, and that norm; zero where it is zero or not finite."""
+    """Return each gradient divided by its L2 norm, and that norm; zero where it is not finite."""
     # The scale first: squares of gradients below 1e-19 are zero in float32, above 1e19 infinite.
     largest = gradient.flatten(1).abs().amax(dim=1)
     largest = largest.where(largest.isfinite(), 0.0)
@@ -21,20 +21,20 @@ def normalized(gradient: Images) -> tuple[Images, Float[Tensor, " n"]]:
 
 
 def mask_class(scores: Scores, y: Labels) -> Scores:
-    """The scores with that of class ``y`` at minus infinity.
+    """Return the scores with that of class ``y`` at minus infinity.
 
-    Scores may all be negative, so that a zero in its place could be the largest of all.
+    Zero would not do: where all scores are negative, it is the largest.
     """
     return scores.scatter(1, y.view(-1, 1), -torch.inf)
 
 
 def ranked_classes(scores: Scores, y: Labels) -> Int64[Tensor, "n others"]:
-    """The classes other than ``y``, of the highest score first."""
+    """Return the classes other than ``y``, those of the highest scores first."""
     return mask_class(scores, y).argsort(dim=1, descending=True)[:, :-1]
 
 
 def is_adversarial(scores: Scores, y: Labels, target: Labels | None = None) -> Bool[Tensor, " n"]:
-    """Whether an image is no longer of class ``y``; of class ``target`` if there is one."""
+    """Say whether each image is no longer of class ``y``; of class ``target`` if there is one."""
     predicted = scores.argmax(dim=1)
     return predicted != y if target is None else predicted == target
 
@@ -48,11 +48,11 @@ def confirmed(
     target: Labels | None = None,
     tries: int = 5,
 ) -> Images:
-    """The images of ``x_adv`` that are adversarial, in the whole batch, and ``x`` for the others.
+    """Return the images of ``x_adv`` that are adversarial in one batch, and ``x`` for the others.
 
-    The scores of an image differ in the last bits with the size of its batch, so one at the
-    boundary that was adversarial among few may not be so among many. Such an image is moved on, a
-    thousandth of its distance to ``x`` first and twice as much at each try.
+    The scores of an image differ in the last bits with the size of its batch. So an image at the
+    boundary that was adversarial among few may not be so among many. Such an image is moved on: by
+    a thousandth of its distance to ``x`` first, and by twice as much at each try.
     """
     result = x_adv.clone()
     rows = torch.arange(len(x), device=x.device)

@@ -1,4 +1,4 @@
-"""Which norm an attack bounds, also one that does not say so."""
+"""The norm that an attack bounds is found, also where the attack does not say it."""
 
 import math
 
@@ -16,7 +16,7 @@ _NORMS: dict[str, Norm] = {
 
 
 def norm_of(attack: TorchAttack) -> str | None:
-    """The norm that an attack bounds; None if nothing says which."""
+    """Return the norm that an attack bounds; None if nothing says which."""
     norm: str | None = getattr(attack, "norm", _NORMS.get(type(attack).__name__))
     return norm
 
@@ -25,7 +25,7 @@ def check_attack_radius(attack: TorchAttack) -> None:
     """Raise if an attack of a training has an eps that is no radius in pixel units.
 
     Raises:
-        ConfigError: With what was perhaps meant.
+        ConfigError: If ``eps`` is larger than the range of a pixel, with what was perhaps meant.
     """
     eps = getattr(attack, "eps", None)
     norm = norm_of(attack)

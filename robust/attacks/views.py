@@ -1,4 +1,4 @@
-"""Pieces of views: modules from pixels to class scores on which ordinary gradient attacks work.
+"""Views consist of these modules, from pixels to class scores, which gradient attacks can follow.
 
 A defense that hides its gradient is attacked through a view that does not. Its adaptive view is put
 together from these pieces (Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420).
@@ -17,26 +17,26 @@ from robust.types import Images, Labels, Scores
 
 @runtime_checkable
 class HasObjective(Protocol, metaclass=ByAttribute):
-    """A view that names the loss an attacker should climb instead of cross-entropy."""
+    """Such a view names the loss that an attacker should climb instead of cross-entropy."""
 
     def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
-        """Loss of each sample; the attacker wants it large."""
+        """Return the loss of each sample; the attacker wants it large."""
         ...
 
 
 @runtime_checkable
 class HasTargetedObjective(Protocol, metaclass=ByAttribute):
-    """A view whose objective is another one where the attacker has a target class."""
+    """Such a view names another loss for attackers that have a target class."""
 
     def targeted_objective(self, outputs: Scores, target: Labels) -> Float[Tensor, " n"]:
-        """Loss of each sample at its target class; the attacker wants it small."""
+        """Return the loss of each sample at its target class; the attacker wants it small."""
         ...
 
 
 def named_objective(
     view: nn.Module, outputs: Scores, y: Labels, *, targeted: bool
 ) -> Float[Tensor, " n"] | None:
-    """The loss of each sample that ``view`` names; None if it names none.
+    """Return the loss of each sample that ``view`` names; None if it names none.
 
     Args:
         view: What is attacked.
@@ -50,7 +50,7 @@ def named_objective(
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The exact value forward, the substitute's gradient backward."""
+    """This has the exact value forward, and the substitute's gradient backward."""
 
     @staticmethod
     def forward(ctx: Any, exact: Tensor, substitute: Tensor) -> Tensor:  # noqa: ANN401
@@ -63,10 +63,10 @@ class _StraightThrough(torch.autograd.Function):
 
 @final
 class BPDA(nn.Module):
-    """Backward pass differentiable approximation, of an input transform or of a later layer.
+    """BPDA is exactly ``transform`` forward, with the gradient of ``substitute`` backward.
 
-    Forward is exactly ``transform``; the gradient is that of ``substitute``. Athalye et al. 2018,
-    section 4.1.
+    Backward pass differentiable approximation, of an input transform or of a later layer: Athalye
+    et al. 2018, section 4.1.
 
     Args:
         transform: Tensors to tensors of the same shape; need not be differentiable.
@@ -79,7 +79,7 @@ class BPDA(nn.Module):
         self.substitute = substitute if substitute is not None else nn.Identity()
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """What ``transform`` makes of ``x``."""
+        """Return what ``transform`` makes of ``x``."""
         with torch.no_grad():
             exact: Tensor = self.transform(x)
         if not torch.is_grad_enabled():
@@ -89,10 +89,10 @@ class BPDA(nn.Module):
 
 @final
 class EOT(nn.Module):
-    """Expectation over transformation: mean scores of a randomized module over ``samples`` draws.
+    """EOT gives the mean scores of a random module over ``samples`` of its calls.
 
-    Athalye et al. 2018, section 4.2. Every call draws anew from the global random state, which
-    ``craft`` seeds.
+    Expectation over transformation: Athalye et al. 2018, section 4.2. Every call takes new random
+    numbers from the global random state, which ``craft`` seeds.
 
     Raises:
         ConfigError: If ``samples`` is below 1.
@@ -106,48 +106,49 @@ class EOT(nn.Module):
         self.samples = samples
 
     def forward(self, x: Images) -> Scores:
-        """Mean scores."""
+        """Return the mean scores."""
         return torch.stack([self.module(x) for _ in range(self.samples)]).mean(dim=0)
 
 
 @runtime_checkable
 class Randomized(Protocol, metaclass=ByAttribute):
-    """An input transform that may draw, over whose draws an attacker then averages."""
+    """Such an input transform may be random, and an attacker then averages over its calls."""
 
-    def redrawn(self) -> tuple[nn.Module, int] | None:
-        """It with new draws from the global random state at every call, and how many to average.
+    def resampled(self) -> tuple[nn.Module, int] | None:
+        """Return the transform with new random numbers at every call, and how many to average.
 
-        None if it draws nothing.
+        The numbers come from the global random state. None if the transform is not random.
         """
         ...
 
 
 def straight_through(transform: nn.Module, network: nn.Module) -> nn.Module:
-    """``network`` behind ``transform``, with the gradient let straight through the transform.
+    """Put ``network`` behind ``transform``, with the gradient let straight through the transform.
 
-    Behind a transform that draws (`Randomized`), scores are still those of ``transform``, so that
-    the view predicts like the defense; the gradient is that of the mean scores over fresh draws.
-    Where every call of ``transform`` draws anew, the view too predicts anew.
+    Behind a random transform (`Randomized`), scores are still those of ``transform``, so that the
+    view predicts like the defense. The gradient is that of the mean scores over new random numbers.
+    Where two calls of ``transform`` differ, two predictions of the view may differ, too.
     """
-    redrawn = transform.redrawn() if isinstance(transform, Randomized) else None
-    if redrawn is None:
+    resampled = transform.resampled() if isinstance(transform, Randomized) else None
+    if resampled is None:
         return nn.Sequential(BPDA(transform), network)
-    fresh, samples = redrawn
+    fresh, samples = resampled
     mean = EOT(nn.Sequential(BPDA(fresh), network), samples)
     return BPDA(nn.Sequential(transform, network), substitute=mean)
 
 
 @final
 class Rescale(nn.Module):
-    """Scores divided by a temperature, and then as far as float32's cross-entropy needs.
+    """Rescale divides scores by a temperature, and then as far as float32's cross-entropy needs.
 
     Cross-entropy on logits of several hundred is as flat as on squeezed scores: its softmax is one
-    in float32 for nearly every image. Dividing by the training temperature helps a net that was
-    trained for few epochs; after twenty, the logits differ by a hundred even then. So the scores of
-    each image are also shrunk until they span at most ``span``. The factor is a constant to the
-    gradient, which keeps its direction, and to the order of the scores, which keeps the prediction.
-    But it changes on the way of an image, so that lengths of gradients at two places no longer
-    compare: an attack that weighs them and whose loss does not saturate asks for ``shrink=False``.
+    in float32 for nearly every image. Dividing by the training temperature helps a network that was
+    trained for few epochs. After twenty, the logits differ by a hundred even then. So the scores of
+    each image are also shrunk until they span at most ``span``.
+
+    The factor is constant for the gradient, whose direction and the order of the scores stay. But
+    it changes on the way of an image, so that lengths of gradients at two points do not compare. An
+    attack that compares them, and whose loss does not saturate, asks for ``shrink=False``.
 
     Args:
         module: Images to scores.
@@ -169,13 +170,13 @@ class Rescale(nn.Module):
         self.span = span
 
     def forward(self, x: Images, *, shrink: bool = True) -> Scores:
-        """Rescaled scores; divided by the temperature alone unless ``shrink``."""
+        """Return rescaled scores; divided by the temperature alone unless ``shrink``."""
         scores: Scores = self.module(x) / self.temperature
         return shrunk(scores, self.span) if shrink else scores
 
 
 def shrunk(scores: Scores, span: float = 10.0) -> Scores:
-    """Scores of which those of an image differ by ``span`` at most; see `Rescale`."""
+    """Return scores that differ by at most ``span`` within an image; see `Rescale`."""
     spread = scores.amax(dim=1, keepdim=True) - scores.amin(dim=1, keepdim=True)
     # A spread of zero gives an infinite factor, which the clamp makes one.
     return scores * (spread.detach().reciprocal() * span).clamp_max(1)

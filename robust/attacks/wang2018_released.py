@@ -1,10 +1,11 @@
-"""Attacks of Wang et al. 2018, https://arxiv.org/abs/1809.08516, as the authors' code ran them.
+"""These are the attacks of Wang et al. 2018, as the authors' code ran them.
 
-It works on standardized pixels, z = (x - mean) / std, and differs from the paper in ways that
-decide its numbers: the sign attacks clip z to [0, 1], so that an image loses whatever is darker
-than the mean or brighter than a standard deviation above it, even at a radius of 0, and the single
-step goes down the loss instead of up. Of its first release, the nearest to the paper. `FGSM`,
-`IFGSM` and `CarliniWagner` are the attacks of the paper's equations.
+Paper: https://arxiv.org/abs/1809.08516. The code works on standardized pixels,
+z = (x - mean) / std, and differs from the paper in two ways that decide its numbers. The sign
+attacks clip z to [0, 1]. So even at a radius of 0 an image loses what is darker than the mean, or
+brighter than a standard deviation above it. The single step goes down the loss instead of up. This
+is the code's first release, the nearest to the paper. `FGSM`, `IFGSM` and `CarliniWagner` are the
+attacks of the paper's equations.
 """
 
 from typing import final
@@ -37,7 +38,7 @@ def _normalize(images: Images, mean: PerChannel, std: PerChannel) -> Normalize:
 
 @final
 class ReleasedFGSM(GradientAttack):
-    """FGSM and IFGSM in standardized pixels, clipped there to [0, 1].
+    """This attack is FGSM or IFGSM in standardized pixels, clipped there to [0, 1].
 
     The authors' FGSM is one step of ``radius`` with ``descend``: it lowers the loss. Their IFGSM is
     ten steps of 1 up the loss, each projected to the radius. In pixels, such an image can be
@@ -89,11 +90,11 @@ class ReleasedFGSM(GradientAttack):
 
 @final
 class ReleasedCarliniWagner(Attack):
-    """Steps of Adam on |w - z|^2 + c max(margin, 0), in standardized pixels, without a search.
+    """This attack lowers |w - z|^2 + c max(margin, 0) in standardized pixels, without a search.
 
-    Image w is what the last step left, whether it is adversarial or not. The code clips nothing;
-    here pixels are clipped to [0, 1] at the end, as an image's are. In pixels it can be anywhere:
-    the attack's ``eps`` is 1, in Linf, which its threat model must allow.
+    Adam takes the steps. Image w is what the last one left, whether it is adversarial or not. The
+    code clips nothing; here pixels are clipped to [0, 1] at the end, as an image's are. In pixels
+    it can be anywhere: the attack's ``eps`` is 1, in Linf, which its threat model must allow.
 
     Args:
         model: View to attack.
@@ -127,7 +128,7 @@ class ReleasedCarliniWagner(Attack):
         self.c, self.steps, self.lr, self.mean, self.std = c, steps, lr, mean, std
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         target = self.target(images, labels)
         normalize = _normalize(images, self.mean, self.std)
         z = normalize(images)

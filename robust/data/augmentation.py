@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robust.data.datasets import Pixels
 from robust.errors import ConfigError
-from robust.random_streams import Draws, sample_seeds
+from robust.random_streams import RandomStreams, sample_seeds
 from robust.types import Images
 
 Noise = Literal["gaussian", "uniform"]
@@ -90,7 +90,7 @@ class GaussianAugmentation:
             epoch: Number of the epoch, below 2**31; counts only if ``fresh``.
         """
         stream = seed + (epoch << 32 if self.fresh else 0)
-        draws = Draws(sample_seeds(stream, index + (copy << 32)))
+        draws = RandomStreams(sample_seeds(stream, index + (copy << 32)))
         if self.noise == "gaussian":
             noise = draws.normal(*x.shape[1:])
         else:
@@ -156,7 +156,7 @@ class RandomCrops:
             seed: 0 to 2**32 - 1.
             epoch: Number of the epoch, below 2**31.
         """
-        draws = Draws(sample_seeds(seed + (epoch << 32), index + (copy << 32) + _CROPS))
+        draws = RandomStreams(sample_seeds(seed + (epoch << 32), index + (copy << 32) + _CROPS))
         corner = draws.uniform(2).mul_(2 * self.padding + 1).long()
         rows = corner[:, :1] + torch.arange(x.shape[2])
         columns = corner[:, 1:] + torch.arange(x.shape[3])

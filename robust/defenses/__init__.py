@@ -1,4 +1,4 @@
-"""Defenses: how a net is trained, deployed, and properly attacked; one paper a file."""
+"""A defense says how a network is trained, deployed and properly attacked; one paper a file."""
 
 from collections.abc import Mapping
 from typing import Any

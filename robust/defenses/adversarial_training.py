@@ -23,15 +23,15 @@ from robust.types import AttackCallable, Images, Labels, Scalar
 class AdversarialTraining(CraftingDefense):
     """Each batch is trained on together with its adversarial images, or on these alone.
 
-    Without a ``source``, the attack runs on the net as it is at that step and with the true labels:
-    with PGD and ``clean_share`` 0 the saddle point of Madry et al. (Eq. 2.1).
+    Without a ``source``, the attack runs on the network as it is at that step, with the true
+    labels. With PGD and ``clean_share`` 0 that is the saddle point of Madry et al. (Eq. 2.1).
 
     With a ``source``, it runs on that fixed network, with the classes that it predicts for labels.
     It makes the same image in every epoch, which is kept in memory (see `AdversarialCache`). The
     training has the true labels. That is the static set that Zantedeschi et al. append once to the
     training data. The one difference is which images share a batch: here it holds each image
-    beside its copy.
-    Half of the paper's ``batch_size`` gives its number of images in a step and steps in an epoch.
+    together with its copy. Half of the paper's ``batch_size`` gives its number of images in a step
+    and steps in an epoch.
 
     Example:
         >>> defense = robust.AdversarialTraining(robust.MLP())
@@ -40,14 +40,14 @@ class AdversarialTraining(CraftingDefense):
 
     Args:
         network: Images to logits of shape (N, K).
-        attack: Builds the attack on the net; an untargeted one.
-        source: Checkpoint of an undefended net of the same architecture; None to attack the net
-            itself. Its network is taken without its input transform and kept in the checkpoints, so
-            the file is needed only once.
+        attack: Builds the attack on the network; an untargeted one.
+        source: Checkpoint of an undefended network of the same architecture; None to attack the
+            network itself. The source is taken without its input transform and kept in the
+            checkpoints, so the file is needed only once.
         clean_share: Weight of the clean images in the loss, in [0, 1): 0 for adversarial images
             alone, 0.5 for as much of both.
-        transform: Input transform; the identity if None. Attacks on the net itself let the gradient
-            straight through it.
+        transform: Input transform; the identity if None. Attacks on the network itself let the
+            gradient straight through it.
         optimizer: Builds the optimizer.
         scheduler: Builds a learning-rate scheduler.
 
@@ -87,7 +87,7 @@ class AdversarialTraining(CraftingDefense):
             self.has_source.fill_(True)
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of clean and adversarial images, each averaged, weighted by their share."""
+        """Return the cross-entropy of clean and adversarial images, weighted by their share."""
         x_adv = self.adversarial(x, y)
         if self.clean_share == 0:
             return F.cross_entropy(self.outputs(x_adv), y)
@@ -97,7 +97,7 @@ class AdversarialTraining(CraftingDefense):
         return share * F.cross_entropy(clean, y) + (1 - share) * F.cross_entropy(adversarial, y)
 
     def adversarial(self, x: Images, y: Labels) -> Images:
-        """The adversarial images to train on, of the shape of ``x``."""
+        """Return the adversarial images to train on, of the shape of ``x``."""
         if self.source is None:
             return self.crafted(self.attack, self.outputs_view(), x, y, self.current_epoch)
         return self._kept(x, self.index_of(x))

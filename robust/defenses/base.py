@@ -1,4 +1,4 @@
-"""What every defense shares: steps, metrics and optimizer; what each must say for itself."""
+"""Every defense shares steps, metrics and optimizer, and must say how it is to be attacked."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -20,10 +20,10 @@ from robust.types import Batch, Images, Labels, Scalar, Scores, View
 
 
 class Defense(LightningModule, ABC):
-    """A classifier of images in [0, 1], how it is trained, and how it is to be attacked.
+    """A defense classifies images in [0, 1], and says how it is trained and attacked.
 
-    Abstract: a subclass is final, and says what it minimizes (`training_loss`) and through which
-    module an attacker who knows it would attack (`adaptive_view`).
+    The class is abstract. A subclass is final, and says what it minimizes (`training_loss`) and
+    through which module an attacker who knows it would attack (`adaptive_view`).
 
     Example:
         >>> class Plain(robust.Defense):
@@ -44,7 +44,7 @@ class Defense(LightningModule, ABC):
     """
 
     redrawn_buffers: ClassVar[frozenset[str]] = frozenset()
-    """Entries of the state that `on_restored` makes anew where a checkpoint's are other ones."""
+    """`on_restored` makes these entries of the state again where the arguments ask for others."""
 
     def __init__(
         self,
@@ -63,21 +63,21 @@ class Defense(LightningModule, ABC):
 
     @property
     def is_deployable(self) -> bool:
-        """Whether the net, as far as it is trained, is the one that will be deployed."""
+        """Whether the network, as far as it is trained, is the one that will be deployed."""
         return True
 
     @abstractmethod
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """What a training step minimizes, averaged over the batch."""
+        """Return what a training step minimizes, averaged over the batch."""
 
     @abstractmethod
     def adaptive_view(self) -> nn.Module:
-        """How to attack this defense properly: scores like its own, with gradients that work."""
+        """Return what to attack properly: scores like the defense's, with gradients that work."""
 
     def published_view(self) -> nn.Module:
-        """What the paper's attacker saw; without the transform unless a subclass says otherwise.
+        """Return what the paper's attacker saw: no transform unless a subclass says otherwise.
 
-        Papers on input transforms attacked the net behind them, and judged with them.
+        Papers on input transforms attacked the network behind them, and judged with them.
         """
         if isinstance(self.transform, nn.Identity):
             return self
@@ -87,30 +87,30 @@ class Defense(LightningModule, ABC):
         return bare
 
     def forward(self, x: Images) -> Scores:
-        """Scores of the deployed model; the argmax is its prediction."""
+        """Return the scores of the deployed model; the argmax is its prediction."""
         return self.outputs(x)
 
     def outputs(self, x: Images) -> Scores:
-        """Outputs of the network behind the input transform."""
+        """Return the outputs of the network behind the input transform."""
         return self.network(self.transform(x))  # type: ignore[no-any-return]
 
     def outputs_view(self) -> nn.Module:
-        """The network's outputs with the gradient let straight through the input transform.
+        """Return the network's outputs, with the gradient let straight through the transform.
 
-        If the transform draws, the gradient is averaged over its draws (see `straight_through`).
+        If the transform is random, the gradient is averaged over it (see `straight_through`).
         """
         if isinstance(self.transform, nn.Identity):
             return self.network
         return straight_through(self.transform, self.network)
 
     def view(self, name: View) -> nn.Module:
-        """The view of that name."""
+        """Return the view of that name."""
         if name == "adaptive":
             return self.adaptive_view()
         return self if name == "deployed" else self.published_view()
 
     def on_restored(self, data: ImageDataModule) -> None:
-        """Make of the training data what the arguments ask for and the checkpoint did not hold."""
+        """Make what the arguments ask for and the checkpoint lacks, from the training data."""
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit before any work is done."""
@@ -124,7 +124,7 @@ class Defense(LightningModule, ABC):
         """Raise if images of ``shape`` (C, H, W) do not pass, or scores are not one per class.
 
         Raises:
-            ConfigError: With both shapes, and which setting to change.
+            ConfigError: If they do not, with both shapes and which setting to change.
         """
         network = type(self.network).__name__
         with isolated(self, self._device_of_weights, seed=0):
@@ -156,7 +156,7 @@ class Defense(LightningModule, ABC):
             batch_size: Of a training step.
 
         Raises:
-            ConfigError: With what fails, and which setting to change.
+            ConfigError: If one would, with what fails and which setting to change.
         """
         buffers = {key: value.clone() for key, value in self.named_buffers()}
         with isolated(self, self._device_of_weights, seed=0):
@@ -208,7 +208,7 @@ class Defense(LightningModule, ABC):
         self._log_clean("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log accuracy and cross-entropy of the deployed scores over the whole test set."""
+        """Log accuracy and cross-entropy of the deployed scores over the complete test set."""
         self._log_clean("test", batch)
 
     def _log_clean(self, stage: str, batch: Batch) -> None:
@@ -221,7 +221,7 @@ class Defense(LightningModule, ABC):
         self.log_dict(metrics, prog_bar=True, batch_size=len(batch.y), sync_dist=True)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401
-        """Optimizer over the trainable parameters, with its scheduler if there is one.
+        """Return the optimizer of the trainable parameters, with its scheduler if there is one.
 
         Raises:
             ConfigError: If one of them refuses its arguments.
@@ -263,7 +263,7 @@ class Defense(LightningModule, ABC):
 
 
 def _some_images(shape: tuple[int, int, int], device: torch.device) -> Images:
-    """Two random images in [0, 1], always the same."""
+    """Return two random images in [0, 1], always the same."""
     random = torch.Generator().manual_seed(0)
     return torch.rand(2, *shape, generator=random).to(device)
 

@@ -1,4 +1,4 @@
-"""Random codewords as targets: Saito and Roy 2018, https://arxiv.org/abs/1812.00181, section 3."""
+"""Codewords are random targets: Saito and Roy 2018, https://arxiv.org/abs/1812.00181, section 3."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from robust.types import Images, Labels, Scalar, Scores
 Outputs = Float[Tensor, "n d"]
 Codebook = Float[Tensor, "k d"]
 NetworkCallable = Callable[[int], nn.Module]
-"""Builds a network of that many outputs; in YAML its class path, with its other arguments."""
+"""It builds a network of that many outputs; in YAML its class path, with its other arguments."""
 
 
 @final
 class Codewords(Defense):
     """Each class is a random codeword; the nearest to the tanh outputs is the prediction.
 
-    The codewords are drawn once from U(-1, 1)^d and kept in the checkpoint (section 3.2). Training
-    minimizes the mean squared error between the tanh outputs and the label's codeword.
+    The codewords are sampled once from U(-1, 1)^d and kept in the checkpoint (section 3.2).
+    Training minimizes the mean squared error between the tanh outputs and the label's codeword.
 
     Example:
         >>> defense = robust.Codewords(robust.MLP, length=64)
@@ -37,8 +37,8 @@ class Codewords(Defense):
     Args:
         network: Builds the network of ``length`` outputs, which a tanh follows.
         length: d, at least 1; 128 in the paper. It may be smaller than the number of classes.
-        codebook_seed: The secret key that the codewords are drawn from; independent of the seed of
-            the training and of the device.
+        codebook_seed: The secret key from which the codewords are sampled; independent of the seed
+            of the training and of the device.
         num_classes: Codewords in the book, at least 2.
         published: What `published_view` is. ``codeword``: the squared error to the codeword of the
             label or target. ``as_released``: what the authors' code did, see `AsReleasedView`.
@@ -62,7 +62,7 @@ class Codewords(Defense):
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        codebook = draw_codebook(num_classes, length, codebook_seed)
+        codebook = sample_codebook(num_classes, length, codebook_seed)
         if published == "as_released" and length < num_classes:
             raise ConfigError(
                 "Expected `length` to be at least the number of classes for the as_released view, "
@@ -76,7 +76,7 @@ class Codewords(Defense):
         self.register_buffer("codebook", codebook)
 
     def outputs(self, x: Images) -> Outputs:
-        """Tanh outputs, in [-1, 1], which are compared to the codewords.
+        """Return the tanh outputs, in [-1, 1], which are compared to the codewords.
 
         Raises:
             ConfigError: If they are not as many as a codeword is long.
@@ -91,19 +91,19 @@ class Codewords(Defense):
         return outputs.tanh()
 
     def forward(self, x: Images) -> Scores:
-        """Minus the squared Euclidean distances of the tanh outputs to the codewords."""
+        """Return minus the squared Euclidean distances of the tanh outputs to the codewords."""
         return codeword_scores(self.outputs(x), self.codebook)
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Squared error to the label's codeword, mean over batch and outputs."""
+        """Return the squared error to the label's codeword, mean over batch and outputs."""
         return F.mse_loss(self.outputs(x), self.codebook[y])
 
     def adaptive_view(self) -> nn.Module:
-        """The same scores, with the gradient of the distances before the tanh."""
+        """Return the same scores, with the gradient of the distances before the tanh."""
         return AdaptiveView(self.outputs_view(), self.codebook)
 
     def published_view(self) -> nn.Module:
-        """What the authors' attacker saw, or was meant to see; without the input transform."""
+        """Return what the authors' attacker saw, or should have seen; without the transform."""
         kind = SquaredErrorView if self.published == "codeword" else AsReleasedView
         return kind(self.network, self.codebook)
 
@@ -111,7 +111,7 @@ class Codewords(Defense):
         """Raise if images of ``shape`` do not pass, or outputs or classes are of another number.
 
         Raises:
-            ConfigError: With both numbers, and which setting to change.
+            ConfigError: If they do not, with both numbers and which setting to change.
         """
         if num_classes != self.num_classes:
             raise ConfigError(
@@ -121,10 +121,10 @@ class Codewords(Defense):
         super().check_fit(shape, num_classes, name)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise if a checkpoint is of another codebook, whose words its net has learned.
+        """Raise if a checkpoint is of another codebook, whose words its network has learned.
 
         Raises:
-            ConfigError: With the seeds of both, as far as they are known.
+            ConfigError: If it is, with the seeds of both, as far as they are known.
         """
         stored = checkpoint["state_dict"].get("codebook")
         if stored is None or torch.equal(stored.cpu(), self.codebook.cpu()):
@@ -138,96 +138,96 @@ class Codewords(Defense):
 
 
 class CodewordView(nn.Module, ABC):
-    """A view of a net with tanh outputs, with the `codebook` that decodes them.
+    """A codeword view has tanh outputs, with the `codebook` that decodes them.
 
-    Abstract: a subclass says in ``forward`` what the attacker takes for class scores.
+    It is abstract: a subclass says in ``forward`` what the attacker takes for class scores.
 
     Args:
-        net: Images to outputs before the tanh, (N, d).
+        network: Images to outputs before the tanh, (N, d).
         codebook: Codewords, (K, d), one a class.
     """
 
-    def __init__(self, net: nn.Module, codebook: Tensor) -> None:
+    def __init__(self, network: nn.Module, codebook: Tensor) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
         self.codebook: Tensor
         self.register_buffer("codebook", codebook)
 
     @abstractmethod
     def forward(self, x: Images) -> Scores:
-        """What the attacker takes for class scores."""
+        """Return what the attacker takes for class scores."""
 
     def outputs(self, x: Images) -> Outputs:
-        """Tanh outputs, in [-1, 1]."""
-        return torch.tanh(self.net(x))
+        """Return the tanh outputs, in [-1, 1]."""
+        return torch.tanh(self.network(x))
 
 
 @final
 class AdaptiveView(CodewordView):
-    """The deployed scores, on which cross-entropy has a gradient.
+    """The adaptive view has the deployed scores, on which cross-entropy has a gradient.
 
-    Squared distances differ by dozens where the net is sure, so that the softmax of the scores is
-    exactly one in float32; they are shrunk as `Rescale` says. The gradient is let straight through
-    the tanh, which is flat in float32 beyond 9.
+    Squared distances differ by dozens where the network is confident. The softmax of the scores is
+    then exactly one in float32. So they are shrunk as `Rescale` says. The gradient is let straight
+    through the tanh, which is flat in float32 beyond 9.
     """
 
-    def __init__(self, net: nn.Module, codebook: Tensor) -> None:
-        super().__init__(net, codebook)
+    def __init__(self, network: nn.Module, codebook: Tensor) -> None:
+        super().__init__(network, codebook)
         self.tanh = BPDA(nn.Tanh())
 
     def outputs(self, x: Images) -> Outputs:
-        """Tanh outputs, with the gradient of what comes before the tanh."""
-        return self.tanh(self.net(x))  # type: ignore[no-any-return]
+        """Return the tanh outputs, with the gradient of what comes before the tanh."""
+        return self.tanh(self.network(x))  # type: ignore[no-any-return]
 
     def forward(self, x: Images) -> Scores:
-        """Minus the squared distances to the codewords, shrunk to a spread of 10."""
+        """Return minus the squared distances to the codewords, shrunk to a spread of 10."""
         return shrunk(codeword_scores(self.outputs(x), self.codebook))
 
 
 @final
 class SquaredErrorView(CodewordView):
-    """The deployed scores; the attacker climbs the squared error, as the paper describes it."""
+    """This view has the deployed scores; its attacker climbs the paper's squared error."""
 
     def forward(self, x: Images) -> Scores:
-        """Minus the squared distances to the codewords."""
+        """Return minus the squared distances to the codewords."""
         return codeword_scores(self.outputs(x), self.codebook)
 
     def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
-        """Mean squared error of the tanh outputs to the codeword of ``y``."""
+        """Return the mean squared error of the tanh outputs to the codeword of ``y``."""
         check_classes(y, self.codebook)
         return -outputs.gather(1, y.view(-1, 1)).squeeze(1) / self.codebook.shape[1]
 
 
 @final
 class AsReleasedView(CodewordView):
-    """What cleverhans 2.1.0 made of the defense in the authors' code.
+    """This view is what cleverhans 2.1.0 took the defense for in the authors' code.
 
     https://github.com/seansaito/code-book-defenses. It takes the d tanh outputs for class scores,
     so only gradient attacks with a target aim at the decision rule. Untargeted ones climb the error
-    to a one-hot vector of length d, which means nothing to the net. DeepFool and Carlini and
-    Wagner's attack look for another largest output, and the class mostly stays as it was.
+    to a one-hot vector of length d, which means nothing to the network. DeepFool and Carlini
+    and Wagner's attack look for another largest output, and the class mostly stays as it was.
 
-    The one-hot vector stands at the largest output of the present image, the authors' at that of
-    the clean image: a view sees one image at a time.
+    The one-hot vector is that of the largest output of the present image. The authors' is that of
+    the clean image, which a view does not know.
     """
 
     def forward(self, x: Images) -> Outputs:
-        """Tanh outputs, of which the argmax is no class."""
+        """Return the tanh outputs, of which the argmax is no class."""
         return self.outputs(x)
 
     def objective(self, outputs: Outputs, y: Labels) -> Float[Tensor, " n"]:
-        """Mean squared error to the one-hot vector at the largest output, whatever the label."""
+        """Return the mean squared error to the one-hot vector at the largest output."""
         one_hot = F.one_hot(outputs.argmax(dim=1), outputs.shape[1])
         return (outputs - one_hot).square().mean(dim=1)
 
     def targeted_objective(self, outputs: Outputs, target: Labels) -> Float[Tensor, " n"]:
-        """Mean squared error to the target's codeword."""
+        """Return the mean squared error to the target's codeword."""
         check_classes(target, self.codebook)
         return (outputs - self.codebook[target]).square().mean(dim=1)
 
 
-def draw_codebook(num_classes: int, length: int, seed: int) -> Codebook:
-    """Codewords from U(-1, 1)^length, the same on every device and in every process.
+def sample_codebook(num_classes: int, length: int, seed: int) -> Codebook:
+    """Return codewords from U(-1, 1)^length, the same on every device and in every process.
 
     Raises:
         ConfigError: If a number is out of range, or two codewords are equal.
@@ -251,7 +251,7 @@ def check_classes(classes: Labels, codebook: Codebook) -> None:
     """Raise if a class has no codeword.
 
     Raises:
-        ConfigError: With the classes that have one.
+        ConfigError: If one has none, with the classes that have one.
     """
     known = len(codebook)
     if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < known:
@@ -262,6 +262,6 @@ def check_classes(classes: Labels, codebook: Codebook) -> None:
 
 
 def codeword_scores(outputs: Outputs, codebook: Codebook) -> Scores:
-    """Minus the squared Euclidean distances, (N, K), by one matrix product."""
+    """Return minus the squared Euclidean distances, (N, K), by one matrix product."""
     squares = outputs.square().sum(dim=1, keepdim=True) + codebook.square().sum(dim=1)
     return 2 * outputs @ codebook.T - squares

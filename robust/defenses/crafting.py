@@ -1,4 +1,4 @@
-"""What the defenses share that train on the images of an attack."""
+"""Defenses that train on the images of an attack share this."""
 
 import hashlib
 from abc import ABC
@@ -20,21 +20,22 @@ from robust.types import AttackCallable, Batch, Images, Labels, Scores
 
 
 class CraftingDefense(Defense, ABC):
-    """A defense that attacks images while it trains. Its outputs are logits.
+    """Such a defense attacks images while it trains. Its outputs are logits.
 
-    Attacks run through `craft`: in eval mode (also where a paper's code left batch normalization
-    and dropout in train mode), without autocast, to the end of their budget for every image (where
-    they would stop at the first that breaks it), and outside of the training's random state. What
-    an attack of ours draws for an image follows from the seed of the run, the epoch and the image's
-    place in its dataset. So in exact arithmetic an image depends neither on the batch nor on the
+    Attacks run through `craft`, without autocast and outside of the training's random state. They
+    run in eval mode, also where a paper's code left batch normalization and dropout in train mode.
+    They use all of their budget for every image, also after a success.
+
+    The random numbers of an image in our attacks follow from the seed of the run, the epoch and
+    the image's index. So in exact arithmetic an image depends neither on the batch nor on the
     number of processes. In float32, on CPU and CUDA alike, sums are rounded by the shape of a
     batch. Images then agree to 1e-5 in pixel units, with two exceptions. A step along the sign of
     a gradient takes the other direction where that gradient is smaller than its rounding.
-    `VirtualAdversarial` subtracts neighbouring outputs, and says what that leaves. The
-    parameters are frozen meanwhile, so that even an attack that calls ``backward`` wakes no
-    gradient reduction of a distributed run.
+    `VirtualAdversarial` subtracts neighbouring outputs, and says what that leaves.
 
-    Abstract: a subclass says what it minimizes.
+    The parameters are frozen meanwhile, so that even an attack that calls ``backward`` starts no
+    gradient reduction of a distributed run. The class is abstract: a subclass says what it
+    minimizes.
     """
 
     _index: Int64[Tensor, " n"] | None = None
@@ -48,7 +49,7 @@ class CraftingDefense(Defense, ABC):
         self._index = None
 
     def index_of(self, x: Images) -> Int64[Tensor, " n"]:
-        """Places of the images in their dataset; outside of a training step they are the first."""
+        """Return the index of each image; outside of a training step they are the first."""
         return torch.arange(len(x), device=x.device) if self._index is None else self._index
 
     def crafted(
@@ -60,7 +61,7 @@ class CraftingDefense(Defense, ABC):
         epoch: int,
         index: Int64[Tensor, " n"] | None = None,
     ) -> Images:
-        """What ``attack`` makes of ``x`` on ``view``, detached.
+        """Return what ``attack`` makes of ``x`` on ``view``, detached.
 
         Args:
             attack: Builds the attack on ``view``.
@@ -68,32 +69,32 @@ class CraftingDefense(Defense, ABC):
             x: Clean images.
             y: Labels, or what the attacker takes for them.
             epoch: Images of the same epoch get the same random numbers.
-            index: Places of the images in their dataset; those of the step if None.
+            index: Of the images in their data set; those of the step if None.
         """
         index = self.index_of(x) if index is None else index
         # The seed of the run, the same in all its processes.
         seeds = sample_seeds(torch.initial_seed() % 2**63, sample_seeds(epoch, index))
-        # Attacks of torchattacks draw from the global state, which can but follow the batch.
+        # Attacks of torchattacks use the global state, which can only follow the batch.
         seed = int(seeds[0]) if len(seeds) else 0
         with frozen(view):
             made = craft(attack, view, x, y, seed=seed, sample_seeds=seeds, transferred=True)
         return made.x_adv
 
     def adaptive_view(self) -> nn.Module:
-        """The logits, with the gradient let through an input transform; kept from saturating."""
+        """Return the logits, kept from saturating, with the gradient let through a transform."""
         return Rescale(self.outputs_view())
 
 
 @final
 class AdversarialCache:
-    """Images made of other images, kept in memory so that each is made once.
+    """The cache keeps images that are computed from others, so that each is computed once.
 
-    One is known by its place in the dataset and by every bit of the image that it was made of:
-    where augmentation changes that, another is made. Kept on the CPU; what does not fit into
-    ``most_bytes`` any more is made anew each time.
+    One is known by its index in the data set and by every bit of the image that it was computed
+    from. Where augmentation changes that, another is computed. They are kept on the CPU. What no
+    longer fits into ``most_bytes`` is computed again each time.
 
     Args:
-        make: Images, of the shape of those given, and their places in the dataset to those made.
+        make: Images and their index in the data set to images of the same shape.
         most_bytes: Of the images kept by one process; 2 GiB are CIFAR-10 three times over.
     """
 
@@ -104,10 +105,10 @@ class AdversarialCache:
         self._made: dict[tuple[int, bytes], Tensor] = {}
 
     def __call__(self, x: Images, index: Int64[Tensor, " n"]) -> Images:
-        """What ``make`` made or makes of ``x``."""
+        """Return what ``make`` made or makes of ``x``."""
         keys = [
-            (place, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
-            for place, image in zip(index.tolist(), x.detach().cpu().numpy(), strict=True)
+            (i, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
+            for i, image in zip(index.tolist(), x.detach().cpu().numpy(), strict=True)
         ]
         known = [self._made.get(key) for key in keys]
         new = [i for i, image in enumerate(known) if image is None]
@@ -127,7 +128,7 @@ class AdversarialCache:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """No parameter of ``module`` requires a gradient inside."""
+    """Let no parameter of ``module`` require a gradient within."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
@@ -162,10 +163,10 @@ def load_network(network: nn.Module, path: str, role: str) -> None:
 
 
 def kl_divergence(p: Scores, q: Scores) -> Float[Tensor, " n"]:
-    """Kullback-Leibler divergence of the softmax of ``p`` from that of ``q``, for each sample.
+    """Return the Kullback-Leibler divergence of softmax(p) from softmax(q), for each sample.
 
-    In float64: near its minimum, where attacks start to climb it, and for a net that is sure, only
-    rounding is left of its gradient in float32.
+    It is computed in float64. In float32 only rounding would be left of its gradient near its
+    minimum, where attacks start to climb it, and for a confident network.
     """
     log_p, log_q = p.double().log_softmax(dim=1), q.double().log_softmax(dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)

@@ -20,12 +20,13 @@ from robust.types import Images, Labels, Scalar
 
 @final
 class Distillation(Defense):
-    """A student trained on a teacher's soft labels at temperature T, deployed without it.
+    """A student is trained on a teacher's soft labels at temperature T, and deployed without T.
 
-    One `fit` trains both, one after the other: the network learns the labels at temperature T for
-    ``teacher_epochs``, is then copied into the frozen teacher and started afresh, and learns the
-    teacher's softmax at T for the epochs that remain. Teacher and student share an architecture, as
-    in both papers. A scheduler runs once over all epochs; the optimizer's state starts afresh.
+    One `fit` trains both, one after the other. The network learns the labels at temperature T for
+    ``teacher_epochs``. Then it is copied into the frozen teacher, and its weights are initialized
+    again. It learns the teacher's softmax at T for the epochs that remain. Teacher and student
+    share an architecture, as in both papers. A scheduler runs once over all epochs; the optimizer's
+    state starts again.
 
     Example:
         >>> defense = robust.Distillation(robust.MLP(), teacher_epochs=10)
@@ -36,14 +37,14 @@ class Distillation(Defense):
         network: Architecture of teacher and student: images to logits of shape (N, K).
         temperature: T, positive; 20 for MNIST and 50 for CIFAR-10 in Tuna et al. (Table VI).
         teacher_epochs: Epochs of the teacher; half of the trainer's ``max_epochs`` if None.
-        teacher: Checkpoint whose network is the teacher; the whole `fit` then trains the student.
+        teacher: Checkpoint whose network is the teacher; `fit` then trains the student alone.
         transform: Input transform; the identity if None.
         optimizer: Builds the optimizer.
         scheduler: Builds a learning-rate scheduler.
 
     Raises:
-        ConfigError: If ``temperature`` is not positive, ``teacher_epochs`` is below 1 or leaves no
-            epoch for the student, or ``teacher`` is not a checkpoint of the same architecture.
+        ConfigError: If ``temperature`` is not positive, or ``teacher_epochs`` is below 1 or leaves
+            no epoch for the student. If ``teacher`` is not a checkpoint of the same architecture.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Distillation(Defense):
 
     @property
     def student_starts(self) -> int:
-        """First epoch of the student."""
+        """The first epoch of the student."""
         if self._given_teacher is not None:
             return 0
         if self.teacher_epochs is not None:
@@ -90,7 +91,7 @@ class Distillation(Defense):
         return (self.trainer.max_epochs or 0) // 2
 
     def on_fit_start(self) -> None:
-        """Load a teacher that is given; check that both nets get their epochs."""
+        """Load a teacher that is given; check that both networks get their epochs."""
         if self._given_teacher is not None:
             load_network(self.teacher, self._given_teacher, "teacher")
             self.has_teacher.fill_(True)
@@ -116,7 +117,7 @@ class Distillation(Defense):
                 optimizer.state.clear()
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy at T, of the labels for the teacher, of the soft labels for the student."""
+        """Return the cross-entropy at T to the labels, or for the student to the soft labels."""
         logits = self.outputs(x) / self.temperature
         if not self.has_teacher:
             return F.cross_entropy(logits, y)
@@ -125,7 +126,7 @@ class Distillation(Defense):
         return F.cross_entropy(logits, soft.softmax(dim=1))
 
     def adaptive_view(self) -> nn.Module:
-        """The logits divided by T and kept from saturating cross-entropy."""
+        """Return the logits divided by T and kept from saturating cross-entropy."""
         return Rescale(self.outputs_view(), self.temperature)
 
 

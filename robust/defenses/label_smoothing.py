@@ -1,4 +1,4 @@
-"""Label smoothing, as Zantedeschi et al. 2017 compare with it.
+"""Label smoothing is here as Zantedeschi et al. 2017 compare with it.
 
 https://arxiv.org/abs/1707.06728, section 4.1, after Warde-Farley and Goodfellow 2016.
 """
@@ -17,11 +17,12 @@ from robust.types import Images, Labels, Scalar
 
 @final
 class LabelSmoothing(Defense):
-    """Cross-entropy to a label that leaves some probability to the other classes.
+    """Training minimizes the cross-entropy to a label that leaves some probability to others.
 
-    The loss is least where the logit of the label lies log(w (K - 1) / (1 - w)) above the others,
-    4.4 for w = 0.9 and ten classes. So the logits stay where the gradient of cross-entropy is far
-    from zero in float32. The adaptive view is those logits, shrunk where they span more than 10.
+    The loss is least where the logit of the label is log(w (K - 1) / (1 - w)) above the others.
+    That is 4.4 for w = 0.9 and ten classes. So the logits stay where the gradient of cross-entropy
+    is far from zero in float32. The adaptive view is those logits, shrunk where they span more than
+    10.
 
     Example:
         >>> defense = robust.LabelSmoothing(robust.MLP(), smoothing=0.9)
@@ -58,12 +59,12 @@ class LabelSmoothing(Defense):
         self.smoothing = smoothing
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of the softmax to the smoothed label, averaged over the batch."""
+        """Return the cross-entropy of the softmax to the smoothed label, mean over the batch."""
         log_p = self.outputs(x).log_softmax(dim=1)
         label = log_p.gather(1, y.view(-1, 1)).squeeze(1)
         others = (log_p.sum(dim=1) - label) / (log_p.shape[1] - 1)
         return -(self.smoothing * label + (1 - self.smoothing) * others).mean()
 
     def adaptive_view(self) -> nn.Module:
-        """The logits, with the gradient let through an input transform; kept from saturating."""
+        """Return the logits, kept from saturating, with the gradient let through a transform."""
         return Rescale(self.outputs_view())

@@ -14,37 +14,37 @@ from robust.types import Images, Scores
 Mode = Literal["eval", "train"]
 
 _WATCHED = ("val/loss", "val/clean_acc", "train/loss")
-"""What every training logs, and a scheduler may watch."""
+"""Every training logs these, and a scheduler may watch them."""
 _CHANGED = 1e-3
-"""Of the largest score: what rounding in a batch of another size never reaches."""
+"""This share of the largest score is never reached by rounding in a batch of another size."""
 
 
 class Probe(NamedTuple):
-    """A network, and what is said of it where it does not fit."""
+    """A probe has a network and images to try it on, and says where it does not fit."""
 
     network: nn.Module
     images: Images
-    """At least two, behind the input transform."""
+    """At least two images, behind the input transform."""
     source: str
     """The images in words, such as ``the 1x28x28 images of mnist``."""
 
     @property
     def name(self) -> str:
-        """Class of the network."""
+        """The class of the network."""
         return type(self.network).__name__
 
     def check_eval(self) -> None:
         """Raise unless the network gives finite scores of each image, with a gradient.
 
         Raises:
-            ConfigError: With what it returned or did instead, and what to do.
+            ConfigError: If it does not, with what it returned or did, and what to do.
         """
         self.network.eval()
         with torch.no_grad():
             scores = self._scores("eval", self.images)
             again = self._scores("eval", self.images)
             alone = self._scores("eval", self.images[:1])
-        # Of a network that draws, the evaluation says so (`robust.evaluation.masking_signs`).
+        # A random network is found by the evaluation (`robust.evaluation.masking_signs`).
         if not _differ(scores, again) and _differ(scores[:1], alone):
             self._refuse(
                 f"Expected scores of an image that do not depend on its batch, but {self.name} "
@@ -57,7 +57,7 @@ class Probe(NamedTuple):
         """Raise unless the network also works in train mode, with batches of ``batch_size``.
 
         Raises:
-            ConfigError: With what it returned or did instead, and what to do.
+            ConfigError: If it does not, with what it returned or did, and what to do.
         """
         self.network.train()
         outputs = self._scores("train", self.images)
@@ -132,7 +132,7 @@ class Probe(NamedTuple):
             )
 
     def _is_finite(self) -> bool:
-        """Whether the weights are; of a diverged training something else is to be said."""
+        """Say whether the weights are; a diverged training gets another message."""
         return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
 
     def _refuse(self, message: str) -> NoReturn:
@@ -148,7 +148,7 @@ def try_optimizer(optimize: Callable[[list[nn.Parameter]], Any]) -> None:
 
     Raises:
         ConfigError: If a number is not finite, or a scheduler watches what is not there.
-        Exception: Whatever they raise.
+        Exception: What they raise.
     """
     weight = nn.Parameter(torch.ones(2, 2))
     built = optimize([weight])

@@ -1,4 +1,4 @@
-"""Outputs that recall an image of the class: Paranjape, Dubey and Gopalan 2020.
+"""Outputs recall an image of the class: Paranjape, Dubey and Gopalan 2020.
 
 https://arxiv.org/abs/2006.01408, sections III and IV. Their INOI is `Recall`, their IBOI is
 `Recall` behind `robust.transforms.Binarize`; their IBOL is `Standard` behind it.
@@ -22,19 +22,20 @@ from robust.errors import ConfigError
 from robust.types import Images, Labels, Scalar, Scores
 
 Choice = Literal["first", "medoid"] | list[int]
-"""``first`` of each class in the training set, as the paper; ``medoid``, the image with the least
-mean squared error to the others of its class; or a training image for each class, in their order.
+"""``first`` is the first image of each class in the training set, as in the paper. ``medoid`` is
+the image with the least mean squared error to the others of its class. A list has the index of a
+training image for each class, in their order.
 """
 
 
 @final
 class Recall(Defense):
-    """Each class is one of its images; the nearest to the net's output is the prediction.
+    """Each class is one of its images; the nearest to the network's output is the prediction.
 
     Training minimizes the mean squared error between the output, which is linear, and the
     representative of the label. Representatives are taken from the training images of the data
-    module when the first training begins, those held out for validation too, go through the input
-    transform, and are kept in the checkpoint.
+    module when the first training begins, also from those for validation. They go through the
+    input transform, and are kept in the checkpoint.
 
     Example:
         >>> defense = robust.Recall(robust.MLP)
@@ -82,7 +83,7 @@ class Recall(Defense):
         self.register_buffer("representatives", chosen)
 
     def outputs(self, x: Images) -> Float[Tensor, "n d"]:
-        """Recalled images, flattened; any real numbers.
+        """Return the recalled images, flattened; any real numbers.
 
         Raises:
             ConfigError: If they are not as many as an image has.
@@ -97,19 +98,19 @@ class Recall(Defense):
         return outputs
 
     def recalled(self, x: Images) -> Images:
-        """What the net makes of images, in their shape; not clipped to [0, 1]."""
+        """Return what the network makes of images, in their shape; not clipped to [0, 1]."""
         return self.outputs(x).view(-1, *self.shape)
 
     def forward(self, x: Images) -> Scores:
-        """Minus the squared Euclidean distances of the outputs to the representatives."""
+        """Return minus the squared Euclidean distances of the outputs to the representatives."""
         return codeword_scores(self.outputs(x), self.representatives)
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Squared error to the label's representative, mean over batch and outputs."""
+        """Return the squared error to the label's representative, mean over batch and outputs."""
         return F.mse_loss(self.outputs(x), self.representatives[y])
 
     def adaptive_view(self) -> nn.Module:
-        """The same scores, with the gradient let through an input transform; not saturated."""
+        """Return the same scores, not saturated, with the gradient let through a transform."""
         return Rescale(_Distances(self.outputs_view(), self.representatives))
 
     def setup(self, stage: str) -> None:
@@ -137,13 +138,13 @@ class Recall(Defense):
             ConfigError: If a class has no image, an index is out of range or of another class, or
                 two representatives are equal behind the input transform.
         """
-        place = representatives_of(
+        index = representatives_of(
             self.choice, data.train_images, data.train_labels, self.num_classes
         )
-        images = self.transform(data.train_samples(place).x.to(self.representatives.device))
+        images = self.transform(data.train_samples(index).x.to(self.representatives.device))
         if len(torch.unique(images.flatten(1), dim=0)) < self.num_classes:
             raise ConfigError(
-                f"Expected representatives that differ, but training images {place.tolist()} do "
+                f"Expected representatives that differ, but training images {index.tolist()} do "
                 "not behind the input transform. Choose others by "
                 "`model.init_args.representatives`."
             )
@@ -153,7 +154,7 @@ class Recall(Defense):
         """Raise if images or classes are others than those to recall.
 
         Raises:
-            ConfigError: With both shapes or numbers, and which setting to change.
+            ConfigError: If they are, with both shapes or numbers and which setting to change.
         """
         if tuple(shape) != tuple(self.shape):
             raise ConfigError(
@@ -168,7 +169,7 @@ class Recall(Defense):
         super().check_fit(shape, num_classes, name)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise if a checkpoint is of other representatives, which its net has learned.
+        """Raise if a checkpoint is of other representatives, which its network has learned.
 
         Raises:
             ConfigError: If so.
@@ -188,22 +189,22 @@ class Recall(Defense):
 
 @final
 class _Distances(nn.Module):
-    """Minus the squared distances of a net's outputs to the representatives."""
+    """This gives minus the squared distances of outputs to the representatives."""
 
-    def __init__(self, net: nn.Module, representatives: Tensor) -> None:
+    def __init__(self, network: nn.Module, representatives: Tensor) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
         self.representatives: Tensor
         self.register_buffer("representatives", representatives)
 
     def forward(self, x: Images) -> Scores:
-        return codeword_scores(self.net(x), self.representatives)
+        return codeword_scores(self.network(x), self.representatives)
 
 
 def representatives_of(
     choice: Choice, x: Pixels, y: Labels, num_classes: int
 ) -> Int64[Tensor, " k"]:
-    """Place of the image that stands for each class, (num_classes,).
+    """Return the index of the image that represents each class, (num_classes,).
 
     Args:
         choice: See `Choice`.
@@ -215,34 +216,34 @@ def representatives_of(
         ConfigError: If a class has no image, or an index is out of range or of another class.
     """
     if not isinstance(choice, str):
-        for label, place in enumerate(choice):
-            _check_place(place, label, y)
+        for label, index in enumerate(choice):
+            _check_index(index, label, y)
         return torch.tensor(choice)
     return torch.stack([_one_of(choice, x, y, label) for label in range(num_classes)])
 
 
 def _one_of(choice: Literal["first", "medoid"], x: Pixels, y: Labels, label: int) -> Tensor:
-    places = (y == label).nonzero().flatten()
-    if not len(places):
+    indices = (y == label).nonzero().flatten()
+    if not len(indices):
         raise ConfigError(
             f"Expected a training image of class {label} to represent it, but there is none. Set "
             "`model.init_args.num_classes` to the number of classes."
         )
     if choice == "first":
-        return places[0]
-    images = x[places].flatten(1).float()
+        return indices[0]
+    images = x[indices].flatten(1).float()
     # The sum of squared distances to all is least for the one nearest to their mean.
-    return places[(images - images.mean(dim=0)).square().sum(dim=1).argmin()]
+    return indices[(images - images.mean(dim=0)).square().sum(dim=1).argmin()]
 
 
-def _check_place(place: int, label: int, y: Labels) -> None:
-    if not 0 <= place < len(y):
+def _check_index(index: int, label: int, y: Labels) -> None:
+    if not 0 <= index < len(y):
         raise ConfigError(
-            f"Expected places of training images, 0 to {len(y) - 1}, in `representatives`, but got "
-            f"{place} for class {label}. Choose another."
+            f"Expected indices of training images, 0 to {len(y) - 1}, in `representatives`, but "
+            f"got {index} for class {label}. Choose another."
         )
-    if y[place] != label:
+    if y[index] != label:
         raise ConfigError(
-            f"Expected a training image of class {label} to represent it, but {place} is of class "
-            f"{int(y[place])}. Give `representatives` in the order of the classes."
+            f"Expected a training image of class {label} to represent it, but {index} is of class "
+            f"{int(y[index])}. Give `representatives` in the order of the classes."
         )

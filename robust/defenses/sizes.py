@@ -36,7 +36,7 @@ def take_sizes(defense: Defense, data: ImageDataModule) -> None:
 
 
 def _sized_network(network: Any, data: ImageDataModule) -> Any:  # noqa: ANN401
-    """The network of a defense, or what builds it from its number of outputs."""
+    """Return the network of a defense, or what builds it from its number of outputs."""
     if isinstance(network, nn.Module):
         return sized(network, data.shape, data.num_classes)
     known = network.keywords if isinstance(network, partial) else {}

@@ -1,4 +1,4 @@
-"""Squeezed output layers: Tuna, Catak and Eskil 2022, https://arxiv.org/abs/2202.07342."""
+"""Output layers are squeezed: Tuna, Catak and Eskil 2022, https://arxiv.org/abs/2202.07342."""
 
 from typing import Literal, final
 
@@ -16,12 +16,12 @@ _SQUEEZE = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
 
 @final
 class Squeezed(Defense):
-    """Sigmoid or tanh on the logits, with a temperature that only training sees (section III-B).
+    """A sigmoid or tanh squeezes the logits, with a temperature for training alone (III-B).
 
     Training minimizes the cross-entropy of softmax(squeeze(z / T)); the deployed model scores with
     squeeze(z). Its logits grow to several hundred, where squeeze(z) is flat and the gradient of
     every loss of the scores is exactly zero in float32. That is masking: the scores rise with z,
-    and attacks on z go through once it is scaled down. In float32 several classes can reach the
+    and attacks on z succeed once it is scaled down. In float32 several classes can reach the
     same extreme score; the first of them is then the prediction (evaluation counts such ties).
 
     Example:
@@ -55,13 +55,13 @@ class Squeezed(Defense):
         self.temperature = check_temperature(temperature)
 
     def forward(self, x: Images) -> Scores:
-        """Squeezed logits without temperature, in (0, 1) or (-1, 1)."""
+        """Return squeezed logits without temperature, in (0, 1) or (-1, 1)."""
         return _SQUEEZE[self.activation](self.outputs(x))
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of the squeezed logits at temperature T; at best 1.4612 or 0.7966."""
+        """Return the cross-entropy of squeezed logits at T; at best 1.4612 or 0.7966."""
         return F.cross_entropy(_SQUEEZE[self.activation](self.outputs(x) / self.temperature), y)
 
     def adaptive_view(self) -> nn.Module:
-        """The logits before the squeeze, divided by T and kept from saturating cross-entropy."""
+        """Return the logits before the squeeze, divided by T and kept from saturating."""
         return Rescale(self.outputs_view(), self.temperature)

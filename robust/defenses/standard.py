@@ -1,7 +1,7 @@
-"""No defense: the twin that every defended net is compared with.
+"""A network without a defense is what every defended network is compared with.
 
-With the squared error for a loss it is a defense after all, the softmax net of Saito and Roy 2018
-(https://arxiv.org/abs/1812.00181, section 3.1).
+With the squared error for a loss it is the softmax network of Saito and Roy 2018
+(https://arxiv.org/abs/1812.00181, section 3.1), which they call a defense.
 """
 
 from typing import Literal, final
@@ -19,11 +19,12 @@ from robust.types import Images, Labels, Scalar, Scores
 
 @final
 class Standard(Defense):
-    """A net trained without more ado.
+    """A standard network is trained without any defense.
 
     With cross-entropy its scores are the logits. With the squared error they are their softmax,
-    which orders the classes alike and is flat where the net is sure. But cross-entropy on logits is
-    flat there, too, in float32 (see `Rescale`): a net need not hide its gradient to be without.
+    which orders the classes alike and is flat where the network is confident. But cross-entropy on
+    logits is flat there, too, in float32 (see `Rescale`). So an undefended network may also lack a
+    gradient.
 
     Example:
         >>> defense = robust.Standard(robust.MLP())
@@ -50,23 +51,23 @@ class Standard(Defense):
         self.loss = loss
 
     def forward(self, x: Images) -> Scores:
-        """Logits, or with ``mse`` their softmax."""
+        """Return the logits, or with ``mse`` their softmax."""
         logits = self.outputs(x)
         return logits if self.loss == "cross_entropy" else logits.softmax(dim=1)
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of the logits; or squared error of their softmax, mean over all outputs."""
+        """Return the cross-entropy of the logits, or the mean squared error of their softmax."""
         if self.loss == "cross_entropy":
             return F.cross_entropy(self.outputs(x), y)
         probabilities = self(x)
         return F.mse_loss(probabilities, one_hot(y, probabilities))
 
     def adaptive_view(self) -> nn.Module:
-        """The logits, with the gradient let through an input transform; kept from saturating."""
+        """Return the logits, kept from saturating, with the gradient let through a transform."""
         return Rescale(self.outputs_view())
 
     def published_view(self) -> nn.Module:
-        """Without the transform; with ``mse`` what the authors climbed, `SquaredErrorOfLogits`."""
+        """Return the network without transform; with ``mse`` it is `SquaredErrorOfLogits`."""
         if self.loss == "cross_entropy":
             return super().published_view()
         return SquaredErrorOfLogits(self.network)
@@ -74,28 +75,28 @@ class Standard(Defense):
 
 @final
 class SquaredErrorOfLogits(nn.Module):
-    """The logits; the attacker climbs their squared error, not that of their softmax.
+    """This view has the logits; the attacker climbs their squared error, not their softmax's.
 
-    So the authors' code had it: cleverhans 2.1.0 takes the input of a last softmax for the outputs
-    of a net (https://github.com/seansaito/code-book-defenses).
+    The authors' code did so: cleverhans 2.1.0 takes the input of a last softmax for the outputs of
+    a network (https://github.com/seansaito/code-book-defenses).
 
     Args:
-        net: Images to logits.
+        network: Images to logits.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, x: Images) -> Scores:
-        """Logits."""
-        return self.net(x)  # type: ignore[no-any-return]
+        """Return the logits."""
+        return self.network(x)  # type: ignore[no-any-return]
 
     def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
-        """Mean squared error of the logits to the one-hot vector of ``y``."""
+        """Return the mean squared error of the logits to the one-hot vector of ``y``."""
         return (outputs - one_hot(y, outputs)).square().mean(dim=1)
 
 
 def one_hot(y: Labels, like: Scores) -> Scores:
-    """One-hot vectors of the classes, of the shape and type of ``like``."""
+    """Return one-hot vectors of the classes, of the shape and type of ``like``."""
     return torch.zeros_like(like).scatter_(1, y.view(-1, 1), 1.0)

@@ -1,4 +1,4 @@
-"""What a test of Lightning's runs on: a defense, and the samples of a data module."""
+"""A test of Lightning's runs on a defense and the samples of a data module."""
 
 from lightning.pytorch import LightningModule, Trainer
 
@@ -7,8 +7,10 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError
 
 
-def subject_of(trainer: Trainer, pl_module: LightningModule) -> tuple[Defense, ImageDataModule]:
-    """What a test runs on.
+def defense_and_data(
+    trainer: Trainer, pl_module: LightningModule
+) -> tuple[Defense, ImageDataModule]:
+    """Return what a test runs on.
 
     Raises:
         ConfigError: If it is no `Defense`, or its samples come from no `ImageDataModule`.
@@ -22,7 +24,7 @@ def subject_of(trainer: Trainer, pl_module: LightningModule) -> tuple[Defense, I
 
 
 def datamodule_of(trainer: Trainer) -> ImageDataModule:
-    """The samples of a run.
+    """Return the data module of a run.
 
     Raises:
         ConfigError: If they come from no `ImageDataModule`.

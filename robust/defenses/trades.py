@@ -8,7 +8,7 @@ from jaxtyping import Float
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from robust.attacks import Draws
+from robust.attacks import RandomStreams
 from robust.attacks.gradient.base import GradientAttack
 from robust.defenses.crafting import CraftingDefense, kl_divergence
 from robust.errors import ConfigError
@@ -18,10 +18,10 @@ from robust.types import Images, Labels, Scalar, Scores
 
 @final
 class Trades(CraftingDefense):
-    """Cross-entropy of clean images, and how far their predictions can be moved (Eq. 5).
+    """TRADES minimizes the cross-entropy of clean images and how far predictions move (Eq. 5).
 
-    Trades accuracy for robustness: the second term, of weight ``beta``, is the largest divergence
-    of the net's distribution within ``eps``, which needs no label.
+    It trades accuracy for robustness. The second term, of weight ``beta``, is the largest
+    divergence of the network's distribution within ``eps``, which needs no label.
 
     Example:
         >>> defense = robust.Trades(robust.MLP(), eps=0.3, steps=10)
@@ -61,14 +61,14 @@ class Trades(CraftingDefense):
         self._attack(network)  # to refuse its arguments before any work is done
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy plus weighted divergence, averaged over the batch."""
+        """Return cross-entropy plus weighted divergence, averaged over the batch."""
         x_adv = self.adversarial(x, y)
         outputs = self.outputs(x)
         divergence = kl_divergence(outputs, self.outputs(x_adv)).mean()
         return F.cross_entropy(outputs, y) + self.beta * divergence
 
     def adversarial(self, x: Images, y: Labels) -> Images:
-        """Images within ``eps`` of ``x`` whose distribution diverges most from that at ``x``."""
+        """Return images within ``eps`` whose distribution diverges most from that at ``x``."""
 
         def attack(view: nn.Module) -> GradientAttack:
             # `craft` builds an attack where the view is in the mode in which it is attacked.
@@ -83,7 +83,7 @@ class Trades(CraftingDefense):
 
 @final
 class DivergenceView(nn.Module):
-    """Logits, of which an attacker wants to see a distribution as far as can be from a given one.
+    """This view has logits, which the attacker wants to diverge from given ones.
 
     Args:
         view: Images to logits of shape (N, K).
@@ -96,17 +96,17 @@ class DivergenceView(nn.Module):
         self.clean = clean
 
     def forward(self, x: Images) -> Scores:
-        """Logits."""
+        """Return the logits."""
         return self.view(x)  # type: ignore[no-any-return]
 
     def objective(self, outputs: Scores, y: Labels) -> Float[Tensor, " n"]:
-        """Divergence of the given distributions from those of ``outputs``; ``y`` has no part."""
+        """Return the divergence of the given distributions from ``outputs``; ``y`` is unused."""
         return kl_divergence(self.clean, outputs)
 
 
 @final
 class PGDFromNearby(GradientAttack):
-    """Projected gradient descent in Linf, started beside the image, where a divergence has a slope.
+    """This attack is PGD in Linf, started near the image, where a divergence has a slope.
 
     Args:
         model: View to attack.
@@ -129,10 +129,10 @@ class PGDFromNearby(GradientAttack):
             early_stop=False,
         )
 
-    def _start(self, x: Images, draws: Draws) -> Images:
-        noise = draws.normal(*x.shape[1:]).to(x.dtype)
+    def _start(self, x: Images, streams: RandomStreams) -> Images:
+        noise = streams.normal(*x.shape[1:]).to(x.dtype)
         return self.threat_model.project(x, x + _NEARBY * noise)
 
 
 _NEARBY = 0.001
-"""Standard deviation of the start in pixel units; that of the authors' code."""
+"""This is the standard deviation of the start in pixel units, as in the authors' code."""

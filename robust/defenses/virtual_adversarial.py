@@ -1,4 +1,4 @@
-"""Virtual adversarial training: Miyato et al. 2018, https://arxiv.org/abs/1704.03976."""
+"""Virtual adversarial training is that of Miyato et al. 2018, https://arxiv.org/abs/1704.03976."""
 
 from collections.abc import Callable
 from typing import final
@@ -17,18 +17,19 @@ from robust.types import Images, Labels, Scalar, Scores
 
 @final
 class VirtualAdversarial(CraftingDefense):
-    """Cross-entropy, and how far the prediction moves with the image's worst neighbour.
+    """Training minimizes cross-entropy and how far the worst neighbour moves the prediction.
 
-    The neighbour lies at L2 distance ``eps`` in the direction in which the net's distribution
-    changes most (section 3.3). As in the paper it may lie outside of [0, 1], and the distribution
-    of the clean image is a constant to the gradient (Eq. 5).
+    The neighbour lies at L2 distance ``eps`` in the direction in which the network's distribution
+    changes most (section 3.3). As in the paper it may lie outside of [0, 1]. The distribution of
+    the clean image is a constant for the gradient (Eq. 5).
 
-    The direction comes from outputs at two places that are ``xi`` apart, of which float32 rounds
+    The direction comes from outputs at two points that are ``xi`` apart, of which float32 rounds
     the difference. So images of a batch and of a part of it agree to ``1e-6 / xi`` of ``eps``, on
-    CPU and CUDA alike. Where the net is so sure that its outputs hardly change, less is promised.
+    CPU and CUDA alike. Where the network is so confident that its outputs hardly change, they agree
+    less.
 
     Zantedeschi et al. 2017 mean something else by VAT: virtual adversarial images of an undefended
-    net as further training data. That is `AdversarialTraining` with a source and
+    network as further training data. That is `AdversarialTraining` with a source and
     `VirtualAdversarialImages` for its attack.
 
     Example:
@@ -69,14 +70,14 @@ class VirtualAdversarial(CraftingDefense):
         self._attack(network)  # to refuse its arguments before any work is done
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy plus weighted divergence, averaged over the batch."""
+        """Return cross-entropy plus weighted divergence, averaged over the batch."""
         virtual = self.virtual(x, y)
         outputs = self.outputs(x)
         divergence = kl_divergence(outputs.detach(), self.outputs(virtual)).mean()
         return F.cross_entropy(outputs, y) + self.weight * divergence
 
     def virtual(self, x: Images, y: Labels) -> Images:
-        """The worst neighbours of ``x``, of its shape; ``y`` does not matter."""
+        """Return the worst neighbours of ``x``, of its shape; ``y`` does not matter."""
         return self.crafted(self._attack, self.outputs_view(), x, y, self.current_epoch)
 
     def _attack(self, view: nn.Module) -> Attack:
@@ -85,9 +86,9 @@ class VirtualAdversarial(CraftingDefense):
 
 @final
 class VirtualAdversarialImages(Attack):
-    """A step of length ``eps`` in the direction in which the distribution changes most.
+    """This attack steps by ``eps`` in the direction in which the distribution changes most.
 
-    Needs no labels. An image where the distribution does not change at all stays as it is.
+    It needs no labels. An image where the distribution does not change at all stays as it is.
 
     Args:
         model: View to attack.
@@ -128,8 +129,8 @@ class VirtualAdversarialImages(Attack):
         self.released = released
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Virtual adversarial images of the same shape; ``labels`` do not matter."""
-        start = self.draws(images).normal(*images.shape[1:]).to(images.dtype)
+        """Return virtual adversarial images of the same shape; ``labels`` do not matter."""
+        start = self.random_streams(images).normal(*images.shape[1:]).to(images.dtype)
         find = released_direction if self.released else virtual_direction
         towards = find(self.model, images, start, self.xi, self.power_iterations)
         moved = images + self.eps * towards
@@ -139,12 +140,12 @@ class VirtualAdversarialImages(Attack):
 def virtual_direction(
     view: nn.Module, x: Images, start: Images, xi: float, power_iterations: int
 ) -> Images:
-    """Direction of L2 length 1 in which the softmax of ``view`` changes most at ``x``.
+    """Return the direction of L2 length 1 in which the softmax of ``view`` changes most.
 
-    The divergence from the distribution at ``x`` has its minimum there, so its gradient at a small
-    distance is its Hessian (the Fisher information metric) times that step: each iteration
-    multiplies by the Hessian and normalizes (Miyato et al. 2018, Eq. 12 to 15). Zero for an image
-    whose gradient vanishes.
+    The divergence from the distribution at ``x`` has its minimum there. So its gradient at a small
+    distance is its Hessian (the Fisher information metric) times that step. Each iteration
+    multiplies by the Hessian and normalizes (Miyato et al. 2018, Eq. 12 to 15). The direction is
+    zero for an image whose gradient vanishes.
 
     Args:
         view: Images to logits.
@@ -168,13 +169,14 @@ def virtual_direction(
 def released_direction(
     view: nn.Module, x: Images, start: Images, xi: float, power_iterations: int
 ) -> Images:
-    """What the authors' code took for that direction; zero for most images of a trained net.
+    """Return what the authors' code took for that direction: zero for most trained images.
 
     They gave cleverhans' `vatm` (its version 1) probabilities where it expects logits, so that it
     compares softmaxes of softmaxes. With the 1e-6 of its ``xi`` nothing of the difference is left
-    in float32 once the net is sure, and a gradient below 1e-12 is not scaled to length 1 either,
-    but towards 0. The images to train on are then the clean ones a second time. Theirs is the mean
-    over a batch, which makes gradients smaller still; this is the sum, which is each image's own.
+    in float32 once the network is confident. A gradient below 1e-12 is not scaled to length 1
+    either, but towards 0. The images to train on are then the clean ones a second time. Theirs is
+    the mean over a batch, which makes gradients smaller still. This is the sum, which is each
+    image's own.
 
     Arguments are those of `virtual_direction`; the result has an L2 length of at most 1.
     """
@@ -202,7 +204,7 @@ def _iterated(
     xi: float,
     power_iterations: int,
 ) -> Images:
-    """Power iteration: ``start`` times the Hessian of the divergence at ``x``, over and over."""
+    """Multiply ``start`` by the Hessian of the divergence at ``x`` again and again."""
     found = normalized(start)
     for _ in range(power_iterations):
         step = (xi * found).requires_grad_()
@@ -212,6 +214,6 @@ def _iterated(
 
 
 def _stabilized(x: Images) -> Images:
-    """Nearly of L2 length 1, as cleverhans normalizes: what is below 1e-12 becomes shorter."""
+    """Scale nearly to L2 length 1, as cleverhans: what is below 1e-12 becomes shorter."""
     scaled = x / (1e-12 + x.abs().amax(dim=(1, 2, 3), keepdim=True))
     return scaled * (1e-6 + scaled.square().sum(dim=(1, 2, 3), keepdim=True)).rsqrt()

@@ -13,7 +13,7 @@ from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.views import EOT
 from robust.checkpoints import UNTRAINED
 from robust.defenses.base import Defense
-from robust.defenses.tested import datamodule_of, subject_of
+from robust.defenses.tested import datamodule_of, defense_and_data
 from robust.errors import ConfigError, check_at_least
 from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.blocks import (
@@ -154,7 +154,7 @@ class AttackEvaluation(Callback):
         """Log the worst case of the first validation images, if it is time."""
         if not self._is_due(trainer):
             return
-        defense, data = subject_of(trainer, pl_module)
+        defense, data = defense_and_data(trainer, pl_module)
         view: View = "adaptive" if "adaptive" in self.suite.views else "deployed"
         with isolated(defense, defense.device, self.suite.seed):
             rate = self._worst_case(trainer, defense, data.val_samples(self.val_limit), view)
@@ -169,7 +169,7 @@ class AttackEvaluation(Callback):
             self.robustness.on_test_epoch_end(trainer, pl_module)
 
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        defense, data = subject_of(trainer, pl_module)
+        defense, data = defense_and_data(trainer, pl_module)
         images = AttackedImages(data, self.suite.split, self.suite.seed)
         header = self._header(trainer, defense, images)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")

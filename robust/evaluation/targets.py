@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from jaxtyping import Int64
 from torch import Tensor
 
-from robust.attacks import Draws
+from robust.attacks import RandomStreams
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.results.records import AttackInfo
@@ -21,7 +21,7 @@ def random_targets(seeds: Int64[Tensor, " n"], labels: Labels, classes: int) -> 
         classes: Number of classes, at least 2.
     """
     # In float64 the product stays below its bound.
-    index = (Draws(seeds).uniform().double() * (classes - 1)).long()
+    index = (RandomStreams(seeds).uniform().double() * (classes - 1)).long()
     return index + (index >= labels)
 
 

@@ -15,6 +15,7 @@ from jsonargparse import Namespace, _core, _subcommands, _util, typing
 _FIND: Any = getattr(_subcommands, "find_action_and_subcommand", None)
 _PARSE_KEY: Any = getattr(Namespace, "_parse_key", None)
 _PATH: Any = getattr(_util, "get_import_path", None)
+_EMPTY: Any = Namespace()  # type: ignore[no-untyped-call]
 _indexes: dict[Any, tuple[int, dict[str, list[Any]]]] = {}
 _paths: dict[type, str | None] = {}
 _active: list[bool] = []
@@ -79,7 +80,7 @@ def _split(key: str) -> tuple[str, tuple[str, ...], str] | None:
     if "" in names or " " in key:
         return None
     # A name that a namespace has a method for gets a mark.
-    *parents, leaf = (str(_PARSE_KEY(Namespace(), name)[0]) for name in names)
+    *parents, leaf = (str(_PARSE_KEY(_EMPTY, name)[0]) for name in names)
     return leaf, tuple(parents), ".".join(parents)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from scipy.stats import beta, binomtest, norm
 from torch import Tensor, nn
 
-from robust.attacks import Draws, isolated, sample_seeds
+from robust.attacks import RandomStreams, isolated, sample_seeds
 from robust.errors import ConfigError, check_at_least
 from robust.results.metrics import Rate
 from robust.types import Images, Labels, Scores
@@ -83,7 +83,7 @@ class Smoothed:
         Args:
             x: Images, on the device of the net.
             index: Their places in the dataset.
-            n: Draws of noise, at least 1.
+            n: RandomStreams of noise, at least 1.
 
         Raises:
             ConfigError: If ``n`` is below 1.
@@ -103,8 +103,8 @@ class Smoothed:
         Args:
             x: Images, on the device of the net.
             index: Their places in the dataset.
-            n0: Draws that choose the class, at least 1.
-            n: Draws that estimate how often it is predicted, at least 1. No radius exceeds
+            n0: RandomStreams that choose the class, at least 1.
+            n: RandomStreams that estimate how often it is predicted, at least 1. No radius exceeds
                 ``sigma * Phi^-1(alpha^(1/n))``.
 
         Raises:
@@ -132,12 +132,12 @@ class Smoothed:
             for clean, places in zip(
                 torch.split(x, images), torch.split(index, images), strict=True
             ):
-                stream = Draws(sample_seeds(self.seed, places))
+                stream = RandomStreams(sample_seeds(self.seed, places))
                 for part, count in zip(parts, draws, strict=True):
                     part.append(self._vote(clean, stream, count))
         return [torch.cat(part) for part in parts]
 
-    def _vote(self, x: Images, stream: Draws, count: int) -> _Counts:
+    def _vote(self, x: Images, stream: RandomStreams, count: int) -> _Counts:
         total = None
         for size in _chunks(count, max(1, self.batch // len(x))):
             noise = stream.normal(size, x[0].numel()).view(len(x), size, *x.shape[1:])

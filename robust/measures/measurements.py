@@ -14,7 +14,7 @@ from torch import nn
 
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
-from robust.defenses.tested import subject_of
+from robust.defenses.tested import defense_and_data
 from robust.errors import ConfigError, check_at_least
 from robust.measures.certify import ABSTAINED, Smoothed, certified_accuracy
 from robust.measures.robustness import (
@@ -66,7 +66,7 @@ class Measurement(Callback, ABC, Generic[_Result]):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure and log."""
-        self.result = self.measure(*subject_of(trainer, pl_module))
+        self.result = self.measure(*defense_and_data(trainer, pl_module))
         pl_module.log_dict(self.numbers(self.result), sync_dist=True)
 
     @abstractmethod
@@ -173,8 +173,8 @@ class Certification(Measurement[Certified]):
     Args:
         sigma: Standard deviation of the noise in pixel units, positive; that of training.
         limit: Number of test images, from the first; all if None.
-        n0: Draws that choose the class, at least 1.
-        n: Draws that bound its probability, at least 1.
+        n0: RandomStreams that choose the class, at least 1.
+        n: RandomStreams that bound its probability, at least 1.
         alpha: Probability that a certificate is wrong, in (0, 1).
         radii: L2 in pixel units, not negative.
         seed: Seeds the noise.

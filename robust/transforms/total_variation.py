@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from robust.errors import ConfigError
-from robust.random_streams import Draws, sample_seeds
+from robust.random_streams import RandomStreams, sample_seeds
 from robust.types import Images
 
 Norm = Literal["isotropic", "anisotropic", "group"]
@@ -111,7 +111,7 @@ class TotalVariation(nn.Module):
         # An attack on the deployed model asks for a gradient.
         return z + 0 * x
 
-    def redrawn(self) -> tuple[nn.Module, int] | None:
+    def resampled(self) -> tuple[nn.Module, int] | None:
         """The same with new masks at every call, and `eot`; None if nothing is drawn."""
         if self.drop == 0:
             return None
@@ -124,7 +124,7 @@ class TotalVariation(nn.Module):
             return torch.ones_like(x, dtype=torch.float32)
         if self.seed is None:
             return (torch.rand(x.shape, device=x.device) >= self.drop).float()
-        draws = Draws(sample_seeds(self.seed, _hashed(x)))
+        draws = RandomStreams(sample_seeds(self.seed, _hashed(x)))
         return (draws.uniform(*x.shape[1:]) >= self.drop).float()
 
     def _minimizer(self, x: Images, observed: Images) -> Images:

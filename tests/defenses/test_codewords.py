@@ -7,7 +7,7 @@ from torch import nn
 from robust.attacks import HasCodebook
 from robust.commands.train import train
 from robust.defenses import Codewords
-from robust.defenses.codewords import draw_codebook
+from robust.defenses.codewords import sample_codebook
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.loading.restore import restore
@@ -52,7 +52,7 @@ class Halve(nn.Module):
 
 class TestCodebook:
     def test_is_uniform(self):
-        book = draw_codebook(400, 128, 0)
+        book = sample_codebook(400, 128, 0)
         assert book.min() >= -1
         assert book.max() <= 1
         assert book.square().sum(dim=1).mean().item() == pytest.approx(128 / 3, rel=0.02)
@@ -62,7 +62,7 @@ class TestCodebook:
     def test_follows_from_its_seed_alone(self):
         torch.manual_seed(5)
         before = torch.random.get_rng_state()
-        books = [draw_codebook(10, 16, seed) for seed in (3, 3, 4)]
+        books = [sample_codebook(10, 16, seed) for seed in (3, 3, 4)]
         assert torch.equal(torch.random.get_rng_state(), before)
         assert torch.equal(books[0], books[1])
         assert not torch.equal(books[0], books[2])
@@ -70,8 +70,8 @@ class TestCodebook:
     def test_equal_codewords_are_refused(self):
         # 20,000 float32 numbers of a grid of 2^24.
         with pytest.raises(ConfigError, match="Expected 20000 codewords that differ"):
-            draw_codebook(20_000, 1, 0)
-        assert len(draw_codebook(20_000, 2, 0)) == 20_000
+            sample_codebook(20_000, 1, 0)
+        assert len(sample_codebook(20_000, 2, 0)) == 20_000
 
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -221,7 +221,7 @@ class TestCommandLine:
         assert train([*args, "--model.codebook_seed=3", "--run.id=a"]) == 0
         checkpoint = tmp_path / "runs" / "codewords" / "a" / "checkpoints" / "last.ckpt"
         model, data = restore(checkpoint)
-        assert torch.equal(model.codebook, draw_codebook(10, length, 3))
+        assert torch.equal(model.codebook, sample_codebook(10, length, 3))
         again = Codewords(TinyNet, length, codebook_seed=3).eval()
         again.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
         x, _, _ = data.test_samples(0, 30)

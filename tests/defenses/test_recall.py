@@ -96,7 +96,7 @@ class TestRepresentatives:
     @pytest.mark.parametrize(
         ("choice", "message"),
         [
-            ([1, 3, 8], r"places of training images, 0 to 7, .* but got 8 for class 2"),
+            ([1, 3, 8], r"indices of training images, 0 to 7, .* but got 8 for class 2"),
             ([-1, 3, 0], "but got -1 for class 0"),
             ([3, 1, 0], "training image of class 0 .* but 3 is of class 1"),
         ],

@@ -142,13 +142,13 @@ def test_after_every_so_many_epochs_and_the_last(data, tmp_path, every, epochs, 
 def test_a_training_is_the_same_with_and_without_it(data, tmp_path):
     """Bit for bit, with random starts, dropout, batch statistics and validation twice an epoch."""
 
-    class Draws(nn.Module):
+    class RandomStreams(nn.Module):
         def forward(self, x):
             return x + 0.01 * torch.randn_like(x)
 
     results = []
     for every in (0, 1):
-        defense = Standard(nn.Sequential(Draws(), net(dropout=0.5)))
+        defense = Standard(nn.Sequential(RandomStreams(), net(dropout=0.5)))
         settings = {"val_check_interval": 0.5}
         attacks = {"pgd": lambda m: PGD(m, EPS, steps=2, restarts=2)}
         defense, trainer, seen = fit(

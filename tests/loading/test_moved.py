@@ -39,11 +39,11 @@ def test_what_is_known_of_a_class_is_that_of_today():
 
 def test_values_are_updated_at_any_depth_and_once():
     shared = ["robust.attacks.pgd.PGD", 8]
-    content = {"a": shared, "b": {"class_path": "robust.draws.Draws", "c": shared}}
+    content = {"a": shared, "b": {"class_path": "robust.draws.RandomStreams", "c": shared}}
     content["self"] = content
     assert moved.update(content) is content
     assert shared == ["robust.attacks.gradient.pgd.PGD", 8]
-    assert content["b"]["class_path"] == "robust.random_streams.Draws"
+    assert content["b"]["class_path"] == "robust.random_streams.RandomStreams"
 
 
 def test_a_suite_with_an_earlier_path(tmp_path):

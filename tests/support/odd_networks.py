@@ -145,7 +145,7 @@ class DoublePrecision(Plain):
 
 
 class Noisy(Plain):
-    """Draws at test, too."""
+    """RandomStreams at test, too."""
 
     def forward(self, x):
         return super().forward(x + torch.rand_like(x))

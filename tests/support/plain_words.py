@@ -25,5 +25,5 @@ HEADERS = {
 }
 """Names of columns."""
 
-NAMES = {"draw"}
-"""Names in Python that stay: the command `robust draw` and its flag."""
+NAMES = {"draw", "template_draw"}
+"""Names in Python that stay: the command `robust draw` with its flag, and an argument in YAML."""

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from robust.random_streams import Draws
+from robust.random_streams import RandomStreams
 
 _aten = torch.ops.aten
 # Products, and all of a batch together: rounded by the shapes of their arguments.
@@ -96,7 +96,7 @@ def _rounded(result, exact, scale, name, func):
         noise = _noise(seed, tuple(result.shape))
     else:
         bits = exact.float().flatten().view(torch.int32).long()
-        noise = Draws(bits ^ (seed << 32)).uniform().view_as(exact).double() * 2 - 1
+        noise = RandomStreams(bits ^ (seed << 32)).uniform().view_as(exact).double() * 2 - 1
     error = noise * torch.finfo(torch.float32).eps * scale.abs()
     # What lies within a thousandth of such an error of a float32 is that on every CPU.
     far = (result.double() - exact).abs() > 1e-3 * torch.finfo(torch.float32).eps * exact.abs()

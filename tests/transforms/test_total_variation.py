@@ -212,7 +212,7 @@ def test_the_gradient_is_the_mean_over_masks():
     (gradient,) = torch.autograd.grad(view(x).square().sum(), x)
     scale = 2 * view(x).detach()
     torch.manual_seed(5)
-    fresh, samples = transform.redrawn()
+    fresh, samples = transform.resampled()
     assert samples == 3
     expected = torch.zeros_like(x)
     for _ in range(3):
@@ -225,7 +225,7 @@ def test_the_gradient_is_the_mean_over_masks():
 
 
 def test_nothing_is_averaged_where_nothing_is_drawn():
-    assert TotalVariation(drop=0.0).redrawn() is None
+    assert TotalVariation(drop=0.0).resampled() is None
     view = Standard(net(), transform=TotalVariation(drop=0.0, iterations=5)).outputs_view()
     x = images(n=2, channels=1, side=8).requires_grad_()
     (first,) = torch.autograd.grad(view(x).sum(), x)

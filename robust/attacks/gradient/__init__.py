@@ -1,1 +1,1 @@
-"""Attacks that follow the gradient within a budget."""
+"""These attacks follow the gradient within a budget."""

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Attack, Draws, check_choice, direction
+from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -17,11 +17,11 @@ from robust.types import Images, Labels, Scores
 
 _MOMENTUM = 0.75
 _RHO = 0.75
-"""More than this share of the steps of a window must raise the loss, or the step is halved."""
+"""The share of the steps of a window that must raise the loss, or the step is halved."""
 
 
 class _Climb:
-    """State of the images that still resist, one step size each (section 3, Algorithm 1)."""
+    """This is the state of the images that are still robust (section 3, Algorithm 1)."""
 
     def __init__(self, x: Images, start: Images, eps: float) -> None:
         n = len(x)
@@ -61,9 +61,9 @@ class _Climb:
 
 @final
 class APGD(Attack):
-    """PGD that chooses its step sizes by how the loss of each image goes.
+    """APGD is PGD that chooses its step sizes by how the loss of each image goes.
 
-    An image that is broken keeps that result and leaves the batch. A targeted attack uses the
+    An image on which it succeeds keeps that result and leaves the batch. A targeted attack uses the
     targeted ratio (Eq. 7) where the loss is ``dlr``. Losses that need more classes than there are
     fall back to differences of scores (see `robust.losses`).
 
@@ -73,9 +73,9 @@ class APGD(Attack):
         steps: Gradient steps of each start; 100 in AutoAttack.
         norm: Linf or L2.
         loss: What to climb where the view names no objective.
-        restarts: Random starts; an image that one of them breaks is left alone by the later ones.
-        rank: Climb towards the other class of this place among the clean image's scores, 0 for the
-            highest. Unlike in targeted mode, an image of any other class counts as broken.
+        restarts: Random starts; an image that is misclassified after one skips the later ones.
+        rank: Climb towards the other class of this rank among the clean image's scores, 0 for the
+            highest. Unlike in targeted mode, an image of any other class counts as a success.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -104,15 +104,15 @@ class APGD(Attack):
         self.loss, self.restarts, self.rank = loss, restarts, rank
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape; of the highest loss where none was found."""
-        target, draws = self._aim(images, labels), self.draws(images)
+        """Return adversarial images of the same shape; of the highest loss where none was found."""
+        target, streams = self._aim(images, labels), self.random_streams(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
         for _ in range(self.restarts):
             goal = None if target is None else target[left]
-            result, broken = self._one_start(images[left], labels[left], goal, draws)
+            result, success = self._one_start(images[left], labels[left], goal, streams)
             x_adv[left] = result
-            left, draws = left[~broken], draws[~broken]
+            left, streams = left[~success], streams[~success]
             if not len(left):
                 break
         return x_adv
@@ -132,29 +132,29 @@ class APGD(Attack):
         return others[:, self.rank]
 
     def _one_start(
-        self, x: Images, y: Labels, target: Labels | None, draws: Draws
+        self, x: Images, y: Labels, target: Labels | None, streams: RandomStreams
     ) -> tuple[Images, Bool[Tensor, " n"]]:
-        climb = _Climb(x, self._start(x, draws), self.eps)
-        result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        climb = _Climb(x, self._start(x, streams), self.eps)
+        result, success = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
         checkpoints = _checkpoints(self.steps)
         for step in range(self.steps + 1):
             goal = None if target is None else target[climb.index]
             loss, gradient, reached = self._look(climb.now, y[climb.index], goal)
             result[climb.index[reached]] = climb.now[reached]
-            broken[climb.index[reached]] = True
+            success[climb.index[reached]] = True
             climb.see(loss, gradient)
             climb.keep(~reached)
             if not len(climb.index):
-                return result, broken
+                return result, success
             if step in checkpoints:
                 climb.checkpoint(checkpoints[step])
             if step < self.steps:
                 self._move(climb, first=step == 0)
         result[climb.index] = climb.best
-        return result, broken
+        return result, success
 
     def _move(self, climb: _Climb, *, first: bool) -> None:
-        """Eq. 1 and 2: a projected step, with momentum after the first."""
+        """Take a projected step, with momentum after the first (Eq. 1 and 2)."""
         step = climb.step.view(-1, 1, 1, 1) * direction(climb.gradient, self.norm)
         moved = self.threat_model.project(climb.x, climb.now + step)
         if not first:
@@ -173,7 +173,7 @@ class APGD(Attack):
         if self.transferred:
             return loss.detach(), gradient, torch.zeros_like(y, dtype=torch.bool)
         goal = None if self.rank is not None else target
-        return loss.detach(), gradient, self.seen_broken(x.detach(), scores.detach(), y, goal)
+        return loss.detach(), gradient, self.seen_success(x.detach(), scores.detach(), y, goal)
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         label = y if target is None else target
@@ -184,13 +184,13 @@ class APGD(Attack):
             climbed = losses.NAMED[self.loss](scores, label)
         return climbed if target is None else -climbed
 
-    def _start(self, x: Images, draws: Draws) -> Images:
-        """A random point of the sphere, as in the authors' code, clipped to [0, 1]."""
+    def _start(self, x: Images, streams: RandomStreams) -> Images:
+        """Return a random point of the sphere, as in the authors' code, clipped to [0, 1]."""
         if self.norm == "Linf":
-            noise = 2 * draws.uniform(*x.shape[1:]) - 1
+            noise = 2 * streams.uniform(*x.shape[1:]) - 1
             noise = noise / noise.abs().amax(dim=(1, 2, 3), keepdim=True)
         else:
-            noise = direction(draws.normal(*x.shape[1:]), self.norm)
+            noise = direction(streams.normal(*x.shape[1:]), self.norm)
         return self.threat_model.project(x, x + self.eps * noise.to(x.dtype))
 
 
@@ -199,7 +199,7 @@ def _choose(chosen: Bool[Tensor, " n"], yes: Images, no: Images) -> Images:
 
 
 def _checkpoints(steps: int) -> dict[int, int]:
-    """Steps at which to look back, and how far: 22 % at first, each 3 % less, 6 % at least."""
+    """Return at which steps to look back, and how far: 22 %, each 3 % less, at least 6 %."""
     window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     checkpoints, step = {}, window
     while step <= steps:

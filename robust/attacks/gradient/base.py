@@ -1,4 +1,4 @@
-"""The one loop behind all attacks that follow the gradient; fgsm, bim and pgd preset it."""
+"""All attacks that follow the gradient share one loop; fgsm, bim and pgd preset it."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robust import losses
-from robust.attacks.base import Attack, Draws, check_choice, direction
+from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.judging import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -22,10 +22,10 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass
 class _Active:
-    """The samples that are still worked on."""
+    """These are the samples that are still being changed."""
 
     index: Tensor
-    """Their places in the batch."""
+    """Their index in the batch."""
     x: Images
     y: Labels
     target: Labels | None
@@ -41,17 +41,17 @@ class _Active:
 
 
 class GradientAttack(Attack):
-    """Steps along the gradient of the view's objective, projected to the threat model.
+    """This attack steps along the gradient of the view's objective, within the threat model.
 
-    The objective is the view's own if it names one, else `loss`. Untargeted, the label's is
-    climbed; targeted, the target's is descended; with ``difference`` the attacker climbs the
-    label's minus the target's. Gradients are taken with respect to the images only.
+    The objective is the view's own if it names one, else `loss`. An untargeted attack climbs the
+    label's, a targeted one descends the target's. With ``difference`` it climbs the label's minus
+    the target's. Gradients are taken with respect to the images only.
 
-    An image that is broken keeps that result and leaves the batch, so that an attack costs what the
-    images need that resist. Whether one is broken is decided in the precision of the images, also
-    where gradients are taken in bfloat16.
+    An image on which the attack succeeds keeps that result and leaves the batch, so that only
+    robust images cost all steps. Success is decided in the precision of the images, also where
+    gradients are taken in bfloat16.
 
-    Abstract: the presets are the attacks. Their docstrings say what the arguments mean.
+    The class is abstract: the presets are the attacks. Their docstrings explain the arguments.
     """
 
     def __init__(
@@ -86,24 +86,24 @@ class GradientAttack(Attack):
         self.decay, self.early_stop, self.precision = decay, early_stop, precision
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         if self.difference and not self.targeted:
             raise ConfigError(
                 f"Expected a target class for {self.attack} with a difference of losses, but got "
                 "none. Name one in the suite's `targets`."
             )
-        target, draws = self.target(images, labels), self.draws(images)
+        target, streams = self.target(images, labels), self.random_streams(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
         for _ in range(self.restarts):
             x = images[left]
-            start = self._start(x, draws) if self.random_start else x
+            start = self._start(x, streams) if self.random_start else x
             goal = None if target is None else target[left]
             active = _Active(left, x, labels[left], goal, start, torch.zeros_like(x))
             self._climb(active, x_adv)
             if self.restarts > 1:
-                survived = ~self._broken(x_adv[left], labels[left], goal)
-                left, draws = left[survived], draws[survived]
+                survived = ~self._succeeds(x_adv[left], labels[left], goal)
+                left, streams = left[survived], streams[survived]
                 if not len(left):
                     break
         return x_adv
@@ -121,10 +121,10 @@ class GradientAttack(Attack):
         for step in range(self.steps):
             gradient, scores = self._gradient(active)
             if self.early_stop and step and not self.transferred:
-                broken = self._decide(active, scores)
-                result[active.index[broken]] = active.x_adv[broken]
-                active.keep(~broken)
-                gradient = gradient[~broken]
+                success = self._decide(active, scores)
+                result[active.index[success]] = active.x_adv[success]
+                active.keep(~success)
+                gradient = gradient[~success]
                 if not len(active.index):
                     return
             step_direction = direction(self._with_momentum(active, gradient), self.norm)
@@ -163,23 +163,23 @@ class GradientAttack(Attack):
         active.momentum = self.decay * active.momentum + scaled
         return active.momentum
 
-    def _start(self, x: Images, draws: Draws) -> Images:
+    def _start(self, x: Images, streams: RandomStreams) -> Images:
         if self.norm == "Linf":
-            noise = 2 * draws.uniform(*x.shape[1:]) - 1
+            noise = 2 * streams.uniform(*x.shape[1:]) - 1
         else:
             # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
-            radius = draws.uniform(1, 1, 1).pow(1 / x.shape[1:].numel())
-            noise = direction(draws.normal(*x.shape[1:]), self.norm) * radius
-        # Drawn in float32 whatever the images are.
+            radius = streams.uniform(1, 1, 1).pow(1 / x.shape[1:].numel())
+            noise = direction(streams.normal(*x.shape[1:]), self.norm) * radius
+        # The noise is float32 whatever the images are.
         return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
 
     def _decide(self, active: _Active, scores: Scores) -> Bool[Tensor, " n"]:
-        """Which active images are broken; scores of the view or in bfloat16 name candidates."""
-        broken = is_adversarial(scores, active.y, active.target)
+        """Say on which active images the attack succeeds; ``scores`` only name candidates."""
+        success = is_adversarial(scores, active.y, active.target)
         sure = self.judge is None and self.precision == "float32"
-        if not sure and broken.any():
-            target = None if active.target is None else active.target[broken]
+        if not sure and success.any():
+            target = None if active.target is None else active.target[success]
             with torch.autocast(scores.device.type, enabled=False):
-                confirmed = self._broken(active.x_adv[broken], active.y[broken], target)
-            broken[broken.clone()] = confirmed
-        return broken
+                confirmed = self._succeeds(active.x_adv[success], active.y[success], target)
+            success[success.clone()] = confirmed
+        return success

@@ -1,4 +1,4 @@
-"""Iterated gradient signs from the image itself: the basic iterative method and its variants.
+"""The basic iterative method and its variants step along gradient signs from the image itself.
 
 Kurakin et al. 2017 (https://arxiv.org/abs/1607.02533); equations of Tuna et al. 2022
 (https://arxiv.org/abs/2202.07342).
@@ -15,7 +15,9 @@ from robust.threat import ThreatModel
 
 @final
 class BIM(GradientAttack):
-    """Basic iterative method, no random start. Tuna et al. 2022, Eq. 4 and Table VII.
+    """BIM is the basic iterative method, without a random start.
+
+    Kurakin et al. 2017; Tuna et al. 2022, Eq. 4 and Table VII.
 
     Args:
         model: View to attack.
@@ -23,8 +25,8 @@ class BIM(GradientAttack):
         alpha: Length of a step; a tenth of ``eps`` if None, as in Table VII.
         steps: Gradient steps.
         loss: What to climb where the view names no objective.
-        early_stop: Whether an image is left alone once it is broken.
-        precision: Of the gradients; whether an image is broken is decided in its own.
+        early_stop: Whether an image stays as it is once it is misclassified.
+        precision: Of the gradients; success is decided in the precision of the images.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -53,7 +55,9 @@ class BIM(GradientAttack):
 
 @final
 class TargetedBIM(GradientAttack):
-    """Targeted basic iterative method, no random start. Tuna et al. 2022, Eq. 5 and Table VII.
+    """TargetedBIM is the targeted basic iterative method, without a random start.
+
+    Tuna et al. 2022, Eq. 5 and Table VII.
 
     Args:
         model: View to attack.
@@ -86,7 +90,9 @@ class TargetedBIM(GradientAttack):
 
 @final
 class MIFGSM(GradientAttack):
-    """Momentum iterative FGSM. Dong et al. 2018, Eq. 6 and 7, https://arxiv.org/abs/1710.06081.
+    """MIFGSM is momentum iterative FGSM.
+
+    Dong et al. 2018, Eq. 6 and 7, https://arxiv.org/abs/1710.06081.
 
     Args:
         model: View to attack.
@@ -95,7 +101,7 @@ class MIFGSM(GradientAttack):
         steps: Gradient steps.
         decay: What remains of the momentum, not negative; 1 in the paper.
         loss: What to climb where the view names no objective.
-        early_stop: Whether an image is left alone once it is broken.
+        early_stop: Whether an image stays as it is once it is misclassified.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -124,10 +130,10 @@ class MIFGSM(GradientAttack):
 
 @final
 class IFGSM(GradientAttack):
-    """Iterated FGSM whose every step is as long as its budget. Wang et al. 2018, Eq. 5.
+    """IFGSM is iterated FGSM, each step of which is as long as its budget.
 
-    https://arxiv.org/abs/1809.08516. The paper's formula does not project, so ten steps of 0.02 may
-    reach 0.2; its code does.
+    Wang et al. 2018, Eq. 5, https://arxiv.org/abs/1809.08516. The paper's formula
+    does not project, so ten steps of 0.02 may reach 0.2. Its code does.
 
     Args:
         model: View to attack.

@@ -1,4 +1,4 @@
-"""Attacks of one gradient: the fast gradient sign method and its variants.
+"""The fast gradient sign method and its variants need one gradient.
 
 Goodfellow et al. 2015 (https://arxiv.org/abs/1412.6572); equations of Tuna et al. 2022
 (https://arxiv.org/abs/2202.07342).
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from robust import losses
-from robust.attacks.base import Attack, Draws, check_choice
+from robust.attacks.base import Attack, RandomStreams, check_choice
 from robust.attacks.gradient.base import GradientAttack
 from robust.errors import ConfigError
 from robust.losses import Loss
@@ -20,7 +20,9 @@ from robust.types import Images, Labels
 
 @final
 class FGSM(GradientAttack):
-    """Fast gradient sign method: one step of length ``eps``. Tuna et al. 2022, Eq. 1.
+    """FGSM, the fast gradient sign method, takes one step of length ``eps``.
+
+    Goodfellow et al. 2015; Tuna et al. 2022, Eq. 1.
 
     Args:
         model: View to attack.
@@ -40,7 +42,9 @@ class FGSM(GradientAttack):
 
 @final
 class TGSM(GradientAttack):
-    """Targeted gradient sign method, one step of length ``eps``. Tuna et al. 2022, Eq. 2 and 3.
+    """TGSM, the targeted gradient sign method, takes one step of length ``eps``.
+
+    Tuna et al. 2022, Eq. 2 and 3.
 
     Args:
         model: View to attack.
@@ -61,7 +65,7 @@ class TGSM(GradientAttack):
 
 @final
 class RandomFGSM(GradientAttack):
-    """A random step of signs, then FGSM with what is left of ``eps``.
+    """RandomFGSM takes a random step of signs, then FGSM with what is left of ``eps``.
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728), after Tramer et al. 2018
     (https://arxiv.org/abs/1705.07204, Eq. 3). For ``eps`` up to ``alpha`` nothing is left, and the
@@ -96,19 +100,19 @@ class RandomFGSM(GradientAttack):
         )
         self.random_step = min(alpha, eps)
 
-    def _start(self, x: Images, draws: Draws) -> Images:
-        noise = draws.normal(*x.shape[1:]).sign().to(x.dtype)
+    def _start(self, x: Images, streams: RandomStreams) -> Images:
+        noise = streams.normal(*x.shape[1:]).sign().to(x.dtype)
         return (x + self.random_step * noise).clamp(0, 1)
 
 
 @final
 class MinimalFGSM(Attack):
-    """The first length on a grid at which a step of FGSM breaks an image.
+    """MinimalFGSM takes the shortest step of FGSM on a grid at which an image is misclassified.
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728, section 5.2) take 0.05, 0.10, ..., 1.
-    Looks for the nearest adversarial image on one line, so it has no ``eps``; an image that no
-    length breaks is returned unchanged. The line follows `robust.losses.log_odds`; the gradient of
-    the authors' code is rounded (see there), and it searches wrongly besides:
+    It looks for the nearest adversarial image on one line, so it has no ``eps``. An image without
+    one is returned unchanged. The line follows `robust.losses.log_odds`. The gradient of the
+    authors' code is rounded (see there), and its search is wrong, too:
     `robust.measures.robustness.published_minimal_fgsm`.
 
     Args:
@@ -130,7 +134,7 @@ class MinimalFGSM(Attack):
         self.step, self.largest = step, largest
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         target = self.target(images, labels)
         x = images.detach().requires_grad_()
         goal = labels if target is None else target
@@ -141,14 +145,14 @@ class MinimalFGSM(Attack):
     @torch.no_grad()
     def _search(self, images: Images, signs: Images, y: Labels, target: Labels | None) -> Images:
         result = images.clone()
-        done = self._broken(images, y, target)
+        done = self._succeeds(images, y, target)
         left = (~done).nonzero().squeeze(1)
         for k in range(1, int(self.largest / self.step + 1e-6) + 1):
             if not len(left):
                 break
             x_adv = (images[left] + k * self.step * signs[left]).clamp(0, 1)
             goal = None if target is None else target[left]
-            broken = self._broken(x_adv, y[left], goal)
-            result[left[broken]] = x_adv[broken]
-            left = left[~broken]
+            success = self._succeeds(x_adv, y[left], goal)
+            result[left[success]] = x_adv[success]
+            left = left[~success]
         return result

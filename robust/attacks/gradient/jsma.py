@@ -1,4 +1,4 @@
-"""Jacobian saliency map attack: few features, each changed by ``theta``.
+"""The Jacobian saliency map attack changes few features, each by ``theta``.
 
 Papernot et al. 2016, https://arxiv.org/abs/1511.07528.
 """
@@ -22,29 +22,30 @@ _BLOCK = 2**22
 
 
 class Features(NamedTuple):
-    """The features to change next, by their place in the flattened image."""
+    """These features of the flattened image change next."""
 
-    place: Int64[Tensor, "n pixels"]
+    features: Int64[Tensor, "n pixels"]
     found: Bool[Tensor, " n"]
-    """Whether the image has any; if not, its places mean nothing."""
+    """Whether the image has any; if not, what is chosen for it means nothing."""
 
 
 @final
 class JSMA(Attack):
-    """Jacobian saliency map attack, one or two features a step. Papernot et al. 2016, Eq. 8 to 10.
+    """JSMA, the Jacobian saliency map attack, changes one or two features at a step.
 
-    With alpha the derivative of the target's output and beta that of the sum of the others, a step
-    changes by ``theta`` the feature of the largest ``-alpha * beta`` among those with alpha > 0 and
-    beta < 0; for pairs, alpha and beta are sums over the two. A negative ``theta`` darkens: both
-    signs turn around. Each feature is changed once at most, and only if it can still move.
+    Papernot et al. 2016, Eq. 8 to 10. Let alpha be the derivative of the target's output, and beta
+    that of the sum of the others. A step changes by ``theta`` the feature of the largest
+    ``-alpha * beta`` among those with alpha > 0 and beta < 0. For pairs, alpha and beta are sums
+    over the two. A negative ``theta`` darkens: both signs are then the other ones. Each feature is
+    changed once at most, and only if it can still move.
 
-    An image leaves as soon as it is the target's (untargeted: as soon as it has lost its label, be
-    it to a class other than the one aimed at). It keeps its changes if features or ``gamma`` run
-    out; it comes back as it was if it was broken from the start. The attack bounds the number of
-    changed features and has no ``eps``.
+    An image leaves as soon as it is of the target class. Untargeted, it leaves as soon as it is
+    misclassified, also as a class other than the one aimed at. It keeps its changes if features or
+    ``gamma`` run out. It is returned unchanged if it was misclassified from the start. The attack
+    bounds the number of changed features and has no ``eps``.
 
     Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728) run it on pairs, probabilities and a
-    random target with ``theta=0.1, gamma=1``: since each feature is changed once, no pixel moves by
+    random target with ``theta=0.1, gamma=1``. Since each feature is changed once, no pixel moves by
     more than 0.1 however many do.
 
     A step takes one backward pass for probabilities, two for scores. The best pair is found
@@ -93,7 +94,7 @@ class JSMA(Attack):
         self.target_rule, self.outputs = target_rule, outputs
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         target = self.target(images, labels)
         goal = self._aim(images, labels) if target is None else target
         x_adv = images.flatten(1).clone()
@@ -107,33 +108,33 @@ class JSMA(Attack):
             chosen = self._choose(alpha, beta, unused[active])
             aimed = None if target is None else goal[active]
             proceeds = chosen.found & ~is_adversarial(scores, labels[active], aimed)
-            active, place = active[proceeds], chosen.place[proceeds]
+            active, index = active[proceeds], chosen.features[proceeds]
             rows = active.view(-1, 1)
-            x_adv[rows, place] = (x_adv[rows, place] + self.theta).clamp(0, 1)
-            unused[rows, place] = False
+            x_adv[rows, index] = (x_adv[rows, index] + self.theta).clamp(0, 1)
+            unused[rows, index] = False
         return x_adv.view_as(images)
 
     def _steps(self, features: int) -> int:
-        # Rounding may put a whole number of features just below itself.
+        # Rounding may put an integer number of features just below itself.
         return int(self.gamma * features + 1e-6) // self.pixels
 
     @torch.no_grad()
     def _aim(self, images: Images, labels: Labels) -> Labels:
-        """A class other than the label."""
+        """Return a class other than the label."""
         if not len(images):
             return labels
         scores: Tensor = self.get_logits(images)
         if self.target_rule == "random":
             others = scores.shape[1] - 1
-            place = (self.draws(images).uniform() * others).long().clamp_max(others - 1)
-            return place + (place >= labels)
+            index = (self.random_streams(images).uniform() * others).long().clamp_max(others - 1)
+            return index + (index >= labels)
         sign = 1 if self.target_rule == "nearest" else -1
         return mask_class(sign * scores, labels).argmax(dim=1)
 
     def _jacobian(
         self, x: Images, goal: Labels
     ) -> tuple[Scores, Float[Tensor, "n d"], Float[Tensor, "n d"] | None]:
-        """Scores, alpha, and beta; None where beta is ``-alpha``, as probabilities add up to 1."""
+        """Return scores, alpha, and beta; None where beta is ``-alpha``, as for probabilities."""
         x = x.detach().requires_grad_()
         scores = self.get_logits(x)
         if self.outputs == "probabilities":
@@ -153,41 +154,40 @@ class JSMA(Attack):
         sign = 1 if self.theta > 0 else -1
         gain = _scaled(sign * alpha, unused)
         if beta is None:
-            value, place = gain.topk(self.pixels, dim=1)
-            return Features(place, value.sum(dim=1) > 0)
+            value, index = gain.topk(self.pixels, dim=1)
+            return Features(index, value.sum(dim=1) > 0)
         loss = _scaled(-sign * beta, unused)
         return best_feature(gain, loss) if self.pixels == 1 else best_pair(gain, loss)
 
 
 def best_feature(gain: Float[Tensor, "n d"], loss: Float[Tensor, "n d"]) -> Features:
-    """The feature of the largest ``gain * loss`` among those where both are positive.
+    """Return the feature of the largest ``gain * loss`` among those where both are positive.
 
     Args:
         gain: Rise of the target's output with each feature; -inf rules the feature out.
         loss: Fall of the others' output with each feature; -inf rules the feature out.
     """
     saliency = _saliency(gain, loss)
-    value, place = saliency.max(dim=1, keepdim=True)
-    return Features(place, value[:, 0] > 0)
+    value, index = saliency.max(dim=1, keepdim=True)
+    return Features(index, value[:, 0] > 0)
 
 
 def best_pair(gain: Float[Tensor, "n d"], loss: Float[Tensor, "n d"]) -> Features:
-    """The pair p, q of the largest ``(gain_p + gain_q) * (loss_p + loss_q)``, both sums positive.
+    """Return the pair of the largest ``(gain_p + gain_q) * (loss_p + loss_q)``, both sums positive.
 
-    Exact without looking at all pairs. If another feature has no smaller gain and no smaller loss
-    than p, then p may be replaced by it, unless it is q. So the features with at most one such
-    other hold a best pair. They are few (tens of thousands, in practice) unless gain and loss
-    oppose each other; then the pairs are searched in blocks of `_BLOCK`.
+    The search is exact without all pairs. If another feature has no smaller gain and no smaller
+    loss than p, then p may be replaced by it, unless it is q. So the features with at most one such
+    other contain a best pair. They are few (tens of thousands, in practice) unless gain and loss
+    oppose each other. Then the pairs are searched in blocks of `_BLOCK`.
 
     Args:
         gain: Rise of the target's output with each feature; -inf rules the feature out.
-        loss: Fall of the others' output with each feature; -inf rules the feature out.
-
-    At least two features.
+        loss: Fall of the others' output with each feature; -inf rules the feature out. There are
+            at least two features.
     """
-    place, gain, loss = _undominated(gain, loss)
-    best, pair = gain.new_zeros(len(gain)), place[:, :2].clone()
-    count = place.shape[1]
+    index, gain, loss = _undominated(gain, loss)
+    best, pair = gain.new_zeros(len(gain)), index[:, :2].clone()
+    count = index.shape[1]
     height = max(1, _BLOCK // max(len(gain) * count, 1))
     for start in range(0, count, height):
         rows = slice(start, start + height)
@@ -195,20 +195,20 @@ def best_pair(gain: Float[Tensor, "n d"], loss: Float[Tensor, "n d"]) -> Feature
             gain[:, rows, None] + gain[:, None, :], loss[:, rows, None] + loss[:, None, :]
         )
         saliency.diagonal(offset=start, dim1=1, dim2=2).zero_()
-        value, index = saliency.flatten(1).max(dim=1)
-        within = torch.stack([index // count + start, index % count], dim=1)
+        value, flat = saliency.flatten(1).max(dim=1)
+        within = torch.stack([flat // count + start, flat % count], dim=1)
         better = value > best
         best = torch.where(better, value, best)
-        pair = torch.where(better[:, None], place.gather(1, within), pair)
+        pair = torch.where(better[:, None], index.gather(1, within), pair)
     return Features(pair, best > 0)
 
 
 def _undominated(
     gain: Float[Tensor, "n d"], loss: Float[Tensor, "n d"]
 ) -> tuple[Int64[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-    """Places, gains and losses of the features with at most one other at least as good in both."""
-    gain, place = gain.sort(dim=1, descending=True, stable=True)
-    loss = loss.gather(1, place)
+    """Return index, gain and loss of features with at most one other as good in both."""
+    gain, index = gain.sort(dim=1, descending=True, stable=True)
+    loss = loss.gather(1, index)
     # Earlier features have no smaller gain. The second largest loss so far is the largest of what
     # each one leaves over when it meets the largest before it.
     largest = loss.cummax(dim=1).values
@@ -219,7 +219,7 @@ def _undominated(
     front = kept.to(torch.int8).sort(dim=1, descending=True, stable=True).indices[:, :count]
     ruled_out = ~kept.gather(1, front)
     return (
-        place.gather(1, front),
+        index.gather(1, front),
         gain.gather(1, front).masked_fill(ruled_out, -torch.inf),
         loss.gather(1, front).masked_fill(ruled_out, -torch.inf),
     )
@@ -231,7 +231,7 @@ def _saliency(gain: Float[Tensor, "n ..."], loss: Float[Tensor, "n ..."]) -> Flo
 
 
 def _scaled(gradient: Float[Tensor, "n d"], unused: Bool[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """In units of the largest of each image, so that products neither overflow nor vanish."""
+    """Divide by the largest of each image, so that products neither overflow nor vanish."""
     gradient = gradient.masked_fill(~(unused & gradient.isfinite()), 0)
     largest = gradient.abs().amax(dim=1, keepdim=True)
     scaled = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
@@ -243,7 +243,7 @@ def _of(scores: Scores, label: Labels) -> Float[Tensor, " n"]:
 
 
 def _gradient(values: Float[Tensor, " n"], x: Images) -> Float[Tensor, "n d"]:
-    """Derivatives of each value with respect to its image; zero where it does not depend on it."""
+    """Return the derivatives of each value by its image; zero where it does not depend on it."""
     if not values.requires_grad:
         return torch.zeros_like(x).flatten(1).detach()
     (gradient,) = torch.autograd.grad(

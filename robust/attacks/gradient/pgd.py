@@ -11,7 +11,7 @@ from robust.threat import ThreatModel
 
 @final
 class PGD(GradientAttack):
-    """Projected gradient descent from random starts, with restarts. Madry et al. 2018.
+    """PGD, projected gradient descent, begins at random points of the ball. Madry et al. 2018.
 
     Args:
         model: View to attack.
@@ -20,10 +20,10 @@ class PGD(GradientAttack):
         steps: Gradient steps from each start; Madry et al. take 40 of 0.01 on MNIST.
         norm: Linf (sign of the gradient) or L2 (its direction).
         random_start: Start uniformly in the ball, or at the image.
-        restarts: Starts; an image that one of them breaks is left alone by the later ones.
+        restarts: Starts; an image that is misclassified after one skips the later ones.
         loss: What to climb where the view names no objective.
-        early_stop: Whether an image is left alone once it is broken.
-        precision: Of the gradients; whether an image is broken is decided in its own.
+        early_stop: Whether an image stays as it is once it is misclassified.
+        precision: Of the gradients; success is decided in the precision of the images.
 
     Raises:
         ConfigError: If an argument is out of range.

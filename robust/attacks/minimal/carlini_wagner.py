@@ -1,7 +1,7 @@
-"""Carlini and Wagner's attack in L2, on class scores or on codewords.
+"""Carlini and Wagner's attack in L2 works on class scores or on codewords.
 
-Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, section V; the codeword objective is that
-of Saito and Roy, for nets whose outputs are decoded to the nearest codeword.
+Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, section V. The codeword objective is that
+of Saito and Roy 2018, for networks whose outputs are decoded to the nearest codeword.
 """
 
 import math
@@ -28,18 +28,18 @@ _GROWTH, _FIRST_GROWTH = 1.5, 2.0
 
 @runtime_checkable
 class HasCodebook(Protocol, metaclass=ByAttribute):
-    """A view that decodes its outputs to the class of the nearest codeword."""
+    """Such a view decodes its outputs to the class of the nearest codeword."""
 
     codebook: Tensor
-    """Codewords, (K, d), one a class."""
+    """The codewords, (K, d), one a class."""
 
     def outputs(self, x: Images) -> Float[Tensor, "n d"]:
-        """What is compared to the codewords, differentiable."""
+        """Return what is compared to the codewords, differentiable."""
         ...
 
 
 class _State(NamedTuple):
-    """The images still worked on; every field has one row for each."""
+    """These are the images still worked on; every field has one row for each."""
 
     rows: Tensor
     x: Tensor
@@ -58,38 +58,38 @@ class _State(NamedTuple):
 
 @final
 class CarliniWagner(Attack):
-    r"""The nearest adversarial image in L2, by penalty and change of variables.
+    r"""CarliniWagner finds a near adversarial image in L2, by penalty and change of variables.
 
     Adam minimizes :math:`\|x' - x\|_2^2 + c \max(f(x') + \kappa, 0)` over w, where
     :math:`x' = (\tanh(w) / 0.98 + 1) / 2`. The margin f is the label's score minus the best other,
-    or the best other minus the target's. With ``objective="codeword"`` minus the Euclidean
-    distances of the outputs to the codewords take the place of the scores: targeted, f is the
-    distance to the target's codeword minus that to the nearest other. A view without a codebook
-    has the one-hot vectors for codewords, as the paper's other nets, and its scores for outputs.
+    or the best other minus the target's. With ``objective="codeword"`` the scores are replaced by
+    minus the Euclidean distances of the outputs to the codewords. Targeted, f is then the distance
+    to the target's codeword minus that to the nearest other. A view without a codebook has the
+    one-hot vectors for codewords, as the paper's other networks, and its scores for outputs.
 
     Departures from the paper's code, each for speed or scale:
 
     * w is kept where x' is in [0, 1]. The pixels 0 and 1 are then exact and can move: the slope
-      dx'/dw is 0.02 there, and 0.000001 with the authors' 0.999999, so that Adam needs hundreds of
+      dx'/dw is 0.02 there. With the authors' 0.999999 it is 0.000001, and Adam needs hundreds of
       steps to leave them.
     * c starts at :math:`2 (f + \kappa) / \|\nabla f\|^2`, which is right for a linear f; it makes
       the result independent of the scale of the scores.
-    * A round of the search over c goes on where the last ended, with Adam's moments, and the
-      learning rate falls to a hundredth on a cosine over all rounds, or over each if c is given. c
-      is divided by 1.5 after a
-      round with an adversarial image in its second half, and multiplied by it after another: what
-      succeeded from one start says little of the next, so that a bracket would mislead.
+    * A round of the search over c goes on where the last ended, with Adam's moments. The learning
+      rate falls to a hundredth on a cosine over all rounds, or over each if c is given.
+    * c is divided by 1.5 after a round with an adversarial image in its second half, and multiplied
+      by it after another round. A bracket would mislead: what succeeded from one start says little
+      of the next.
     * The way between an image and its adversarial one is bisected at the end, six times.
 
-    An image is returned as it is if it is misclassified, if the gradient of f is zero there, or if
-    none was found of which ``-f >= confidence``.
+    Some images are returned unchanged: those that are misclassified, those where the gradient of f
+    is zero, and those for which nothing was found with ``-f >= confidence``.
 
     Args:
         model: View to attack; may be a `HasCodebook`.
-        confidence: :math:`\kappa`, in units of the scores (of a `Rescale`, before they are shrunk:
-            f does not saturate, and c could not keep up with a factor that changes on the way).
-        c: First weight of the margin; None for the one above. Until an adversarial image is
-            known it doubles at each round, or grows by 10, as the authors', if a number is given.
+        confidence: :math:`\kappa`, in units of the scores; of a `Rescale`, before they are shrunk.
+            There f does not saturate, and c could not follow a factor that changes on the way.
+        c: First weight of the margin; None for the one above. Until an adversarial image is known
+            it doubles at each round. If a number is given, it grows by 10, as the authors'.
         search_steps: Rounds of the search over c.
         steps: Adam's steps of a round, a forward and a backward pass each.
         lr: Adam's learning rate at the start, in units of w.
@@ -134,13 +134,13 @@ class CarliniWagner(Attack):
         self.abort_early, self.objective = abort_early, objective
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         target = self.target(images, labels)
         label = labels if target is None else target
         result = images.clone()
         with torch.no_grad():
-            standing = ~is_adversarial(self._scores(images), labels, target)
-        state = self._start(images, label, standing.nonzero().squeeze(1))
+            remaining = ~is_adversarial(self._scores(images), labels, target)
+        state = self._start(images, label, remaining.nonzero().squeeze(1))
         for number in range(self.search_steps):
             if not len(state.rows):
                 break
@@ -149,7 +149,7 @@ class CarliniWagner(Attack):
             state = self._adjusted(state, succeeded)
             if self.abort_early:
                 state = state.part(state.idle < 2)
-        result = self._drawn_in(images, result, label)
+        result = self._bisected(images, result, label)
         return confirmed(self._scores, images, result, labels, target)
 
     def _start(self, images: Images, label: Labels, rows: Tensor) -> _State:
@@ -176,7 +176,7 @@ class CarliniWagner(Attack):
         return c.clamp(torch.finfo(c.dtype).tiny, 1e30), movable
 
     def _round(self, state: _State, number: int) -> tuple[_State, Bool[Tensor, " n"]]:
-        """Adam's steps at the present c, and which images were adversarial in the second half."""
+        """Take Adam's steps at the present c; say which were adversarial in the second half."""
         x, label, c = state.x, state.label, state.c.view(-1, 1, 1, 1)
         w, mean, square = state.w, state.mean, state.square
         best, nearest = state.best, state.nearest
@@ -209,7 +209,7 @@ class CarliniWagner(Attack):
     def _adam(
         self, mean: Tensor, square: Tensor, gradient: Tensor, step: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The moments after a gradient, and the change of w. Kingma and Ba 2015."""
+        """Return the moments after a gradient, and the change of w. Kingma and Ba 2015."""
         first, second = _BETAS
         mean = mean.lerp(gradient, 1 - first)
         square = square.lerp(gradient.square(), 1 - second)
@@ -226,8 +226,8 @@ class CarliniWagner(Attack):
         return state._replace(c=c.clamp(torch.finfo(c.dtype).tiny, 1e30))
 
     @torch.no_grad()
-    def _drawn_in(self, x: Images, x_adv: Images, label: Labels) -> Images:
-        """Bisection of the way from ``x_adv`` to ``x``, for the images that were moved."""
+    def _bisected(self, x: Images, x_adv: Images, label: Labels) -> Images:
+        """Bisect the way from ``x_adv`` to ``x``, for the images that were moved."""
         rows = (x_adv != x).flatten(1).any(dim=1).nonzero().squeeze(1)
         if not len(rows):
             return x_adv
@@ -264,18 +264,18 @@ class CarliniWagner(Attack):
         )
 
     def _margin(self, scores: Scores, label: Labels) -> Float[Tensor, " n"]:
-        """Negative where the attacker has won."""
+        """Return the margin of each image, negative where the attack succeeds."""
         own = scores.gather(1, label.view(-1, 1)).squeeze(1)
         gap = own - mask_class(scores, label).amax(dim=1)
         return -gap if self.targeted else gap
 
     def _found(self, scores: Scores, excess: Tensor, label: Labels) -> Bool[Tensor, " n"]:
-        won = is_adversarial(scores, label, label if self.targeted else None)
-        return won & (excess <= 0)
+        success = is_adversarial(scores, label, label if self.targeted else None)
+        return success & (excess <= 0)
 
 
 def _outputs(view: HasCodebook, x: Images) -> Float[Tensor, "n d"]:
-    """The view's outputs, by a call of the module: what counts its passes counts this one."""
+    """Return the view's outputs, by a call of the module, so that its hooks count the pass."""
     own = vars(view).get("forward")
     view.forward = view.outputs  # type: ignore[attr-defined]
     try:

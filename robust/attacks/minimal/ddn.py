@@ -1,4 +1,4 @@
-"""DDN, which separates the direction of a perturbation from its norm.
+"""DDN separates the direction of a perturbation from its norm.
 
 Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, https://arxiv.org/abs/1811.09600.
 """
@@ -19,17 +19,17 @@ from robust.types import Images, Labels, Scores
 
 @final
 class DDN(Attack):
-    r"""Decoupled direction and norm: the nearest adversarial image in L2.
+    r"""DDN, decoupled direction and norm, finds a near adversarial image in L2.
 
-    Algorithm 1 of the paper, without quantization. Step k moves the perturbation by
-    :math:`\alpha_k` along the direction of the loss's gradient, :math:`\alpha_k` falling from 1 to
-    0.01 on a cosine, then sets its norm to :math:`\epsilon_k = (1 \pm \gamma) \epsilon_{k-1}`,
-    smaller if the image was adversarial and larger if not, and clips the image to [0, 1]. The
-    nearest adversarial image of all steps is the result; an image is returned as it is if it is
-    misclassified or none was found.
+    This is algorithm 1 of the paper, without quantization. Step k moves the perturbation by
+    :math:`\alpha_k` along the direction of the loss's gradient, where :math:`\alpha_k` falls from 1
+    to 0.01 on a cosine. Then it sets the norm to
+    :math:`\epsilon_k = (1 \pm \gamma) \epsilon_{k-1}`, smaller if the image was adversarial and
+    larger if not. At last it clips the image to [0, 1]. The nearest adversarial image of all steps
+    is the result. An image is returned unchanged if it is misclassified or none was found.
 
-    The loss is the view's own objective if it names one; else the log-odds of the label, whose
-    gradient has exactly the direction of cross-entropy's and does not vanish where the softmax
+    The loss is the view's own objective if it names one, else the log-odds of the label. Their
+    gradient has exactly the direction of cross-entropy's, and does not vanish where the softmax
     rounds to one. Where the gradient is zero, the direction is random, one for each image.
 
     Args:
@@ -59,18 +59,18 @@ class DDN(Attack):
         self.steps, self.gamma, self.init_norm = steps, gamma, init_norm
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         target = self.target(images, labels)
         with torch.no_grad():
-            standing = ~is_adversarial(self.get_logits(images), labels, target)
+            remaining = ~is_adversarial(self.get_logits(images), labels, target)
         result = images.clone()
-        if standing.any():
-            goal = None if target is None else target[standing]
-            # Drawn here, whether needed or not: a sample's numbers must not depend on the others.
-            noise = self.draws(images)[standing]
-            x = images[standing]
+        if remaining.any():
+            goal = None if target is None else target[remaining]
+            # Sampled here, also if unused: a sample's numbers must not depend on the others.
+            noise = self.random_streams(images)[remaining]
+            x = images[remaining]
             unit, _ = normalized(noise.normal(*x.shape[1:]).to(x.dtype))
-            result[standing] = self._search(x, labels[standing], goal, unit)
+            result[remaining] = self._search(x, labels[remaining], goal, unit)
         return confirmed(self.get_logits, images, result, labels, target)
 
     def _search(self, x: Images, y: Labels, target: Labels | None, noise: Images) -> Images:
@@ -101,7 +101,7 @@ class DDN(Attack):
         return best
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
-        """What the attacker climbs."""
+        """Return what the attacker climbs."""
         label, sign = (y, 1) if target is None else (target, -1)
         named = named_objective(self.model, scores, label, targeted=target is not None)
         if named is not None:

@@ -1,4 +1,4 @@
-"""DeepFool, the way to the nearest face of a linearized classifier, for a whole batch at once.
+"""DeepFool steps to the nearest face of a linearized classifier, for a full batch at once.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599.
 """
@@ -14,28 +14,28 @@ from robust.attacks.judging import confirmed, mask_class, normalized
 from robust.errors import ConfigError
 from robust.types import Images, Labels, Scores
 
-# Added to every step, as the original implementation does (it adds 1e-4 in L2): at the boundary
-# the exact step is smaller than the spacing of the pixels' floating-point numbers, so that an image
-# would stay an ulp short of it for ever. Spread over an image, both are a few millionths a pixel.
+# Added to every step, as in the original implementation, which adds 1e-4 in L2. At the boundary the
+# exact step is smaller than the spacing of the pixels' floating-point numbers. So an image would
+# stay an ulp short of it for ever. Spread over an image, both are a few millionths a pixel.
 _NUDGE = {"L2": 1e-4, "Linf": 1e-5}
 
 
 @final
 class DeepFool(Attack):
-    r"""Steps to the nearest boundary of the linearized scores, until the prediction changes.
+    r"""DeepFool steps to the nearest boundary of the linearized scores, until it succeeds.
 
     With differences of scores :math:`f_k = s_k - s_y` and their gradients :math:`w_k`, the boundary
     of class k is :math:`|f_k| / \|w_k\|_q` away, q the dual norm. The step to the nearest goes
     along :math:`w_k` (L2) or its sign (Linf) and is ``1 + overshoot`` times as long. Images are
     clipped to [0, 1] after each step. Untargeted only.
 
-    An image that is misclassified stays as it is, and so does one that no step breaks.
+    An image that is misclassified is returned unchanged, and so is one for which no step succeeds.
 
     Args:
         model: View to attack.
         norm: What is kept small, L2 or Linf.
         steps: Largest number of steps; each costs a forward and ``candidates`` - 1 backward passes
-            of the images that are not broken yet.
+            of the images that are not misclassified yet.
         candidates: The classes looked at, best scores of the clean image first, its own included.
         overshoot: Excess of a step over the distance to the boundary; the paper's is 0.02.
 
@@ -67,19 +67,19 @@ class DeepFool(Attack):
         self.candidates, self.overshoot = candidates, overshoot
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         result = images.clone()
         rows = torch.arange(len(images), device=images.device)
         x, y, others = images, labels, torch.empty(0)
         for step in range(self.steps + 1):
             x, scores = self._scored(x)
-            standing = scores.argmax(dim=1) == y
+            remaining = scores.argmax(dim=1) == y
             if step == 0:
                 others = self._others(scores, y)
-            if not standing.all():
-                result[rows[~standing]] = x.detach()[~standing]
-                rows, x, y, others = rows[standing], x[standing], y[standing], others[standing]
-                # The broken ones would go through every backward pass.
+            if not remaining.all():
+                result[rows[~remaining]] = x.detach()[~remaining]
+                rows, x, y, others = rows[remaining], x[remaining], y[remaining], others[remaining]
+                # The misclassified ones would go through every backward pass.
                 x, scores = self._scored(x) if len(rows) and step < self.steps else (x, scores)
             if not len(rows) or step == self.steps:
                 break
@@ -91,7 +91,7 @@ class DeepFool(Attack):
         return x, self.get_logits(x)
 
     def _others(self, scores: Scores, y: Labels) -> Tensor:
-        """The candidate classes of each image, (n, candidates - 1), without its own."""
+        """Return the candidate classes of each image, (n, candidates - 1), without its own."""
         count = min(self.candidates, scores.shape[1]) - 1
         return mask_class(scores.detach(), y).topk(count, dim=1).indices
 
@@ -113,7 +113,7 @@ class DeepFool(Attack):
         return best * length.view(-1, 1, 1, 1)
 
     def _face(self, gap: Tensor, gradient: Images) -> tuple[Float[Tensor, " n"], Images]:
-        """Distance of the boundary where ``gap`` is zero, and the direction there of norm one.
+        """Return the distance of the boundary ``gap = 0``, and the direction there of norm one.
 
         Where the gradient is zero the distance is infinite and the direction is zero.
         """

@@ -1,4 +1,4 @@
-"""Fast adaptive boundary attack: Croce and Hein 2020, https://arxiv.org/abs/1907.02044."""
+"""FAB, the fast adaptive boundary attack: Croce and Hein 2020, https://arxiv.org/abs/1907.02044."""
 
 from typing import Literal, final
 
@@ -21,7 +21,7 @@ _MOST_NEWTON_STEPS = 50
 
 
 class _Walk:
-    """State of the images that still resist."""
+    """This is the state of the images that are still robust."""
 
     def __init__(self, index: Int64[Tensor, " n"], x: Images, y: Labels, aim: Labels) -> None:
         self.index, self.x, self.now, self.y, self.aim = index, x, x, y, aim
@@ -34,16 +34,18 @@ class _Walk:
 
 @final
 class FAB(Attack):
-    """Steps onto the linearized decision boundary, drawn towards the clean image. Algorithm 1.
+    """FAB steps onto the linearized decision boundary, biased towards the clean image.
 
-    The boundary is that between the label and one other class: each of the ``targets`` highest
-    scores of the clean image in turn, on the images that the earlier ones did not break; in
-    targeted mode, the target. A step projects the present and the clean image onto the plane where
-    to first order both scores are equal, goes a little beyond, and mixes the two. A broken image
-    steps back towards the clean one, from where the next step may come out nearer.
+    Algorithm 1 of the paper. The boundary is that between the label and one other class. Untargeted
+    these are the classes of the ``targets`` highest scores of the clean image in turn, each on the
+    images that are still robust. Targeted, it is the target alone. A step projects the present and
+    the clean image onto the plane where to first order both scores are equal. It goes a little
+    beyond, and mixes the two. A misclassified image steps back towards the clean one, so that the
+    next step may end nearer.
 
-    The authors look for the nearest image and compare its distance with eps at the end; here an
-    image leaves as soon as it is broken within ``eps``. It has no random starts, like AutoAttack's.
+    The authors look for the nearest image and compare its distance with eps at the end. Here an
+    image leaves as soon as it is misclassified within ``eps``. There are no random starts, as in
+    AutoAttack.
 
     Args:
         model: View to attack.
@@ -73,41 +75,41 @@ class FAB(Attack):
         self.norm, self.eps, self.steps, self.targets = norm, eps, steps, targets
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape; unchanged where none was found."""
+        """Return adversarial images of the same shape; unchanged where none was found."""
         target = self.target(images, labels)
         x_adv = images.clone()
         with torch.no_grad():
             scores = self.get_logits(images)
-        broken = self.seen_broken(images, scores, labels, target)
+        success = self.seen_success(images, scores, labels, target)
         aims = ranked_classes(scores, labels)[:, : self.targets].unbind(dim=1)
-        left = (~broken).nonzero().squeeze(1)
+        left = (~success).nonzero().squeeze(1)
         for aim in aims if target is None else [target]:
             if not len(left):
                 break
             walk = _Walk(left, images[left], labels[left], aim[left])
-            broken[self._walk(walk, x_adv)] = True
-            left = (~broken).nonzero().squeeze(1)
+            success[self._walk(walk, x_adv)] = True
+            left = (~success).nonzero().squeeze(1)
         return x_adv
 
     def _walk(self, walk: _Walk, result: Images) -> Int64[Tensor, " m"]:
-        """Move the images; write each into ``result`` when it is found, and say which were."""
+        """Move the images; write each success within eps into ``result``, and say which were."""
         found = [walk.index[:0]]
         for _ in range(self.steps):
             gap, slope = self._look(walk)
-            # Where the view is flat or says NaN there is no way to go.
+            # Where the view is flat or gives NaN, there is no direction.
             usable = slope.flatten(1).isfinite().all(dim=1) & slope.flatten(1).any(dim=1)
             usable &= gap.isfinite()
             walk.keep(usable)
             if not len(walk.index):
                 break
             walk.now = self._moved(walk, gap[usable], slope[usable])
-            broken = self._broken(walk.now, walk.y, self._goal(walk))
+            success = self._succeeds(walk.now, walk.y, self._goal(walk))
             near = self.threat_model.distance(walk.x, walk.now) <= self.threat_model.limit
-            result[walk.index[broken & near]] = walk.now[broken & near]
-            found.append(walk.index[broken & near])
+            result[walk.index[success & near]] = walk.now[success & near]
+            found.append(walk.index[success & near])
             back = walk.x + _BETA * (walk.now - walk.x)
-            walk.now = torch.where(broken.view(-1, 1, 1, 1), back, walk.now)
-            walk.keep(~(broken & near))
+            walk.now = torch.where(success.view(-1, 1, 1, 1), back, walk.now)
+            walk.keep(~(success & near))
             if not len(walk.index):
                 break
         return torch.cat(found)
@@ -116,7 +118,7 @@ class FAB(Attack):
         return walk.aim if self.targeted else None
 
     def _look(self, walk: _Walk) -> tuple[Float[Tensor, " n"], Images]:
-        """How far the score aimed at lies below the label's, and the gradient of the difference."""
+        """Return how far the aimed score is below the label's, and the difference's gradient."""
         x = walk.now.detach().requires_grad_()
         scores = self.get_logits(x)
         aimed = scores.gather(1, walk.aim.view(-1, 1)) - scores.gather(1, walk.y.view(-1, 1))
@@ -124,7 +126,7 @@ class FAB(Attack):
         return -aimed.detach().squeeze(1), slope
 
     def _moved(self, walk: _Walk, gap: Float[Tensor, " n"], slope: Images) -> Images:
-        """Eq. 9: a step from the present image, mixed with one from the clean image."""
+        """Take a step from the present image, mixed with one from the clean image (Eq. 9)."""
         # On the plane itself, where the two scores tie, the step would be zero.
         nudge = _NUDGE * slope.abs().sum(dim=(1, 2, 3))
         gap = torch.where(gap == 0, nudge, gap)
@@ -147,7 +149,7 @@ class FAB(Attack):
 
 
 def onto_plane(x: Images, slope: Images, gap: Float[Tensor, " n"], norm: Norm) -> Images:
-    """The shortest step along which each linear function rises by ``gap``, inside [0, 1].
+    """Return the shortest step along which each linear function rises by ``gap``, in [0, 1].
 
     A value moves by ``min(rate * s, room)``, where its rate is 1 in Linf and its slope in L2, and
     its room ends at 0 or 1. What the function gains is a concave, piecewise linear function of s,

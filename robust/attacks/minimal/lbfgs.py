@@ -1,4 +1,4 @@
-"""Box-constrained L-BFGS attack: the nearest image that the loss and the distance agree on.
+"""The box-constrained L-BFGS attack weighs the loss of an image against its distance.
 
 Szegedy et al. 2014, https://arxiv.org/abs/1312.6199, section 4.1.
 """
@@ -21,12 +21,12 @@ from robust.types import Images, Labels, Scores
 Points = Float[Tensor, "n d"]
 Values = Float[Tensor, " n"]
 Objective = Callable[[Points, Int64[Tensor, " n"]], tuple[Values, Points]]
-"""Values and gradients at points, of which the second argument says whose they are."""
+"""It gives values and gradients at points; the second argument says of which images."""
 
 # Armijo's share of the decrease that the gradient promises; Nocedal and Wright 2006, section 3.1.
 _SUFFICIENT = 1e-4
-# An optimization has converged when a step lowers its value by no more than this share of it: the
-# passes that a smaller share would take buy more in the search for c. Or ...
+# An optimization has converged when a step lowers its value by no more than this share of it. The
+# passes that a smaller share would need are better spent in the search for c. Or ...
 _SETTLED = 1e-4
 # ... when it moves no pixel by more than this; half a grey level is 2000 times as much.
 _STILL = 1e-6
@@ -36,28 +36,29 @@ _CURVED = 1e-6
 
 @final
 class LBFGS(Attack):
-    """Minimizes ``|x' - x|_2^2 + c * loss(x')`` in the box, with a search for ``c``. L2 distance.
+    """LBFGS minimizes ``|x' - x|_2^2 + c * loss(x')`` in the box, with a search for ``c``.
 
-    The loss is the target's: the view's own objective if it names one, else cross-entropy.
-    Untargeted, which they do not define, it is the view's objective of the label, climbed, or else
-    the cross-entropy of all other classes taken as one, ``-log(1 - p_y)``: unlike the label's
-    cross-entropy climbed it is bounded and convex in the scores, so that the result moves with
-    ``c`` instead of jumping past the boundary.
+    The loss is the target's: the view's own objective if it names one, else cross-entropy. The
+    paper defines no untargeted attack. Ours climbs the view's objective of the label if there is
+    one. Else it lowers the cross-entropy of all other classes taken as one, ``-log(1 - p_y)``. That
+    is bounded and convex in the scores, unlike the label's cross-entropy climbed. So the result
+    moves with ``c`` instead of jumping past the boundary.
 
     The search for ``c`` is cleverhans': times 10 until the minimum is adversarial, then halfway
-    between the largest that was too small and the smallest that was not; every minimization starts
-    at the image. The nearest adversarial image among all that were tried is returned, the image
-    itself if none was, or if it was broken from the start. No ``eps``.
+    between the largest that was too small and the smallest that was not. Every minimization starts
+    at the image. The nearest adversarial image among all that were tried is returned. The image
+    itself is returned if there was none, or if it was misclassified from the start. The distance is
+    L2, and there is no ``eps``.
 
-    The optimizer is `minimize`, ours: with SciPy's L-BFGS-B a batch would either be a loop of
-    single forward passes, or one problem whose line search and curvature make each image's result
-    depend on the others. Ours runs one problem an image, all in one batch.
+    The optimizer is our own, `minimize`, which runs one problem an image, all in one batch. With
+    SciPy's L-BFGS-B a batch would be a loop of single forward passes. Or it would be one problem,
+    whose line search and curvature make each image's result depend on the others.
 
     Args:
         model: View to attack.
         c: First weight of the loss, positive; Saito and Roy 2018 sweep 0.01 to 10.
         search_steps: Values of ``c`` tried for each image; Saito and Roy 2018 try 5.
-        steps: Forward and backward passes for each value of ``c``, at most; an image that has
+        steps: Forward and backward passes for each value of ``c``, at most. An image that has
             converged leaves before.
         memory: Curvature pairs that the optimizer remembers for each image.
 
@@ -85,20 +86,20 @@ class LBFGS(Attack):
         self.c, self.search_steps, self.steps, self.memory = c, search_steps, steps, memory
 
     def forward(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape."""
+        """Return adversarial images of the same shape."""
         if not len(images):
             return images.clone()
         target = self.target(images, labels)
         best = images.clone()
         with torch.no_grad():
-            whole = ~is_adversarial(self.get_logits(images), labels, target)
-        best[whole] = self._search(
-            images[whole], labels[whole], None if target is None else target[whole]
+            correct = ~is_adversarial(self.get_logits(images), labels, target)
+        best[correct] = self._search(
+            images[correct], labels[correct], None if target is None else target[correct]
         )
         return confirmed(self.get_logits, images, best, labels, target)
 
     def _search(self, x: Images, y: Labels, target: Labels | None) -> Images:
-        """The nearest adversarial images found; an image itself where none was."""
+        """Return the nearest adversarial images found; an image itself where none was."""
         if not len(x):
             return x
         task = _Task(self.get_logits, self._loss, x, y, target)
@@ -106,13 +107,13 @@ class LBFGS(Attack):
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
         for _ in range(self.search_steps):
             minimum = minimize(task.weighted(c), x.flatten(1), self.steps, self.memory)
-            broken = task.breaks(minimum)
-            low, high = torch.where(broken, low, c), torch.where(broken, c, high)
+            success = task.succeeds(minimum)
+            low, high = torch.where(success, low, c), torch.where(success, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high) / 2)
         return task.nearest
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Values:
-        """What the attacker lowers, of each image."""
+        """Return what the attacker lowers, of each image."""
         label = y if target is None else target
         named = named_objective(self.model, scores, label, targeted=target is not None)
         if named is not None:
@@ -123,7 +124,7 @@ class LBFGS(Attack):
 
 
 class _Task:
-    """The objective of each image, and the nearest adversarial image seen while it was computed."""
+    """This has the objective of each image, and keeps the nearest adversarial image seen."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class _Task:
         self.nearest = x.clone()
 
     def weighted(self, c: Values) -> Objective:
-        """``|x' - x|_2^2 + c * loss(x')`` and its gradient."""
+        """Return the function ``|x' - x|_2^2 + c * loss(x')``, which also gives its gradient."""
 
         def objective(points: Points, index: Int64[Tensor, " n"]) -> tuple[Values, Points]:
             clean, y = self._x[index], self._y[index]
@@ -156,35 +157,35 @@ class _Task:
         return objective
 
     @torch.no_grad()
-    def breaks(self, points: Points) -> Bool[Tensor, " n"]:
-        """Whether the points are adversarial, one for each image."""
+    def succeeds(self, points: Points) -> Bool[Tensor, " n"]:
+        """Say whether the points are adversarial, one for each image."""
         return is_adversarial(self._scores(points.view_as(self._x)), self._y, self._target)
 
     def _keep(
-        self, points: Points, index: Tensor, distance: Values, broken: Bool[Tensor, " n"]
+        self, points: Points, index: Tensor, distance: Values, success: Bool[Tensor, " n"]
     ) -> None:
-        nearer = broken & (distance < self._distance[index])
+        nearer = success & (distance < self._distance[index])
         self._distance[index[nearer]] = distance[nearer]
         self.nearest[index[nearer]] = points[nearer].view_as(self.nearest[index[nearer]])
 
 
 @dataclass
 class _Run:
-    """The minimizations that go on; each field has one row for each of them."""
+    """These are the minimizations that go on; each field has one row for each of them."""
 
     index: Int64[Tensor, " n"]
-    """Whose problem it is."""
+    """The index of the image whose problem it is."""
     x: Points
     value: Values
     gradient: Points
     direction: Points
     step: Values
-    """Share of the direction to try next."""
+    """The share of the direction to try next."""
     moves: Float[Tensor, "n m d"]
     turns: Float[Tensor, "n m d"]
-    """Changes of ``x`` and of the gradient over the last steps, a ring."""
+    """The changes of ``x`` and of the gradient over the last steps, in a ring."""
     pairs: Int64[Tensor, " n"]
-    """How many were put in the ring."""
+    """How many pairs were put in the ring."""
 
     def keep(self, chosen: Bool[Tensor, " n"]) -> None:
         """Forget the others."""
@@ -195,20 +196,19 @@ class _Run:
         """Put a pair in the ring of each chosen one, if it shows positive curvature."""
         lengths = (move.square().sum(dim=1) * turn.square().sum(dim=1)).sqrt()
         rows = (chosen & ((move * turn).sum(dim=1) > _CURVED * lengths)).nonzero()[:, 0]
-        place = self.pairs[rows] % self.moves.shape[1]
-        self.moves[rows, place], self.turns[rows, place] = move[rows], turn[rows]
+        slot = self.pairs[rows] % self.moves.shape[1]
+        self.moves[rows, slot], self.turns[rows, slot] = move[rows], turn[rows]
         self.pairs[rows] += 1
 
 
 def minimize(objective: Objective, start: Points, steps: int, memory: int) -> Points:
-    """A minimum in [0, 1]^d of each of n functions, by projected L-BFGS.
+    """Return a minimum in [0, 1]^d of each of n functions, by projected L-BFGS.
 
-    Pixels that sit at a bound and would leave the box are held. In the others the direction is that
-    of L-BFGS (two loops, Nocedal and Wright 2006, algorithm 7.4) with the curvature pairs reduced
-    to them, and its path is clipped to the box: the two-metric projection of Bertsekas 1982
+    Pixels that are at a bound and would leave the box are fixed. In the others the direction is
+    that of L-BFGS, with the curvature pairs reduced to them (two loops, Nocedal and Wright 2006,
+    algorithm 7.4). Its path is clipped to the box: the two-metric projection of Bertsekas 1982
     (https://doi.org/10.1137/0320018). A step is shortened until the value falls enough. The
-    functions share the calls of ``objective``, nothing else: while one shortens its step, another
-    goes on.
+    functions share only the calls of ``objective``: while one shortens its step, another goes on.
 
     Args:
         objective: Values and gradients of some of the functions.
@@ -234,7 +234,7 @@ def minimize(objective: Objective, start: Points, steps: int, memory: int) -> Po
 
 
 def _advance(run: _Run, objective: Objective) -> Bool[Tensor, " n"]:
-    """Try a step of each; whether it has converged."""
+    """Try a step of each, and say whether it has converged."""
     x_new = (run.x + run.step[:, None] * run.direction).clamp(0, 1)
     move = x_new - run.x
     slope = (run.gradient * move).sum(dim=1)
@@ -261,17 +261,17 @@ def _advance(run: _Run, objective: Objective) -> Bool[Tensor, " n"]:
 
 
 def _direction(run: _Run) -> Points:
-    """Minus the inverse Hessian, as the ring knows it, times the gradient; 0 for held pixels."""
-    held = ((run.x <= 0) & (run.gradient > 0)) | ((run.x >= 1) & (run.gradient < 0))
-    result = run.gradient.masked_fill(held, 0)
+    """Return minus the inverse Hessian of the ring times the gradient; 0 for fixed pixels."""
+    fixed = ((run.x <= 0) & (run.gradient > 0)) | ((run.x >= 1) & (run.gradient < 0))
+    result = run.gradient.masked_fill(fixed, 0)
     # Without curvature: half the gradient, which is the squared distance's own step, or length 1.
     scale = result.square().sum(dim=1).rsqrt().clamp_max(0.5)
     size = run.moves.shape[1]
     ages = torch.arange(min(size, int(run.pairs.max())), device=run.x.device)
-    place = (run.pairs[:, None] - 1 - ages) % size
+    slot = (run.pairs[:, None] - 1 - ages) % size
     rows = torch.arange(len(run.x), device=run.x.device)[:, None]
-    moves = run.moves[rows, place].masked_fill(held[:, None], 0)
-    turns = run.turns[rows, place].masked_fill(held[:, None], 0)
+    moves = run.moves[rows, slot].masked_fill(fixed[:, None], 0)
+    turns = run.turns[rows, slot].masked_fill(fixed[:, None], 0)
     product, size_of_turns = (moves * turns).sum(dim=2), turns.square().sum(dim=2)
     least = _CURVED * (moves.square().sum(dim=2) * size_of_turns).sqrt()
     used = (ages < run.pairs[:, None]) & (product > least)
@@ -292,7 +292,7 @@ def _direction(run: _Run) -> Points:
 
 
 def _gradient(loss: Values, x: Images) -> Images:
-    """Gradient of each loss with respect to its image; zero where it is none or no number."""
+    """Return the gradient of each loss by its image; zero where there is none or it is NaN."""
     if not loss.requires_grad:
         return torch.zeros_like(x).detach()
     (gradient,) = torch.autograd.grad(loss.sum(), x, allow_unused=True, materialize_grads=True)

@@ -1,1 +1,1 @@
-"""Attacks that ask for predictions only."""
+"""These attacks ask for predictions only."""

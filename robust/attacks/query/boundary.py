@@ -1,4 +1,4 @@
-"""The boundary attack: a random walk along the decision boundary, ever closer to the image.
+"""The boundary attack walks at random along the decision boundary, ever closer to the image.
 
 Brendel et al. 2018, https://arxiv.org/abs/1712.04248.
 """
@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws
+from robust.attacks.base import RandomStreams
 from robust.attacks.query.base import QueryAttack
 from robust.errors import ConfigError, check_at_least
 from robust.threat import distance
 from robust.types import Images, Labels
 
-# Shares of broken images below and above which steps shrink and grow: foolbox 3's.
+# Shares of successes below and above which steps shrink and grow: foolbox 3's.
 _SPHERE_RATES, _CANDIDATE_RATES = (0.2, 0.5), (0.1, 0.25)
 # foolbox looks at every tenth candidate, and at 100 and 30 of those: many queries too late.
 _CHECK_EVERY = 5
@@ -26,18 +26,21 @@ _WINDOW = 20
 
 @final
 class BoundaryAttack(QueryAttack):
-    """Starts at a blend with a random image and walks towards the clean one. Section 2 and Fig. 2.
+    """The boundary attack starts at a blend with a random image and walks to the clean one.
 
-    One iteration draws up to ``directions`` candidates and moves to the first that is broken. A
-    candidate is a step orthogonal to the way to the clean image, of ``spherical_step`` times the
-    distance, back onto the sphere, then one of ``source_step`` times the distance inwards. Every
-    image has steps of its own. Both grow (shrink) by ``step_adaptation`` when more than a half
-    (fewer than a fifth) of the last 20 points on the sphere were broken, of which every fifth is
-    asked about; the source step alone when more than a quarter (fewer than a tenth) of the last 20
-    candidates were. An image ends when its source step falls below ``converged``.
+    Section 2 and Fig. 2 of the paper. One iteration samples up to ``directions`` candidates and
+    moves to the first that succeeds. A candidate has two steps. The first is orthogonal to the way
+    to the clean image, by ``spherical_step`` times the distance, back onto the sphere. The second
+    goes inwards, by ``source_step`` times the distance.
+
+    Every image has steps of its own. Both grow by ``step_adaptation`` when more than a half of the
+    last 20 points on the sphere succeeded. They shrink when fewer than a fifth did. Every fifth
+    point is asked about. The source step alone grows when more than a quarter of the last 20
+    candidates succeeded, and shrinks when fewer than a tenth did. An image ends when its source
+    step falls below ``converged``.
 
     The distance never grows. Only the result is moved outwards again, by a ten-thousandth, so that
-    its class does not hang on rounding.
+    its class does not depend on rounding.
 
     Args:
         model: View to attack.
@@ -83,77 +86,82 @@ class BoundaryAttack(QueryAttack):
         self.step_adaptation, self.converged = step_adaptation, converged
         self.starts, self.blend_levels = starts, blend_levels
 
-    def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
-        """The closest broken images that the walk met; clean ones where it found no start."""
+    def search(self, x: Images, goals: Labels, streams: RandomStreams) -> Images:
+        """Return the closest successes that the walk met; clean images where it found no start."""
         best = x.clone()
-        random, started_at = self.start(x, goals, draws, self.starts)
-        place = (started_at >= 0).nonzero().flatten()
-        blends, blended_at = self._blend(x[place], random[place], goals[place], draws[place])
-        # Rounding may keep even the last blend, the random image itself, from being broken again.
+        random, started_at = self.start(x, goals, streams, self.starts)
+        index = (started_at >= 0).nonzero().flatten()
+        blends, blended_at = self._blend(x[index], random[index], goals[index], streams[index])
+        # Rounding may keep even the last blend, the random image itself, from succeeding again.
         blended = blended_at >= 0
-        place = place[blended]
-        best[place] = blends[blended]
-        if not len(place):
+        index = index[blended]
+        best[index] = blends[blended]
+        if not len(index):
             return best
-        walk = self._begin(place, x[place], best[place], goals[place], draws[place])
+        walk = self._begin(index, x[index], best[index], goals[index], streams[index])
         for candidate in count(1):
             self._step(walk, x.shape[1:], checked=candidate % _CHECK_EVERY == 0)
             going = (walk.iteration < self.iterations) & (walk.source_step >= self.converged)
             if not going.all():
-                best[walk.place] = walk.best.view(-1, *x.shape[1:])
+                best[walk.index] = walk.best.view(-1, *x.shape[1:])
                 walk = _chosen(walk, going)
-            if not len(walk.place):
+            if not len(walk.index):
                 break
-        best[place] = self.settle(x[place], best[place], goals[place])
+        best[index] = self.settle(x[index], best[index], goals[index])
         return best
 
     def _blend(
-        self, x: Images, random: Images, goals: Labels, draws: Draws
+        self, x: Images, random: Images, goals: Labels, streams: RandomStreams
     ) -> tuple[Images, Int64[Tensor, " n"]]:
-        def blend(place: Int64[Tensor, " m"], draws: Draws, k: int) -> Images:
-            return torch.lerp(x[place], random[place], (k + 1) / self.blend_levels)
+        def blend(index: Int64[Tensor, " m"], streams: RandomStreams, k: int) -> Images:
+            return torch.lerp(x[index], random[index], (k + 1) / self.blend_levels)
 
-        return self.first_success(x, goals, draws, self.blend_levels, blend)
+        return self.first_success(x, goals, streams, self.blend_levels, blend)
 
     def _begin(
-        self, place: Int64[Tensor, " n"], x: Images, best: Images, goals: Labels, draws: Draws
+        self,
+        index: Int64[Tensor, " n"],
+        x: Images,
+        best: Images,
+        goals: Labels,
+        streams: RandomStreams,
     ) -> "_Walk":
         return _Walk(
-            place,
+            index,
             x.flatten(1),
             best.flatten(1),
             (best - x).flatten(1),
             goals,
-            draws,
+            streams,
             distance(x, best, "L2"),
-            torch.zeros_like(place),
-            torch.zeros_like(place),
-            torch.full_like(place, self.spherical_step, dtype=torch.float64),
-            torch.full_like(place, self.source_step, dtype=torch.float64),
-            _Outcomes.none(len(place), x.device),
-            _Outcomes.none(len(place), x.device),
+            torch.zeros_like(index),
+            torch.zeros_like(index),
+            torch.full_like(index, self.spherical_step, dtype=torch.float64),
+            torch.full_like(index, self.source_step, dtype=torch.float64),
+            _Outcomes.none(len(index), x.device),
+            _Outcomes.none(len(index), x.device),
         )
 
     def _step(self, walk: "_Walk", shape: torch.Size, checked: bool) -> None:
-        """One candidate of each image, all of which have that shape."""
+        """Try one candidate of each image, all of which have that shape."""
         on_sphere, candidates = _propose(walk)
-        broken = self.broken(candidates.view(-1, *shape), walk.goals)
-        walk.candidate_outcomes.add(broken)
-        walk.move(candidates, broken.nonzero().flatten())
+        success = self.succeeds(candidates.view(-1, *shape), walk.goals)
+        walk.candidate_outcomes.add(success)
+        walk.move(candidates, success.nonzero().flatten())
         if checked:
-            walk.sphere_outcomes.add(self.broken(on_sphere.view(-1, *shape), walk.goals))
+            walk.sphere_outcomes.add(self.succeeds(on_sphere.view(-1, *shape), walk.goals))
             factor = self._factor(walk.sphere_outcomes, _SPHERE_RATES)
             walk.spherical_step = walk.spherical_step * factor
             walk.source_step = walk.source_step * factor
         factor = self._factor(walk.candidate_outcomes, _CANDIDATE_RATES)
         walk.source_step = walk.source_step * factor
         walk.trial = walk.trial + 1
-        ended = broken | (walk.trial >= self.directions)
+        ended = success | (walk.trial >= self.directions)
         walk.iteration = walk.iteration + ended.long()
         walk.trial = torch.where(ended, 0, walk.trial)
 
     def _factor(self, outcomes: "_Outcomes", rates: tuple[float, float]) -> Float[Tensor, " n"]:
-        """What a step changes by; outcomes that changed one are forgotten."""
+        """Return the factor of each step; outcomes that changed one are forgotten."""
         least, most = rates
         rate = outcomes.rate()
         grown = torch.where(rate > most, self.step_adaptation, 1.0)
@@ -164,14 +172,14 @@ class BoundaryAttack(QueryAttack):
 
 @dataclass
 class _Outcomes:
-    """The last successes and failures of each image."""
+    """This remembers the last successes and failures of each image."""
 
     ring: Bool[Tensor, "n window"]
     count: Int64[Tensor, " n"]
 
     @classmethod
     def none(cls, images: int, device: torch.device) -> "_Outcomes":
-        """No outcomes yet."""
+        """Return an empty memory."""
         ring = torch.zeros(images, _WINDOW, dtype=torch.bool, device=device)
         return cls(ring, torch.zeros(images, dtype=torch.int64, device=device))
 
@@ -181,7 +189,7 @@ class _Outcomes:
         self.count = self.count + 1
 
     def rate(self) -> Float[Tensor, " n"]:
-        """Share of successes; NaN, which no comparison holds for, where there are too few."""
+        """Return the share of successes; NaN, for which no comparison is true, if there are few."""
         full = self.count >= _WINDOW
         return torch.where(full, self.ring.sum(dim=1) / _WINDOW, torch.nan)
 
@@ -195,15 +203,15 @@ class _Outcomes:
 
 @dataclass
 class _Walk:
-    """The images still walking, flattened, and all that belongs to each."""
+    """These are the images still walking, flattened, and all that belongs to each."""
 
-    place: Int64[Tensor, " n"]
+    index: Int64[Tensor, " n"]
     x: Float[Tensor, "n d"]
     best: Float[Tensor, "n d"]
     outward: Float[Tensor, "n d"]
     """The way from ``x`` to ``best``."""
     goals: Labels
-    draws: Draws
+    streams: RandomStreams
     distance: Float[Tensor, " n"]
     iteration: Int64[Tensor, " n"]
     trial: Int64[Tensor, " n"]
@@ -228,13 +236,13 @@ def _chosen(walk: _Walk, chosen: Bool[Tensor, " n"]) -> _Walk:
 
 
 def _propose(walk: _Walk) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """Each image's next point on the sphere around the clean one, and that moved inwards."""
+    """Return each image's next point on the sphere around the clean one, and it moved inwards."""
     x, outward = walk.x, walk.outward
     length, spherical_step, source_step = (
         column.to(x.dtype).unsqueeze(1)
         for column in (walk.distance, walk.spherical_step, walk.source_step)
     )
-    random = walk.draws.window(x.shape[1]).to(x.dtype)
+    random = walk.streams.window(x.shape[1]).to(x.dtype)
     along = (random * outward).sum(dim=1, keepdim=True) / length.square()
     orthogonal = random.addcmul_(outward, -along)
     back = (1 + spherical_step.square()).rsqrt()

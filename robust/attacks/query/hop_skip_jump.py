@@ -1,4 +1,4 @@
-"""HopSkipJump: gradient steps along the decision boundary, estimated from decisions alone.
+"""HopSkipJump estimates gradient steps along the decision boundary from decisions alone.
 
 Chen et al. 2020, https://arxiv.org/abs/1904.02144.
 """
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws, check_choice
+from robust.attacks.base import RandomStreams, check_choice
 from robust.attacks.query.base import QueryAttack
 from robust.errors import ConfigError, check_at_least
 from robust.threat import distance
@@ -23,13 +23,13 @@ _FIRST_RADIUS = 0.1
 
 @final
 class HopSkipJump(QueryAttack):
-    """Smallest perturbation in L2 or Linf that decisions can find. Algorithm 2.
+    """HopSkipJump looks for the smallest perturbation in L2 or Linf by decisions alone.
 
-    From a point on the boundary, iteration t estimates the direction in which images become broken
-    from ``initial_evaluations * sqrt(t)`` decisions at random points around it (Eq. 16), jumps that
-    way by the distance over sqrt(t), or by half of that as often as it takes to land on a broken
-    image, and returns to the boundary by bisection on the way to the clean image. The closest point
-    met is the result; the authors' code returns the last.
+    Algorithm 2 of the paper. Iteration t starts from a point on the boundary. It estimates the
+    direction in which images become misclassified from ``initial_evaluations * sqrt(t)`` decisions
+    at random points around it (Eq. 16). It jumps that way by the distance over sqrt(t), halved
+    until the image is misclassified. It returns to the boundary by bisection on the way to the
+    clean image. The closest point met is the result; the authors' code returns the last.
 
     Args:
         model: View to attack.
@@ -37,9 +37,9 @@ class HopSkipJump(QueryAttack):
         iterations: Most iterations of an image.
         max_evaluations: Most decisions for one direction.
         initial_evaluations: Decisions for the first direction.
-        gamma: Scale of the precision: bisection ends at ``gamma / d**1.5`` (L2) or
-            ``gamma / d**2`` (Linf) of the distance, d the number of values in an image, but not
-            below what the images' type resolves; random points lie ``gamma / d`` distances away.
+        gamma: Scale of the precision. Let d be the number of values in an image. Bisection ends at
+            ``gamma / d**1.5`` (L2) or ``gamma / d**2`` (Linf) of the distance, but not below what
+            the images' type resolves. Random points are ``gamma / d`` distances away.
         queries: Most forward passes for an image; one that could exceed it begins no iteration.
         starts: Random images to try; twice as many in the worst case.
 
@@ -72,31 +72,31 @@ class HopSkipJump(QueryAttack):
         self.max_evaluations, self.initial_evaluations = max_evaluations, initial_evaluations
         self.queries, self.starts = queries, starts
 
-    def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
-        """The closest broken images that were met; clean ones where there was no start."""
+    def search(self, x: Images, goals: Labels, streams: RandomStreams) -> Images:
+        """Return the closest successes that were met; clean images where there was no start."""
         best = x.clone()
-        start, started_at = self.start(x, goals, draws, self.starts)
-        place = (started_at >= 0).nonzero().flatten()
-        if not len(place):
+        start, started_at = self.start(x, goals, streams, self.starts)
+        index = (started_at >= 0).nonzero().flatten()
+        if not len(index):
             return best
-        points = self._bisect(x[place], start[place], goals[place])
+        points = self._bisect(x[index], start[index], goals[index])
         # Of the clean image, of the random ones, and of the bisection.
-        spent = started_at[place] + 2 + self._bisections(x)
-        found = distance(x[place], points, self.norm)
+        spent = started_at[index] + 2 + self._bisections(x)
+        found = distance(x[index], points, self.norm)
         jumps = _Jumps(
-            place, x[place], points, points, goals[place], draws[place], found, found, spent
+            index, x[index], points, points, goals[index], streams[index], found, found, spent
         )
         for t in range(1, self.iterations + 1):
             evaluations = min(int(self.initial_evaluations * t**0.5), self.max_evaluations)
             most = evaluations + _MAX_HALVINGS + self._bisections(x) + 1
             going = jumps.spent + most <= self.queries
-            best[jumps.place] = jumps.best
+            best[jumps.index] = jumps.best
             jumps = _chosen(jumps, going)
-            if not len(jumps.place):
+            if not len(jumps.index):
                 break
             self._iterate(jumps, t, evaluations)
-        best[jumps.place] = jumps.best
-        best[place] = self.settle(x[place], best[place], goals[place])
+        best[jumps.index] = jumps.best
+        best[index] = self.settle(x[index], best[index], goals[index])
         return best
 
     def _iterate(self, jumps: "_Jumps", t: int, evaluations: int) -> None:
@@ -118,9 +118,9 @@ class HopSkipJump(QueryAttack):
     def _direction(
         self, jumps: "_Jumps", evaluations: int, radius: Float[Tensor, "n 1 1 1"]
     ) -> Images:
-        """Where images become broken, of length one in L2, or the sign of that for Linf.
+        """Return where images become misclassified, of length one in L2, or its sign for Linf.
 
-        Decisions +-1 less their mean, times where each was asked, summed over all (Eq. 16).
+        It is the sum of all decisions +-1 less their mean, times where each was asked (Eq. 16).
         """
         weighted, total = torch.zeros_like(jumps.x), torch.zeros_like(jumps.x)
         votes_for = torch.zeros_like(jumps.closest)
@@ -128,11 +128,11 @@ class HopSkipJump(QueryAttack):
         asked = 0
         while asked < evaluations:
             group = min(evaluations - asked, max(1, self.chunk // len(jumps.x)))
-            around = point + radius * self._random_directions(jumps.draws, group, jumps.x)
+            around = point + radius * self._random_directions(jumps.streams, group, jumps.x)
             around = around.clamp(0, 1)
             goals = jumps.goals.repeat_interleave(group)
-            broken = self.broken(around.flatten(0, 1), goals).view(-1, group)
-            votes = torch.where(broken, 1.0, -1.0).to(point.dtype)
+            success = self.succeeds(around.flatten(0, 1), goals).view(-1, group)
+            votes = torch.where(success, 1.0, -1.0).to(point.dtype)
             # What clipping has left of the random direction.
             moved = (around - point) / radius
             weighted += torch.einsum("ng,ngchw->nchw", votes, moved)
@@ -146,37 +146,37 @@ class HopSkipJump(QueryAttack):
         return direction.sign() if self.norm == "Linf" else _unit(direction)
 
     def _random_directions(
-        self, draws: Draws, count: int, x: Images
+        self, streams: RandomStreams, count: int, x: Images
     ) -> Float[Tensor, "n count c h w"]:
-        """Directions of length one in L2, the same however many are drawn at a time."""
+        """Return directions of length one in L2, the same for any ``count`` at a time."""
         size = x[0].numel()
         if self.norm == "Linf":
-            random = 2 * draws.uniform(count, size) - 1
+            random = 2 * streams.uniform(count, size) - 1
         else:
-            random = draws.normal(count, size)
+            random = streams.normal(count, size)
         return _unit(random.to(x.dtype).view(-1, *x.shape[1:])).view(-1, count, *x.shape[1:])
 
     def _jump(
         self, jumps: "_Jumps", direction: Images, length: Float[Tensor, " n"]
     ) -> tuple[Images, Bool[Tensor, " n"]]:
-        """Broken images along the direction, and which have one."""
+        """Return misclassified images along the direction, and which have one."""
         landed = jumps.point.clone()
         remaining = torch.arange(len(landed), device=landed.device)
         moved = torch.zeros_like(remaining, dtype=torch.bool)
         for halvings in range(_MAX_HALVINGS):
             step = _column(length[remaining] * 0.5**halvings, landed.dtype) * direction[remaining]
             proposals = (jumps.point[remaining] + step).clamp(0, 1)
-            broken = self.broken(proposals, jumps.goals[remaining])
+            success = self.succeeds(proposals, jumps.goals[remaining])
             jumps.spent[remaining] += 1
-            landed[remaining[broken]] = proposals[broken]
-            moved[remaining[broken]] = True
-            remaining = remaining[~broken]
+            landed[remaining[success]] = proposals[success]
+            moved[remaining[success]] = True
+            remaining = remaining[~success]
             if not len(remaining):
                 break
         return landed, moved
 
     def _bisect(self, x: Images, point: Images, goals: Labels) -> Images:
-        """Broken images next to the boundary on the way from ``x`` to broken ones."""
+        """Return misclassified images next to the boundary on the way from ``x`` to such ones."""
         reach = distance(x, point, "Linf")
         nearest, low, high = point, torch.zeros_like(reach), torch.ones_like(reach)
         for _ in range(self._bisections(x)):
@@ -187,13 +187,13 @@ class HopSkipJump(QueryAttack):
             else:
                 candidates = torch.lerp(x, point, _column(middle, x.dtype))
             candidates = candidates.clamp(0, 1)
-            broken = self.broken(candidates, goals)
-            nearest = torch.where(broken.view(-1, 1, 1, 1), candidates, nearest)
-            low, high = torch.where(broken, low, middle), torch.where(broken, middle, high)
+            success = self.succeeds(candidates, goals)
+            nearest = torch.where(success.view(-1, 1, 1, 1), candidates, nearest)
+            low, high = torch.where(success, low, middle), torch.where(success, middle, high)
         return nearest
 
     def _bisections(self, x: Images) -> int:
-        """Halvings of the interval until it is as short as the paper's threshold."""
+        """Return how often to halve the interval until it is as short as the paper's threshold."""
         threshold = self.gamma / x[0].numel() ** (2.0 if self.norm == "Linf" else 1.5)
         threshold = max(threshold, 8 * torch.finfo(x.dtype).eps)
         return max(1, math.ceil(-math.log2(threshold)))
@@ -201,18 +201,18 @@ class HopSkipJump(QueryAttack):
 
 @dataclass
 class _Jumps:
-    """The images still jumping and all that belongs to each."""
+    """These are the images still jumping and all that belongs to each."""
 
-    place: Int64[Tensor, " n"]
+    index: Int64[Tensor, " n"]
     x: Images
     point: Images
-    """The latest on the boundary."""
+    """The latest image on the boundary."""
     best: Images
     goals: Labels
-    draws: Draws
+    streams: RandomStreams
     distance: Float[Tensor, " n"]
     closest: Float[Tensor, " n"]
-    """Distances of ``point`` and ``best``."""
+    """The distances of ``point`` and ``best``."""
     spent: Int64[Tensor, " n"]
 
 

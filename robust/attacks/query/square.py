@@ -1,4 +1,4 @@
-"""Square attack: random search with squares, from scores alone.
+"""The Square attack searches at random with squares, from scores alone.
 
 Andriushchenko et al. 2020, https://arxiv.org/abs/1912.00049.
 """
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from robust.attacks.base import Draws, check_choice
+from robust.attacks.base import RandomStreams, check_choice
 from robust.attacks.query.base import QueryAttack
 from robust.errors import ConfigError, check_at_least
 from robust.threat import ThreatModel
@@ -21,23 +21,23 @@ from robust.types import Images, Labels
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 # A bump with two peaks needs as much (Section 3.4).
 _LEAST_SIDE_L2 = 3
-# Queries that are drawn for at once.
+# Queries whose random numbers are made at once.
 _AHEAD = 64
 
 
 @final
 class Square(QueryAttack):
-    """Changes one random square after the other, and keeps what lowers the margin. Algorithm 1.
+    """Square changes one random square after the other, and keeps what lowers the margin.
 
-    The margin is the label's score less the largest other (targeted: the largest other less the
-    target's), so it needs no logits. An image leaves at its first success; one that is never broken
-    ends with the lowest margin found, or as it was if no change lowered it.
+    Algorithm 1 of the paper. The margin is the label's score less the largest other (targeted: the
+    largest other less the target's), so it needs no logits. An image leaves at its first success.
+    One that stays robust ends with the lowest margin found, or unchanged if nothing lowered it.
 
     Where the schedule asks for L2 windows smaller than a bump, every other proposal just adds a
     little one: the paper's moves alone end at three quarters of what a linear model allows.
 
-    Every image has squares of its own. Places include those that touch the last row and column,
-    which the authors' code and torchattacks' leave out.
+    Every image has squares of its own. They may touch the last row and column, which the authors'
+    code and torchattacks' leave out.
 
     Args:
         model: View to attack.
@@ -67,41 +67,41 @@ class Square(QueryAttack):
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.queries, self.p_init = norm, eps, queries, p_init
 
-    def search(self, x: Images, goals: Labels, draws: Draws) -> Images:
-        """Images of the lowest margin found."""
+    def search(self, x: Images, goals: Labels, streams: RandomStreams) -> Images:
+        """Return the images of the lowest margin found."""
         clean_margin, _ = self._ask(x, goals)
         result = x.clone()
-        place = torch.arange(len(x), device=x.device)
+        index = torch.arange(len(x), device=x.device)
         margin = torch.full_like(clean_margin, torch.inf)
         low, high = ((x + change).clamp(0, 1) for change in (-self.eps, self.eps))
         ahead = x.new_empty(len(x), 0, 2 + x.shape[1], dtype=torch.float32)
-        hunt = _Hunt(place, x, low, high, x, goals, draws, ahead, margin)
+        hunt = _Hunt(index, x, low, high, x, goals, streams, ahead, margin)
         # The clean image has been asked about twice: for its class and for its margin.
         for query in range(self.queries - 2):
             proposals = self._propose(hunt, query)
-            margin, broken = self._ask(proposals, hunt.goals)
-            accepted = broken | (margin < hunt.margin)
+            margin, success = self._ask(proposals, hunt.goals)
+            accepted = success | (margin < hunt.margin)
             hunt.current = torch.where(accepted.view(-1, 1, 1, 1), proposals, hunt.current)
             hunt.margin = torch.where(accepted, margin, hunt.margin)
-            if broken.any():
-                result[hunt.place[broken]] = hunt.current[broken]
-                hunt = _chosen(hunt, ~broken)
-                if not len(hunt.place):
+            if success.any():
+                result[hunt.index[success]] = hunt.current[success]
+                hunt = _chosen(hunt, ~success)
+                if not len(hunt.index):
                     break
-        lowered = hunt.margin < clean_margin[hunt.place]
-        result[hunt.place[lowered]] = hunt.current[lowered]
+        lowered = hunt.margin < clean_margin[hunt.index]
+        result[hunt.index[lowered]] = hunt.current[lowered]
         return result
 
     def _ask(self, x: Images, goals: Labels) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
-        """The margin of each image, and whether it is broken."""
+        """Return the margin of each image, and whether the attack succeeds."""
         scores = self.get_logits(x)
         goal = goals.view(-1, 1)
         other = scores.scatter(1, goal, -torch.inf).amax(dim=1)
         margin = scores.gather(1, goal).squeeze(1) - other
-        broken = (scores.argmax(dim=1) == goals) == self.targeted
-        if self.judge is not None and broken.any():
-            broken[broken.clone()] = self.broken(x[broken], goals[broken])
-        return (-margin if self.targeted else margin), broken
+        success = (scores.argmax(dim=1) == goals) == self.targeted
+        if self.judge is not None and success.any():
+            success[success.clone()] = self.succeeds(x[success], goals[success])
+        return (-margin if self.targeted else margin), success
 
     def _propose(self, hunt: "_Hunt", query: int) -> Images:
         side = self._side(query, hunt.x)
@@ -111,22 +111,22 @@ class Square(QueryAttack):
             return self.threat_model.project(hunt.x, hunt.x + delta)
         channels, _, width = hunt.x.shape[1:]
         if query == 0:
-            return torch.where(hunt.draws.uniform(channels, 1, width) < 0.5, hunt.low, hunt.high)
+            return torch.where(hunt.streams.uniform(channels, 1, width) < 0.5, hunt.low, hunt.high)
         if not hunt.ahead.shape[1]:
-            hunt.ahead = hunt.draws.uniform(_AHEAD, 2 + channels)
+            hunt.ahead = hunt.streams.uniform(_AHEAD, 2 + channels)
         numbers, hunt.ahead = hunt.ahead[:, 0], hunt.ahead[:, 1:]
         inside = _inside(hunt, side, *_corner(hunt, side, numbers[:, :2]))
         dark = (numbers[:, 2:] < 0.5).view(-1, channels, 1, 1)
-        proposals = _recoloured(hunt, inside, dark)
-        # A square of the colour that is there already would waste a query.
+        proposals = _recolored(hunt, inside, dark)
+        # A square of the present color would waste a query.
         same = (proposals == hunt.current).flatten(1).all(dim=1)
         if not same.any():
             return proposals
         dark = dark ^ same.view(-1, 1, 1, 1)
-        return _recoloured(hunt, inside, dark)
+        return _recolored(hunt, inside, dark)
 
     def _side(self, query: int, x: Images) -> int:
-        """Side of the window of a query, in pixels."""
+        """Return the side of the window of a query, in pixels."""
         height, width = x.shape[2:]
         progress = 10_000 * query / self.queries
         halvings = sum(progress > after for after in _HALVED_AFTER)
@@ -141,21 +141,21 @@ class Square(QueryAttack):
         return self._move_l2(hunt, min(max(side, _LEAST_SIDE_L2), *hunt.x.shape[2:]))
 
     def _start_l2(self, hunt: "_Hunt") -> Images:
-        """A grid of bumps, five to the shorter side."""
+        """Return a grid of bumps, five to the shorter side."""
         channels, height, width = hunt.x.shape[1:]
         side = max(1, min(height, width) // 5)
         rows, columns = -(-height // side), -(-width // side)
         bump = _bump(side, hunt.x)
         grid = torch.where(
-            _tiles(hunt.draws.uniform(1, rows, columns), side) < 0.5,
+            _tiles(hunt.streams.uniform(1, rows, columns), side) < 0.5,
             bump.repeat(rows, columns),
             bump.T.repeat(rows, columns),
         )
-        signs = _tiles(hunt.draws.sign(channels, rows, columns), side).to(hunt.x.dtype)
+        signs = _tiles(hunt.streams.sign(channels, rows, columns), side).to(hunt.x.dtype)
         return (signs * grid)[..., :height, :width]
 
     def _move_l2(self, hunt: "_Hunt", side: int) -> Images:
-        """A bump more in one window, of the length that both windows had and what eps leaves."""
+        """Add a bump in one window, as long as both windows were and what eps leaves."""
         delta = hunt.current - hunt.x
         channels = delta.shape[1]
         bump, to = self._signed_bump(hunt, side)
@@ -168,38 +168,38 @@ class Square(QueryAttack):
         return torch.where(to, new, torch.where(source, 0, delta))
 
     def _add_l2(self, hunt: "_Hunt", side: int) -> Images:
-        """A small bump more, of up to twice the length that falls to its pixels in the mean."""
+        """Add a small bump, at most twice as long as the mean of as many pixels."""
         share = side / math.sqrt(hunt.x[0].numel())
-        length = 2 * self.eps * share * hunt.draws.uniform(1, 1, 1).to(hunt.x.dtype)
+        length = 2 * self.eps * share * hunt.streams.uniform(1, 1, 1).to(hunt.x.dtype)
         return hunt.current - hunt.x + length * self._signed_bump(hunt, side)[0]
 
     def _signed_bump(self, hunt: "_Hunt", side: int) -> tuple[Images, Bool[Tensor, "n 1 h w"]]:
-        """A bump in a random window, of a random orientation and signs, and where that is."""
+        """Return a bump of random window, orientation and signs, and where that is."""
         channels, height, width = hunt.x.shape[1:]
         inside, row, column = _window(hunt, side)
         bump = _bump(side, hunt.x)
-        bumps = torch.where(hunt.draws.uniform(1, 1) < 0.5, bump, bump.T)
+        bumps = torch.where(hunt.streams.uniform(1, 1) < 0.5, bump, bump.T)
         rows = (torch.arange(height, device=row.device) - row.view(-1, 1)).clamp(0, side - 1)
         columns = (torch.arange(width, device=row.device) - column.view(-1, 1)).clamp(0, side - 1)
         images = torch.arange(len(bumps), device=row.device).view(-1, 1, 1)
         placed = bumps[images, rows.unsqueeze(2), columns.unsqueeze(1)].unsqueeze(1) * inside
-        return placed * hunt.draws.sign(channels, 1, 1).to(hunt.x.dtype), inside
+        return placed * hunt.streams.sign(channels, 1, 1).to(hunt.x.dtype), inside
 
 
 @dataclass
 class _Hunt:
-    """The images not broken yet and all that belongs to each."""
+    """These are the images that are still robust, and all that belongs to each."""
 
-    place: Int64[Tensor, " n"]
+    index: Int64[Tensor, " n"]
     x: Images
     low: Images
     high: Images
-    """The values that a square of -eps or of eps has, in Linf."""
+    """The values of a square of -eps and of one of eps, in Linf."""
     current: Images
     goals: Labels
-    draws: Draws
+    streams: RandomStreams
     ahead: Float[Tensor, "n queries numbers"]
-    """What the next squares of each take of its draws, in Linf; many at once cost little more."""
+    """The numbers of each image's next squares, in Linf; many at once cost little more."""
     margin: Float[Tensor, " n"]
 
 
@@ -207,7 +207,7 @@ def _chosen(hunt: _Hunt, chosen: Bool[Tensor, " n"]) -> _Hunt:
     return _Hunt(*(getattr(hunt, field.name)[chosen] for field in fields(hunt)))
 
 
-def _recoloured(
+def _recolored(
     hunt: _Hunt, inside: Bool[Tensor, "n 1 h w"], dark: Bool[Tensor, "n c 1 1"]
 ) -> Images:
     return torch.where(inside, torch.where(dark, hunt.low, hunt.high), hunt.current)
@@ -216,15 +216,15 @@ def _recoloured(
 def _window(
     hunt: _Hunt, side: int
 ) -> tuple[Bool[Tensor, "n 1 h w"], Int64[Tensor, " n"], Int64[Tensor, " n"]]:
-    """Each image's random window, as a mask and as its first row and column."""
-    row, column = _corner(hunt, side, hunt.draws.uniform(2))
+    """Return each image's random window, as a mask and as its first row and column."""
+    row, column = _corner(hunt, side, hunt.streams.uniform(2))
     return _inside(hunt, side, row, column), row, column
 
 
 def _corner(
     hunt: _Hunt, side: int, numbers: Float[Tensor, "n 2"]
 ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
-    """First row and column of a random window of each image, of two uniform numbers."""
+    """Return first row and column of a random window of each image, of two uniform numbers."""
     height, width = hunt.x.shape[2:]
     row, column = numbers.unbind(dim=1)
     return (row * (height - side + 1)).long(), (column * (width - side + 1)).long()
@@ -240,7 +240,7 @@ def _inside(
 
 
 def _bump(side: int, like: Tensor) -> Float[Tensor, "side side"]:
-    """Two peaks side by side, one up and one down, of length one together (Eq. 2 and Fig. 3)."""
+    """Return two peaks, one up and one down, of length one together (Eq. 2 and Fig. 3)."""
     if side == 1:
         return like.new_ones(1, 1)
     upper, lower = _peak(side // 2, side, like), _peak(side - side // 2, side, like)
@@ -249,7 +249,7 @@ def _bump(side: int, like: Tensor) -> Float[Tensor, "side side"]:
 
 
 def _peak(height: int, width: int, like: Tensor) -> Float[Tensor, "height width"]:
-    """Values that fall from the middle in rings: ring m has the sum of 1/(k+1)^2 over k >= m."""
+    """Return values in rings around the middle: ring m has the sum of 1/(k+1)^2 over k >= m."""
     rings = max(height, width) // 2 + 1
     weights = torch.arange(1, rings + 1, device=like.device, dtype=like.dtype).pow(-2)
     values = weights.flip(0).cumsum(0).flip(0)

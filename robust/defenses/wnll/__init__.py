@@ -1,1 +1,1 @@
-"""The weighted nonlocal Laplacian as the last layer of a network."""
+"""The weighted nonlocal Laplacian is the last layer of a network here."""

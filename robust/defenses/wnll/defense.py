@@ -1,4 +1,7 @@
-"""Data-dependent activation: Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3."""
+"""WNLL is the data-dependent activation of Wang et al. 2018, section 3.
+
+https://arxiv.org/abs/1809.08516.
+"""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, cast, final, get_args
@@ -23,17 +26,17 @@ from robust.defenses.wnll.interpolation import (
     Queries,
 )
 from robust.defenses.wnll.laplacian import WeightedNonlocalLaplacian
-from robust.defenses.wnll.templates import Draw, check_batches, check_template, templates_of
+from robust.defenses.wnll.templates import Sampling, check_batches, check_template, templates_of
 from robust.errors import ConfigError, check_at_least
 from robust.types import Batch, Images, Labels, Scalar, Scores
 
 NetworkCallable = Callable[[int], nn.Module]
-"""Builds a network of that many outputs; in YAML its class path, with its other arguments."""
+"""It builds a network of that many outputs; in YAML its class path, with its other arguments."""
 
 _BLOCK = 250
-"""Images of a template in a forward pass."""
+"""The number of images of a template in a forward pass."""
 _SLOWER = 0.01
-"""Learning rate of the WNLL stage, as a share of that of the linear stage."""
+"""The learning rate of the WNLL stage, as a share of that of the linear stage."""
 
 
 @final
@@ -41,17 +44,17 @@ class WNLL(Defense):
     """Classes are interpolated from labelled training images by the graph of their features.
 
     The last linear layer of the network and a ReLU are the paper's buffer block, of ``width``
-    features. Upon them a linear head is trained, which is not deployed, and `WNLL` stands at test.
-    Training alternates (section 3.2), as ``max_epochs`` last: ``linear_epochs`` of the whole net
-    through the linear head, then ``wnll_epochs`` of the buffer's linear layer alone, through
-    the value of `WNLL` with the gradient of the linear head. The authors' code went on from the
-    best test epoch of a stage; this does from its last.
+    features. On these a linear head is trained, which is not deployed: `WNLL` replaces it at test.
+    Training alternates until ``max_epochs`` (section 3.2). All of the network is trained for
+    ``linear_epochs`` through the linear head. Then the buffer's linear layer alone is trained for
+    ``wnll_epochs``, through the value of `WNLL` with the gradient of the linear head. The authors'
+    code went on from the best test epoch of a stage; this goes on from its last.
 
-    The template is drawn once from the images that the net is trained on: after the transform of a
-    `robust.data.TrainingSet`, and without those held out for validation. It lies in the checkpoint
-    as the inputs of the buffer block. Where the arguments ask for other templates than the
-    checkpoint's, as with ``--model.templates=10`` at evaluation, those are drawn when it is read;
-    the training is the same with any, but for its WNLL stage.
+    The template is sampled once from the images that the network is trained on: after the transform
+    of a `robust.data.TrainingSet`, and without those for validation. It is in the checkpoint as the
+    inputs of the buffer block. The arguments may ask for other templates than the checkpoint's, as
+    with ``--model.templates=10`` at evaluation. Those are sampled when it is read. The training is
+    the same with any, except its WNLL stage.
 
     Example:
         >>> defense = robust.WNLL(robust.MLP, width=64, template_size=100)
@@ -66,13 +69,13 @@ class WNLL(Defense):
             in the paper.
         templates: Number of templates, over which the scores are averaged.
         template_draw: ``balanced`` has as many images of each class, as far as that goes;
-            ``random`` draws from all.
+            ``random`` samples from all.
         template_seed: Fixes the templates, whatever the seed of the training.
-        queries: ``batch`` interpolates over all images of a batch together, as the paper does, so
-            an image's scores depend on the others: in an attack, on those that are attacked with it
-            still. A test batch or block of one is refused; where an attack leaves one image of
+        queries: ``batch`` interpolates over all images of a batch together, as the paper does. So
+            an image's scores depend on the others: in an attack, on those that are still attacked
+            with it. A test batch or block of one is refused. Where an attack leaves one image of
             many, that is interpolated alone, which is said once. ``single`` gives the scores of
-            each image alone with the template, whoever shares its batch.
+            each image alone with the template.
         neighbors: Of the graph, see `WeightedNonlocalLaplacian`.
         scale_neighbor: Entry of the list of neighbours that scales a point's weights.
         exponent: 2, or 4 as in the authors' code.
@@ -81,11 +84,12 @@ class WNLL(Defense):
         wnll_epochs: Length of a WNLL stage.
         wnll_stage: False leaves out the WNLL stage, which did nothing in the authors' code.
         wnll_lr: Learning rate of the WNLL stage number i from 1 on is ``wnll_lr / i``, without
-            weight decay; a hundredth of the linear stage's last if None. The stage has no end:
-            scores in [0, 1] that stand for logits never satisfy cross-entropy, so the features grow
-            for as long as it lasts and leave the linear head behind. The authors' 0.05 ruins it.
+            weight decay; a hundredth of the linear stage's last if None. The stage does not
+            converge: scores in [0, 1] that replace logits never satisfy cross-entropy. So the
+            features grow for as long as it lasts, and the linear head no longer fits. The authors'
+            0.05 ruins it.
         head: What is deployed: ``wnll``, or the ``linear`` head that it is compared with, a softmax
-            net of the same weights. The training is the same.
+            network of the same weights. The training is the same.
         adaptive: What the adaptive view differentiates, see `AdaptiveView`.
         transform: Input transform; the identity if None.
         optimizer: Builds the optimizer.
@@ -107,7 +111,7 @@ class WNLL(Defense):
         num_classes: int = 10,
         template_size: int = 500,
         templates: int = 1,
-        template_draw: Draw = "balanced",
+        template_draw: Sampling = "balanced",
         template_seed: int = 0,
         queries: Queries = "single",
         neighbors: int = 15,
@@ -155,26 +159,26 @@ class WNLL(Defense):
             self.network,
             templates,
             template_size,
-            (template_seed, get_args(Draw).index(template_draw)),
+            (template_seed, get_args(Sampling).index(template_draw)),
             num_classes,
             queries,
         )
 
     def forward(self, x: Images) -> Scores:
-        """Interpolated scores in [0, 1], which sum to one; with ``head: linear`` its logits.
+        """Return interpolated scores in [0, 1], which sum to one; with ``head: linear`` its logits.
 
-        Of a batch of one, ``queries: batch`` gives what ``single`` gives, the graph being the same:
-        attacks let go of images.
+        For a batch of one, ``queries: batch`` gives what ``single`` gives, since the graph is the
+        same. Attacks have such batches when they drop images.
         """
         head = self.interpolation if self.head == "wnll" else self.linear
         return cast(Tensor, head(self.features(x)))
 
     def features(self, x: Images) -> Features:
-        """What the graph is built of: the outputs of the buffer block."""
+        """Return the outputs of the buffer block, which are the points of the graph."""
         return self.outputs(x).relu()
 
     def logits(self, x: Images) -> Scores:
-        """Scores of the linear head, which is not deployed."""
+        """Return the scores of the linear head, which is not deployed."""
         return cast(Tensor, self.linear(self.features(x)))
 
     @property
@@ -184,7 +188,7 @@ class WNLL(Defense):
         return self.wnll_stage and self.current_epoch % cycle >= self.linear_epochs
 
     def training_loss(self, x: Images, y: Labels) -> Scalar:
-        """Cross-entropy of the linear head, or of WNLL's scores with the linear head's gradient."""
+        """Return the cross-entropy of the linear head, or of WNLL with that head's gradient."""
         if not self.in_wnll_stage:
             return F.cross_entropy(self.logits(x), y)
         with torch.no_grad():
@@ -196,7 +200,7 @@ class WNLL(Defense):
         return loss + 0 * sum(p.sum() for p in self.parameters() if p.requires_grad)
 
     def published_view(self) -> nn.Module:
-        """The scores with the linear head's gradient (section 4), without the input transform.
+        """Return the scores with the linear head's gradient (section 4), without the transform.
 
         In the published code, cross-entropy takes the scores in [0, 1] for logits.
         """
@@ -204,17 +208,17 @@ class WNLL(Defense):
         return nn.Sequential(self.network, nn.ReLU(), wnll if self.head == "wnll" else self.linear)
 
     def adaptive_view(self) -> nn.Module:
-        """What ``adaptive`` says, with the gradient let straight through an input transform."""
-        net = nn.Sequential(self.outputs_view(), nn.ReLU())
+        """Return the view of ``adaptive``, with the gradient straight through a transform."""
+        network = nn.Sequential(self.outputs_view(), nn.ReLU())
         if self.head == "linear":
-            return Rescale(nn.Sequential(net, self.linear))
-        return AdaptiveView(net, self.interpolation, self.linear, self.adaptive)
+            return Rescale(nn.Sequential(network, self.linear))
+        return AdaptiveView(network, self.interpolation, self.linear, self.adaptive)
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
         """Raise if images of ``shape`` do not pass, or the number of classes is another.
 
         Raises:
-            ConfigError: With both numbers, and which setting to change.
+            ConfigError: If they do not, with both numbers and which setting to change.
         """
         if num_classes != self.num_classes:
             raise ConfigError(
@@ -222,8 +226,8 @@ class WNLL(Defense):
                 f"but got {self.num_classes}. Set `model.init_args.num_classes`."
             )
         # There may be no template yet.
-        net = nn.Sequential(self.network, nn.ReLU(), self.linear)
-        Standard(net, transform=self.transform).check_fit(shape, num_classes, name)
+        network = nn.Sequential(self.network, nn.ReLU(), self.linear)
+        Standard(network, transform=self.transform).check_fit(shape, num_classes, name)
 
     def setup(self, stage: str) -> None:
         """Check that network, data and the sizes of batches fit before any work is done."""
@@ -233,32 +237,32 @@ class WNLL(Defense):
             check_batches(data, self.trainer.callbacks, self.trainer.world_size)  # type: ignore[attr-defined]
 
     def on_restored(self, data: ImageDataModule) -> None:
-        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
-        if not self.interpolation.drawn:
-            self._draw_templates(data)
+        """Choose the templates that the arguments ask for, if the checkpoint has others."""
+        if not self.interpolation.has_templates:
+            self._choose_templates(data)
 
     def on_fit_start(self) -> None:
-        """Draw the templates."""
-        self._draw_templates()
+        """Choose the templates."""
+        self._choose_templates()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """What a WNLL stage does not train stays as it is, running statistics too."""
+        """Keep what a WNLL stage does not train as it is, running statistics too."""
         self.network.train(not self.in_wnll_stage)
 
     def on_validation_epoch_start(self) -> None:
         """Bring the templates' features up to date, also for the checkpoint that follows."""
         # In a fit; `trainer.training` is False while it validates.
-        if self.trainer.state.fn == TrainerFn.FITTING or not self.interpolation.drawn:
-            self._draw_templates()
+        if self.trainer.state.fn == TrainerFn.FITTING or not self.interpolation.has_templates:
+            self._choose_templates()
 
     def on_test_start(self) -> None:
-        """Draw the templates that the arguments ask for, if the checkpoint holds others."""
-        if not self.interpolation.drawn:
-            self._draw_templates()
+        """Choose the templates that the arguments ask for, if the checkpoint has others."""
+        if not self.interpolation.has_templates:
+            self._choose_templates()
 
     def on_train_epoch_end(self) -> None:
         """Bring the templates' features up to date where there is no validation."""
-        self._draw_templates()
+        self._choose_templates()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Leave alone what a WNLL stage does not train: momentum would move it without gradient."""
@@ -285,9 +289,9 @@ class WNLL(Defense):
         n = len(batch.y)
         self.log(f"{stage}/linear_acc", right.float().mean(), batch_size=n, sync_dist=True)
 
-    def _draw_templates(self, data: ImageDataModule | None = None) -> None:
-        """Of the trainer's data if ``data`` is None."""
-        drawn = templates_of(
+    def _choose_templates(self, data: ImageDataModule | None = None) -> None:
+        """Choose the templates of ``data``, or of the trainer's data if it is None."""
+        templates = templates_of(
             getattr(self.trainer, "datamodule", None) if data is None else data,
             self.templates,
             self.template_size,
@@ -295,17 +299,17 @@ class WNLL(Defense):
             self.template_draw,
             self.template_seed,
         )
-        for i, (x, y) in enumerate(drawn):
+        for i, (x, y) in enumerate(templates):
             self.set_template(x, y, i)
 
     @torch.no_grad()
-    def set_template(self, x: Images, y: Labels, place: int = 0) -> None:
-        """Make labelled images the template number ``place``.
+    def set_template(self, x: Images, y: Labels, number: int = 0) -> None:
+        """Make labelled images a template.
 
         Args:
             x: ``template_size`` images in [0, 1], on any device.
             y: Their labels.
-            place: 0 to ``templates`` - 1.
+            number: Which template, 0 to ``templates`` - 1.
 
         Raises:
             ConfigError: If a class has no image, their number is another, or the network does not
@@ -321,5 +325,5 @@ class WNLL(Defense):
         finally:
             for module, training in modes:
                 module.training = training
-        interpolation.inputs[place] = torch.cat(inputs)
-        interpolation.labels[place] = y.to(self.device)
+        interpolation.inputs[number] = torch.cat(inputs)
+        interpolation.labels[number] = y.to(self.device)

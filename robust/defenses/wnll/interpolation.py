@@ -1,4 +1,4 @@
-"""What is deployed of a net with data-dependent activation, its template, and its adaptive view.
+"""A network with data-dependent activation is deployed with a template, and has an adaptive view.
 
 Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 """
@@ -23,24 +23,24 @@ Queries = Literal["single", "batch"]
 Adaptive = Literal["both", "implicit", "linear"]
 
 _UNCUT = 0.01
-"""Share of the scores without a cut-off in those of the implicit gradient."""
+"""This share of the implicit scores has no cut-off."""
 _SMALLEST_SCORE = 1e-6
-"""Below it are rounding errors of the solution."""
+"""Scores below it are rounding errors of the solution."""
 _LIFT = 1e-3
-"""How far the score of the deployed prediction is above the others, where the view's were not."""
+"""The score of the deployed prediction is raised so far above the others where it was not."""
 
 
 @final
 class Interpolation(nn.Module):
-    """Features to scores that are interpolated from labelled templates.
+    """This layer interpolates the scores of features from labelled templates.
 
     Args:
         layer: Interpolates.
         network: Ends in the linear layer whose outputs, behind a ReLU, are the features.
         templates: Number of templates, over which the scores are averaged.
         size: Images of a template.
-        recipe: Numbers that say how the templates are drawn. Those of a checkpoint that were drawn
-            otherwise, or of another size or number, are not loaded.
+        recipe: Numbers that say how the templates are chosen. Those of a checkpoint that were
+            chosen otherwise, or of another size or number, are not loaded.
         num_classes: Number of classes.
         queries: ``batch`` interpolates over all queries together, ``single`` over each alone.
 
@@ -70,12 +70,12 @@ class Interpolation(nn.Module):
         self.recipe: Tensor
         # Of the linear layer, which may still learn.
         self.register_buffer("inputs", torch.zeros(templates, size, self.last.in_features))
-        # -1 before the template is drawn.
+        # -1 before the template is chosen.
         self.register_buffer("labels", torch.full((templates, size), -1))
         self.register_buffer("recipe", torch.tensor(recipe))
 
     @property
-    def drawn(self) -> bool:
+    def has_templates(self) -> bool:
         """Whether there are templates yet."""
         return bool(self.labels.min() >= 0)
 
@@ -96,11 +96,11 @@ class Interpolation(nn.Module):
 
     @property
     def last(self) -> nn.Linear:
-        """The network's last layer, whose outputs are the features but for a ReLU."""
+        """The network's last layer, whose outputs are the features before a ReLU."""
         return self._last[0]
 
     def forward(self, features: Features) -> Scores:
-        """Mean scores over the templates, in [0, 1]; they sum to one."""
+        """Return the mean scores over the templates, in [0, 1]; they sum to one."""
         together = self.queries == "batch" and len(features) > 1
         if self.queries == "batch" and len(features) == 1 and not self._told:
             self._told = True
@@ -113,15 +113,15 @@ class Interpolation(nn.Module):
             return torch.stack(scores).mean(dim=0)
 
     def log_kernel(self, features: Features) -> Scores:
-        """Logarithm of the mean over the templates of the scores without a cut-off of the graph."""
+        """Return the log of the mean over the templates of the scores without a cut-off."""
         with torch.autocast(features.device.type, enabled=False):
             logs = [self.layer.log_kernel(features, *one) for one in self._templates()]
             return torch.stack(logs).logsumexp(dim=0) - math.log(len(logs))
 
     def _templates(self) -> list[tuple[Features, Float[Tensor, "n k"]]]:
-        if not self.drawn:
+        if not self.has_templates:
             raise ConfigError(
-                "Expected a template, but none was drawn yet. Train the defense, load a checkpoint "
+                "Expected a template, but there is none yet. Train the defense, load a checkpoint "
                 "of it, or call `set_template`."
             )
         with torch.no_grad():
@@ -129,7 +129,7 @@ class Interpolation(nn.Module):
         return list(zip(features, F.one_hot(self.labels, self.num_classes).float(), strict=True))
 
     def inputs_of(self, network: nn.Module, x: Images) -> Features:
-        """What the network's last layer sees of images.
+        """Return what the network's last layer sees of images.
 
         Raises:
             ConfigError: If the network's outputs are not those of that layer.
@@ -156,36 +156,42 @@ class Interpolation(nn.Module):
 
 @final
 class AdaptiveView(nn.Module):
-    """Scores that predict as the defense does, with a gradient for an attacker who knows it.
+    """The adaptive view predicts as the defense does, with a gradient for an informed attacker.
 
-    The interpolated scores are exactly constant where an image, and the points around it, have but
-    neighbours of its class, since the graph is cut off after 15 of them. So ``implicit`` mixes a
-    hundredth of the scores on a graph that is not cut off, of each query alone with each template,
-    into the deployed ones, and takes logarithms, which do not saturate. Where WNLL has a gradient,
-    this has its exact one, through the other queries of a batch too; elsewhere that of the graph
-    without cut-off. ``linear`` are the scores of the linear head that the net was trained with.
-    ``both`` is the mean of those two and of the scores without a cut-off. There each of the three
-    gives the features of an image a gradient of the same length, the linear head's: the exact one
-    is the best guide near the border between classes and the worst far from it.
-    Where the deployed prediction is not on top, it is put there, by a constant.
+    The graph is cut off after 15 neighbours. So the interpolated scores are exactly constant where
+    an image, and the points around it, only have neighbours of its class. Therefore ``implicit``
+    mixes a hundredth of other scores into the deployed ones: those on a graph that is not cut off,
+    of each query alone with each template. It takes logarithms, which do not saturate. Where WNLL
+    has a gradient, this has its exact one, through the other queries of a batch too. Elsewhere it
+    has that of the graph without cut-off.
+
+    ``linear`` are the scores of the linear head that the network was trained with. ``both`` is the
+    mean of those two and of the scores without a cut-off. There each of the three gives the
+    features of an image a gradient of the same length, the linear head's. The exact gradient is the
+    best guide near the border between classes and the worst far from it. Where the deployed
+    prediction is not on top, it is put there, by a constant.
 
     Args:
-        net: Images to features, with a gradient.
+        network: Images to features, with a gradient.
         interpolation: What is deployed upon them.
         linear: The linear head.
         adaptive: Which of them.
     """
 
     def __init__(
-        self, net: nn.Module, interpolation: Interpolation, linear: nn.Module, adaptive: Adaptive
+        self,
+        network: nn.Module,
+        interpolation: Interpolation,
+        linear: nn.Module,
+        adaptive: Adaptive,
     ) -> None:
         super().__init__()
-        self.net, self.interpolation, self.linear = net, interpolation, linear
+        self.network, self.interpolation, self.linear = network, interpolation, linear
         self.adaptive = adaptive
 
     def forward(self, x: Images) -> Scores:
-        """Scores of a spread of 10 at most."""
-        features = self.net(x)
+        """Return scores of a spread of 10 at most."""
+        features = self.network(x)
         if self.adaptive == "linear":
             deployed, scores = self.interpolation(features), shrunk(self.linear(features))
         elif self.adaptive == "implicit":
@@ -196,12 +202,12 @@ class AdaptiveView(nn.Module):
             uncut = shrunk(self.interpolation.log_kernel(to_uncut))
             scores = (shrunk(self.linear(to_linear)) + implicit + uncut) / 3
         predicted = deployed.argmax(dim=1, keepdim=True)
-        top, place = scores.detach().max(dim=1, keepdim=True)
+        top, best = scores.detach().max(dim=1, keepdim=True)
         lift = top + _LIFT - scores.detach().gather(1, predicted)
-        return scores.scatter_add(1, predicted, torch.where(place == predicted, 0.0, lift))
+        return scores.scatter_add(1, predicted, torch.where(best == predicted, 0.0, lift))
 
     def _implicit(self, features: Features) -> tuple[Scores, Scores]:
-        """The deployed scores, and the logarithms that `implicit` has in place of them."""
+        """Return the deployed scores, and the logarithms that `implicit` has instead."""
         deployed = self.interpolation(features)
         logs = torch.where(deployed > _SMALLEST_SCORE, deployed, 1).log()
         logs = logs.masked_fill(deployed <= _SMALLEST_SCORE, -torch.inf)
@@ -210,7 +216,7 @@ class AdaptiveView(nn.Module):
 
 
 class _Balanced(torch.autograd.Function):
-    """Three copies forward; backward the sum of their gradients, each as long as the first."""
+    """This has three copies forward; backward it adds their gradients, as long as the first."""
 
     @staticmethod
     def forward(ctx: Any, features: Features) -> tuple[Tensor, ...]:  # noqa: ANN401
@@ -228,7 +234,7 @@ class _Balanced(torch.autograd.Function):
 
 
 def last_linear(network: nn.Module) -> nn.Linear:
-    """The last linear layer of a network.
+    """Return the last linear layer of a network.
 
     Raises:
         ConfigError: If it has none.

@@ -1,7 +1,7 @@
-"""Weighted nonlocal Laplacian: classes interpolated over a graph of features from labelled ones.
+"""The weighted nonlocal Laplacian interpolates classes over a graph of features.
 
-Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.1; differentiated exactly, which the
-paper holds to be too difficult.
+Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.1. It is differentiated exactly, which
+the paper calls too difficult.
 """
 
 import math
@@ -22,28 +22,28 @@ Edges = Float[Tensor, "n m"]
 Neighbors = Int64[Tensor, "n m"]
 
 _SMALLEST_SCALE = 1e-12
-"""Of a squared distance to the neighbour that scales a point's weights: points may coincide."""
+"""The least squared distance to the neighbour that scales weights; points may be equal."""
 _SMALLEST_WEIGHT = 1e-10
-"""A lighter edge leads nowhere: even in float64 nothing would be left of what passes it."""
+"""An edge of less weight is ignored: even in float64 nothing would be left of what passes it."""
 _GROUP = 8
-"""Points of a group in the search for neighbours."""
+"""The number of points of a group in the search for neighbours."""
 _TOLERANCE = 1e-5
-"""How far the sum of a row of the solution may be from one; further off, float64 solves anew."""
+"""If the sum of a row of the solution is further from one, it is solved again in float64."""
 
 
 @final
 class WeightedNonlocalLaplacian(nn.Module):
-    """Class scores of queries, which solve Eq. 3 of Wang et al. on a graph with labelled points.
+    """This layer gives class scores of queries, which solve Eq. 3 on a graph with labelled points.
 
-    Every point has an edge to each of its ``neighbors`` nearest points, itself included, of weight
-    ``w(x, y) = exp(-(|x - y| / s(x)) ** exponent)``, where s(x) is the distance to the entry number
-    ``scale_neighbor`` of that list. For each query x
+    Every point has an edge to each of its ``neighbors`` nearest points, itself included. Its weight
+    is ``w(x, y) = exp(-(|x - y| / s(x)) ** exponent)``. There s(x) is the distance to the entry
+    number ``scale_neighbor`` of that list. For each query x
 
         sum_y (w(x, y) + w(y, x)) (u(x) - u(y)) + (n / l - 1) sum_t w(t, x) (u(x) - u(t)) = 0
 
     over all n points y and the l labelled points t, where u is one-hot. So the scores of a query
-    sum to one and lie in [0, 1] (but for rounding), and depend on the queries beside it. Those of a
-    query from which no edges lead to a labelled point are equal.
+    sum to one and lie in [0, 1], up to rounding, and depend on the other queries. Those of a query
+    from which no edges lead to a labelled point are equal.
 
     The gradient is that of the solution on the graph as it is: the factorization that solves the
     system forward solves its adjoint backward (implicit function theorem).
@@ -79,7 +79,7 @@ class WeightedNonlocalLaplacian(nn.Module):
         self.precision = precision
 
     def forward(self, queries: Points, template: Template, labels: OneHot) -> Scores:
-        """Scores of the queries, all in one graph, (n, k).
+        """Return the scores of the queries, all in one graph, (n, k).
 
         Args:
             queries: Features of the points to label.
@@ -94,7 +94,7 @@ class WeightedNonlocalLaplacian(nn.Module):
         return cast(Tensor, _Solve.apply(weights, neighbors, labels))
 
     def alone(self, queries: Points, template: Template, labels: OneHot) -> Scores:
-        """Scores of each query as if it had come alone, (n, k).
+        """Return the scores of each query as if it were alone, (n, k).
 
         Its own system has one unknown, which is a mean of the labels of the template. So this takes
         no solver, and is exactly what `forward` gives for each query by itself.
@@ -105,10 +105,10 @@ class WeightedNonlocalLaplacian(nn.Module):
         return weights @ labels / weights.sum(dim=1, keepdim=True)
 
     def log_kernel(self, queries: Points, template: Template, labels: OneHot) -> Scores:
-        """Logarithms of the scores of `alone` if every point had an edge to every other, (n, k).
+        """Return log scores of `alone` if every point had an edge to every other, (n, k).
 
-        They have a gradient everywhere, while `alone` is constant, as its graph is cut off after
-        ``neighbors`` points, where all of these are of one class.
+        They have a gradient everywhere. The graph of `alone` is cut off after ``neighbors`` points,
+        so it is constant where all of these are of one class.
         """
         queries, template, labels = self._cast(queries, template, labels)
         squares = torch.cdist(queries, template).square()
@@ -121,7 +121,7 @@ class WeightedNonlocalLaplacian(nn.Module):
         return classes - both.logsumexp(dim=1, keepdim=True)
 
     def weights(self, points: Points, neighbors: Neighbors) -> Edges:
-        """Weights of the edges to ``neighbors``, with the gradient of the kernel."""
+        """Return the weights of the edges to ``neighbors``, with the gradient of the kernel."""
         others = points.index_select(0, neighbors.flatten()).view(*neighbors.shape, -1)
         squares = (points.unsqueeze(1) - others).square().sum(dim=2)
         # The list lacks the point itself, which is the first.
@@ -131,25 +131,25 @@ class WeightedNonlocalLaplacian(nn.Module):
     def weights_alone(
         self, queries: Points, template: Template
     ) -> tuple[Float[Tensor, "n l"], Float[Tensor, "n l"]]:
-        """Weights of the edges from each query to the template, and of those back to it.
+        """Return the weights of the edges from each query to the template, and of those back.
 
-        In a graph of one query and the template; zero where there is no edge.
+        The graph has one query and the template. A weight is zero where there is no edge.
         """
         self.check_template(len(template))
         queries, template = self._cast(queries, template)
         squares = torch.cdist(queries, template).square()
-        count, place = self.neighbors - 1, self.scale_neighbor - 2
+        count, which = self.neighbors - 1, self.scale_neighbor - 2
         entries = squares.topk(count, largest=False)
         to = torch.zeros_like(squares).scatter(
             1,
             entries.indices,
-            self._log_weight(entries.values, entries.values[:, place : place + 1]).exp(),
+            self._log_weight(entries.values, entries.values[:, which : which + 1]).exp(),
         )
         listed = torch.cdist(template, template).square().fill_diagonal_(torch.inf)
         # Of labelled points: the query enters their list, or does not.
         listed = listed.topk(count, largest=False).values
-        before = listed[:, place - 1] if place else torch.zeros_like(listed[:, 0])
-        scale = torch.minimum(torch.maximum(squares, before), listed[:, place])
+        before = listed[:, which - 1] if which else torch.zeros_like(listed[:, 0])
+        scale = torch.minimum(torch.maximum(squares, before), listed[:, which])
         back = torch.where(squares < listed[:, -1], self._log_weight(squares, scale).exp(), 0.0)
         return to, back
 
@@ -157,7 +157,7 @@ class WeightedNonlocalLaplacian(nn.Module):
         """Raise unless a template of ``size`` points has enough neighbours for a single query.
 
         Raises:
-            ConfigError: With both numbers.
+            ConfigError: If it has not, with both numbers.
         """
         if size < self.neighbors:
             raise ConfigError(
@@ -174,10 +174,10 @@ class WeightedNonlocalLaplacian(nn.Module):
 
 
 def nearest(points: Points, neighbors: int) -> Neighbors:
-    """The ``neighbors - 1`` nearest other points of each point, the nearest first."""
+    """Return the ``neighbors - 1`` nearest other points of each point, the nearest first."""
     centered = points - points.mean(dim=0)
     norms = centered.square().sum(dim=1)
-    squares = torch.addmm(norms, centered, centered.T, alpha=-2)  # but for the row's own norm
+    squares = torch.addmm(norms, centered, centered.T, alpha=-2)  # without the row's own norm
     squares.fill_diagonal_(torch.inf)
     count = neighbors - 1
     if len(points) < 2 * _GROUP * count:
@@ -188,13 +188,13 @@ def nearest(points: Points, neighbors: int) -> Neighbors:
     groups = squares.view(len(points), _GROUP, -1)
     best = _smallest(groups.amin(dim=1), norms, count).unsqueeze(1)
     members = groups.gather(2, best.expand(-1, _GROUP, -1)).flatten(1)
-    places = _smallest(members, norms, count)
-    place_of_group = best.squeeze(1).gather(1, places % count)
-    return places // count * groups.shape[2] + place_of_group
+    within = _smallest(members, norms, count)
+    group = best.squeeze(1).gather(1, within % count)
+    return within // count * groups.shape[2] + group
 
 
 def _smallest(squares: Edges, norms: Float[Tensor, " n"], count: int) -> Int64[Tensor, "n _"]:
-    """Places of the smallest in each row, where the row's own norm is still to be added."""
+    """Return which are smallest in each row, where the row's own norm is still to be added."""
     squares = (squares + norms.unsqueeze(1)).clamp_min(0)
     if squares.dtype == torch.float32:
         squares = squares.view(torch.int32)  # of the same order, and compared faster
@@ -202,7 +202,7 @@ def _smallest(squares: Edges, norms: Float[Tensor, " n"], count: int) -> Int64[T
 
 
 class _System(NamedTuple):
-    """Eq. 3 on all points, those of the template first."""
+    """This is Eq. 3 on all points, those of the template first."""
 
     matrix: Float[Tensor, "u u"]
     right: Float[Tensor, "u k"]
@@ -210,7 +210,7 @@ class _System(NamedTuple):
 
 
 class _Solve(torch.autograd.Function):
-    """Scores of the unlabelled points, as a function of the edges' weights."""
+    """This gives the scores of the unlabelled points, a function of the edges' weights."""
 
     @staticmethod
     def forward(
@@ -237,7 +237,7 @@ class _Solve(torch.autograd.Function):
         adjoint = torch.cholesky_solve(gradient, factor)
         u = torch.cat([labels.to(factor.dtype), scores])
         v = torch.cat([torch.zeros_like(labels, dtype=factor.dtype), adjoint])
-        # The edge i -> j stands in the rows of both its ends, with the fidelity if i is labelled.
+        # The edge i -> j is in the rows of both its ends, with the fidelity if i is labelled.
         fidelity = torch.zeros(len(u), 1, 1, dtype=u.dtype, device=u.device)
         fidelity[: len(labels)] = _fidelity(len(u), len(labels))
         difference = u.unsqueeze(1) - u[neighbors]
@@ -265,16 +265,16 @@ def _assemble(weights: Edges, neighbors: Neighbors, labels: OneHot) -> _System:
     reached = _reached(free, fixed.sum(dim=1) > 0)
     if not reached.all():
         # No equation ties these to a label: the rows of a unit matrix, and equal scores.
-        lost = ~reached
-        free[lost] = 0
-        free[:, lost] = 0
-        degree = torch.where(lost, 1.0, degree)
-        right = torch.where(lost.unsqueeze(1), 1 / labels.shape[1], right)
+        untied = ~reached
+        free[untied] = 0
+        free[:, untied] = 0
+        degree = torch.where(untied, 1.0, degree)
+        right = torch.where(untied.unsqueeze(1), 1 / labels.shape[1], right)
     return _System((-free).diagonal_scatter(degree), right, reached)
 
 
 def _reached(free: Float[Tensor, "u u"], start: Bool[Tensor, " u"]) -> Bool[Tensor, " u"]:
-    """From which points edges lead to those of ``start``."""
+    """Say from which points edges lead to those of ``start``."""
     reached, count = start, -1
     while count != (count := int(reached.sum())) and count < len(reached):
         reached = start | (free @ reached.to(free.dtype) > 0)

@@ -1,4 +1,4 @@
-"""Learning rates of papers that torch has no scheduler for."""
+"""Papers have learning rates for which torch has no scheduler."""
 
 from typing import final
 
@@ -10,11 +10,11 @@ from robust.errors import check_at_least
 
 @final
 class WangSchedule(LambdaLR):
-    """Learning rates of Wang et al.'s linear stages, by epoch; their code's, for 200 epochs each.
+    """This scheduler has the learning rates of Wang et al.'s linear stages, by epoch.
 
-    A stage of 200 epochs begins with lr / (10 i + 1), i from 0; from epoch 80 it is that times
-    0.5 ** (epoch // 40): a quarter, at 120 an eighth, at 160 a sixteenth. The same shares of
-    ``linear_epochs`` are those of shorter stages.
+    They are those of their code, for 200 epochs each. A stage begins with lr / (10 i + 1), i from
+    0. From epoch 80 it is that times 0.5 ** (epoch // 40): a quarter, at 120 an eighth, at 160 a
+    sixteenth. Shorter stages have the same shares of ``linear_epochs``.
 
     Args:
         optimizer: Whose rates follow.
@@ -29,8 +29,8 @@ class WangSchedule(LambdaLR):
         check_at_least("wnll_epochs", wnll_epochs, 0)
 
         def factor(epoch: int) -> float:
-            loop, place = divmod(epoch, linear_epochs + wnll_epochs)
-            of_200 = min(place, linear_epochs - 1) * 200 // linear_epochs
+            loop, within = divmod(epoch, linear_epochs + wnll_epochs)
+            of_200 = min(within, linear_epochs - 1) * 200 // linear_epochs
             return 0.5 ** (of_200 // 40 if of_200 >= 80 else 0) / (10 * loop + 1)
 
         super().__init__(optimizer, factor)

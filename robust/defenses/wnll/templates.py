@@ -1,4 +1,4 @@
-"""Which training images a template of `robust.defenses.WNLL` holds, and whether it can be used.
+"""A template of `robust.defenses.WNLL` has training images, which are chosen and checked here.
 
 Wang et al. 2018, https://arxiv.org/abs/1809.08516, section 3.
 """
@@ -17,55 +17,55 @@ from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
 from robust.types import Images, Labels
 
-Draw = Literal["balanced", "random"]
+Sampling = Literal["balanced", "random"]
 
 
 def templates_of(
-    data: object, count: int, size: int, num_classes: int, draw: Draw, seed: int
+    data: object, count: int, size: int, num_classes: int, sampling: Sampling, seed: int
 ) -> Iterator[tuple[Images, Labels]]:
-    """Images in [0, 1] and labels of ``count`` templates, of what a net is trained on.
+    """Yield images in [0, 1] and labels of ``count`` templates, of what a network is trained on.
 
     Args:
         data: An `ImageDataModule`, whose `trained_samples` they are of.
         count: Number of templates; number i has the seed ``seed + i``.
-        size: As the others, see `draw_template`.
+        size: Number of images, see `sample_template`.
         num_classes: Number of classes.
-        draw: How.
+        sampling: How they are chosen, see `sample_template`.
         seed: Of the first.
 
     Raises:
-        ConfigError: If ``data`` is something else, or as `draw_template`.
+        ConfigError: If ``data`` is something else, or as `sample_template`.
     """
     if not isinstance(data, ImageDataModule):
         raise ConfigError(
-            f"Expected an ImageDataModule to draw a template from, but got {data}. Give `data`."
+            f"Expected an ImageDataModule to take a template from, but got {data}. Give `data`."
         )
     samples, trained = data.trained_samples()
     for i in range(count):
-        places = trained[draw_template(samples.y[trained], size, num_classes, draw, seed + i)]
-        yield samples.x[places].float() / 255, samples.y[places]
+        chosen = trained[sample_template(samples.y[trained], size, num_classes, sampling, seed + i)]
+        yield samples.x[chosen].float() / 255, samples.y[chosen]
 
 
-def draw_template(
-    labels: Labels, size: int, num_classes: int, draw: Draw, seed: int
+def sample_template(
+    labels: Labels, size: int, num_classes: int, sampling: Sampling, seed: int
 ) -> Int64[Tensor, " l"]:
-    """Places of a template among samples of those labels.
+    """Return the index of each image of a template among samples of those labels.
 
     Args:
         labels: Of the training samples.
         size: Of the template.
         num_classes: Number of classes.
-        draw: ``balanced`` takes as many of each class, or one more; ``random`` any.
+        sampling: ``balanced`` takes as many of each class, or one more; ``random`` any.
         seed: Fixes the template.
 
     Raises:
         ConfigError: If there are too few, or the template lacks a class.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    if draw == "balanced":
+    if sampling == "balanced":
         share, rest = divmod(size, num_classes)
-        places = [order[labels[order] == c] for c in range(num_classes)]
-        order = torch.cat([of[: share + (c < rest)] for c, of in enumerate(places)])
+        indices = [order[labels[order] == c] for c in range(num_classes)]
+        order = torch.cat([of[: share + (c < rest)] for c, of in enumerate(indices)])
     chosen = order[:size]
     check_template(labels[chosen], size, num_classes)
     return chosen
@@ -75,7 +75,7 @@ def check_template(labels: Labels, size: int, num_classes: int) -> None:
     """Raise unless there are as many labels as expected, and each class is among them.
 
     Raises:
-        ConfigError: With both numbers.
+        ConfigError: If there are not, with both numbers.
     """
     classes = len(set(labels.tolist()))
     if len(labels) != size or classes != num_classes:
@@ -101,7 +101,7 @@ def check_batches(data: ImageDataModule, callbacks: Sequence[Callback], processe
         processes: Among which validation and test are shared.
 
     Raises:
-        ConfigError: If one of them has.
+        ConfigError: If one of them would.
     """
     held_out = split(len(data.train_labels), data.val_fraction, data.seed)[1]
     alone = any(

@@ -109,7 +109,7 @@ def test_the_pair_search_equals_brute_force(monkeypatch, block, relation):
         chosen = jsma.best_pair(gain, loss)
         expected = brute_force(gain, loss)
         assert torch.equal(chosen.found, expected > 0)
-        pair = chosen.place[chosen.found]
+        pair = chosen.features[chosen.found]
         assert (pair[:, 0] != pair[:, 1]).all()
         # As `brute_force` adds: on any CPU, two numbers have one rounded sum.
         gains, losses = (
@@ -124,7 +124,7 @@ def test_the_best_single_feature_is_that_of_the_formula():
     loss = torch.tensor([[-1.0, -5.0, 5.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
     chosen = jsma.best_feature(gain, loss)
     assert chosen.found.tolist() == [True, False]
-    assert chosen.place[0].tolist() == [2]
+    assert chosen.features[0].tolist() == [2]
 
 
 def test_pairs_of_cifar_images_are_never_all_in_memory(monkeypatch):

@@ -14,7 +14,7 @@ from robust.attacks.views import shrunk
 from robust.commands.train import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
-from robust.defenses.wnll.templates import draw_template
+from robust.defenses.wnll.templates import sample_template
 from robust.errors import ConfigError
 from robust.loading.restore import restore
 from robust.networks import ResNet, TunaMnistCNN
@@ -102,7 +102,7 @@ def test_both_adds_three_gradients_of_the_length_of_the_linear_heads(queries):
     for adaptive in ("implicit", "linear", "both"):
         model.adaptive = adaptive
         view = model.adaptive_view()
-        view.net = nn.Flatten()
+        view.network = nn.Flatten()
         scores = view(features.view(12, 8, 1, 1))
         (seen[adaptive],) = torch.autograd.grad(scores[:, 0].sum(), features)
     uncut = shrunk(model.interpolation.log_kernel(features))[:, 0].sum()
@@ -310,14 +310,14 @@ def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsy
     same, data = restore(last, {"template_seed": 0})
     # The stored template is one of the net as it was stored.
     samples, trained = data.trained_samples()
-    places = trained[draw_template(samples.y[trained], 100, 10, "balanced", 0)]
+    places = trained[sample_template(samples.y[trained], 100, 10, "balanced", 0)]
     inputs = same.interpolation.inputs_of(same.network, data.train_samples(places).x)
     torch.testing.assert_close(same.interpolation.inputs[0], inputs)
     assert torch.equal(same.interpolation.labels, restore(last).defense.interpolation.labels)
     changed = {"templates": 3, "template_size": 40, "template_seed": 5}
     other = restore(last, changed).defense
     for i, labels in enumerate(other.interpolation.labels):
-        places = trained[draw_template(samples.y[trained], 40, 10, "balanced", 5 + i)]
+        places = trained[sample_template(samples.y[trained], 40, 10, "balanced", 5 + i)]
         assert torch.equal(labels, samples.y[places])
         inputs = other.interpolation.inputs_of(other.network, data.train_samples(places).x)
         torch.testing.assert_close(other.interpolation.inputs[i], inputs)
@@ -327,7 +327,7 @@ def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsy
     torch.testing.assert_close(other.logits(x), same.logits(x))
     for alone in ({"template_seed": 1}, {"template_draw": "random"}):
         drawn = restore(last, alone).defense.interpolation
-        assert drawn.drawn
+        assert drawn.has_templates
         assert not torch.equal(drawn.inputs, same.interpolation.inputs)
     # The trainer's way to the same.
     capsys.readouterr()
@@ -394,15 +394,15 @@ class TestTemplate:
     def test_follows_from_its_seed_alone(self):
         labels = torch.arange(200) % 10
         torch.manual_seed(3)
-        first = draw_template(labels, 35, 10, "balanced", 0)
-        assert torch.equal(first, draw_template(labels, 35, 10, "balanced", 0))
-        assert not torch.equal(first, draw_template(labels, 35, 10, "balanced", 1))
+        first = sample_template(labels, 35, 10, "balanced", 0)
+        assert torch.equal(first, sample_template(labels, 35, 10, "balanced", 0))
+        assert not torch.equal(first, sample_template(labels, 35, 10, "balanced", 1))
         assert sorted(labels[first].bincount().tolist()) == [3] * 5 + [4] * 5
         assert len(first.unique()) == 35
 
     def test_drawn_at_random(self):
         labels = (torch.rand(2000, generator=torch.Generator().manual_seed(0)) < 0.2).long()
-        chosen = draw_template(labels, 500, 2, "random", 0)
+        chosen = sample_template(labels, 500, 2, "random", 0)
         assert len(chosen.unique()) == 500
         assert 60 < labels[chosen].sum() < 140
 
@@ -416,10 +416,10 @@ class TestTemplate:
     )
     def test_that_cannot_be_had(self, labels, draw, message):
         with pytest.raises(ConfigError, match=message):
-            draw_template(labels, 30, 3, draw, 0)
+            sample_template(labels, 30, 3, draw, 0)
 
     def test_without_one_there_are_no_scores(self):
-        with pytest.raises(ConfigError, match="Expected a template, but none was drawn yet"):
+        with pytest.raises(ConfigError, match="Expected a template, but there is none yet"):
             WNLL(mixed, template_size=60, num_classes=3)(images())
 
     def test_of_another_size_or_without_a_class(self):
