@@ -101,7 +101,7 @@ def shapes(module):
     [
         (lambda: Kept(width=torch.tensor(3)), "plain numbers as `width`"),
         (lambda: Lost(), "keeps no `width`"),
-        (lambda: nn.Sequential(nn.Flatten()), "Sequential that can be described"),
+        (lambda: nn.Sequential(nn.Flatten()), "got a Sequential, .* class of your own"),
         (lambda: networks.MLP(activation=lambda: nn.ReLU()), "class or functools.partial"),
         (lambda: type("Here", (Kept,), {"__module__": "__main__"})(), "Put it into a module"),
     ],

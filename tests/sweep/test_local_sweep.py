@@ -140,7 +140,7 @@ def test_failed_run_is_recorded_and_the_sweep_goes_on(capfd, monkeypatch):
     assert run(content) == 1
     assert states() == ["failed", "finished"]
     assert runs()[0]["message"] == "x is negative"
-    assert f"{runs()[0]['id']} failed: x is negative" in capfd.readouterr().err
+    assert f"{runs()[0]['id']} failed: x is negative" in capfd.readouterr().out
     assert run(content) == 1
     assert starts() == [1, 1]
     monkeypatch.setenv("MENDED", "1")
