@@ -134,6 +134,16 @@ class AttackEvaluation(Callback):
         )
 
     @property
+    def block(self) -> int:
+        """Number of images that are crafted together."""
+        return self.suite.block
+
+    @property
+    def limit(self) -> int | None:
+        """Number of images, from the first; all if None."""
+        return self.suite.limit
+
+    @property
     def notes(self) -> list[str]:
         """They say what a reader of the records has to know of the weights."""
         return [*self._notes, *([UNTRAINED] if self._untrained else [])]

@@ -88,8 +88,10 @@ def check_template(labels: Labels, size: int, num_classes: int) -> None:
 
 @runtime_checkable
 class _Blocks(Protocol, metaclass=ByAttribute):
-    block: int
-    limit: int | None
+    @property
+    def block(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
 
 
 def check_batches(data: ImageDataModule, callbacks: Sequence[Callback], processes: int) -> None:
