@@ -11,8 +11,16 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
 from robust.checkpoints import UNTRAINED
-from robust.commands.answers import answered, as_list, check_seed, trainer_arguments
-from robust.commands.in_python import Asked, Budget, DescribedRun, LoadedRun, number_of, test, train
+from robust.commands.python.answers import answered, as_list, check_seed, trainer_arguments
+from robust.commands.python.runs import (
+    Asked,
+    Budget,
+    DescribedRun,
+    LoadedRun,
+    number_of,
+    test,
+    train,
+)
 from robust.data import ImageDataModule
 from robust.data.arrays import data_of, images_of, labels_of
 from robust.defenses import (

@@ -18,9 +18,9 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.flat import evaluation_of
 from robust.loading.class_paths import imported
-from robust.loading.fractions import read_yaml
 from robust.loading.paper_tables import read_table
-from robust.loading.parser import Parser
+from robust.loading.parsing.fractions import read_yaml
+from robust.loading.parsing.parser import Parser
 from robust.loading.suites import read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, paper_table

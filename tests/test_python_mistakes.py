@@ -10,8 +10,8 @@ import rich
 from torch import nn
 
 import robust
-from robust.commands.answers import in_python
 from robust.commands.process import own_console, progress_bar
+from robust.commands.python.answers import in_python
 from robust.errors import ConfigError
 
 QUIET = {"progress": False, "accelerator": "cpu"}

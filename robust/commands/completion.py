@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from robust.commands import listing
-from robust.commands.evaluate_options import evaluate_parser
 from robust.commands.options import dashboard, draw, measure, sweep, train
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.evaluate import evaluate_parser
+from robust.commands.options.parser import OneLineParser
 from robust.commands.report import report_parser
 from robust.errors import ConfigError
 from robust.loading.messages import nearest

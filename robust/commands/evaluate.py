@@ -15,19 +15,19 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
-from robust.commands.evaluate_options import DEFAULT_SUITE, parse_options
+from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
 from robust.commands.run_figures import check_pictures, draw_pictures
 from robust.commands.suite_figures import draw_compared, draw_norms, draw_run, norms_of
 from robust.errors import ConfigError
-from robust.evaluation.targets import check_targets
+from robust.evaluation.checks import check_targets
 from robust.figures.adversarials import members
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
 from robust.io.text_files import expanded
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
-from robust.loading.parser import typed
+from robust.loading.parsing.parser import typed
 from robust.loading.trained_run import TrainedRun, by_name, check_used, describe, trained_epochs
 from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table

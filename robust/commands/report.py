@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.notes import Steps, note, sentences

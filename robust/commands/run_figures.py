@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from robust.attacks import FGSM, PGD, craft
-from robust.commands.evaluate_options import Picture
+from robust.commands.options.evaluate import Picture
 from robust.commands.suite_figures import SAMPLES, show
 from robust.defenses import Recall
 from robust.errors import ConfigError

@@ -13,7 +13,7 @@ from rich.console import Console
 from robust.commands.options.sweep import parse
 from robust.commands.process import run_command
 from robust.errors import ConfigError
-from robust.loading.parser import typed
+from robust.loading.parsing.parser import typed
 from robust.loading.trust import FLAGS_OF_FILE, taken, trusting
 from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize

@@ -21,7 +21,7 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.flat import evaluation_of
 from robust.io.notes import Figures
-from robust.loading.parser import Parser, check_files, typed
+from robust.loading.parsing.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
 from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated

@@ -29,10 +29,10 @@ from robust.evaluation.blocks import (
     targets_of,
     view_and_judge,
 )
+from robust.evaluation.checks import check_targets, check_validation
 from robust.evaluation.fingerprints import model_sha256
 from robust.evaluation.masking_signs import differs_by_call, gradient_signs, has_tie
-from robust.evaluation.suite import Source, Suite
-from robust.evaluation.targets import check_targets
+from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
@@ -157,7 +157,7 @@ class AttackEvaluation(Callback):
         if not self.suite.attacks:
             return
         if stage == "fit" and self.every_n_epochs:
-            _check_validation(trainer)
+            check_validation(trainer)
         check_targets(self.suite.infos, datamodule_of(trainer))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -205,7 +205,7 @@ class AttackEvaluation(Callback):
 
     def _header(self, trainer: Trainer, defense: Defense, images: AttackedImages) -> Header:
         suite, source = self.suite, self.suite.source
-        adaptive = _differentiated(source) if source is not None else defense.adaptive_view()
+        adaptive = source.differentiated() if source is not None else defense.adaptive_view()
         some = images.samples(0, min(_SOME, self._count(images))).x.to(defense.device)
         # One answer for all processes, since it is part of the name of the records.
         random = trainer.strategy.reduce_boolean_decision(differs_by_call(defense, some), all=False)
@@ -234,7 +234,7 @@ class AttackEvaluation(Callback):
         source = self.suite.source
         if source is not None:
             source.defense.to(defense.device)
-            return {(_differentiated(source), None): ["transfer"]}
+            return {(source.differentiated(), None): ["transfer"]}
         views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
         for name in self.suite.views:
             views.setdefault(view_and_judge(defense, name), []).append(name)
@@ -334,23 +334,3 @@ class AttackEvaluation(Callback):
             "not_finite": not_finite,
         }
         return columns, x_adv
-
-
-def _differentiated(source: Source) -> nn.Module:
-    """Return what a transfer attack differentiates."""
-    return source.defense.view(source.view)
-
-
-def _check_validation(trainer: Trainer) -> None:
-    """Raise unless a training will have images to validate on.
-
-    Raises:
-        ConfigError: If it holds out none, or is told to look at none.
-    """
-    # The data module sets it where it holds out none.
-    if trainer.limit_val_batches == 0:
-        raise ConfigError(
-            "Expected validation images to attack every so many epochs, but the training has none. "
-            "Set `data.init_args.val_fraction` and `trainer.limit_val_batches` above 0, or "
-            "`evaluation.every_n_epochs` to 0."
-        )

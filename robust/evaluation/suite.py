@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from torch import nn
+
 from robust.defenses.base import Defense
 from robust.errors import ConfigError, check_at_least
 from robust.evaluation.inheritance import inheriting
@@ -26,6 +28,10 @@ class Source:
 
     defense: Defense
     view: View = "adaptive"
+
+    def differentiated(self) -> nn.Module:
+        """Return what a transfer attack differentiates."""
+        return self.defense.view(self.view)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from robust.errors import ConfigError
 from robust.io.names import check_name
 from robust.loading.classes import KindOf, imported_kind
-from robust.loading.fractions import read_yaml
 from robust.loading.messages import nearest
+from robust.loading.parsing.fractions import read_yaml
 from robust.results.records import Evaluation
 from robust.results.tables import MEASURED, MEASURES
 from robust.vocabulary import View

@@ -14,7 +14,7 @@ from robust.errors import ConfigError
 from robust.loading.class_paths import imported
 from robust.loading.messages import explain
 from robust.loading.moved import update
-from robust.loading.parser import Parser, check_built
+from robust.loading.parsing.parser import Parser, check_built
 from robust.loading.trust import UntrustedError
 
 

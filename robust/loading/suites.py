@@ -17,9 +17,9 @@ from robust.evaluation.plan import check_attack_names
 from robust.evaluation.suite import chosen
 from robust.loading.attack_specs import check_attack_specs, missing_attacks
 from robust.loading.class_paths import foreign, names_of
-from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain
-from robust.loading.parser import Parser, check_built
+from robust.loading.parsing.fractions import read_yaml
+from robust.loading.parsing.parser import Parser, check_built
 from robust.loading.short_names import find
 from robust.loading.trust import trusting
 

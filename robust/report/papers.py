@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from robust.errors import ConfigError
 from robust.io.notes import Steps, sentences
 from robust.loading.classes import kind_in_source
-from robust.loading.fractions import read_yaml
 from robust.loading.mismatches import Mismatch, heading, mismatch_notes, mismatches
 from robust.loading.paper_tables import is_column, read_table
+from robust.loading.parsing.fractions import read_yaml
 from robust.loading.short_names import tables_in
 from robust.report.protocols import Entry, Protocol
 from robust.results.cells import Grid

@@ -15,8 +15,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from robust.errors import ConfigError
 from robust.io.names import check_name
 from robust.io.yaml_writing import flow
-from robust.loading.fractions import read_yaml
 from robust.loading.messages import one_line
+from robust.loading.parsing.fractions import read_yaml
 from robust.sweep.trials import Trial
 
 with warnings.catch_warnings():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from robust.commands.evaluate_options import parse_options
+from robust.commands.options.evaluate import parse_options
 from robust.commands.train import RobustCLI
 from tests.support.tiny import ROOT
 

@@ -11,7 +11,7 @@ import robust.evaluation.callback
 import robust.figures.adversarials
 from robust.attacks import craft
 from robust.commands.evaluate import evaluate
-from robust.commands.evaluate_options import parse_options
+from robust.commands.options.evaluate import parse_options
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256

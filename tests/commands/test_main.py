@@ -11,9 +11,9 @@ import pytest
 
 import robust.attacks
 import robust.networks
-from robust.commands.evaluate_options import parse_options
 from robust.commands.main import HELP, main
 from robust.commands.options import dashboard, measure, train
+from robust.commands.options.evaluate import parse_options
 from robust.commands.train import train as run_train
 from robust.errors import ConfigError
 from robust.tracking import Run

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from robust.commands.evaluate_options import parse_options
 from robust.commands.main import main
 from robust.commands.options import train
+from robust.commands.options.evaluate import parse_options
 from robust.commands.options.reproduce import SCALES, Plan, papers, parse, parts, plan
 from robust.commands.reproduce import reproduce
 from robust.errors import ConfigError

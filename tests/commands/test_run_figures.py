@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from robust.commands.evaluate import evaluate
-from robust.commands.evaluate_options import Picture
+from robust.commands.options.evaluate import Picture
 from robust.commands.run_figures import draw_pictures
 from robust.data import ImageDataModule
 from robust.defenses import Recall

@@ -5,8 +5,8 @@ from jsonargparse import Namespace, _core, _subcommands, _util, typing
 from jsonargparse._actions import _ActionConfigLoad
 
 from robust.evaluation import AttackEvaluation
-from robust.loading import lookups
-from robust.loading.parser import Parser
+from robust.loading.parsing import lookups
+from robust.loading.parsing.parser import Parser
 
 PLACES = [
     (_subcommands, "find_action_and_subcommand"),

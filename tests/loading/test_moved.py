@@ -12,7 +12,7 @@ from robust.defenses import WNLL, Standard
 from robust.loading import moved
 from robust.loading.class_paths import imported
 from robust.loading.classes import imported_kind, kind_in_source
-from robust.loading.parser import Parser
+from robust.loading.parsing.parser import Parser
 from robust.loading.restore import restore
 from robust.loading.suites import read_suite
 from robust.loading.trained_run import describe

@@ -7,8 +7,8 @@ import pytest
 from robust.commands.process import run_command
 from robust.defenses import Squeezed, Standard
 from robust.errors import ConfigError
-from robust.loading.fractions import read_yaml
 from robust.loading.messages import explain, nearest
+from robust.loading.parsing.fractions import read_yaml
 from robust.loading.restore import check_fits, restore
 from robust.loading.suites import read_suite
 from tests.support.cluster import FORKSERVER

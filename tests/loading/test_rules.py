@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser, _actions, _common, _loaders_dumpers, _p
 from torch import nn
 
 from robust.errors import ConfigError
-from robust.loading.rules import restricted
+from robust.loading.parsing.rules import restricted
 from robust.loading.suites import read_suite
 
 PLACES = [(_actions, "import_object"), (_paths.Path, "read_text")]

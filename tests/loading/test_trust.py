@@ -110,7 +110,7 @@ PATHS = [
     "robust.sweep.process.Process",
     "robust.sweep.__main__.sweep",
     "robust.sweep.process.subprocess.Popen",
-    "robust.loading.parser.os.system",
+    "robust.loading.parsing.parser.os.system",
     "robust.loading.trust.trusting",
     "torch.nn.modules.module._addindent",
     "torch.nn.modules.module.OrderedDict",
@@ -443,7 +443,7 @@ def test_but_not_one_that_a_sweep_file_wrote(monkeypatch, capsys):
 @pytest.mark.usefixtures("unharmed")
 def test_a_files_name_is_no_class():
     Path("stranger.yaml").write_text("{}")
-    from robust.loading.parser import typed
+    from robust.loading.parsing.parser import typed
 
     assert typed(["--model=stranger.yaml", "--config=stranger.Net", "--run.name=stranger.x"]) == []
 

@@ -17,9 +17,9 @@ from jsonargparse import _loaders_dumpers
 from robust.errors import ConfigError
 from robust.io.strict_yaml import StrictYAMLError, load, plain_scalar, read
 from robust.io.yaml_writing import dump
-from robust.loading.fractions import PARSER_MODE, flag_value, read_yaml
-from robust.loading.parser import Parser
-from robust.loading.rules import restricted
+from robust.loading.parsing.fractions import PARSER_MODE, flag_value, read_yaml
+from robust.loading.parsing.parser import Parser
+from robust.loading.parsing.rules import restricted
 
 NUMBERS = {
     "8/255": 8 / 255,

@@ -9,7 +9,7 @@ from torch import nn
 from robust import attacks, defenses, networks, transforms
 from robust.data import GaussianAugmentation, ImageDataModule, RandomCrops, TrainingSet
 from robust.errors import ConfigError
-from robust.loading.parser import Parser
+from robust.loading.parsing.parser import Parser
 from robust.networks.arguments import given_arguments
 from robust.networks.descriptions import description
 

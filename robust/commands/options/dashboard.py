@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.parser import OneLineParser
 
 PROJECT = "robust-defenses"
 """The project of a run that names no other."""

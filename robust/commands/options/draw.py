@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from robust.commands.evaluate_options import Picture
+from robust.commands.options.evaluate import Picture
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.trust import shown

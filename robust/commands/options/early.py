@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from robust.commands.evaluate_options import parse_options
 from robust.commands.options import dashboard, sweep, train
+from robust.commands.options.evaluate import parse_options
 from robust.loading.short_names import check_exists
 from robust.loading.trust import taken
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import NamedTuple
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
-from robust.loading.fractions import read_yaml
 from robust.loading.messages import nearest
+from robust.loading.parsing.fractions import read_yaml
 from robust.loading.short_names import home, known
 from robust.loading.trust import shown
 

@@ -4,7 +4,7 @@ import argparse
 import warnings
 from pathlib import Path
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
 from robust.io.text_files import expanded
 from robust.loading.short_names import check_exists, find

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from robust.commands.options_parser import OneLineParser
+from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.short_names import Kind, check_exists, find, known

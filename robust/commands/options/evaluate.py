@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from robust.commands.options_parser import OneLineParser
-from robust.loading.fractions import flag_value
+from robust.commands.options.parser import OneLineParser
+from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
 from robust.vocabulary import Norm, View
 

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from robust.checkpoints import DESCRIPTION
-from robust.commands.answers import answered, as_list, trainer_arguments
 from robust.commands.process import own_console, progress_bar, quiet_lightning, user_errors
+from robust.commands.python.answers import answered, as_list, trainer_arguments
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError

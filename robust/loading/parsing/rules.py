@@ -22,8 +22,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from robust.errors import ConfigError, in_short
 from robust.io.strict_yaml import StrictLoader
-from robust.loading import class_paths, lookups
-from robust.loading.fractions import read_checked
+from robust.loading import class_paths
+from robust.loading.parsing import lookups
+from robust.loading.parsing.fractions import read_checked
 
 
 @contextlib.contextmanager

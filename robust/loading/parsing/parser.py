@@ -18,10 +18,10 @@ from robust.errors import ConfigError
 from robust.evaluation.inheritance import INHERITABLE
 from robust.io.streams import print_all
 from robust.loading import class_paths, trust
-from robust.loading.fractions import PARSER_MODE, read_yaml
-from robust.loading.given import check_given
 from robust.loading.messages import explain, mendable_cause, refused_path, shortened
-from robust.loading.rules import RestrictedParser, build, guarded
+from robust.loading.parsing.fractions import PARSER_MODE, read_yaml
+from robust.loading.parsing.given import check_given
+from robust.loading.parsing.rules import RestrictedParser, build, guarded
 
 _NO_CLASSES = re.compile(r"--(config|ckpt_path|run\..*|seed_everything)")
 """Flags whose value is never a class, so that a file's name or a run's is not taken for one."""

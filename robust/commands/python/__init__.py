@@ -1,0 +1,1 @@
+"""Calls from Python do what the commands do."""
