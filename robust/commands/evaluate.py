@@ -28,7 +28,7 @@ from robust.io.text_files import expanded
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
 from robust.loading.parsing.parser import typed
-from robust.loading.trained_run import TrainedRun, by_name, check_used, describe, trained_epochs
+from robust.loading.trained_run import TrainedRun, by_name, check_used
 from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
@@ -62,22 +62,26 @@ def _evaluate_trusting(arguments: Sequence[str]) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     found = [TrainedRun.load(path, options.model) for path in options.runs]
     check_used(options.model, found)
-    subjects = by_name(found)
+    trained_runs = by_name(found)
     source = TrainedRun.load(options.transfer_from) if options.transfer_from else None
-    table, differing = _table(options, subjects, source)
+    table, differing = _table(options, trained_runs, source)
     measurements = _measurements(options, table)
     suite: Path | None = options.suite
     if suite is None and table is not None and not table.measured:
         suite = table.suite()
-    _check(options, suite, subjects, source)  # before hours of attacks
+    _check(options, suite, trained_runs, source)  # before hours of attacks
     if options.by_default:
         note(f"attacked with the suite {DEFAULT_SUITE}, the default; --suite names another.")
     steps = Steps()
     attacks = Attacks(options, steps)
-    attacked = Attacked() if suite is None else attacks.run(suite, subjects, table, source)
-    weights = [f"{name}: {note}" for name, subject in subjects.items() for note in subject.notes]
+    attacked = Attacked() if suite is None else attacks.run(suite, trained_runs, table, source)
+    weights = [
+        f"{name}: {note}"
+        for name, trained_run in trained_runs.items()
+        for note in trained_run.notes
+    ]
     finished = _Finished(table, differing, attacked, [] if attacked.results else weights)
-    _finish(options, subjects, measurements, attacks, finished)
+    _finish(options, trained_runs, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
 
 
@@ -96,18 +100,18 @@ class _Finished:
 
 
 def _table(
-    options: argparse.Namespace, subjects: Runs, source: TrainedRun | None
+    options: argparse.Namespace, trained_runs: Runs, source: TrainedRun | None
 ) -> tuple[PaperTable | None, dict[str, list[Mismatch]]]:
     """The table of a paper, and what of it the runs do not match."""
     if not options.table:
         return None, {}
     described = {
         name: {
-            **describe(subject.path, options.model),
-            "data_set": subject.data.name,
-            "epochs": trained_epochs(subject.path),
+            **trained_run.described,
+            "data_set": trained_run.data.name,
+            "epochs": trained_run.epochs,
         }
-        for name, subject in subjects.items()
+        for name, trained_run in trained_runs.items()
     }
     table = PaperTable.load(options.table, described)
     table.check_source(given=source is not None, data=source.data.name if source else None)
@@ -129,10 +133,10 @@ def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list
 
 
 def _check(
-    options: argparse.Namespace, suite: Path | None, subjects: Runs, source: TrainedRun | None
+    options: argparse.Namespace, suite: Path | None, trained_runs: Runs, source: TrainedRun | None
 ) -> None:
     """Raise for what a user can get wrong, as far as it can be told before the first stage."""
-    check_pictures(options.draw, subjects)
+    check_pictures(options.draw, trained_runs)
     if options.output is not None:
         options.output = expanded(options.output)
     if options.output is not None and not options.output.absolute().parent.is_dir():
@@ -141,14 +145,14 @@ def _check(
         return
     evaluation, notes = suite_for(options, suite)
     evaluated = evaluation.suite
-    for subject in subjects.values():
-        check_targets(evaluated.infos, subject.data)
+    for trained_run in trained_runs.values():
+        check_targets(evaluated.infos, trained_run.data)
         if source is not None:
-            data = subject.data
+            data = trained_run.data
             source.defense.check_fit(data.shape, data.num_classes, data.name)
     if options.grid:
         members(evaluated, options.grid)
-        _check_one_data_set(subjects)
+        _check_one_data_set(trained_runs)
     for text in notes:
         note(text)
 
@@ -156,20 +160,20 @@ def _check(
 @rank_zero_only
 def _finish(
     options: argparse.Namespace,
-    subjects: Runs,
+    trained_runs: Runs,
     measurements: Sequence[Measurement[Any]],
     attacks: Attacks,
     finished: _Finished,
 ) -> None:
     for measurement in measurements:
-        finished.measured.append((measurement, attacks.measure(measurement, subjects)))
+        finished.measured.append((measurement, attacks.measure(measurement, trained_runs)))
     if options.lipschitz:
-        finished.norms = attacks.each(subjects, norms_of)
+        finished.norms = attacks.each(trained_runs, norms_of)
     printed = _print_tables(finished, attacks.steps)
     with attacks.steps.step("--output"):
         _write(printed, options.output)
     figures = Figures()
-    _draw(options, subjects, finished, figures)
+    _draw(options, trained_runs, finished, figures)
     if figures.failed and not (printed or attacks.steps.failed):
         raise next(iter(figures.failed.values()))  # nothing else was asked for
 
@@ -250,25 +254,25 @@ def _noted(grid: Grid, table: PaperTable, finished: _Finished, notes: Sequence[s
 
 
 def _draw(
-    options: argparse.Namespace, subjects: Runs, finished: _Finished, figures: Figures
+    options: argparse.Namespace, trained_runs: Runs, finished: _Finished, figures: Figures
 ) -> None:
     """The third stage: all figures, each of which may fail."""
     attacked = finished.attacked
     if options.figures:
         for name, result in attacked.results.items():
             with figures.step(f"Figures of {name}"):
-                draw_run(subjects[name], attacked.suites[name], result, figures)
+                draw_run(trained_runs[name], attacked.suites[name], result, figures)
     if attacked.results and (options.figures or options.grid):
-        complete = {name: subjects[name] for name in attacked.results}
+        complete = {name: trained_runs[name] for name in attacked.results}
         suite = attacked.suites[next(iter(complete))]
         draw_compared(options, suite, complete, attacked.results, figures)
     if finished.norms:
-        draw_norms(subjects, finished.norms, figures)
-    draw_pictures(options.draw, subjects, figures)
+        draw_norms(trained_runs, finished.norms, figures)
+    draw_pictures(options.draw, trained_runs, figures)
 
 
-def _check_one_data_set(subjects: Runs) -> None:
-    names = {name: subject.data.name for name, subject in subjects.items()}
+def _check_one_data_set(trained_runs: Runs) -> None:
+    names = {name: trained_run.data.name for name, trained_run in trained_runs.items()}
     if len(set(names.values())) > 1:
         raise ConfigError(
             "Expected runs on one data set for --grid, but got "

@@ -64,7 +64,7 @@ class Attacks:
     def run(
         self,
         suite: Path,
-        subjects: Mapping[str, TrainedRun],
+        trained_runs: Mapping[str, TrainedRun],
         table: PaperTable | None,
         source: TrainedRun | None,
     ) -> Attacked:
@@ -72,15 +72,15 @@ class Attacks:
         found = Attacked(crafted_on=source.name if source is not None else None)
 
         def attack(name: str) -> Evaluation:
-            evaluation = self._attack(suite, subjects[name], source)
+            evaluation = self._attack(suite, trained_runs[name], source)
             found.suites[name] = evaluation.suite
             if self.options.eps is not None or self.options.norm is not None:
                 found.at = f" at {evaluation.suite.threat_model}"
             return _result(evaluation)
 
-        found.results = self._each(subjects, attack)
+        found.results = self._each(trained_runs, attack)
         if table is not None and not table.measured:
-            self._as_in_table(found, suite, table, subjects)
+            self._as_in_table(found, suite, table, trained_runs)
         return found
 
     def _as_in_table(
@@ -88,9 +88,9 @@ class Attacks:
         found: Attacked,
         suite: Path,
         table: PaperTable,
-        subjects: Mapping[str, TrainedRun],
+        trained_runs: Mapping[str, TrainedRun],
     ) -> None:
-        runs = {c: subjects[name] for c, name in table.columns.items() if name in found.results}
+        runs = {c: trained_runs[name] for c, name in table.columns.items() if name in found.results}
         for source, columns in table.crafted.items():
             if source in runs:
                 attacked = [column for column in runs if column in columns - {source}]
@@ -109,16 +109,16 @@ class Attacks:
         return _result(self._attack(suite, runs[column], source))
 
     def measure(
-        self, measurement: Measurement[_Result], subjects: Mapping[str, TrainedRun]
+        self, measurement: Measurement[_Result], trained_runs: Mapping[str, TrainedRun]
     ) -> dict[str, _Result]:
         """What is measured of each run, in a test of its own."""
-        return self._each(subjects, lambda name: _measure(subjects[name], measurement))
+        return self._each(trained_runs, lambda name: _measure(trained_runs[name], measurement))
 
     def each(
-        self, subjects: Mapping[str, TrainedRun], work: Callable[[TrainedRun], _Result]
+        self, trained_runs: Mapping[str, TrainedRun], work: Callable[[TrainedRun], _Result]
     ) -> dict[str, _Result]:
         """What a function returns for each run."""
-        return self._each(subjects, lambda name: work(subjects[name]))
+        return self._each(trained_runs, lambda name: work(trained_runs[name]))
 
     def _each(self, names: Iterable[str], work: Callable[[str], _Result]) -> dict[str, _Result]:
         done: dict[str, _Result] = {}
@@ -133,7 +133,7 @@ class Attacks:
     def _attack(
         self,
         suite: Path,
-        subject: TrainedRun,
+        trained_run: TrainedRun,
         source: TrainedRun | None = None,
         *,
         adaptive: bool = False,
@@ -146,9 +146,9 @@ class Attacks:
             view: View = "published" if self.options.table else "adaptive"
             crafted = replace(crafted, source=Source(source.defense, view))
         evaluation = evaluation.replaced(
-            suite=crafted, records=str(subject.folder / "records"), notes=subject.notes
+            suite=crafted, records=str(trained_run.folder / "records"), notes=trained_run.notes
         )
-        _test(subject, evaluation, crafted.name, self.options.processes)
+        _test(trained_run, evaluation, crafted.name, self.options.processes)
         return evaluation
 
 
@@ -196,24 +196,24 @@ def _result(evaluation: AttackEvaluation) -> Evaluation:
     return evaluation.result
 
 
-def _measure(subject: TrainedRun, measurement: Measurement[_Result]) -> _Result:
-    _test(subject, measurement, measurement.name, Processes.leave_process_group())
+def _measure(trained_run: TrainedRun, measurement: Measurement[_Result]) -> _Result:
+    _test(trained_run, measurement, measurement.name, Processes.leave_process_group())
     assert measurement.result is not None
     return measurement.result
 
 
-def _test(subject: TrainedRun, callback: Callback, what: str, processes: Processes) -> None:
+def _test(trained_run: TrainedRun, callback: Callback, what: str, processes: Processes) -> None:
     with user_errors():
         trainer = Trainer(
             accelerator="auto",
             devices=processes.devices,
             num_nodes=processes.nodes,
-            logger=subject.loggers(what),
+            logger=trained_run.loggers(what),
             callbacks=[callback, progress_bar(), Preemption()],
-            default_root_dir=subject.folder,
+            default_root_dir=trained_run.folder,
             enable_checkpointing=False,
             enable_model_summary=False,
             inference_mode=False,
             use_distributed_sampler=False,
         )
-    trainer.test(subject.defense, datamodule=subject.data, verbose=False)
+    trainer.test(trained_run.defense, datamodule=trained_run.data, verbose=False)

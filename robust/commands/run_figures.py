@@ -31,75 +31,80 @@ _WITH_TWO_CLASSES = 1000
 """Test samples of which those of the first two classes are drawn."""
 
 
-def check_pictures(names: Sequence[Picture], subjects: Runs) -> None:
+def check_pictures(names: Sequence[Picture], trained_runs: Runs) -> None:
     """Raise if a picture is of something that the runs do not have.
 
     Raises:
         ConfigError: With the run that has it not.
     """
     for name in names:
-        _CHECKS[name](subjects)
+        _CHECKS[name](trained_runs)
 
 
-def draw_pictures(names: Sequence[Picture], subjects: Runs, figures: Figures | None = None) -> None:
+def draw_pictures(
+    names: Sequence[Picture], trained_runs: Runs, figures: Figures | None = None
+) -> None:
     """Draw each of these pictures; those of several runs lie with the first.
 
     Args:
         names: The pictures.
-        subjects: The runs.
+        trained_runs: The runs.
         figures: Where one that cannot be made is noted.
 
     Raises:
         ConfigError: As `check_pictures`.
     """
-    check_pictures(names, subjects)
+    check_pictures(names, trained_runs)
     noted = figures or Figures()
     for name in dict.fromkeys(names):
-        for subject, make in _PICTURES[name](subjects):
-            show({f"figures/{name}": make}, subject, name, noted)
+        for trained_run, make in _PICTURES[name](trained_runs):
+            show({f"figures/{name}": make}, trained_run, name, noted)
 
 
-def _file(subject: TrainedRun, name: str) -> Path:
-    return subject.folder / "figures" / f"{name}.png"
+def _file(trained_run: TrainedRun, name: str) -> Path:
+    return trained_run.folder / "figures" / f"{name}.png"
 
 
-def _first(subjects: Runs) -> TrainedRun:
-    return next(iter(subjects.values()))
+def _first(trained_runs: Runs) -> TrainedRun:
+    return next(iter(trained_runs.values()))
 
 
-def _check_plane(subjects: Runs) -> None:
-    check_plane({name: subject.data for name, subject in subjects.items()})
+def _check_plane(trained_runs: Runs) -> None:
+    check_plane({name: trained_run.data for name, trained_run in trained_runs.items()})
 
 
-def _confidence(subjects: Runs) -> Iterator[Drawing]:
-    first = _first(subjects)
-    runs = {name: (subject.defense.cpu(), subject.data) for name, subject in subjects.items()}
+def _confidence(trained_runs: Runs) -> Iterator[Drawing]:
+    first = _first(trained_runs)
+    runs = {
+        name: (trained_run.defense.cpu(), trained_run.data)
+        for name, trained_run in trained_runs.items()
+    }
     yield first, lambda: plot_confidence(runs, _file(first, "confidence"))
 
 
-def _check_one_data_set(subjects: Runs) -> None:
-    first = _first(subjects)
-    for subject in subjects.values():
-        if subject.data.name != first.data.name:
+def _check_one_data_set(trained_runs: Runs) -> None:
+    first = _first(trained_runs)
+    for trained_run in trained_runs.values():
+        if trained_run.data.name != first.data.name:
             raise ConfigError(
                 f"Expected runs on one data set to draw features, but got {first.data.name} and "
-                f"{subject.data.name}. Leave some out."
+                f"{trained_run.data.name}. Leave some out."
             )
 
 
-def _features(subjects: Runs) -> Iterator[Drawing]:
-    first = _first(subjects)
-    yield first, lambda: _plot_features(subjects, _file(first, "features"))
+def _features(trained_runs: Runs) -> Iterator[Drawing]:
+    first = _first(trained_runs)
+    yield first, lambda: _plot_features(trained_runs, _file(first, "features"))
 
 
-def _plot_features(subjects: Runs, path: Path) -> Path:
+def _plot_features(trained_runs: Runs, path: Path) -> Path:
     """Of an attacker who does not know of a transform; Wang et al. 2018, Figure 4."""
-    first = _first(subjects)
+    first = _first(trained_runs)
     batch = first.data.test_samples(0, min(_WITH_TWO_CLASSES, first.data.test_size))
     x, y, index = (part[batch.y < 2] for part in batch)
     runs = {}
-    for name, subject in subjects.items():
-        defense = subject.defense.cpu()
+    for name, trained_run in trained_runs.items():
+        defense = trained_run.defense.cpu()
         transform, view = defense.transform, defense.published_view()
         attacked = f"FGSM, eps {_EPS_OF_FEATURES}"
         x_adv = craft(
@@ -113,60 +118,60 @@ def _plot_features(subjects: Runs, path: Path) -> Path:
     return plot_features(runs, y, path, names=("class 0", "class 1"))
 
 
-def _check_progress(subjects: Runs) -> None:
-    for subject in subjects.values():
-        read_progress(subject.folder)
+def _check_progress(trained_runs: Runs) -> None:
+    for trained_run in trained_runs.values():
+        read_progress(trained_run.folder)
 
 
-def _progress(subjects: Runs) -> Iterator[Drawing]:
-    first = _first(subjects)
-    runs = {name: subject.folder for name, subject in subjects.items()}
+def _progress(trained_runs: Runs) -> Iterator[Drawing]:
+    first = _first(trained_runs)
+    runs = {name: trained_run.folder for name, trained_run in trained_runs.items()}
     yield first, lambda: plot_progress(runs, _file(first, "progress"))
 
 
-def _check_recalls(subjects: Runs) -> None:
-    for name, subject in subjects.items():
-        if not isinstance(subject.defense, Recall):
+def _check_recalls(trained_runs: Runs) -> None:
+    for name, trained_run in trained_runs.items():
+        if not isinstance(trained_run.defense, Recall):
             raise ConfigError(
                 f"Expected runs of a net that recalls images, but {name} is "
-                f"{type(subject.defense).__name__}. Leave it out."
+                f"{type(trained_run.defense).__name__}. Leave it out."
             )
 
 
-def _recalled(subjects: Runs) -> Iterator[Drawing]:
-    for subject in subjects.values():
-        yield subject, partial(_plot_recalled, subject)
+def _recalled(trained_runs: Runs) -> Iterator[Drawing]:
+    for trained_run in trained_runs.values():
+        yield trained_run, partial(_plot_recalled, trained_run)
 
 
 @torch.no_grad()
-def _plot_recalled(subject: TrainedRun) -> Path:
-    defense = subject.defense.cpu().eval()
+def _plot_recalled(trained_run: TrainedRun) -> Path:
+    defense = trained_run.defense.cpu().eval()
     assert isinstance(defense, Recall)
-    batch = subject.data.test_samples(0, min(SAMPLES, subject.data.test_size))
-    return plot_recalled(defense, batch, _file(subject, "recalled"))
+    batch = trained_run.data.test_samples(0, min(SAMPLES, trained_run.data.test_size))
+    return plot_recalled(defense, batch, _file(trained_run, "recalled"))
 
 
-def _check_transforms(subjects: Runs) -> None:
-    for name, subject in subjects.items():
-        if isinstance(subject.defense.transform, nn.Identity):
+def _check_transforms(trained_runs: Runs) -> None:
+    for name, trained_run in trained_runs.items():
+        if isinstance(trained_run.defense.transform, nn.Identity):
             raise ConfigError(
                 f"Expected runs with an input transform, but {name} has none. Leave it out."
             )
 
 
-def _transformed(subjects: Runs) -> Iterator[Drawing]:
-    for subject in subjects.values():
-        yield subject, partial(_draw_transformed, subject)
+def _transformed(trained_runs: Runs) -> Iterator[Drawing]:
+    for trained_run in trained_runs.values():
+        yield trained_run, partial(_draw_transformed, trained_run)
 
 
-def _draw_transformed(subject: TrainedRun) -> Path:
+def _draw_transformed(trained_run: TrainedRun) -> Path:
     """Images and adversarial ones of an attacker who does not know of the transform."""
-    defense = subject.defense.cpu()
-    x, y, index = subject.data.test_samples(0, min(_COLUMNS, subject.data.test_size))
+    defense = trained_run.defense.cpu()
+    x, y, index = trained_run.data.test_samples(0, min(_COLUMNS, trained_run.data.test_size))
     view = defense.published_view()
     x_adv = craft(lambda view: PGD(view, _EPS), view, x, y, sample_seeds=index).x_adv
     rows = {"image": x, "PGD, Linf 8/255": x_adv}
-    return plot_reconstructions(rows, defense.transform, _file(subject, "transformed"))
+    return plot_reconstructions(rows, defense.transform, _file(trained_run, "transformed"))
 
 
 _CHECKS: dict[Picture, Callable[[Runs], None]] = {

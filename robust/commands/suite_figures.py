@@ -26,11 +26,11 @@ Makers = dict[str, Callable[[], Path | None]]
 """What makes each figure, by the key to log it by; None where there is nothing to draw."""
 
 
-def draw_run(subject: TrainedRun, suite: Suite, result: Evaluation, figures: Figures) -> None:
+def draw_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures: Figures) -> None:
     """Loss surfaces, scores and accuracy against eps of one run under a suite.
 
     Args:
-        subject: The run.
+        trained_run: The run.
         suite: The suite.
         result: What it found of the run.
         figures: Where a figure that cannot be made is noted.
@@ -38,25 +38,25 @@ def draw_run(subject: TrainedRun, suite: Suite, result: Evaluation, figures: Fig
     infos = suite.infos.values()
     radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
     targets = [i.target for i in infos if isinstance(i.target, int)]
-    folder = subject.folder / "figures"
+    folder = trained_run.folder / "figures"
     curves = folder / f"accuracy_{_protocol(suite)}.png"
     makers: Makers = {
         **figures_of(
-            subject.defense.cpu(),
-            subject.data.test_samples(0, min(SAMPLES, subject.data.test_size)),
+            trained_run.defense.cpu(),
+            trained_run.data.test_samples(0, min(SAMPLES, trained_run.data.test_size)),
             folder,
             target=targets[0] if targets else 0,
             eps=radii[0] if radii else ThreatModel().eps,
         ),
-        "figures/accuracy": lambda: plot_accuracy_curves({subject.name: result}, curves),
+        "figures/accuracy": lambda: plot_accuracy_curves({trained_run.name: result}, curves),
     }
-    show(makers, subject, suite.name, figures)
+    show(makers, trained_run, suite.name, figures)
 
 
 def draw_compared(
     options: argparse.Namespace,
     suite: Suite,
-    subjects: Mapping[str, TrainedRun],
+    trained_runs: Mapping[str, TrainedRun],
     results: Mapping[str, Evaluation],
     figures: Figures,
 ) -> None:
@@ -65,11 +65,11 @@ def draw_compared(
     Args:
         options: Those of `evaluate.py`.
         suite: The suite.
-        subjects: The runs.
+        trained_runs: The runs.
         results: What it found of them.
         figures: Where a figure that cannot be made is noted.
     """
-    first, protocol = next(iter(subjects.values())), _protocol(suite)
+    first, protocol = next(iter(trained_runs.values())), _protocol(suite)
     folder = first.folder / "figures"
     makers: Makers = {}
     if options.figures and len(results) > 1:
@@ -78,7 +78,7 @@ def draw_compared(
     if options.grid:
         makers[f"figures/{options.grid}"] = lambda: plot_grid(
             suite,
-            {name: subject.defense for name, subject in subjects.items()},
+            {name: trained_run.defense for name, trained_run in trained_runs.items()},
             first.data.test_samples(0, min(SAMPLES, first.data.test_size)),
             options.grid,
             folder / f"adversarials_{protocol}_{file_name(options.grid)}.png",
@@ -94,36 +94,36 @@ def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) 
     return plot_accuracy_curves(results, path)
 
 
-def norms_of(subject: TrainedRun) -> list[OperatorNorm]:
+def norms_of(trained_run: TrainedRun) -> list[OperatorNorm]:
     """Operator norms of the layers of a run's network, under their names in it.
 
     Raises:
         ConfigError: If a weight is NaN or infinite.
     """
-    norms = operator_norms(subject.defense.cpu(), subject.data.shape)
+    norms = operator_norms(trained_run.defense.cpu(), trained_run.data.shape)
     return [norm._replace(layer=norm.layer.removeprefix("network.")) for norm in norms]
 
 
 def draw_norms(
-    subjects: Mapping[str, TrainedRun],
+    trained_runs: Mapping[str, TrainedRun],
     norms: Mapping[str, Sequence[OperatorNorm]],
     figures: Figures,
 ) -> None:
     """Draw and log operator norms of every run; the figure of all lies with the first.
 
     Args:
-        subjects: The runs.
+        trained_runs: The runs.
         norms: Those of each run.
         figures: Where a figure that cannot be made is noted.
     """
     drawn: list[Path] = []
     for name, of_layers in norms.items():
-        path = subjects[name].folder / "figures" / "operator_norms.png"
+        path = trained_runs[name].folder / "figures" / "operator_norms.png"
         with figures.step(f"Figure operator_norms of {name}"):
             drawn.append(plot_operator_norms({name: of_layers}, path))
-            log_lipschitz(subjects[name].loggers("lipschitz"), of_layers, path)
+            log_lipschitz(trained_runs[name].loggers("lipschitz"), of_layers, path)
     if len(norms) > 1:
-        path = next(iter(subjects.values())).folder / "figures" / "operator_norms_compared.png"
+        path = next(iter(trained_runs.values())).folder / "figures" / "operator_norms_compared.png"
         with figures.step("Figure operator_norms_compared"):
             drawn.append(plot_operator_norms(norms, path))
     _say(drawn)
@@ -134,24 +134,24 @@ def _protocol(suite: Suite) -> str:
     return suite.name if suite.source is None else f"{suite.name}_transfer"
 
 
-def show(makers: Makers, subject: TrainedRun, what: str, figures: Figures) -> None:
+def show(makers: Makers, trained_run: TrainedRun, what: str, figures: Figures) -> None:
     """Make figures one by one, log those that could be made, and print where they lie.
 
     Args:
         makers: What makes each, by the key to log it by.
-        subject: The run that they are logged with.
+        trained_run: The run that they are logged with.
         what: In the name of the W&B run.
         figures: Where a figure that cannot be made is noted.
     """
     drawn: dict[str, Path] = {}
     for key, make in makers.items():
-        with figures.step(f"Figure {key.removeprefix('figures/')} of {subject.name}"):
+        with figures.step(f"Figure {key.removeprefix('figures/')} of {trained_run.name}"):
             path = make()
             if path is not None:
                 drawn[key] = path
     if drawn:
-        with figures.step(f"W&B's copy of the figures of {subject.name}"):
-            log_figures(subject.loggers(what), drawn)
+        with figures.step(f"W&B's copy of the figures of {trained_run.name}"):
+            log_figures(trained_run.loggers(what), drawn)
     _say(drawn.values())
 
 

@@ -1,10 +1,11 @@
 """A trained run as `evaluate.py` finds it: its folder, its defense and its data."""
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
@@ -17,16 +18,27 @@ from robust.loading.restore import arguments_of, restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
-class TrainedRun(NamedTuple):
-    """A trained run to evaluate."""
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained run has a defense with its weights, its data, and what both were built from.
+
+    Args:
+        run: Its name and folder; None for a checkpoint outside a run's folder.
+        path: Its checkpoint.
+        defense: What was trained.
+        data: What it was trained on.
+        notes: What a reader of its numbers has to know of its weights.
+        described: ``model`` and ``data`` that it was built from, each a class path with arguments.
+        epochs: For how many it was trained; None if its checkpoint does not say.
+    """
 
     run: Run | None
-    """None for a checkpoint outside a run's folder."""
     path: Path
     defense: Defense
     data: ImageDataModule
-    notes: tuple[str, ...] = ()
-    """What a reader of its numbers has to know of its weights."""
+    notes: tuple[str, ...]
+    described: Mapping[str, Any]
+    epochs: int | None
 
     @staticmethod
     def load(path: Path, changed: Mapping[str, Any] | None = None) -> "TrainedRun":
@@ -42,8 +54,11 @@ class TrainedRun(NamedTuple):
             path = fetch_run(named.removeprefix(SCHEME))
         checkpoint = find_checkpoint(path)
         run, content = Run.from_checkpoint(checkpoint), read_checkpoint(checkpoint)
-        notes = tuple(notes_of(content))
-        return TrainedRun(run, checkpoint, *restore(checkpoint, changed, content), notes)
+        notes, epochs = tuple(notes_of(content)), trained_epochs(checkpoint, content)
+        described = copy.deepcopy(description_of(content, checkpoint))  # restoring changes it
+        restored = restore(checkpoint, changed, content)
+        described = _with_changes(described, changed or {})
+        return TrainedRun(run, checkpoint, *restored, notes, described, epochs)
 
     @property
     def name(self) -> str:
@@ -63,20 +78,24 @@ class TrainedRun(NamedTuple):
         return [Tracker(run, job_type=f"evaluate-{what}")]
 
 
-def by_name(subjects: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
-    """Runs by their names; where several nets have one, the file tells them apart, or its path."""
+def by_name(trained_runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
+    """Return runs by their names; of several with one name, the file tells them apart."""
     files: dict[str, set[Path]] = {}
-    for subject in subjects:
-        files.setdefault(subject.name, set()).add(subject.path.absolute())
+    for trained_run in trained_runs:
+        files.setdefault(trained_run.name, set()).add(trained_run.path.absolute())
 
-    def label(subject: TrainedRun) -> str:
-        others = files[subject.name]
+    def label(trained_run: TrainedRun) -> str:
+        others = files[trained_run.name]
         if len(others) == 1:
-            return subject.name
+            return trained_run.name
         in_one_folder = len({path.parent for path in others}) == 1
-        return f"{subject.name}/{subject.path.name}" if in_one_folder else str(subject.path)
+        return (
+            f"{trained_run.name}/{trained_run.path.name}"
+            if in_one_folder
+            else str(trained_run.path)
+        )
 
-    return {label(subject): subject for subject in subjects}
+    return {label(trained_run): trained_run for trained_run in trained_runs}
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -102,20 +121,24 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
         checkpoint: One that `robust.loading.restore.restore` has read.
         changed: Arguments that the defense got instead of its own, if it has such arguments.
     """
-    described: dict[str, Any] = update(description_of(read_checkpoint(checkpoint), checkpoint))
+    return _with_changes(description_of(read_checkpoint(checkpoint), checkpoint), changed)
+
+
+def _with_changes(description: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = update(description)
     model = described["model"]
     accepted = arguments_of(model["class_path"])
     model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
     return described
 
 
-def check_used(changed: Mapping[str, Any], subjects: Sequence[TrainedRun]) -> None:
+def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -> None:
     """Raise if an argument is one of none of the defenses.
 
     Raises:
         ConfigError: With the arguments that there are.
     """
-    kinds = sorted({type(subject.defense) for subject in subjects}, key=lambda kind: kind.__name__)
+    kinds = sorted({type(run.defense) for run in trained_runs}, key=lambda kind: kind.__name__)
     known = {name for kind in kinds for name in inspect.signature(kind).parameters}
     for key in sorted(set(changed) - known):
         raise ConfigError(
@@ -124,17 +147,23 @@ def check_used(changed: Mapping[str, Any], subjects: Sequence[TrainedRun]) -> No
         )
 
 
-def trained_epochs(checkpoint: Path) -> int | None:
-    """How many epochs a net was trained; None if its checkpoint does not say.
+def trained_epochs(checkpoint: Path, content: Mapping[str, Any] | None = None) -> int | None:
+    """Return for how many epochs a network was trained; None if its checkpoint does not say.
 
-    Of the best of a run, as many as the run was trained until its last checkpoint.
+    Of the best of a run, these are the epochs until the run's last checkpoint.
+
+    Args:
+        checkpoint: Its file.
+        content: What it holds; read if None.
 
     Raises:
         ConfigError: If a checkpoint cannot be read.
     """
     last = checkpoint.with_name(LAST)
-    counted = last if checkpoint.name == BEST and last.is_file() else checkpoint
-    content = read_checkpoint(counted)
+    if checkpoint.name == BEST and last.is_file():
+        content = read_checkpoint(last)
+    elif content is None:
+        content = read_checkpoint(checkpoint)
     try:
         progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
         return int(progress["processed"])

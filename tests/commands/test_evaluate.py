@@ -264,9 +264,9 @@ def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypat
     of = TrainedRun.load
 
     def renamed(path, changed):
-        subject = of(path, changed)
-        subject.data.name = f"data of {subject.name}"
-        return subject
+        trained_run = of(path, changed)
+        trained_run.data.name = f"data of {trained_run.name}"
+        return trained_run
 
     monkeypatch.setattr(TrainedRun, "load", staticmethod(renamed))
     assert evaluate([*map(str, runs.values()), f"--suite={eps_suite}", "--grid=pgd"]) == 2
@@ -507,8 +507,8 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     text = output.read_text()
     assert "Robustness by minimal perturbations, n = 8" in text
     (cells,) = [v for k, v in markdown_rows(output, "**A measured").items() if k[1] == "net"]
-    subject = TrainedRun.load(runs["standard"])
-    expected = measure_robustness(subject.defense, subject.data, 8)["deployed"].sensitivity
+    trained_run = TrainedRun.load(runs["standard"])
+    expected = measure_robustness(trained_run.defense, trained_run.data, 8)["deployed"].sensitivity
     assert cells[:3] == [
         "0.5",
         as_text(expected.prediction),

@@ -1,6 +1,7 @@
 """`evaluate.py --draw`: pictures of runs that need no suite."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,24 +53,24 @@ def test_a_picture_that_a_run_has_not(folders, picture, what, capsys):
 
 
 def test_images_before_and_after_a_transform(folders, capsys):
-    subject = TrainedRun.load(Path(folders["standard"]))
-    subject.defense.transform = FeatureSqueezing(1)
-    draw_pictures(["transformed", "transformed"], {"a": subject})
+    trained_run = TrainedRun.load(Path(folders["standard"]))
+    trained_run.defense.transform = FeatureSqueezing(1)
+    draw_pictures(["transformed", "transformed"], {"a": trained_run})
     assert shown(capsys) == ["standard/a/figures/transformed.png"]
-    with Image.open(subject.folder / "figures" / "transformed.png") as picture:
+    with Image.open(trained_run.folder / "figures" / "transformed.png") as picture:
         assert picture.height > 400  # four rows
 
 
 def test_features_of_several_runs(folders, capsys):
-    subjects = {name: TrainedRun.load(Path(folder)) for name, folder in folders.items()}
-    first = next(iter(subjects))
-    subjects[first].defense.transform = FeatureSqueezing(1)
-    draw_pictures(["features"], subjects)
+    trained_runs = {name: TrainedRun.load(Path(folder)) for name, folder in folders.items()}
+    first = next(iter(trained_runs))
+    trained_runs[first].defense.transform = FeatureSqueezing(1)
+    draw_pictures(["features"], trained_runs)
     assert shown(capsys) == [f"{first}/a/figures/features.png"]
-    assert isinstance(subjects[first].defense.transform, FeatureSqueezing)
-    other = subjects[first]._replace(data=ImageDataModule("cifar10"))
+    assert isinstance(trained_runs[first].defense.transform, FeatureSqueezing)
+    other = replace(trained_runs[first], data=ImageDataModule("cifar10"))
     with pytest.raises(ConfigError, match="on one data set"):
-        draw_pictures(["features"], {**subjects, "other": other})
+        draw_pictures(["features"], {**trained_runs, "other": other})
 
 
 def test_recalled_images(folders, capsys):
@@ -77,7 +78,7 @@ def test_recalled_images(folders, capsys):
     channels, side, _ = standard.data.shape
     recall = Recall(lambda outputs: TinyNet(num_classes=outputs))
     recall.representatives = torch.rand(10, channels * side**2)
-    draw_pictures(["recalled"], {"a": standard._replace(defense=recall)})
+    draw_pictures(["recalled"], {"a": replace(standard, defense=recall)})
     assert shown(capsys) == ["standard/a/figures/recalled.png"]
 
 

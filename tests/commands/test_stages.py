@@ -4,6 +4,7 @@ import argparse
 import errno
 import re
 import shutil
+from dataclasses import replace
 
 import matplotlib.figure
 import numpy as np
@@ -51,8 +52,8 @@ def changed(monkeypatch):
     changes = {}
 
     def found(path, *args):
-        subject = of(path, *args)
-        return changes.get(subject.name, lambda same: same)(subject)
+        trained_run = of(path, *args)
+        return changes.get(trained_run.name, lambda same: same)(trained_run)
 
     monkeypatch.setattr(TrainedRun, "load", staticmethod(found))
     return changes
@@ -61,23 +62,23 @@ def changed(monkeypatch):
 def predicting(label):
     """A change: all images are of one class."""
 
-    def change(subject):
+    def change(trained_run):
         with torch.no_grad():
-            for layer in subject.defense.network.layers[1:]:
+            for layer in trained_run.defense.network.layers[1:]:
                 layer.weight.zero_()
                 layer.bias.zero_()
                 layer.bias[label] = 1.0
-        return subject
+        return trained_run
 
     return change
 
 
-def diverged(subject):
+def diverged(trained_run):
     """A change: weights that are NaN."""
     with torch.no_grad():
-        for weight in subject.defense.parameters():
+        for weight in trained_run.defense.parameters():
             weight.fill_(float("nan"))
-    return subject
+    return trained_run
 
 
 EPS_SUITE = """
@@ -254,13 +255,13 @@ def test_a_defect_keeps_its_traceback_after_the_tables(runs, eps_suite, monkeypa
 
 
 def test_one_of_several_processes_does_not_go_on_alone(trained):
-    subjects = {"second": TrainedRun.load(trained["standard"])}
+    trained_runs = {"second": TrainedRun.load(trained["standard"])}
     steps = Steps()
     with steps.step("first"):
         raise ValueError("failed")
     for processes, expected in ((Processes(2, 1), {}), (Processes(1, 1), {"second": 1})):
         attacks = Attacks(argparse.Namespace(processes=processes), steps)
-        assert attacks.each(subjects, lambda subject: 1) == expected
+        assert attacks.each(trained_runs, lambda trained_run: 1) == expected
 
 
 @pytest.mark.parametrize("measurement", [RobustnessMetrics, Certification])
@@ -336,7 +337,7 @@ def test_runs_on_several_data_sets_say_so(runs, eps_suite, changed, capsys, tmp_
     command = [*runs.values(), "--suite", eps_suite, "--figures", "--output", str(output)]
     for name, labels in (("other", r"other|bars"), ("bars", r"bars [0-9a-f]{8}")):
         data = ImageDataModule(str(tmp_path / name / f"{name}.npz"))
-        changed["standard/a"] = lambda subject, data=data: subject._replace(data=data)
+        changed["standard/a"] = lambda trained_run, data=data: replace(trained_run, data=data)
         assert evaluate(command) == 0
         text = output.read_text()
         assert "Attack success in %, suite eps, 2 data sets" in text

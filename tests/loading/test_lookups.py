@@ -52,8 +52,8 @@ def root():
 
 @pytest.mark.parametrize("exclude", [None, _ActionConfigLoad])
 def test_arguments_by_their_names(parser, exclude):
-    for subject, asked in ((parser, [*names(parser)]), (root(), ["c", "fit", "fit.a.b", "fit.x"])):
-        calls = [(subject, name, exclude) for name in asked]
+    for searched, asked in ((parser, [*names(parser)]), (root(), ["c", "fit", "fit.a.b", "fit.x"])):
+        calls = [(searched, name, exclude) for name in asked]
         usual = answers(_subcommands.find_action_and_subcommand, *calls)
         with lookups.faster():
             assert answers(_subcommands.find_action_and_subcommand, *calls) == usual
