@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import rich
+import rich.console
 from torch import nn
 
 import robust
@@ -135,7 +136,8 @@ def test_the_progress_bar_leaves_standard_output_alone(network, moons, monkeypat
     assert rich.get_console().__dict__ is shared
 
 
-def test_the_console_of_rich_is_put_back():
+def test_the_console_of_rich_is_put_back(monkeypatch):
+    monkeypatch.setattr(rich, "_console", rich.console.Console())  # a command may have changed it
     earlier = rich.get_console().file
     with own_console():
         rich.reconfigure(**progress_bar()._console_kwargs)

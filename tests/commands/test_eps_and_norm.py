@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from robust.commands.evaluate_options import parse_options
 
 from robust.commands.evaluate import evaluate
+from robust.commands.options.evaluate import parse_options
 from robust.commands.train import RobustCLI
 from robust.errors import ConfigError
 from tests.support.tiny import ROOT, arguments
