@@ -107,6 +107,7 @@ def test_it_trains_evaluates_and_reports_in_an_empty_folder(wheel, tmp_path):
     version = robust("--version").split()[1]
     assert wheel[0].name.startswith(f"robust_defenses-{version}-")
     assert "quick " in robust("list suites")
+    assert "--table tuna2022_table1" in robust("reproduce tuna2022 --dry-run")
     line = "train standard --data digits --epochs 1 --limit 20 --id a --devices 1 --accelerator cpu"
     assert "suite quick" in robust(f"{line} --trainer.enable_progress_bar=false")
     assert "suite quick" in robust("evaluate runs/standard/a --limit 10")
