@@ -31,8 +31,8 @@ _SWEPT = {
 }
 """Settings of the sweeps in ``sweeps/``."""
 _CAUTION = (
-    "Compare runs by the adaptive view. A robust accuracy that only another view shows is one that "
-    "its attacker failed to break; `evaluate.py` prints the verdict, with 95 % intervals."
+    "Compare runs by the adaptive view. A robust accuracy that only another view shows is one on which "
+    "its attacker failed; `evaluate.py` prints the verdict, with 95 % intervals."
 )
 
 

@@ -17,8 +17,8 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
 from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
-from robust.commands.run_figures import check_pictures, draw_pictures
-from robust.commands.suite_figures import draw_compared, draw_norms, draw_run, norms_of
+from robust.commands.run_figures import check_figures, plot_figures
+from robust.commands.suite_figures import norms_of, plot_compared, plot_norms, plot_run
 from robust.errors import ConfigError
 from robust.evaluation.checks import check_targets
 from robust.figures.adversarials import members
@@ -136,7 +136,7 @@ def _check(
     options: argparse.Namespace, suite: Path | None, trained_runs: Runs, source: TrainedRun | None
 ) -> None:
     """Raise for what a user can get wrong, as far as it can be told before the first stage."""
-    check_pictures(options.draw, trained_runs)
+    check_figures(options.draw, trained_runs)
     if options.output is not None:
         options.output = expanded(options.output)
     if options.output is not None and not options.output.absolute().parent.is_dir():
@@ -173,7 +173,7 @@ def _finish(
     with attacks.steps.step("--output"):
         _write(printed, options.output)
     figures = Figures()
-    _draw(options, trained_runs, finished, figures)
+    _plot(options, trained_runs, finished, figures)
     if figures.failed and not (printed or attacks.steps.failed):
         raise next(iter(figures.failed.values()))  # nothing else was asked for
 
@@ -253,7 +253,7 @@ def _noted(grid: Grid, table: PaperTable, finished: _Finished, notes: Sequence[s
     )
 
 
-def _draw(
+def _plot(
     options: argparse.Namespace, trained_runs: Runs, finished: _Finished, figures: Figures
 ) -> None:
     """The third stage: all figures, each of which may fail."""
@@ -261,14 +261,14 @@ def _draw(
     if options.figures:
         for name, result in attacked.results.items():
             with figures.step(f"Figures of {name}"):
-                draw_run(trained_runs[name], attacked.suites[name], result, figures)
+                plot_run(trained_runs[name], attacked.suites[name], result, figures)
     if attacked.results and (options.figures or options.grid):
         complete = {name: trained_runs[name] for name in attacked.results}
         suite = attacked.suites[next(iter(complete))]
-        draw_compared(options, suite, complete, attacked.results, figures)
+        plot_compared(options, suite, complete, attacked.results, figures)
     if finished.norms:
-        draw_norms(trained_runs, finished.norms, figures)
-    draw_pictures(options.draw, trained_runs, figures)
+        plot_norms(trained_runs, finished.norms, figures)
+    plot_figures(options.draw, trained_runs, figures)
 
 
 def _check_one_data_set(trained_runs: Runs) -> None:

@@ -116,7 +116,7 @@ def _measure(words: _Arguments) -> int:
     return run("evaluate", measure.translated(words))
 
 
-def _draw(words: _Arguments) -> int:
+def _plot(words: _Arguments) -> int:
     if "--help" in words or "-h" in words:
         return _print(draw.HELP)
     return run("evaluate", draw.translated(words))
@@ -164,7 +164,7 @@ def _print(text: str) -> int:
 _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "evaluate": lambda words: run("evaluate", words),
     "measure": _measure,
-    "draw": _draw,
+    "draw": _plot,
     "report": _report,
     "sweep": lambda words: run("sweep", words),
     "reproduce": _reproduce,

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from robust.errors import ConfigError, in_short, unusable_path
 from robust.io.notes import note
 from robust.io.streams import code_of, lost_output, make_usable
-from robust.loading.messages import mendable_cause, shortened
+from robust.loading.messages import fixable_cause, shortened
 from robust.precision import keep_float32
 from robust.tracking.interrupts import interruptible
 
@@ -44,7 +44,7 @@ def run_command(command: Callable[[], Any]) -> int:
         if (sentence := lost_output()) is not None:
             note(sentence)
     except SystemExit as stop:
-        # rich turns its own broken pipe into an exit with 1.
+        # rich makes an exit with 1 of its own BrokenPipeError.
         if isinstance(stop.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE
         raise
@@ -52,7 +52,7 @@ def run_command(command: Callable[[], Any]) -> int:
         code = code_of(error) if isinstance(error, OSError) else None
         if code is not None:
             return code
-        message = _mendable(error)
+        message = _fixable(error)
         if message is None:
             raise
         print(f"error: {shortened(message)}", file=sys.stderr)
@@ -60,7 +60,7 @@ def run_command(command: Callable[[], Any]) -> int:
     return 0
 
 
-def _mendable(error: BaseException | None) -> str | None:
+def _fixable(error: BaseException | None) -> str | None:
     """What the user can fix; None if that is nothing, so that the traceback is kept."""
     if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
         return str(error)
@@ -70,7 +70,7 @@ def _mendable(error: BaseException | None) -> str | None:
             "complete: make room, and run the same command again. A training goes on with its "
             "--run.id and --run.resume=auto."
         )
-    cause = mendable_cause(error) or unusable_path(error)
+    cause = fixable_cause(error) or unusable_path(error)
     return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
 
 

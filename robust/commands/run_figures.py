@@ -1,4 +1,4 @@
-"""What `evaluate.py --draw` draws: pictures of trained runs that need no suite of attacks."""
+"""Plots what `evaluate.py --draw` names: figures of trained runs that need no suite of attacks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from robust.attacks import FGSM, PGD, craft
-from robust.commands.options.evaluate import Picture
+from robust.commands.options.evaluate import Figure
 from robust.commands.suite_figures import SAMPLES, show
 from robust.defenses import Recall
 from robust.errors import ConfigError
@@ -21,18 +21,18 @@ from robust.io.notes import Figures
 from robust.loading.trained_run import TrainedRun
 
 Runs = Mapping[str, TrainedRun]
-Drawing = tuple[TrainedRun, Callable[[], Path]]
-"""The run that a file lies with, and what draws it."""
+Plotting = tuple[TrainedRun, Callable[[], Path]]
+"""The run that a file lies with, and what plots it."""
 
 _COLUMNS = 6
 _EPS = 8 / 255
 _EPS_OF_FEATURES = 0.02
 _WITH_TWO_CLASSES = 1000
-"""Test samples of which those of the first two classes are drawn."""
+"""Test samples of which those of the first two classes are plotted."""
 
 
-def check_pictures(names: Sequence[Picture], trained_runs: Runs) -> None:
-    """Raise if a picture is of something that the runs do not have.
+def check_figures(names: Sequence[Figure], trained_runs: Runs) -> None:
+    """Raise if a figure is of something that the runs do not have.
 
     Raises:
         ConfigError: With the run that has it not.
@@ -41,23 +41,23 @@ def check_pictures(names: Sequence[Picture], trained_runs: Runs) -> None:
         _CHECKS[name](trained_runs)
 
 
-def draw_pictures(
-    names: Sequence[Picture], trained_runs: Runs, figures: Figures | None = None
+def plot_figures(
+    names: Sequence[Figure], trained_runs: Runs, figures: Figures | None = None
 ) -> None:
-    """Draw each of these pictures; those of several runs lie with the first.
+    """Plot each of these figures; those of several runs lie with the first.
 
     Args:
-        names: The pictures.
+        names: The figures.
         trained_runs: The runs.
         figures: Where one that cannot be made is noted.
 
     Raises:
-        ConfigError: As `check_pictures`.
+        ConfigError: As `check_figures`.
     """
-    check_pictures(names, trained_runs)
+    check_figures(names, trained_runs)
     noted = figures or Figures()
     for name in dict.fromkeys(names):
-        for trained_run, make in _PICTURES[name](trained_runs):
+        for trained_run, make in _FIGURES[name](trained_runs):
             show({f"figures/{name}": make}, trained_run, name, noted)
 
 
@@ -73,7 +73,7 @@ def _check_plane(trained_runs: Runs) -> None:
     check_plane({name: trained_run.data for name, trained_run in trained_runs.items()})
 
 
-def _confidence(trained_runs: Runs) -> Iterator[Drawing]:
+def _confidence(trained_runs: Runs) -> Iterator[Plotting]:
     first = _first(trained_runs)
     runs = {
         name: (trained_run.defense.cpu(), trained_run.data)
@@ -87,12 +87,12 @@ def _check_one_data_set(trained_runs: Runs) -> None:
     for trained_run in trained_runs.values():
         if trained_run.data.name != first.data.name:
             raise ConfigError(
-                f"Expected runs on one data set to draw features, but got {first.data.name} and "
+                f"Expected runs on one data set to plot features, but got {first.data.name} and "
                 f"{trained_run.data.name}. Leave some out."
             )
 
 
-def _features(trained_runs: Runs) -> Iterator[Drawing]:
+def _features(trained_runs: Runs) -> Iterator[Plotting]:
     first = _first(trained_runs)
     yield first, lambda: _plot_features(trained_runs, _file(first, "features"))
 
@@ -123,7 +123,7 @@ def _check_progress(trained_runs: Runs) -> None:
         read_progress(trained_run.folder)
 
 
-def _progress(trained_runs: Runs) -> Iterator[Drawing]:
+def _progress(trained_runs: Runs) -> Iterator[Plotting]:
     first = _first(trained_runs)
     runs = {name: trained_run.folder for name, trained_run in trained_runs.items()}
     yield first, lambda: plot_progress(runs, _file(first, "progress"))
@@ -133,12 +133,12 @@ def _check_recalls(trained_runs: Runs) -> None:
     for name, trained_run in trained_runs.items():
         if not isinstance(trained_run.defense, Recall):
             raise ConfigError(
-                f"Expected runs of a net that recalls images, but {name} is "
+                f"Expected runs of a network that recalls images, but {name} is "
                 f"{type(trained_run.defense).__name__}. Leave it out."
             )
 
 
-def _recalled(trained_runs: Runs) -> Iterator[Drawing]:
+def _recalled(trained_runs: Runs) -> Iterator[Plotting]:
     for trained_run in trained_runs.values():
         yield trained_run, partial(_plot_recalled, trained_run)
 
@@ -159,12 +159,12 @@ def _check_transforms(trained_runs: Runs) -> None:
             )
 
 
-def _transformed(trained_runs: Runs) -> Iterator[Drawing]:
+def _transformed(trained_runs: Runs) -> Iterator[Plotting]:
     for trained_run in trained_runs.values():
-        yield trained_run, partial(_draw_transformed, trained_run)
+        yield trained_run, partial(_plot_transformed, trained_run)
 
 
-def _draw_transformed(trained_run: TrainedRun) -> Path:
+def _plot_transformed(trained_run: TrainedRun) -> Path:
     """Images and adversarial ones of an attacker who does not know of the transform."""
     defense = trained_run.defense.cpu()
     x, y, index = trained_run.data.test_samples(0, min(_COLUMNS, trained_run.data.test_size))
@@ -174,14 +174,14 @@ def _draw_transformed(trained_run: TrainedRun) -> Path:
     return plot_reconstructions(rows, defense.transform, _file(trained_run, "transformed"))
 
 
-_CHECKS: dict[Picture, Callable[[Runs], None]] = {
+_CHECKS: dict[Figure, Callable[[Runs], None]] = {
     "confidence": _check_plane,
     "features": _check_one_data_set,
     "progress": _check_progress,
     "recalled": _check_recalls,
     "transformed": _check_transforms,
 }
-_PICTURES: dict[Picture, Callable[[Runs], Iterator[Drawing]]] = {
+_FIGURES: dict[Figure, Callable[[Runs], Iterator[Plotting]]] = {
     "confidence": _confidence,
     "features": _features,
     "progress": _progress,

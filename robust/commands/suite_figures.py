@@ -23,10 +23,10 @@ SAMPLES = 100
 """Test samples among which the figures find some that are classified correctly."""
 
 Makers = dict[str, Callable[[], Path | None]]
-"""What makes each figure, by the key to log it by; None where there is nothing to draw."""
+"""What makes each figure, by the key to log it by; None where there is nothing to plot."""
 
 
-def draw_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures: Figures) -> None:
+def plot_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures: Figures) -> None:
     """Loss surfaces, scores and accuracy against eps of one run under a suite.
 
     Args:
@@ -53,7 +53,7 @@ def draw_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures:
     show(makers, trained_run, suite.name, figures)
 
 
-def draw_compared(
+def plot_compared(
     options: argparse.Namespace,
     suite: Suite,
     trained_runs: Mapping[str, TrainedRun],
@@ -74,7 +74,7 @@ def draw_compared(
     makers: Makers = {}
     if options.figures and len(results) > 1:
         curves = folder / f"accuracy_{protocol}_compared.png"
-        makers["figures/accuracy_compared"] = lambda: _draw_curves_of_one_data_set(results, curves)
+        makers["figures/accuracy_compared"] = lambda: _plot_curves_of_one_data_set(results, curves)
     if options.grid:
         makers[f"figures/{options.grid}"] = lambda: plot_grid(
             suite,
@@ -88,7 +88,7 @@ def draw_compared(
     show(makers, first, f"{protocol}-compared", figures)
 
 
-def _draw_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) -> Path | None:
+def _plot_curves_of_one_data_set(results: Mapping[str, Evaluation], path: Path) -> Path | None:
     if len({evaluation.header.data_sha256 for evaluation in results.values()}) > 1:
         raise ConfigError("the runs are on several data sets, whose accuracies share no axis.")
     return plot_accuracy_curves(results, path)
@@ -104,29 +104,29 @@ def norms_of(trained_run: TrainedRun) -> list[OperatorNorm]:
     return [norm._replace(layer=norm.layer.removeprefix("network.")) for norm in norms]
 
 
-def draw_norms(
+def plot_norms(
     trained_runs: Mapping[str, TrainedRun],
     norms: Mapping[str, Sequence[OperatorNorm]],
     figures: Figures,
 ) -> None:
-    """Draw and log operator norms of every run; the figure of all lies with the first.
+    """Plot and log operator norms of every run; the figure of all lies with the first.
 
     Args:
         trained_runs: The runs.
         norms: Those of each run.
         figures: Where a figure that cannot be made is noted.
     """
-    drawn: list[Path] = []
+    plotted: list[Path] = []
     for name, of_layers in norms.items():
         path = trained_runs[name].folder / "figures" / "operator_norms.png"
         with figures.step(f"Figure operator_norms of {name}"):
-            drawn.append(plot_operator_norms({name: of_layers}, path))
+            plotted.append(plot_operator_norms({name: of_layers}, path))
             log_lipschitz(trained_runs[name].loggers("lipschitz"), of_layers, path)
     if len(norms) > 1:
         path = next(iter(trained_runs.values())).folder / "figures" / "operator_norms_compared.png"
         with figures.step("Figure operator_norms_compared"):
-            drawn.append(plot_operator_norms(norms, path))
-    _say(drawn)
+            plotted.append(plot_operator_norms(norms, path))
+    _say(plotted)
 
 
 def _protocol(suite: Suite) -> str:
@@ -143,16 +143,16 @@ def show(makers: Makers, trained_run: TrainedRun, what: str, figures: Figures) -
         what: In the name of the W&B run.
         figures: Where a figure that cannot be made is noted.
     """
-    drawn: dict[str, Path] = {}
+    plotted: dict[str, Path] = {}
     for key, make in makers.items():
         with figures.step(f"Figure {key.removeprefix('figures/')} of {trained_run.name}"):
             path = make()
             if path is not None:
-                drawn[key] = path
-    if drawn:
+                plotted[key] = path
+    if plotted:
         with figures.step(f"W&B's copy of the figures of {trained_run.name}"):
-            log_figures(trained_run.loggers(what), drawn)
-    _say(drawn.values())
+            log_figures(trained_run.loggers(what), plotted)
+    _say(plotted.values())
 
 
 def _say(paths: Iterable[Path]) -> None:

@@ -114,7 +114,7 @@ class RobustCLI(LightningCLI):
         if command != "fit" and not config.get("ckpt_path"):
             raise ConfigError(
                 f"Expected `--ckpt_path` with the weights to {command}, but got none, which would "
-                f"{command} an untrained net. Name runs/<name>/<id>/checkpoints/last.ckpt."
+                f"{command} an untrained network. Name runs/<name>/<id>/checkpoints/last.ckpt."
             )
         ckpt_path = config.get("ckpt_path")
         if ckpt_path and Path(str(ckpt_path)).is_dir():
@@ -213,7 +213,7 @@ class RobustCLI(LightningCLI):
                 print(f"Tested: {best}")
 
     def _check_trained(self, best: BestCheckpoint | None) -> None:
-        """Refuse to test a net that diverged; what the training kept stays where it is."""
+        """Refuse to test a network that diverged; what the training kept stays where it is."""
         if best is None:
             check_finite(self.model.state_dict(), "the trained network")
         else:

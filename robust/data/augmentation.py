@@ -24,19 +24,19 @@ class GaussianAugmentation:
 
     An epoch so has 1 + ``copies`` times the steps. Zantedeschi et al. 2017, section 3.2
     (https://arxiv.org/abs/1707.06728), with 10 copies of 0.3 on MNIST and 0.05 on CIFAR-10. Their
-    code draws the noise once and clips nothing, so networks are trained on values outside [0, 1];
-    the toy example of the paper is clipped. Unlike theirs, validation images are clean.
+    code makes the noise once and clips nothing, so networks are trained on values outside [0, 1].
+    The toy example of the paper is clipped. Unlike theirs, validation images are clean.
 
-    The noise of a copy follows from the seed of the data, the place of the image in its set and the
+    The noise of a copy follows from the seed of the data, the index of the image in its set and the
     number of the copy. It is made batch by batch, where the batch is: a GPU's logarithms and sines
     may differ from a CPU's in the last bit.
 
     Args:
         copies: Noisy copies of each image, at least 0.
-        sigma: Standard deviation of the noise, in units of pixels in [0, 1], at least 0; of uniform
-            noise half the width, so that it lies within +-``sigma``.
+        sigma: Standard deviation of the noise, in units of pixels in [0, 1], at least 0. Uniform
+            noise has half the width ``sigma``.
         clip: Whether noisy images are clipped to [0, 1].
-        fresh: Whether every epoch draws other noise; the same in all epochs otherwise.
+        fresh: Whether every epoch has other noise; the same in all epochs otherwise.
         noise: Its distribution; the paper compares with ``uniform`` (Figure 2).
 
     With ``copies`` or ``sigma`` of 0 an epoch is what it is without augmentation.
@@ -90,11 +90,11 @@ class GaussianAugmentation:
             epoch: Number of the epoch, below 2**31; counts only if ``fresh``.
         """
         stream = seed + (epoch << 32 if self.fresh else 0)
-        draws = RandomStreams(sample_seeds(stream, index + (copy << 32)))
+        streams = RandomStreams(sample_seeds(stream, index + (copy << 32)))
         if self.noise == "gaussian":
-            noise = draws.normal(*x.shape[1:])
+            noise = streams.normal(*x.shape[1:])
         else:
-            noise = draws.uniform(*x.shape[1:]).mul_(2).sub_(1)
+            noise = streams.uniform(*x.shape[1:]).mul_(2).sub_(1)
         # Scaled by zero for clean images: choosing the others would make a GPU wait.
         scale = (copy > 0).to(x.dtype).mul_(self.sigma).view(-1, 1, 1, 1)
         noisy = noise.mul_(scale).add_(x)
@@ -106,10 +106,10 @@ class RandomCrops:
     """Trains on a random crop of each image with a black frame, and on its mirror image by chance.
 
     As most networks for CIFAR-10 are trained, Wang et al.'s among them
-    (https://arxiv.org/abs/1809.08516). Every epoch draws anew: the crop of a sample follows from
-    the seed of the data, the epoch, its place in the set, and the number of its copy if there are
-    noisy ones, which are crops of their own. Validation and test images, and the templates of
-    `robust.defenses.WNLL`, stay whole.
+    (https://arxiv.org/abs/1809.08516). Every epoch has other crops. The crop of a sample follows
+    from the seed of the data, the epoch and its index in the set. Noisy copies are crops of their
+    own, by their number. Validation and test images, and the templates of `robust.defenses.WNLL`,
+    are not cropped.
 
     Args:
         padding: Width of the frame in pixels, at least 0 and less than the sides of an image.
@@ -156,12 +156,12 @@ class RandomCrops:
             seed: 0 to 2**32 - 1.
             epoch: Number of the epoch, below 2**31.
         """
-        draws = RandomStreams(sample_seeds(seed + (epoch << 32), index + (copy << 32) + _CROPS))
-        corner = draws.uniform(2).mul_(2 * self.padding + 1).long()
+        streams = RandomStreams(sample_seeds(seed + (epoch << 32), index + (copy << 32) + _CROPS))
+        corner = streams.uniform(2).mul_(2 * self.padding + 1).long()
         rows = corner[:, :1] + torch.arange(x.shape[2])
         columns = corner[:, 1:] + torch.arange(x.shape[3])
         if self.flip:
-            columns = torch.where(draws.uniform(1) < 0.5, columns.flip(1), columns)
+            columns = torch.where(streams.uniform(1) < 0.5, columns.flip(1), columns)
         framed = F.pad(x, 4 * [self.padding])
         sample = torch.arange(len(x)).view(-1, 1, 1, 1)
         channel = torch.arange(x.shape[1]).view(-1, 1, 1)

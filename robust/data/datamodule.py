@@ -56,9 +56,9 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         dataset: ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` (scikit-learn's, needs no
-            download), ``circles`` and ``moons`` (points of the plane, see `robust.data.toy`), or
-            the path of an ``.npz`` file with uint8 images ``x_train``, ``x_test``, (N, H, W) or
-            (N, H, W, C), and integer labels ``y_train``, ``y_test`` from 0 on.
+            download), ``circles`` and ``moons`` (points of the plane, see `robust.data.toy`). Or
+            it is the path of an ``.npz`` file. That has uint8 images ``x_train``, ``x_test``,
+            (N, H, W) or (N, H, W, C), and integer labels ``y_train``, ``y_test`` from 0 on.
         root: Folder of the named sets, in torchvision's layout; CIFAR-10 also as ``cifar10.npz``.
             The environment variable ``ROBUST_DATA_DIR`` overrides it.
         batch_size: Training samples per batch and device.
@@ -69,7 +69,7 @@ class ImageDataModule(LightningDataModule):
         augmentation: Adds noisy copies to the training samples; none if None. Validation and test
             samples stay as they are.
         training_set: Trains on transformed images; on the originals if None.
-        crops: Trains on random crops of the images, drawn anew every epoch; on whole ones if None.
+        crops: Trains on random crops of the images, others in every epoch; on the images if None.
 
     Attributes:
         name: Of the set; for a file, without folder and suffix.
@@ -153,7 +153,7 @@ class ImageDataModule(LightningDataModule):
             self.trainer.limit_val_batches = 0
 
     def train_dataloader(self) -> TrainingLoader | EvaluationLoader:
-        """Shuffled anew every epoch; in fixed order under Lightning's ``overfit_batches``.
+        """Shuffled again every epoch; in fixed order under Lightning's ``overfit_batches``.
 
         There, the copies of an image follow it, with the same noise in every epoch.
         """

@@ -265,7 +265,7 @@ def _missing(folder: Path, reason: str) -> ConfigError:
 
 def _damaged(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"Expected whole data at {path}, but it is truncated or damaged ({reason}). "
+        f"Expected complete data at {path}, but it is truncated or damaged ({reason}). "
         "Delete it, so that it is downloaded again."
     )
 
@@ -295,8 +295,8 @@ def _load_digits(root: Path) -> Dataset:
 def _resize_digits(images: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Bilinear from 8x8 in 0..16 to 28x28 in 0..255.
 
-    In integers (positions are multiples of 1/14), so that every machine gets the same bytes and
-    runs on different machines can be compared by their fingerprint.
+    Positions are multiples of 1/14, so all is done in integers and every machine gets the same
+    bytes. Runs on different machines can be compared by their fingerprint.
     """
     position = np.clip(4 * np.arange(28) - 5, 0, 7 * 14)
     low, fourteenths = np.divmod(position, 14)

@@ -56,7 +56,7 @@ class Source:
         """The samples at ``places``, each below the length; the copies of one are neighbours."""
         times = 1 + self.copies
         index = self.index[places // times]
-        # Copies whole images: an eighth of the time of `x[index]`.
+        # Copies images in one piece: an eighth of the time of `x[index]`.
         x = torch.from_numpy(self.samples.x.numpy().take(index.numpy(), axis=0))
         y = self.samples.y[index]
         copy = places % times
@@ -81,7 +81,7 @@ def evaluation_pieces(n: int, batch_size: int, rank: int, world: int) -> list[sl
     """The batches of one of ``world`` ranks: together each of ``n`` samples once, as many on each.
 
     A collective call in an evaluation step waits for every rank, so all need the same number of
-    batches, and an empty one breaks most steps. Where both cannot be had within ``batch_size`` (1,
+    batches. Most steps fail on an empty batch. Where both cannot be had within ``batch_size`` (1,
     and more than one rank), some batches hold one sample more. With fewer samples than ranks, some
     are empty.
     """

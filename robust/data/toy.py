@@ -21,7 +21,7 @@ def circles() -> list[tuple[UInt8[Tensor, "n 1 1 2"], Labels]]:
 
     20 points to train on and 200 to test on, without noise: the test points lie between the
     training points. The paper's square [-1, 1] is [0, 1] here, so a length of the paper is half as
-    long, and coordinates are rounded to bytes, 255ths of the side.
+    long. Coordinates are rounded to bytes, 255ths of the side.
     """
     from sklearn.datasets import make_circles  # takes a second, and only these sets need it
 

@@ -30,10 +30,10 @@ class TrainingSet:
     those after total variation minimization, and on their union. Each image is transformed once,
     not once an epoch, rounded to a byte, and written to a file beside the data that later runs
     read. The file's name hashes the images and the transform: its class, arguments, weights, and
-    what it makes of the first images. A damaged file is written anew. Validation and test images
+    what it makes of the first images. A damaged file is written again. Validation and test images
     stay as they are.
 
-    A transform that draws from the global random state gets one of its own, seeded with 0. What a
+    A transform that uses the global random state gets one of its own, seeded with 0. What a
     GPU makes may differ from a CPU's by one level.
 
     Args:

@@ -25,7 +25,7 @@ class AttackedImages:
         seed: Of the order of the training images, 0 to 2**32 - 1.
 
     Raises:
-        ConfigError: If an order is to be drawn from another seed.
+        ConfigError: If an order would follow from another seed.
     """
 
     def __init__(self, data: ImageDataModule, split: Split, seed: int) -> None:

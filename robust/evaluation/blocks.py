@@ -133,7 +133,7 @@ def complete(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evalua
 
 
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:
-    """Log what an attack made of the first ``count`` images that it attacked.
+    """Log the first ``count`` images that an attack made.
 
     If they cannot be logged, a note says so, and the attacks go on.
     """

@@ -50,15 +50,15 @@ class AttackEvaluation(Callback):
     """Attacks the test set through each view, scores on the defense, and keeps records.
 
     With `every_n_epochs` it also attacks some validation images during the training, and logs the
-    worst case; nothing of that is kept, and the training is the same with and without it.
+    worst case. Nothing of that is kept, and the training is the same with and without it.
 
     Only correctly classified samples are attacked, and for a targeted attack only those of another
     class than the target. Samples are crafted in fixed blocks, each with a seed of its own. So the
     records depend neither on the batch size nor on the number of processes: bit for bit on CPUs of
     one kind with as many threads a process, and on equal GPUs where their kernels are
-    deterministic. Elsewhere float32 rounds otherwise, to about 1e-6 of a score: an image that an
-    attack leaves that close to a boundary may fall to the other side. An evaluation that was
-    interrupted goes on where it stopped, and one that is on record already is not run again.
+    deterministic. Elsewhere float32 rounds otherwise, to about 1e-6 of a score. An image that an
+    attack leaves that close to a boundary may end on its other side. An evaluation that was
+    interrupted goes on from there, and one that is on record already is not run again.
 
     Example:
         >>> suite = robust.Suite("mine", {"pgd": robust.attacks.PGD}, limit=20)

@@ -33,7 +33,7 @@ _OF_TRAINING = ("training", "optimizer", "scheduler")
 def model_sha256(model: nn.Module) -> str:
     """Short hash of what a model computes: weights, modules, their plain attributes and code.
 
-    The same on every device. Weights alone would not do: a squeezed net has those of its twin.
+    The same on every device. Weights alone would not do: a squeezed network has those of its twin.
     """
     digest = hashlib.sha256()
     for name, module in model.named_modules():

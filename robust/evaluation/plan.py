@@ -26,13 +26,13 @@ def plan(
 ) -> dict[str, AttackInfo]:
     """Describe every attack of a suite as it will be run.
 
-    An attack with an ``eps`` of its own is a budget attack; one without looks for the nearest
+    An attack with an ``eps`` of its own is a budget attack. One without looks for the nearest
     adversarial image, which counts as a success only within the threat model.
 
     Raises:
-        ConfigError: If a name is none, or an attack cannot be built, has an argument out of range,
-            bounds another norm or eps than its threat model, has an infinite budget, cannot be
-            targeted, or is named without being there.
+        ConfigError: If a name is none or names no attack, or an attack cannot be built or has an
+            argument out of range. Also if it bounds another norm or eps than its threat model, has
+            an infinite budget, or cannot be targeted.
     """
     check_attack_names(attacks)
     for key, names in (("threat_models", threat_models), ("targets", targets)):

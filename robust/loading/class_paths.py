@@ -97,8 +97,8 @@ def imported(path: str, where: object = "") -> Any:  # noqa: ANN401
         where: The file that names it, for the message.
 
     Raises:
-        UntrustedError: If its name or its definition lies outside of what is trusted, or if it is
-            neither a class nor a function that files may name.
+        UntrustedError: If its name or its definition lies outside of what is trusted. Also if it
+            is neither a class nor a function that files may name.
         ImportError: If there is no such module.
         AttributeError: If the module has no such class.
         ValueError: If it is no class path.

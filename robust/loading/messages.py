@@ -68,7 +68,7 @@ _LONGEST = 280
 """Characters of a message; with what stands before it, at most 300."""
 
 
-def mendable_cause(error: BaseException | None) -> str | None:
+def fixable_cause(error: BaseException | None) -> str | None:
     """What a `ConfigError` says from which an error was raised; None if it was from none.
 
     jsonargparse raises its own error from the one of the class that it was building.

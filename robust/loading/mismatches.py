@@ -1,4 +1,4 @@
-"""How a run differs from the nets of a paper's table: other data, another network, other epochs.
+"""How a run differs from the networks of a paper's table: other data, network or epochs.
 
 A table may name its ``data`` (the data set), its ``network`` (a class path, or one with
 ``init_args``) and its ``epochs``. A column may have a ``network`` and ``epochs`` of its own. Null
@@ -13,12 +13,12 @@ from robust.loading.classes import KindOf, imported_kind
 from robust.loading.paper_tables import PaperTable, is_column
 
 FACTS = ("data", "network", "epochs")
-"""What a table may say of its nets, besides the defense of each column."""
+"""What a table may say of its networks, besides the defense of each column."""
 _UNKNOWN = "unknown"
 
 
 class Mismatch(NamedTuple):
-    """One thing in which a run differs from the nets of a table."""
+    """One thing in which a run differs from the networks of a table."""
 
     key: str
     """One of `FACTS`."""
@@ -36,7 +36,7 @@ def mismatches(
     run: Mapping[str, Any],
     kind_of: KindOf = imported_kind,
 ) -> list[Mismatch]:
-    """In what a run differs from the nets of a column, as far as the table says what those are.
+    """In what a run differs from the networks of a column, as far as the table says what those are.
 
     What is not known of a run differs, too.
 

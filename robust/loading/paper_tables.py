@@ -82,7 +82,7 @@ class PaperTable(NamedTuple):
 
         Args:
             given: Whether by a flag.
-            data: The data set of the net that the flag names.
+            data: The data set of the network that the flag names.
 
         Raises:
             ConfigError: With what to do about ``--transfer-from``.
@@ -90,7 +90,7 @@ class PaperTable(NamedTuple):
         if not given and self.content.get("view") == "transfer":
             raise ConfigError(
                 f"Expected --transfer-from with {self.path}, whose attacks are crafted on another "
-                "net. Name the run of the one that the head of the file says."
+                "network. Name the run of the one that the head of the file says."
             )
         if given and any("crafted_on" in row for row in self.content["rows"].values()):
             raise ConfigError(
@@ -113,8 +113,8 @@ def read_table(path: Path, kind_of: KindOf = imported_kind) -> dict[str, Any]:
         kind_of: Knows the classes that it names.
 
     Raises:
-        ConfigError: If the file cannot be read, lacks what a table needs, or names a class, an
-            argument, a column, an attack or a measure that there is not.
+        ConfigError: If the file cannot be read, or lacks what a table needs. Also if it names a
+            class, an argument, a column, an attack or a measure that there is not.
     """
     table = read_yaml(path)
     needed = {"title", "metric", "columns", "rows"}
@@ -169,9 +169,9 @@ def is_column(
 ) -> bool:
     """Whether a run is what a column describes.
 
-    A column describes a defense by its ``class_path`` and, as far as they tell the columns apart,
-    its ``init_args``, which may be nested like those of a config; and the run's data by ``data``.
-    A subclass is what its base is; an argument that a run does not have is at its default.
+    A column describes a defense by its ``class_path``, and by ``init_args`` as far as they tell the
+    columns apart. These may be nested like those of a config. It describes data by ``data``. A
+    subclass is what its base is; an argument that a run does not have is at its default.
 
     Args:
         wanted: The column.

@@ -1,8 +1,8 @@
 """Radii within which no attack can exist: randomized smoothing.
 
 Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918. The smoothed classifier takes
-the class that a net predicts most often under Gaussian noise; how often bounds the L2 distance at
-which another class can overtake it, whatever the net.
+the class that a network predicts most often under Gaussian noise. How often that is bounds the L2
+distance at which another class can overtake it, for any network.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,11 +36,11 @@ class Certificates(NamedTuple):
 
 @final
 class Smoothed:
-    """The classifier that Gaussian noise makes of a net: its most frequent prediction under it.
+    """The classifier that Gaussian noise makes of a network: its most frequent prediction under it.
 
-    The net sees ``x + noise`` unclipped, which it should have been trained on. Each image has a
-    stream of noise of its own, so results depend neither on the batch nor on its other images,
-    save for the rounding of the net.
+    The network sees ``x + noise`` unclipped, which it should have been trained on. Each image has a
+    random stream of its own. So results depend neither on the batch nor on its other images,
+    except by the rounding of the network.
 
     Args:
         model: Module from pixels to class scores, such as a defense; runs in eval mode.
@@ -64,7 +64,7 @@ class Smoothed:
         if not 0 < sigma < float("inf"):
             raise ConfigError(
                 f"Expected `sigma` to be positive and finite, but got {sigma}. Give the standard "
-                "deviation that the net was trained with, in pixel units."
+                "deviation that the network was trained with, in pixel units."
             )
         if not 0 < alpha < 1:
             raise ConfigError(
@@ -81,9 +81,9 @@ class Smoothed:
         A two-sided binomial test that the two most frequent classes are equally likely.
 
         Args:
-            x: Images, on the device of the net.
-            index: Their places in the dataset.
-            n: RandomStreams of noise, at least 1.
+            x: Images, on the device of the network.
+            index: Their indices in the dataset.
+            n: Noisy copies, at least 1.
 
         Raises:
             ConfigError: If ``n`` is below 1.
@@ -101,10 +101,10 @@ class Smoothed:
         """Class and radius of each image. Cohen et al., section 3.2.2, with Eq. 3's lower bound.
 
         Args:
-            x: Images, on the device of the net.
-            index: Their places in the dataset.
-            n0: RandomStreams that choose the class, at least 1.
-            n: RandomStreams that estimate how often it is predicted, at least 1. No radius exceeds
+            x: Images, on the device of the network.
+            index: Their indices in the dataset.
+            n0: Noisy copies that choose the class, at least 1.
+            n: Noisy copies that estimate how often it is predicted, at least 1. No radius exceeds
                 ``sigma * Phi^-1(alpha^(1/n))``.
 
         Raises:
@@ -119,11 +119,11 @@ class Smoothed:
         radius = torch.tensor(radii, dtype=torch.float64, device=x.device)
         return Certificates(prediction.where(radius > 0, ABSTAINED), radius)
 
-    def _counts(self, x: Images, index: Labels, *draws: int) -> list[_Counts]:
-        """How often each class was predicted, in rounds of so many draws one after the other."""
-        parts: list[list[_Counts]] = [[] for _ in draws]
-        # Whole images to a pass as long as their first round fits into one.
-        images = max(1, self.batch // draws[0])
+    def _counts(self, x: Images, index: Labels, *copies: int) -> list[_Counts]:
+        """Count how often each class was predicted, in rounds of so many noisy copies."""
+        parts: list[list[_Counts]] = [[] for _ in copies]
+        # Images are not split as long as their first round fits into one pass.
+        images = max(1, self.batch // copies[0])
         with (
             isolated(self.model, x.device, seed=self.seed),
             torch.no_grad(),
@@ -133,7 +133,7 @@ class Smoothed:
                 torch.split(x, images), torch.split(index, images), strict=True
             ):
                 stream = RandomStreams(sample_seeds(self.seed, places))
-                for part, count in zip(parts, draws, strict=True):
+                for part, count in zip(parts, copies, strict=True):
                     part.append(self._vote(clean, stream, count))
         return [torch.cat(part) for part in parts]
 

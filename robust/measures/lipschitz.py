@@ -2,8 +2,8 @@
 
 Szegedy et al. 2014, section 4.3, https://arxiv.org/abs/1312.6199, bound a network by the norms of
 its layers. Sedghi et al. 2019, https://arxiv.org/abs/1805.10408, give the norm of a convolution
-exactly for circular padding, which Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816,
-compares between losses.
+exactly for circular padding. Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816,
+compares it between losses.
 """
 
 import math
@@ -50,7 +50,7 @@ class OperatorNorm(NamedTuple):
 def operator_norms(network: nn.Module, shape: tuple[int, int, int]) -> list[OperatorNorm]:
     """Norms of all `torch.nn.Linear` and `torch.nn.Conv2d` layers, in the order of their calls.
 
-    Feature maps are those of one zero image, so a layer that the forward pass does not call is left
+    Feature maps are those of one zero image. So a layer that the forward pass does not call is left
     out, and one that it calls twice is listed twice. The norm of a convolution is that of
     `convolution_norm` on its feature map. The network is left as it was.
 
@@ -99,9 +99,9 @@ def convolution_norm(layer: nn.Conv2d, size: tuple[int, int]) -> float:
     divided by s. Sizes that the stride does not divide are rounded up; a kernel larger than the map
     wraps around it. Dilation and groups are exact.
 
-    With zeros instead, as networks pad, this is no bound on ``size`` itself (on small maps the true
-    norm can be larger, on large ones both approach the supremum over all frequencies), but it is
-    one on a map enlarged by the padding, ``size + padding``: there the zeros fit into the circle.
+    With zeros instead, as networks pad, this is no bound on ``size`` itself. On small maps the true
+    norm can be larger, on large ones both approach the supremum over all frequencies. It is a
+    bound on a map enlarged by the padding, ``size + padding``: there the zeros fit into the circle.
     Layers without padding are bounded on ``size`` already.
 
     Args:

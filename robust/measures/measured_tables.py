@@ -12,7 +12,7 @@ from robust.types import View
 _NOTES = (
     "code: as the authors' code computes it, its search included, which leaves most images alone "
     "after the second eps; this is what the paper's number is to be compared with.",
-    "correct: each image at the first eps of 0.05, 0.10, ..., 1 at which FGSM flips it. adaptive: "
+    "correct: each image at the first eps of 0.05, 0.10, ..., 1 at which FGSM succeeds. adaptive: "
     "the same through the adaptive view. Second lines: 95 % Wilson intervals, or the paper's "
     "definition where its code has another.",
 )
@@ -37,15 +37,15 @@ MEASURES: dict[str, _Measure] = {
         "accuracy: share of all images that are of their true label afterwards.",
     ),
     "robustness": _Measure(
-        lambda measured: measured.published.robustness_flipped.linf,
-        lambda measured: measured.minimal.robustness_flipped[:2],
-        "robustness: mean of |dx| / |x| over the flipped images, in Linf by the code and in L2 by "
+        lambda measured: measured.published.robustness_changed.linf,
+        lambda measured: measured.minimal.robustness_changed[:2],
+        "robustness: mean of |dx| / |x| over the changed images, in Linf by the code and in L2 by "
         "the paper.",
     ),
     "distance": _Measure(
         lambda measured: _distances(measured.published)[0],
         lambda measured: _distances(measured.minimal),
-        "distance of the flipped images to the nearest training image: mean of its square / |x|_2 "
+        "distance of the changed images to the nearest training image: mean of its square / |x|_2 "
         "by the code, of itself by the paper.",
     ),
     "sensitivity": _Measure(

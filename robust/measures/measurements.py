@@ -29,10 +29,10 @@ from robust.types import View
 _Result = TypeVar("_Result")
 
 _ROBUSTNESS_NOTES = (
-    "Test images at the first eps of 0.05, 0.10, ..., 1 at which FGSM flips the prediction. "
-    "accuracy, flipped: in %, with 95 % Wilson intervals.",
-    "rho: mean of |dx| / |x| over all images, and below it over the flipped ones.",
-    "distance: mean L2 distance of the flipped images to the nearest training image, and below it "
+    "Test images at the first eps of 0.05, 0.10, ..., 1 at which FGSM changes the prediction. "
+    "accuracy, changed: in %, with 95 % Wilson intervals.",
+    "rho: mean of |dx| / |x| over all images, and below it over those whose prediction changed.",
+    "distance: mean L2 distance of the changed images to the nearest training image, and below it "
     "the mean of its square / |x|_2, which is what the authors' code prints.",
     "sensitivity: mean L2 norm of the gradient of the cross-entropy, and below it of the softmax "
     "output of the predicted class, which is what the authors' code prints; +- 1.96 standard "
@@ -147,7 +147,7 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
         return Grid(
             f"Robustness by minimal perturbations, n = {first.sensitivity.n}",
             [
-                *("run", "view", "search", "accuracy", "flipped"),
+                *("run", "view", "search", "accuracy", "changed"),
                 *("rho Linf", "rho L2", "distance", "sensitivity"),
             ],
             rows,
@@ -239,27 +239,27 @@ class Certification(Measurement[Certified]):
             [
                 "Share of the test images that the smoothed classifier puts into their class, and "
                 "surely so within the L2 radius. Second lines: 95 % Wilson intervals.",
-                "It is the smoothed classifier that is certified, not the deployed one; a net that "
-                "was not trained on this noise certifies little.",
+                "It is the smoothed classifier that is certified, not the deployed one. A network "
+                "that was not trained on this noise certifies little.",
             ],
         )
 
 
 def _search_numbers(key: str, made: MinimalPerturbation) -> dict[str, float]:
     means: dict[str, float] = {}
-    for name, robustness in (("", made.robustness), ("_flipped", made.robustness_flipped)):
+    for name, robustness in (("", made.robustness), ("_flipped", made.robustness_changed)):
         means |= {f"linf{name}": robustness.linf, f"l2{name}": robustness.l2}
     means |= {"distance": made.distance.l2, "squared_distance": made.distance.squared}
-    rates = {f"{key}/accuracy": made.accuracy, f"{key}/flipped": made.flipped}
+    rates = {f"{key}/accuracy": made.accuracy, f"{key}/flipped": made.changed}
     known = {f"{key}/{name}": mean for name, mean in means.items() if not math.isnan(mean)}
     return rate_numbers(rates) | known
 
 
 def _search_cells(made: MinimalPerturbation) -> list[Content]:
-    both = made.robustness, made.robustness_flipped
+    both = made.robustness, made.robustness_changed
     return [
         stack(made.accuracy),
-        stack(made.flipped),
+        stack(made.changed),
         stack(*(robustness.linf for robustness in both)),
         stack(*(robustness.l2 for robustness in both)),
         stack(made.distance.l2, made.distance.squared),

@@ -25,9 +25,9 @@ def nearest_distance(
     """L2 distance of each image to the nearest reference image, exact, in float64 on the CPU.
 
     The squared distance is found as ``|a|^2 - 2ab + |b|^2`` by matrix products in float32, whose
-    rounding can be as large as the difference of two neighbours. So every reference image that may
-    be the nearest within the bound on that rounding (Higham 2002, Eq. 3.5,
-    https://doi.org/10.1137/1.9780898718027) is compared again by its pixels, in float64.
+    rounding can be as large as the difference of two neighbours. Higham 2002, Eq. 3.5
+    (https://doi.org/10.1137/1.9780898718027) bounds that rounding. Every reference image that may
+    be the nearest within the bound is compared again by its pixels, in float64.
 
     Args:
         x: Images in pixel units.

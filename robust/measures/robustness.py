@@ -44,7 +44,7 @@ class TrainingDistance(NamedTuple):
 
 
 class Sensitivity(NamedTuple):
-    """Mean L2 norm of a gradient at the clean images; few of them carry it where a net is sure."""
+    """Mean L2 norm of a gradient at the clean images; few carry it if the network is sure."""
 
     loss: Mean
     """Of the cross-entropy at the label: the paper's definition."""
@@ -54,17 +54,17 @@ class Sensitivity(NamedTuple):
 
 
 class MinimalPerturbation(NamedTuple):
-    """What a search for minimal perturbations made of the test images."""
+    """The outcome of a search for minimal perturbations of the test images."""
 
     accuracy: Rate
     """Share of all images that are of their true label afterwards."""
-    flipped: Rate
+    changed: Rate
     """Share of all images whose prediction changed, also of those that were wrong before."""
     robustness: EmpiricalRobustness
     """Over all images; one that was left as it was counts as 0."""
-    robustness_flipped: EmpiricalRobustness
+    robustness_changed: EmpiricalRobustness
     distance: TrainingDistance
-    """Of the flipped images."""
+    """Of the images whose prediction changed."""
 
 
 class Robustness(NamedTuple):
@@ -86,7 +86,7 @@ def measure_robustness(
     largest: float = 1.0,
     block: int = 250,
 ) -> dict[View, Robustness]:
-    """Measure a defense through each view; its deployed scores say what is flipped.
+    """Measure a defense through each view; its deployed scores say which predictions changed.
 
     As in the authors' code, misclassified images are attacked too, from their predicted class.
     Modes, gradients and random state are left as they were.
@@ -196,13 +196,13 @@ def minimal_fgsm(
     largest: float = 1.0,
     block: int = 250,
 ) -> Images:
-    """`robust.attacks.MinimalFGSM` block by block: each image at the first eps that flips it.
+    """`robust.attacks.MinimalFGSM` block by block: each image at the first eps that succeeds.
 
     Args:
         view: What is differentiated.
-        judge: The net whose predictions count.
+        judge: The network whose predictions count.
         x: Images; the result is on the same device.
-        y: Predictions of ``judge``, from which the images are to be turned.
+        y: Predictions of ``judge``, that the images shall leave.
         step: Distance of two eps in pixel units.
         largest: Last eps.
         block: Images in a forward pass.
@@ -232,8 +232,8 @@ def published_minimal_fgsm(
 ) -> Images:
     """The search as published, with the error that shapes the paper's Table 2: no attack to use.
 
-    Places within the images that are left are taken for places in the whole set: from the third eps
-    on the authors' code attacks the wrong images, soon none. It also keeps what flipped nothing,
+    Indices into the images that are left are taken for indices into all of them: from the third eps
+    on the authors' code attacks the wrong images, soon none. It also keeps what changed nothing,
     and adds up eps in floating point, so that 0.05 to 1 ends at 0.95. A result depends on all
     images that are searched together.
 
@@ -245,8 +245,8 @@ def published_minimal_fgsm(
     eps = step
     while len(current) and eps <= largest:
         x_adv[current] = (x[current] + eps * signs[current]).clamp(0, 1)
-        whole = predict(judge, x_adv[current], block) == y[current]
-        current = whole.nonzero().squeeze(1)  # the error: these are places in `current`
+        unchanged = predict(judge, x_adv[current], block) == y[current]
+        current = unchanged.nonzero().squeeze(1)  # the error: these are indices into `current`
         eps += step
     return x_adv
 
@@ -264,13 +264,13 @@ def _describe(
     defense: Defense, data: ImageDataModule, x: Images, y: Labels, clean: Labels, x_adv: Images
 ) -> MinimalPerturbation:
     predicted = predict(defense, x_adv)
-    flipped = predicted != clean
+    changed = predicted != clean
     return MinimalPerturbation(
         accuracy=Rate(int((predicted == y).sum()), len(x)),
-        flipped=Rate(int(flipped.sum()), len(x)),
+        changed=Rate(int(changed.sum()), len(x)),
         robustness=empirical_robustness(x, x_adv),
-        robustness_flipped=empirical_robustness(x[flipped], x_adv[flipped]),
-        distance=training_distance(x[flipped], x_adv[flipped], data.train_images, defense.device),
+        robustness_changed=empirical_robustness(x[changed], x_adv[changed]),
+        distance=training_distance(x[changed], x_adv[changed], data.train_images, defense.device),
     )
 
 

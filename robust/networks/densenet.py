@@ -1,6 +1,6 @@
 """DenseNet of Huang et al. 2017 (https://arxiv.org/abs/1608.06993), as Saito and Roy 2018 had it.
 
-Saito and Roy (https://arxiv.org/abs/1812.00181) say "DenseNet" and no more; depth 40, growth 12,
+Saito and Roy (https://arxiv.org/abs/1812.00181) say "DenseNet" and no more. Depth 40, growth 12,
 the first width, dropout, start and last activation are those of their code.
 """
 
@@ -21,11 +21,11 @@ _BLOCKS = 3
 class DenseNet(SequentialNetwork):
     """Three dense blocks without bottlenecks; images of any size from 4x4.
 
-    A layer is BN, activation, 3x3 convolution and dropout; a transition BN, activation, 1x1
-    convolution, dropout and 2x2 average pool (28x28 images become 14x14, then 7x7). Convolutions
+    A layer is BN, activation, 3x3 convolution and dropout. A transition is BN, activation, 1x1
+    convolution, dropout and 2x2 average pool: 28x28 images become 14x14, then 7x7. Convolutions
     have no bias and He's normal start over the fan-in, the linear layer Glorot's uniform start.
-    Running statistics move by PyTorch's 0.1 a step, not by the 0.001 of the authors' library, with
-    which short trainings would be evaluated on statistics of their start.
+    Running statistics move by PyTorch's 0.1 a step. With the 0.001 of the authors' library, short
+    trainings would be evaluated on statistics of their start.
 
     Example:
         >>> network = robust.DenseNet(depth=7)
@@ -45,9 +45,9 @@ class DenseNet(SequentialNetwork):
             default; None means ``activation``, as Huang et al. have it.
 
     Raises:
-        ConfigError: If ``num_classes`` is below 2, ``depth`` not 3 n + 4 with n from 1, ``growth``
-            or ``in_channels`` below 1, ``compression`` outside (0, 1] or so small that a
-            transition keeps no channel, or ``dropout`` outside [0, 1).
+        ConfigError: If ``num_classes`` is below 2, ``depth`` not 3 n + 4 with n from 1, or
+            ``growth`` or ``in_channels`` below 1. Also if ``compression`` is outside (0, 1], or so
+            small that a transition keeps no channel, or ``dropout`` outside [0, 1).
     """
 
     def __init__(

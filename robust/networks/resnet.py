@@ -19,9 +19,9 @@ class ResNet(nn.Module):
     """Three stages of 16, 32 and 64 channels, a global average pool and a linear head.
 
     Images may have any size: 32x32 become 32x32, 16x16 and 8x8 in the stages, 28x28 become 28x28,
-    14x14 and 7x7. Where a stage begins with a stride of 2, the shortcut is a 1x1 convolution with
-    batch norm (He et al.'s option B), as in Wang et al.'s code. Convolutions start normal with
-    variance 2 / fan-out; the head starts as PyTorch starts it.
+    14x14 and 7x7. If a stage begins with a stride of 2, the shortcut is a 1x1 convolution with
+    batch norm. That is He et al.'s option B, as in Wang et al.'s code. Convolutions start normal
+    with variance 2 / fan-out; the head starts as PyTorch starts it.
 
     Example:
         >>> network = robust.ResNet(depth=8, in_channels=1)

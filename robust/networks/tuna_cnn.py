@@ -68,7 +68,7 @@ class TunaCifarCNN(SequentialNetwork):
     Args:
         num_classes: Number of outputs.
         dropout: Rate of all three dropouts, in [0, 1). Table VI has 0.05 for the sigmoid and 0.25
-            for the tanh model and does not say which of the three it means; we take all.
+            for the tanh model. It does not say which of the three it means; we take all.
         activation: Builds the activation after every hidden layer.
 
     Raises:

@@ -1,8 +1,9 @@
 """The networks of Zantedeschi, Nicolae and Rawat 2017 (https://arxiv.org/abs/1707.06728).
 
-The paper prints one convolutional net and a residual one; what it does not say follows Keras, the
-authors' library: Glorot uniform weights, zero biases. For CIFAR-10 their code has another net than
-the paper, and only that one comes near the printed accuracy: it is `ZantedeschiCifarCNN`.
+The paper prints one convolutional network and a residual one. What it does not say follows Keras,
+the authors' library: Glorot uniform weights, zero biases. For CIFAR-10 their code has another
+network than the paper, and only that one comes near the printed accuracy: it is
+`ZantedeschiCifarCNN`.
 """
 
 from typing import final
@@ -27,7 +28,7 @@ class ZantedeschiCNN(SequentialNetwork):
 
     Args:
         num_classes: Number of outputs.
-        in_channels: Channels of an image: 1 for MNIST, 3 for the CIFAR-10 net that the paper names.
+        in_channels: Channels of an image: 1 for MNIST, 3 for the CIFAR-10 network of the paper.
         size: Side of the images in pixels, even, at least 28; 32 for CIFAR-10.
         activation: Builds the activation after every convolution; `BReLU` is the paper's defense.
 
@@ -59,7 +60,7 @@ class ZantedeschiCNN(SequentialNetwork):
 class ZantedeschiResNet(SequentialNetwork):
     """Convolutions 8x8 of 64 and 6x6 of 128 channels, one bottleneck block, and a linear layer.
 
-    The authors' code, where it is ReLU throughout even in the nets that the paper calls BReLU; here
+    It is the authors' code, which has ReLU even in the networks that the paper calls BReLU. Here
     ``activation`` is every activation.
 
     Example:
@@ -158,7 +159,7 @@ class _Bottleneck(nn.Module):
 
 
 def _stem(in_channels: int, activation: Activation) -> list[nn.Module]:
-    """The two convolutions that both nets of the paper begin with."""
+    """The two convolutions that both networks of the paper begin with."""
     check_at_least("in_channels", in_channels, 1)
     # Keras' padding "same" of an 8x8 kernel with stride 2 on an even side is 3 on either side.
     return [

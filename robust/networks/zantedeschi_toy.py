@@ -1,4 +1,4 @@
-"""The net for points in the plane of Zantedeschi et al. 2017, Figure 2.
+"""The network for points in the plane of Zantedeschi et al. 2017, Figure 2.
 
 https://arxiv.org/abs/1707.06728, with the authors' code where the paper is silent.
 """

@@ -2,8 +2,7 @@
 
 Each quantizes or smooths, so it has no useful gradient: the adaptive view of every defense lets the
 gradient straight through. Values outside [0, 1], as unclipped noise in training has them, go to the
-levels that continue those inside; `Binarize` and `TotalVariation` alone end in
-[0, 1].
+levels that continue those inside. `Binarize` and `TotalVariation` alone end in [0, 1].
 """
 
 from robust.transforms.squeezing import (

@@ -100,8 +100,8 @@ class BitDepthReduction(nn.Module):
     """Cuts the lower bits off a pixel X of 0 to 255: ``X - X mod 2^bits``.
 
     Color depth reduction (CDR) in Paranjape, Dubey and Gopalan 2020, who do not say how many bits.
-    Pixels between the integers are cut down too; one within 0.001 below an integer counts as that
-    integer, so that bytes divided by 255 come out exactly in float32.
+    Pixels between the integers are cut down too. A pixel within 0.001 below an integer counts as
+    that integer, so that bytes divided by 255 come out exactly in float32.
 
     Args:
         bits: How many are cut off, 1 to 7.

@@ -24,32 +24,34 @@ class TotalVariation(nn.Module):
     """Drops random pixels and fills and smooths the image by total variation minimization (TVM).
 
     ``argmin_z 1/2 ||m (z - x)||^2 + strength TV(z)`` for each channel, where ``m`` is 0 where a
-    pixel is dropped and else 1: Guo et al. 2018, section 4.3 (https://arxiv.org/abs/1711.00117),
-    with the squared norm that their code minimizes; Rudin, Osher and Fatemi 1992 if ``drop`` is 0,
-    which is scikit-image's ``denoise_tv_chambolle`` with ``strength`` as its ``weight``, and with
-    ``anisotropic`` its ``denoise_tv_bregman`` with the weight ``1 / strength``. Its isotropic split
-    Bregman, which Guo et al. took, agrees with neither: it shrinks a difference of length s to
-    s^2 / (s + 1 / lambda), where total variation shrinks it to s - 1 / lambda or 0. Solved by
-    the overrelaxed primal-dual method of Chambolle and Pock 2011
-    (https://doi.org/10.1007/s10851-010-0251-1), with as many iterations for every image, so that
-    none depends on its batch. Observed pixels have one solution. Dropped ones may have several, of
-    which the values that were dropped do not decide.
+    pixel is dropped and else 1. That is Guo et al. 2018, section 4.3
+    (https://arxiv.org/abs/1711.00117), with the squared norm that their code minimizes. If ``drop``
+    is 0, it is Rudin, Osher and Fatemi 1992: scikit-image's ``denoise_tv_chambolle`` with
+    ``strength`` as its ``weight``. With ``anisotropic``, it is ``denoise_tv_bregman`` with the
+    weight ``1 / strength``. The isotropic split Bregman, which Guo et al. took, agrees with
+    neither. It shrinks a difference of length s to s^2 / (s + 1 / lambda), where total variation
+    shrinks it to s - 1 / lambda or 0.
+
+    The overrelaxed primal-dual method of Chambolle and Pock 2011
+    (https://doi.org/10.1007/s10851-010-0251-1) solves it. Every image gets as many iterations, so
+    none depends on its batch. Observed pixels have one solution. Dropped pixels may have several,
+    and the values that were dropped do not decide.
 
     A dropped pixel is dropped in one channel. With a ``seed``, the mask of an image follows from
-    the seed and the image's pixels, rounded to bytes: the defense is a function of the image, the
-    same in every batch and on every device, and an attacker who changes a pixel meets another mask.
-    With None every call draws anew from the global random state, so predictions change from call to
-    call. Either way an attacker should average over masks: the adaptive view has the scores of the
-    deployed mask, and the gradient of the mean scores of ``eot`` fresh masks, let straight through
-    the minimization. The transform itself has a gradient of zero.
+    the seed and the image's pixels, rounded to bytes. So the defense is a function of the image,
+    the same in every batch and on every device. An attacker who changes a pixel meets another mask.
+    With None every call has other masks from the global random state, so predictions change from
+    call to call. Either way an attacker should average over masks. The adaptive view has the
+    scores of the deployed mask. Its gradient is that of the mean scores of ``eot`` fresh masks,
+    let straight through the minimization. The transform itself has a gradient of zero.
 
     Args:
         strength: Weight of the total variation, positive; pixels are in [0, 1].
         drop: Probability that a pixel is dropped, in [0, 1).
         iterations: At least 1. 200 leave an error of about 0.0005 (root mean square).
-        norm: Of the differences to the pixel below and the one to the right: ``isotropic`` the
-            2-norm of both, ``anisotropic`` their absolute values, ``group`` the 2-norms over the
-            differences of two whole rows and of two whole columns, as Guo et al. print it.
+        norm: Of the differences to the pixel below and the one to the right. ``isotropic`` is the
+            2-norm of both, ``anisotropic`` their absolute values. ``group`` has the 2-norms over
+            the differences of two rows and of two columns, as Guo et al. print it.
         seed: 0 to 2**32 - 1, or None.
         in_training: Whether images are transformed in train mode too.
         eot: Masks that the gradient of the adaptive view is averaged over, at least 1.
@@ -112,7 +114,7 @@ class TotalVariation(nn.Module):
         return z + 0 * x
 
     def resampled(self) -> tuple[nn.Module, int] | None:
-        """The same with new masks at every call, and `eot`; None if nothing is drawn."""
+        """Return the same with new masks at every call, and `eot`; None if nothing is random."""
         if self.drop == 0:
             return None
         fresh = TotalVariation(self.strength, self.drop, self.iterations, self.norm, seed=None)
@@ -124,8 +126,8 @@ class TotalVariation(nn.Module):
             return torch.ones_like(x, dtype=torch.float32)
         if self.seed is None:
             return (torch.rand(x.shape, device=x.device) >= self.drop).float()
-        draws = RandomStreams(sample_seeds(self.seed, _hashed(x)))
-        return (draws.uniform(*x.shape[1:]) >= self.drop).float()
+        streams = RandomStreams(sample_seeds(self.seed, _hashed(x)))
+        return (streams.uniform(*x.shape[1:]) >= self.drop).float()
 
     def _minimizer(self, x: Images, observed: Images) -> Images:
         tau = self._step()

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from robust.commands.evaluate import evaluate
-from robust.commands.options.evaluate import Picture
-from robust.commands.run_figures import draw_pictures
+from robust.commands.options.evaluate import Figure
+from robust.commands.run_figures import plot_figures
 from robust.data import ImageDataModule
 from robust.defenses import Recall
 from robust.errors import ConfigError
@@ -55,7 +55,7 @@ def test_a_picture_that_a_run_has_not(folders, picture, what, capsys):
 def test_images_before_and_after_a_transform(folders, capsys):
     trained_run = TrainedRun.load(Path(folders["standard"]))
     trained_run.defense.transform = FeatureSqueezing(1)
-    draw_pictures(["transformed", "transformed"], {"a": trained_run})
+    plot_figures(["transformed", "transformed"], {"a": trained_run})
     assert shown(capsys) == ["standard/a/figures/transformed.png"]
     with Image.open(trained_run.folder / "figures" / "transformed.png") as picture:
         assert picture.height > 400  # four rows
@@ -65,12 +65,12 @@ def test_features_of_several_runs(folders, capsys):
     trained_runs = {name: TrainedRun.load(Path(folder)) for name, folder in folders.items()}
     first = next(iter(trained_runs))
     trained_runs[first].defense.transform = FeatureSqueezing(1)
-    draw_pictures(["features"], trained_runs)
+    plot_figures(["features"], trained_runs)
     assert shown(capsys) == [f"{first}/a/figures/features.png"]
     assert isinstance(trained_runs[first].defense.transform, FeatureSqueezing)
     other = replace(trained_runs[first], data=ImageDataModule("cifar10"))
     with pytest.raises(ConfigError, match="on one data set"):
-        draw_pictures(["features"], {**trained_runs, "other": other})
+        plot_figures(["features"], {**trained_runs, "other": other})
 
 
 def test_recalled_images(folders, capsys):
@@ -78,10 +78,10 @@ def test_recalled_images(folders, capsys):
     channels, side, _ = standard.data.shape
     recall = Recall(lambda outputs: TinyNet(num_classes=outputs))
     recall.representatives = torch.rand(10, channels * side**2)
-    draw_pictures(["recalled"], {"a": replace(standard, defense=recall)})
+    plot_figures(["recalled"], {"a": replace(standard, defense=recall)})
     assert shown(capsys) == ["standard/a/figures/recalled.png"]
 
 
 def test_every_picture_has_a_test():
     tested = {"confidence", "features", "progress", "recalled", "transformed"}
-    assert set(Picture.__args__) == tested
+    assert set(Figure.__args__) == tested

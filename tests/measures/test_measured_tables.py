@@ -20,9 +20,9 @@ from robust.results.metrics import Mean, Rate
 def made(hits, length):
     return MinimalPerturbation(
         accuracy=Rate(hits, 10),
-        flipped=Rate(10 - hits, 10),
+        changed=Rate(10 - hits, 10),
         robustness=EmpiricalRobustness(9.0, 9.0, 10),
-        robustness_flipped=EmpiricalRobustness(length, 2 * length, 10 - hits),
+        robustness_changed=EmpiricalRobustness(length, 2 * length, 10 - hits),
         distance=TrainingDistance(10 * length, 20 * length, 10 - hits),
     )
 

@@ -51,12 +51,12 @@ def test_robustness_is_logged_as_measured(data, tmp_path):
     minimal = expected["adaptive"].minimal
     key = "test/robustness/adaptive"
     assert logged[f"{key}/minimal/accuracy"] == pytest.approx(minimal.accuracy.value)
-    assert logged[f"{key}/minimal/flipped_low"] == pytest.approx(minimal.flipped.interval[0])
+    assert logged[f"{key}/minimal/flipped_low"] == pytest.approx(minimal.changed.interval[0])
     for name, value in (
         ("linf", minimal.robustness.linf),
         ("l2", minimal.robustness.l2),
-        ("linf_flipped", minimal.robustness_flipped.linf),
-        ("l2_flipped", minimal.robustness_flipped.l2),
+        ("linf_flipped", minimal.robustness_changed.linf),
+        ("l2_flipped", minimal.robustness_changed.l2),
         ("distance", minimal.distance.l2),
         ("squared_distance", minimal.distance.squared),
     ):
@@ -93,7 +93,7 @@ def test_the_table_of_robustness(data):
         dict(zip(grid.header, map(as_text, grid.rows[0]), strict=True)),
     )
     assert cells["accuracy"].startswith(f"{100 * minimal.accuracy.value:.1f}\n")
-    both = minimal.robustness.linf, minimal.robustness_flipped.linf
+    both = minimal.robustness.linf, minimal.robustness_changed.linf
     assert cells["rho Linf"] == "\n".join(f"{mean:.4g}" for mean in both)
     assert cells["distance"].startswith(f"{minimal.distance.l2:.4g}\n")
     assert "n = 20" in grid.title

@@ -194,18 +194,18 @@ def test_a_defense_is_measured_through_each_view(data):
     assert least_margin(defense, x, clean) > 1e-4  # no rounding decides what is flipped
     minimal, flipped = result["deployed"].minimal, predicted != clean
     assert minimal.accuracy == Rate(int((predicted == y).sum()), 20)
-    assert minimal.flipped == Rate(int(flipped.sum()), 20)
-    assert minimal.flipped.hits > 10
+    assert minimal.changed == Rate(int(flipped.sum()), 20)
+    assert minimal.changed.hits > 10
     assert minimal.robustness == close_to(empirical_robustness(x, x_adv))
     expected = empirical_robustness(x[flipped], x_adv[flipped])
-    assert minimal.robustness_flipped == close_to(expected)
+    assert minimal.robustness_changed == close_to(expected)
     expected = training_distance(x[flipped], x_adv[flipped], data.train_images)
     assert minimal.distance == close_to(expected)
     sensitivity, expected = result["deployed"].sensitivity, loss_sensitivity(defense, x, y)
     assert sensitivity.loss == close_to(expected.loss)
     assert sensitivity.prediction == close_to(expected.prediction)
     assert sensitivity.n == expected.n
-    assert result["deployed"].published.flipped.hits <= minimal.flipped.hits
+    assert result["deployed"].published.changed.hits <= minimal.changed.hits
 
 
 def test_views_that_are_one_module_are_measured_once(data):
@@ -220,9 +220,9 @@ def test_masking_shows(data):
     net[1].weight.data *= 500
     net[1].bias.data -= 1.7 * 500
     result = measure_robustness(Squeezed(net, temperature=500.0), data, n=24)
-    assert result["deployed"].minimal.flipped == Rate(0, 24)
+    assert result["deployed"].minimal.changed == Rate(0, 24)
     assert result["deployed"].sensitivity.loss.value == 0
-    assert result["adaptive"].minimal.flipped.hits > 12
+    assert result["adaptive"].minimal.changed.hits > 12
     assert result["adaptive"].sensitivity.loss.value > 0
 
 

@@ -11,7 +11,7 @@ PLAIN = {
     r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
     r"\bflip(s|ped)\b(?! bit)": "misclassified",
     r"\bturned\b(?! o(n|ff))": "misclassified",
-    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b": "plot a figure; sample at random; random stream",
+    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b(?! FIGURE)": "plot a figure; sample at random; random stream",
     r"\bpictures?\b": "figure",
     r"\bwhole\b": "complete, full or all",
     r"\bsubjects?\b": "run",
@@ -25,5 +25,6 @@ HEADERS = {
 }
 """Names of columns."""
 
-NAMES = {"draw", "template_draw"}
-"""Names in Python that stay: the command `robust draw` with its flag, and an argument in YAML."""
+NAMES = {"draw", "template_draw", "DenseNet", "ResNet", "ZantedeschiResNet", "ZantedeschiToyNet"}
+"""Names in Python that stay: the command `robust draw` with its flag, an argument in YAML, and
+networks as the field calls them."""

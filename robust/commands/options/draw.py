@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from robust.commands.options.evaluate import Picture
+from robust.commands.options.evaluate import Figure
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
-FIGURES = get_args(Picture)
+FIGURES = get_args(Figure)
 FLAGS = ("--trust", "--help")
 
 HELP = """usage: robust draw FIGURE RUN... [options]
@@ -40,14 +40,14 @@ def translated(args: Sequence[str]) -> list[str]:
     figure = args[0] if args else ""
     if figure not in FIGURES:
         raise ConfigError(
-            f"Expected one of {', '.join(FIGURES)} after draw, but got {shown(figure)!r}."
+            f"Expected one of {', '.join(FIGURES)} after `draw`, but got {shown(figure)!r}."
             f"{nearest(figure, FIGURES)}"
         )
     for word in args[1:]:
         flag = word.split("=")[0]
         if word.startswith("--") and flag not in FLAGS and not flag.startswith("--model."):
             raise ConfigError(
-                f"Unknown flag {shown(flag)!r} of draw.{nearest(flag, FLAGS)} Expected one of "
+                f"Unknown flag {shown(flag)!r} of `draw`.{nearest(flag, FLAGS)} Expected one of "
                 f"{', '.join(FLAGS)}, --model.KEY."
             )
     return [*args[1:], "--draw", figure]

@@ -12,7 +12,7 @@ from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
 from robust.vocabulary import Norm, View
 
-Picture = Literal["confidence", "features", "progress", "recalled", "transformed"]
+Figure = Literal["confidence", "features", "progress", "recalled", "transformed"]
 """What `evaluate.py --draw` knows."""
 DEFAULT_SUITE = "quick"
 """The suite where neither a suite, a table nor anything else to do is given."""
@@ -128,12 +128,12 @@ def _add_figures(add: _Add) -> None:
     add("--figures", action="store_true", help="loss surfaces, scores, accuracy against eps")
     add("--grid", metavar="ATTACK", help="what an attack makes of a few images")
     add("--images", type=int, default=5, metavar="N", help="how many images --grid shows")
-    choices = ", ".join(get_args(Picture)[:3])
+    choices = ", ".join(get_args(Figure)[:3])
     add(
         "--draw",
         nargs="+",
         default=[],
-        choices=get_args(Picture),
+        choices=get_args(Figure),
         metavar="NAME",
         help=f"{choices} and more; needs no suite",
     )

@@ -18,7 +18,7 @@ from robust.errors import ConfigError
 from robust.evaluation.inheritance import INHERITABLE
 from robust.io.streams import print_all
 from robust.loading import class_paths, trust
-from robust.loading.messages import explain, mendable_cause, refused_path, shortened
+from robust.loading.messages import explain, fixable_cause, refused_path, shortened
 from robust.loading.parsing.fractions import PARSER_MODE, read_yaml
 from robust.loading.parsing.given import check_given
 from robust.loading.parsing.rules import RestrictedParser, build, guarded
@@ -228,7 +228,7 @@ class Parser(RestrictedParser):
         if not self.exit_on_error:
             super().error(message, ex)
         where = file_naming(refused_path(message))
-        said = mendable_cause(ex) or explain(message, self._names(), where)
+        said = fixable_cause(ex) or explain(message, self._names(), where)
         print(f"error: {shortened(said)}", file=sys.stderr)
         raise SystemExit(2)
 
