@@ -31,7 +31,7 @@ _SWEPT = {
 }
 """Settings of the sweeps in ``sweeps/``."""
 _CAUTION = (
-    "Compare runs by the adaptive view. A robust accuracy that only another view shows is one on which "
+    "Compare runs by the adaptive view. A robust accuracy that only another view shows says that "
     "its attacker failed; `evaluate.py` prints the verdict, with 95 % intervals."
 )
 

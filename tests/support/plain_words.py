@@ -11,7 +11,9 @@ PLAIN = {
     r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
     r"\bflip(s|ped)\b(?! bit)": "misclassified",
     r"\bturned\b(?! o(n|ff))": "misclassified",
-    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b(?! FIGURE)": "plot a figure; sample at random; random stream",
+    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b(?! FIGURE)": (
+        "plot a figure; sample at random; random stream"
+    ),
     r"\bpictures?\b": "figure",
     r"\bwhole\b": "complete, full or all",
     r"\bsubjects?\b": "run",
