@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
@@ -22,7 +24,8 @@ from robust.commands.python.runs import (
     train,
 )
 from robust.data import ImageDataModule
-from robust.data.arrays import data_of, images_of, labels_of
+from robust.data.arrays import images_of, labels_of
+from robust.data.python_data import check_named, module_of
 from robust.defenses import (
     WNLL,
     AdversarialTraining,
@@ -36,7 +39,7 @@ from robust.defenses import (
     Trades,
     VirtualAdversarial,
 )
-from robust.defenses.sizes import take_sizes
+from robust.defenses.sizes import outputs_of, take_sizes
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
@@ -100,10 +103,14 @@ __all__ = [
 ]
 
 
+AnyData = ImageDataModule | TorchDataset[Any] | DataLoader[Any] | tuple[Any, Any]
+"""Images with labels, as a data module or as what `robust.data.python_data.module_of` takes."""
+
+
 @answered(skip=("network", "data", "save"), others=trainer_arguments)
 def fit(
     network: Defense,
-    data: ImageDataModule,
+    data: AnyData,
     max_epochs: int = 20,
     *,
     seed: int = 0,
@@ -123,7 +130,7 @@ def fit(
 
     Args:
         network: What to train.
-        data: What to train it on.
+        data: What to train it on: a data module, or a Dataset, a DataLoader or images and labels.
         max_epochs: Number of epochs.
         seed: Of the training; weights that are there already stay.
         save: Folder of a new run, which `load` and the command read.
@@ -134,7 +141,10 @@ def fit(
         ConfigError: If network and data do not fit, or an argument is out of range.
     """
     defense = _defense(network)
-    module = _checked(data, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
+    module = module_of(data, training=True)
+    module = _checked(module, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
+    if save is not None:
+        check_named(module, data)
     check_seed(seed)
     if max_epochs < 1:
         raise ConfigError(f"Expected `max_epochs` to be at least 1, but got {max_epochs}.")
@@ -150,7 +160,7 @@ def fit(
 @answered(skip=("network", "data"), others=trainer_arguments)
 def evaluate(
     network: Defense,
-    data: ImageDataModule | tuple[Any, Any],
+    data: AnyData,
     suite: AnySuite = "quick",
     *,
     limit: int | None = None,
@@ -179,7 +189,8 @@ def evaluate(
 
     Args:
         network: What to attack.
-        data: Whose test images to attack, or images and labels (x, y).
+        data: Whose test images to attack: a data module, or a Dataset, a DataLoader or images and
+            labels (x, y), of which all are attacked.
         suite: A `Suite`, a short name, a path, or a mapping of attacks as in YAML.
         limit: Number of images, from the first; the suite's own if None.
         views: What the attacks differentiate; the suite's own if None.
@@ -193,15 +204,19 @@ def evaluate(
         ConfigError: If network, data and suite do not fit, or one of them cannot be used.
     """
     defense = _defense(network)
-    module = data_of(*data) if isinstance(data, tuple | list) and len(data) == 2 else data
-    module = _checked(module, ImageDataModule, "data", "an ImageDataModule or images and labels")
     with tempfile.TemporaryDirectory() as folder:
         asked = Asked.of(
             suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
         )
+        module = module_of(data, asked.evaluation.suite.limit)
+        module = _checked(
+            module, ImageDataModule, "data", "an ImageDataModule or images and labels"
+        )
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(defense, module)
+        if not module.is_named:  # its first samples may lack a class
+            module.num_classes = max(module.num_classes, outputs_of(defense, module.shape))
         notes = [UNTRAINED] if is_untouched(defense) else []
         evaluation = asked.evaluation.replaced(records=folder, notes=notes)
         tested = test(defense, module, evaluation, progress, trainer)

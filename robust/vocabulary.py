@@ -10,8 +10,12 @@ the way around the defense."""
 Split = Literal["test", "train"]
 """``test`` is the test set, from its first image on. ``train`` is all training images, also those
 for validation, in a random order of a seed."""
-DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "digits", "circles", "moons")
+DATA_SETS = (
+    *("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "digits", "circles", "moons"),
+)
 """These are the names of image sets, each an entry of `robust.data.datasets.DATASETS`."""
+DATA_SOURCES = ("imagefolder", "csv", "npz", "hf")
+"""These are kinds of images that a user has, written as ``kind:PATH``; see `robust.data.sources`."""
 
 # Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
 _SLACK = 1e-6

@@ -12,7 +12,7 @@ from robust.data.datamodule import ImageDataModule
 from robust.errors import ConfigError
 
 _NAME = "arrays"
-_ROUNDING = 1e-4
+ROUNDING = 1e-4
 """How far 255 times a pixel may be from a whole number: float32 is closer."""
 
 
@@ -103,7 +103,7 @@ def data_of(x: Any, y: Any) -> ImageDataModule:  # noqa: ANN401
     labels = labels_of(y, len(images)).cpu().numpy()
     levels = images.cpu() * 255
     pixels = levels.round()
-    if (levels - pixels).abs().max() > _ROUNDING:
+    if (levels - pixels).abs().max() > ROUNDING:
         raise ConfigError(
             "Expected pixels of `x` to be multiples of 1/255, as of images with 8 bits, but some "
             "are not. Round them: (x * 255).round() / 255."
@@ -112,7 +112,9 @@ def data_of(x: Any, y: Any) -> ImageDataModule:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{_NAME}.npz"  # whose reader checks the rest
         np.savez(path, x_train=array, y_train=labels, x_test=array, y_test=labels)
-        return ImageDataModule(str(path), val_fraction=0.0)
+        module = ImageDataModule(str(path), val_fraction=0.0)
+    module.is_named = False
+    return module
 
 
 def _tensor(value: Any, name: str) -> Tensor:  # noqa: ANN401

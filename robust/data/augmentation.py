@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Int64
 from torch import Tensor
 
-from robust.data.datasets import Pixels
+from robust.data.samples import Pixels
 from robust.errors import ConfigError
 from robust.random_streams import RandomStreams, sample_seeds
 from robust.types import Images

@@ -1,24 +1,13 @@
-"""One data module for every image set: bytes in memory, sliced by batch, exact on many devices."""
+"""One data module for every image set: bytes, sliced by batch, exact on many devices."""
 
-import hashlib
 import os
+from typing import Self
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from lightning.pytorch import LightningDataModule
-from torch import Tensor
 
 from robust.data.augmentation import GaussianAugmentation, RandomCrops
-from robust.data.datasets import (
-    DATASETS,
-    Dataset,
-    Pixels,
-    Samples,
-    check_name,
-    load_named,
-    load_npz,
-)
+from robust.data.datasets import DATASETS, check_name, load_named
+from robust.data.decoding import Decoding, Interpolation
 from robust.data.loaders import (
     CopiedBatch,
     EvaluationLoader,
@@ -28,23 +17,21 @@ from robust.data.loaders import (
     TrainingLoader,
     split,
 )
+from robust.data.module_arguments import check_batch, check_numbers, usual_batch
+from robust.data.sample_access import ImageSamples, shape_of, to_unit_interval
+from robust.data.samples import Dataset, Pixels, Samples, StoredImages
+from robust.data.sources import Opened, Reading, check_unread, open_source, source_of
 from robust.data.training_set import TrainingSet
-from robust.errors import ConfigError
+from robust.data.workers import usual_workers
 from robust.io.text_files import expanded
-from robust.types import Batch, Labels
+from robust.types import Batch
 
 
-def _to_unit_interval(x: Pixels) -> Float[Tensor, "n c h w"]:
-    if x.is_cpu:
-        # On this thread alone: where other processes keep the cores busy, waking torch's threads
-        # takes longer than a batch.
-        return torch.from_numpy(np.divide(x.numpy(), np.float32(255), dtype=np.float32))
-    # By a tensor: CUDA multiplies by the inverse of a number, whose pixels differ from the CPU's.
-    return x.float().div_(torch.full((), 255.0, device=x.device))
+class ImageDataModule(ImageSamples):
+    """Images of one set, as bytes until they are on the device, then float32 in [0, 1].
 
-
-class ImageDataModule(LightningDataModule):
-    """Images of one set, as bytes in memory until they are on the device, then float32 in [0, 1].
+    Named sets and those of an ``.npz`` file are in memory. Image files are read when they are asked
+    for.
 
     A batch is a `robust.types.Batch`; its ``index`` counts in the original training array for
     training and validation, in the test array for test.
@@ -55,14 +42,15 @@ class ImageDataModule(LightningDataModule):
         ((1, 28, 28), 10, 360)
 
     Args:
-        dataset: ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` (scikit-learn's, needs no
-            download), ``circles`` and ``moons`` (points of the plane, see `robust.data.toy`). Or
-            it is the path of an ``.npz`` file. That has uint8 images ``x_train``, ``x_test``,
-            (N, H, W) or (N, H, W, C), and integer labels ``y_train``, ``y_test`` from 0 on.
+        dataset: ``mnist``, ``fashion_mnist``, ``cifar10``, ``cifar100``, ``svhn``, ``digits``
+            (scikit-learn's, needs no download), ``circles`` and ``moons`` (points of the plane, see
+            `robust.data.toy`). Or images of your own, see ``docs/data.md``: ``imagefolder:DIR``,
+            ``csv:FILE``, ``hf:NAME_OR_DIR[:split]``, ``npz:FILE`` or a path that ends in ``.npz``.
         root: Folder of the named sets, in torchvision's layout; CIFAR-10 also as ``cifar10.npz``.
             The environment variable ``ROBUST_DATA_DIR`` overrides it.
         batch_size: Training samples per batch and device.
-        eval_batch_size: Validation and test samples per batch and device.
+        eval_batch_size: Validation and test samples per batch and device; 500 if None, and fewer
+            of large images.
         val_fraction: Share of the training set held out for validation, in [0, 1).
         seed: Fixes that split, the order of training batches and the noise upon them; 0 to
             2**32 - 1. Crops follow from it too.
@@ -70,14 +58,22 @@ class ImageDataModule(LightningDataModule):
             samples stay as they are.
         training_set: Trains on transformed images; on the originals if None.
         crops: Trains on random crops of the images, others in every epoch; on the images if None.
+        size: Pixels to which the shorter side of image files is resized; as stored if None.
+        crop: Side of the square that is kept in the middle of them; ``size`` if None.
+        interpolation: Of the resizing.
+        channels: 1 reads image files as grey, 3 as RGB; None as what they are.
+        skip_broken: Whether image files that cannot be used are left out, with a note.
+        workers: Processes per device that read image files ahead; None chooses a number.
 
     Attributes:
         name: Of the set; for a file, without folder and suffix.
         shape: (C, H, W) of an image.
         num_classes: Labels are smaller than this.
+        class_names: Names of the classes, empty where nobody named them.
+        is_named: Whether a file can say which set it is.
 
     Raises:
-        ConfigError: If an argument is out of range, or the ``.npz`` file cannot be used.
+        ConfigError: If an argument is out of range, or a file cannot be used.
     """
 
     def __init__(
@@ -85,60 +81,96 @@ class ImageDataModule(LightningDataModule):
         dataset: str = "mnist",
         root: str = "data",
         batch_size: int = 128,
-        eval_batch_size: int = 500,
+        eval_batch_size: int | None = None,
         val_fraction: float = 0.05,
         seed: int = 0,
         augmentation: GaussianAugmentation | None = None,
         training_set: TrainingSet | None = None,
         crops: RandomCrops | None = None,
+        size: int | None = None,
+        crop: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        channels: int | None = None,
+        skip_broken: bool = False,
+        workers: int | None = None,
     ) -> None:
         super().__init__()
-        _check_at_least_one("batch_size", batch_size)
-        _check_at_least_one("eval_batch_size", eval_batch_size)
-        if not 0 <= val_fraction < 1:
-            raise ConfigError(
-                f"Expected `val_fraction` in [0, 1), but got {val_fraction}. "
-                "Give 0.05 to hold out 5% of the training set, or 0 for none."
-            )
-        if not 0 <= seed < 2**32:
-            raise ConfigError(
-                f"Expected `seed` to be 0 to 2**32 - 1, but got {seed}. Choose another one."
-            )
+        check_batch("batch_size", batch_size)
+        check_batch("eval_batch_size", eval_batch_size)
+        check_numbers(val_fraction, seed, workers)
         self.dataset = dataset
+        self.is_named = True
         self.root = expanded(os.environ.get("ROBUST_DATA_DIR") or root)
         self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
         self.val_fraction = val_fraction
         self.seed = seed
         self.augmentation = augmentation
         self.training_set = training_set
         self.crops = crops
+        self.size, self.crop, self.interpolation = size, crop, interpolation
+        self.channels, self.skip_broken, self.workers = channels, skip_broken, workers
         self._train: Samples | None = None
         self._data: Dataset | None = None
-        if dataset.endswith(".npz"):
-            path = expanded(dataset)
-            self._data = load_npz(path)
-            self.name: str = path.stem
-            self.shape = _shape(self._data.train.x)
-            self.num_classes = int(max(part.y.max() for part in self._data)) + 1
+        reading = Reading(
+            Decoding(size, crop, interpolation, channels),
+            skip_broken,
+            usual_workers() if workers is None else workers,
+        )
+        source = source_of(dataset)
+        if source is not None:
+            self._take(open_source(source, reading))
         else:
             check_name(dataset)
-            self.name = dataset
-            self.shape = DATASETS[dataset].shape
-            self.num_classes = DATASETS[dataset].num_classes
+            check_unread(reading, dataset)
+            entry = DATASETS[dataset]
+            self._describe(dataset, entry.shape, entry.num_classes, entry.classes)
+        self.eval_batch_size = eval_batch_size or usual_batch(self.shape)
         if crops is not None:
             crops.check_fit(self.shape)
+
+    @classmethod
+    def from_opened(cls, opened: Opened, batch_size: int = 128) -> Self:
+        """Return a data module of samples that are there already, which no file can name."""
+        module = cls("circles", batch_size=batch_size)  # any set that needs no files
+        module._take(opened)
+        module.dataset, module.is_named = opened.name, False
+        module.eval_batch_size = usual_batch(module.shape)
+        return module
+
+    def _take(self, opened: Opened) -> None:
+        """Have the samples of a set that is open."""
+        self._data = opened.data
+        shape = shape_of(opened.data.test.x)
+        self._describe(opened.name, shape, opened.num_classes, opened.classes)
+
+    def _describe(
+        self,
+        name: str,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        class_names: tuple[str, ...],
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.num_classes = num_classes
+        self.class_names = class_names
 
     def prepare_data(self) -> None:
         """Download a named set unless it is in ``root``; before training, make its `training_set`.
 
+        Before training all image files are read once, so that none is found broken after hours.
+
         Raises:
-            ConfigError: If it is not there and cannot be downloaded, or as `TrainingSet.samples`.
+            ConfigError: If it is not there and cannot be downloaded, an image file is broken, there
+                are no training images, or as `TrainingSet.samples`.
         """
         if self._data is None and (download := DATASETS[self.dataset].download) is not None:
             download(self.root)
         if self.trainer is not None and self.trainer.state.fn == "fit":
-            self.trained_samples()
+            train, _ = self.trained_samples()
+            for samples in (train, self._loaded().test):
+                if isinstance(samples.x, StoredImages):
+                    samples.x.check()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the set into memory, once.
@@ -178,7 +210,7 @@ class ImageDataModule(LightningDataModule):
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         """The held-out training samples in order; no loader if ``val_fraction`` is 0."""
         train = self._loaded().train
-        _, index = split(len(train.y), self.val_fraction, self.seed)
+        index = self._held_out()
         if not len(index):
             return []
         return EvaluationLoader(Source(train, index), self.eval_batch_size, self._share())
@@ -194,70 +226,11 @@ class ImageDataModule(LightningDataModule):
 
         Copies get their noise, and may leave [0, 1].
         """
-        x = _to_unit_interval(batch.x)
+        x = to_unit_interval(batch.x)
         if isinstance(batch, CopiedBatch):
             assert self.augmentation is not None
             x = self.augmentation(x, batch.index, batch.copy, self.seed, batch.epoch)
         return Batch(x, batch.y, batch.index)
-
-    @property
-    def train_images(self) -> Pixels:
-        """All training images as bytes, those held out for validation too; not a copy."""
-        return self._loaded().train.x
-
-    @property
-    def train_labels(self) -> Labels:
-        """Labels of all training images; not a copy."""
-        return self._loaded().train.y
-
-    def train_samples(self, places: Labels) -> Batch:
-        """Training samples at some places of the training array, as those of `test_samples`."""
-        train = self._loaded().train
-        return Batch(_to_unit_interval(train.x[places]), train.y[places], places)
-
-    @property
-    def test_size(self) -> int:
-        """Number of test samples."""
-        return len(self._loaded().test.y)
-
-    def test_samples(self, start: int, stop: int) -> Batch:
-        """Test samples ``start`` to ``stop - 1`` on the CPU, float32 in [0, 1].
-
-        Raises:
-            ConfigError: If the test set does not reach that far.
-        """
-        x, y = self._test_range(start, stop)
-        return Batch(_to_unit_interval(x), y.clone(), torch.arange(start, stop))
-
-    def val_samples(self, limit: int) -> Batch:
-        """The first ``limit`` samples held out for validation, or all; as those of `test_samples`.
-
-        Their ``index`` counts in the training array. Empty if ``val_fraction`` is 0.
-        """
-        train = self._loaded().train
-        _, index = split(len(train.y), self.val_fraction, self.seed)
-        return self.train_samples(index[:limit])
-
-    def fingerprint(self, stop: int) -> str:
-        """16 hex digits that two runs share if their first ``stop`` test samples are the same.
-
-        Raises:
-            ConfigError: If the test set does not reach that far.
-        """
-        x, y = self._test_range(0, stop)
-        digest = hashlib.sha256(repr(tuple(x.shape)).encode())
-        digest.update(x.numpy().tobytes())
-        digest.update(y.numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    def _test_range(self, start: int, stop: int) -> Samples:
-        test = self._loaded().test
-        if not 0 <= start <= stop <= len(test.y):
-            raise ConfigError(
-                f"Expected a range within the {len(test.y)} test samples of {self.name}, but got "
-                f"{start} to {stop}. Ask for at most {len(test.y)} samples."
-            )
-        return Samples(test.x[start:stop], test.y[start:stop])
 
     def trained_samples(self) -> tuple[Samples, Positions]:
         """What the training loader takes from, and the places there of what it takes.
@@ -267,15 +240,16 @@ class ImageDataModule(LightningDataModule):
         Raises:
             ConfigError: As `TrainingSet.samples`.
         """
-        original = self._loaded().train
+        original = self._training()
         index, _ = split(len(original.y), self.val_fraction, self.seed)
         if self.training_set is None:
             return original, index
         if self._train is None:
             trainer = self.trainer
             device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-            path = expanded(self.dataset)
-            root = self.root if self.dataset in DATASETS else path.parent
+            source = source_of(self.dataset)
+            is_file = source is not None and source.kind in ("npz", "csv")
+            root = expanded(source.path).parent if source and is_file else self.root
             self._train = train = self.training_set.samples(original, root, device)
             if len(train.y) > (n := len(original.y)):
                 # Kept once, not twice.
@@ -287,6 +261,7 @@ class ImageDataModule(LightningDataModule):
         return self.crops(x, index, copy, self.seed, epoch)
 
     def _loaded(self) -> Dataset:
+        """The set, read unless it is already."""
         self.setup()
         assert self._data is not None
         return self._data
@@ -295,16 +270,3 @@ class ImageDataModule(LightningDataModule):
         if self.trainer is None:
             return Share(0, 1)
         return Share(self.trainer.global_rank, self.trainer.world_size)
-
-
-def _check_at_least_one(argument: str, value: int) -> None:
-    if value < 1:
-        raise ConfigError(
-            f"Expected `{argument}` to be at least 1, but got {value}. "
-            "Give the number of images per batch and device."
-        )
-
-
-def _shape(x: Pixels) -> tuple[int, int, int]:
-    _, channels, height, width = x.shape
-    return channels, height, width

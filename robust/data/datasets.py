@@ -1,45 +1,30 @@
-"""Image sets as uint8 tensors: one entry of `DATASETS` each, or any ``.npz``."""
+"""Known image sets as uint8 tensors: one entry of `DATASETS` each."""
 
 import difflib
 from collections.abc import Callable, Iterable
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 from torchvision.datasets.mnist import (
     read_image_file,
     read_label_file,
 )
 
-from robust.data.npz import read_arrays
+from robust.data import class_names
+from robust.data.npz_sets import channels_first, load_npz
+from robust.data.samples import Dataset, Samples
 from robust.data.toy import circles, moons
 from robust.errors import ConfigError
-from robust.types import Labels
+from robust.vocabulary import DATA_SOURCES
 
-Pixels = UInt8[Tensor, "n c h w"]
-
-_MOST_CLASSES = 100_000
 _OFFLINE = "or use `--data configs/data/digits.yaml`, which needs no download"
-
-
-class Samples(NamedTuple):
-    """Images as bytes, 0 to 255, with their labels from 0 on."""
-
-    x: Pixels
-    y: Labels
-
-
-class Dataset(NamedTuple):
-    """The two parts of an image set, in their original order."""
-
-    train: Samples
-    test: Samples
 
 
 class Entry(NamedTuple):
@@ -50,12 +35,14 @@ class Entry(NamedTuple):
         num_classes: Labels are smaller than this.
         load: Reads it from the root folder.
         download: Puts it into the root folder unless it is there; None if it needs no files.
+        classes: Names of the classes, if they have any but their numbers.
     """
 
     shape: tuple[int, int, int]
     num_classes: int
     load: Callable[[Path], Dataset]
     download: Callable[[Path], None] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def load_named(name: str, root: Path) -> Dataset:
@@ -88,99 +75,9 @@ def check_name(name: str) -> None:
     near = difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
     raise ConfigError(
-        f"Expected `dataset` to be one of {', '.join(DATASETS)}, or a path that ends in .npz, "
-        f"but got {name!r}. {hint}"
+        f"Expected `dataset` to be one of {', '.join(DATASETS)}, {':, '.join(DATA_SOURCES)}: with "
+        f"a path, or a path that ends in .npz, but got {name[:60]!r}. {hint}"
     )
-
-
-def load_npz(path: Path) -> Dataset:
-    """Read ``x_train``, ``y_train``, ``x_test``, ``y_test`` from ``path``, without running pickles.
-
-    Images are uint8, (N, H, W) or (N, H, W, C); labels are integers from 0 on.
-
-    Raises:
-        ConfigError: If the file is missing, damaged, or holds anything else.
-    """
-    arrays = _read_npz(path)
-    data = Dataset(*(_npz_samples(arrays, part, path) for part in ("train", "test")))
-    train, test = (tuple(samples.x.shape[1:]) for samples in data)
-    if train != test:
-        raise ConfigError(
-            f"Expected training and test images of one shape in {path}, but got {train} and {test} "
-            "(channels, height, width). Resize one of them."
-        )
-    return data
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    keys = [f"{kind}_{part}" for part in ("train", "test") for kind in "xy"]
-    if not path.is_file():
-        raise ConfigError(
-            f"Expected a data file at {path}, but there is no such file. "
-            f"Correct the path, {_OFFLINE}."
-        )
-    return read_arrays(path, keys)
-
-
-def _npz_samples(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> Samples:
-    x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    _check_images(x, f"`x_{part}` in {path}")
-    _check_labels(y, f"`y_{part}` in {path}")
-    if len(x) != len(y):
-        raise ConfigError(
-            f"Expected as many labels as images in {path}, but got {len(x)} in `x_{part}` and "
-            f"{len(y)} in `y_{part}`. Write both from the same samples."
-        )
-    images = x[..., None] if x.ndim == 3 else x
-    return Samples(_channels_first(images), torch.from_numpy(y.astype(np.int64)))
-
-
-def _check_images(x: NDArray[Any], what: str) -> None:
-    if x.dtype != np.uint8:
-        raise ConfigError(
-            f"Expected {what} to be uint8, but got {x.dtype}. Store pixels as 0 to 255; from "
-            "[0, 1]: (x * 255).round().astype('uint8')."
-        )
-    if x.ndim not in (3, 4):
-        raise ConfigError(
-            f"Expected {what} to have 3 dimensions (N, H, W) or 4 (N, H, W, C), but got shape "
-            f"{x.shape}. Reshape it."
-        )
-    if x.size == 0:
-        raise ConfigError(
-            f"Expected images in {what}, but got an empty array of shape {x.shape}. "
-            "Put at least one there."
-        )
-    if x.ndim == 4 and x.shape[3] > 4:
-        raise ConfigError(
-            f"Expected {what} to have its 1 to 4 channels last, but got shape {x.shape}. "
-            "Transpose it: x.transpose(0, 2, 3, 1)."
-        )
-
-
-def _check_labels(y: NDArray[Any], what: str) -> None:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise ConfigError(
-            f"Expected {what} to hold integer labels, but got {y.dtype}. Number the classes from 0."
-        )
-    if y.ndim != 1:
-        raise ConfigError(
-            f"Expected {what} to have 1 dimension, but got shape {y.shape}. "
-            "Store the class of each image, not one-hot rows."
-        )
-    if y.size and y.max() >= _MOST_CLASSES:
-        raise ConfigError(
-            f"Expected labels below {_MOST_CLASSES} in {what}, but got {y.max()}. Number the "
-            "classes from 0."
-        )
-    if y.size and y.min() < 0:
-        raise ConfigError(
-            f"Expected labels from 0 on in {what}, but got {y.min()}. Number the classes from 0."
-        )
-
-
-def _channels_first(images: NDArray[np.uint8]) -> Pixels:
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 def _idx_path(dataset: type[MNIST], root: Path, part: str, kind: str) -> Path:
@@ -218,33 +115,66 @@ def _download_idx(dataset: type[MNIST], root: Path) -> None:
     _download(dataset, root, paths)
 
 
-def _load_cifar10(root: Path) -> Dataset:
-    packed = root / "cifar10.npz"
+def _load_cifar(kind: type[CIFAR10], root: Path) -> Dataset:
+    packed = _packed(kind, root)
     if packed.is_file():
         return load_npz(packed)
-    folder = root / CIFAR10.base_folder
+    folder = root / kind.base_folder
     if not folder.is_dir():
         raise _missing(folder, "there is no such folder")
     try:
-        return Dataset(*(_cifar10_samples(CIFAR10(root, train)) for train in (True, False)))
+        return Dataset(*(_cifar_samples(kind(root, train)) for train in (True, False)))
     except (OSError, RuntimeError):
         # torchvision compares checksums before it unpickles anything.
         raise _damaged(folder, "a file is missing or has not the official checksum") from None
 
 
-def _cifar10_samples(dataset: CIFAR10) -> Samples:
-    return Samples(_channels_first(dataset.data), torch.tensor(dataset.targets))
+def _packed(kind: type[CIFAR10], root: Path) -> Path:
+    return root / f"{kind.__name__.lower()}.npz"
 
 
-def _download_cifar10(root: Path) -> None:
-    if (root / "cifar10.npz").is_file():
+def _cifar_samples(dataset: CIFAR10) -> Samples:
+    return Samples(channels_first(dataset.data), torch.tensor(dataset.targets))
+
+
+def _download_cifar(kind: type[CIFAR10], root: Path) -> None:
+    if _packed(kind, root).is_file():
         return
-    names = [name for name, _ in (*CIFAR10.train_list, *CIFAR10.test_list)]
-    folder = root / CIFAR10.base_folder
-    _download(CIFAR10, root, [folder / name for name in (*names, CIFAR10.meta["filename"])])
+    names = [name for name, _ in (*kind.train_list, *kind.test_list)]
+    folder = root / kind.base_folder
+    _download(kind, root, [folder / name for name in (*names, kind.meta["filename"])])
 
 
-def _download(dataset: type[MNIST] | type[CIFAR10], root: Path, paths: Iterable[Path]) -> None:
+_SVHN_PARTS = ("train", "test")
+
+
+def _load_svhn(root: Path) -> Dataset:
+    paths = [_svhn_path(root, part) for part in _SVHN_PARTS]
+    absent = [path for path in paths if not path.is_file()]
+    if absent:
+        raise _missing(root, f"{absent[0].name} is not there")
+    try:
+        return Dataset(*(_svhn_samples(SVHN(root, part)) for part in _SVHN_PARTS))
+    except (OSError, RuntimeError):
+        # torchvision compares checksums before it reads anything.
+        raise _damaged(root, "train_32x32.mat or test_32x32.mat has another checksum") from None
+
+
+def _svhn_path(root: Path, part: str) -> Path:
+    return root / str(SVHN.split_list[part][1])
+
+
+def _svhn_samples(dataset: SVHN) -> Samples:
+    x = torch.from_numpy(np.ascontiguousarray(dataset.data))
+    return Samples(x, torch.from_numpy(dataset.labels).long())
+
+
+def _download_svhn(root: Path) -> None:
+    for part in _SVHN_PARTS:
+        _download(partial(SVHN, split=part), root, [_svhn_path(root, part)])
+
+
+def _download(dataset: Callable[..., object], root: Path, paths: Iterable[Path]) -> None:
     absent = [path for path in paths if not path.is_file()]
     if not absent:
         return
@@ -320,8 +250,23 @@ DATASETS: dict[str, Entry] = {
         10,
         lambda root: _load_idx(FashionMNIST, root),
         lambda root: _download_idx(FashionMNIST, root),
+        class_names.FASHION_MNIST,
     ),
-    "cifar10": Entry((3, 32, 32), 10, _load_cifar10, _download_cifar10),
+    "cifar10": Entry(
+        (3, 32, 32),
+        10,
+        lambda root: _load_cifar(CIFAR10, root),
+        lambda root: _download_cifar(CIFAR10, root),
+        class_names.CIFAR10,
+    ),
+    "cifar100": Entry(
+        (3, 32, 32),
+        100,
+        lambda root: _load_cifar(CIFAR100, root),
+        lambda root: _download_cifar(CIFAR100, root),
+        class_names.CIFAR100,
+    ),
+    "svhn": Entry((3, 32, 32), 10, _load_svhn, _download_svhn),
     "digits": Entry((1, 28, 28), 10, _load_digits),
     "circles": Entry((1, 1, 2), 2, lambda root: Dataset(*(Samples(*part) for part in circles()))),
     "moons": Entry((1, 1, 2), 2, lambda root: Dataset(*(Samples(*part) for part in moons()))),

@@ -1,19 +1,21 @@
 """Which samples are in which batch: of training and evaluation, on each of many devices."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 from torch import Tensor
 
-from robust.data.datasets import Pixels, Samples
+from robust.data.samples import Indices, Pixels, Samples, StoredImages, take
+from robust.data.workers import in_order
 from robust.errors import ConfigError
 from robust.types import Batch, Labels
 
-Positions = Int64[Tensor, " _"]
+Positions = Indices
 Crop = Callable[[Pixels, Positions, Positions, int], Pixels]
 
 
@@ -56,8 +58,7 @@ class Source:
         """The samples at ``places``, each below the length; the copies of one are neighbours."""
         times = 1 + self.copies
         index = self.index[places // times]
-        # Copies images in one piece: an eighth of the time of `x[index]`.
-        x = torch.from_numpy(self.samples.x.numpy().take(index.numpy(), axis=0))
+        x = take(self.samples.x, index)
         y = self.samples.y[index]
         copy = places % times
         if self.crop is not None:
@@ -65,6 +66,12 @@ class Source:
         if not self.copies:
             return Batch(x, y, index)
         return CopiedBatch(x, y, index, copy, epoch)
+
+    def batches(self, pieces: Sequence[Positions], epoch: int = 0) -> Iterator[Batch | CopiedBatch]:
+        """Yield what `take` gives of each piece, read ahead where images are stored elsewhere."""
+        x = self.samples.x
+        workers = x.workers if isinstance(x, StoredImages) else 0
+        return in_order(partial(self.take, epoch=epoch), pieces, workers)
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[Positions, Positions]:
@@ -118,8 +125,8 @@ class EvaluationLoader:
         return len(self._pieces)
 
     def __iter__(self) -> Iterator[Batch | CopiedBatch]:
-        for piece in self._pieces:
-            yield self._source.take(torch.arange(piece.start, piece.stop))
+        pieces = [torch.arange(piece.start, piece.stop) for piece in self._pieces]
+        yield from self._source.batches(pieces)
 
 
 class TrainingLoader:
@@ -178,13 +185,17 @@ class TrainingLoader:
         first = self._next_batch if self._resumed else 0
         self._resumed = False
         order = self._order(epoch)
-        for batch in range(first, len(self)):
+        batches = range(first, len(self))
+        pieces = [self._piece(order, batch) for batch in batches]
+        for batch, taken in zip(batches, self._source.batches(pieces, epoch), strict=True):
             last = batch + 1 >= min(len(self), self._limit())
             self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, batch + 1)
-            start = batch * self._batch_size
-            stop = None if batch + 1 == len(self) else start + self._batch_size
-            places = order[start:stop].long()
-            yield self._source.take(places, epoch)
+            yield taken
+
+    def _piece(self, order: Int32[Tensor, " _"], batch: int) -> Positions:
+        start = batch * self._batch_size
+        stop = None if batch + 1 == len(self) else start + self._batch_size
+        return order[start:stop].long()
 
     def state_dict(self) -> dict[str, int]:
         """The place after the last batch that was handed out."""

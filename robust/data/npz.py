@@ -43,13 +43,31 @@ def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
                         _check_header(file, key, os.fstat(stream.fileno()).st_size)
                     return {key: np.asarray(file[key]) for key in keys}
         except DAMAGED as error:
-            raise ConfigError(
-                f"Expected a complete .npz file of plain arrays at {path}, but it cannot be read "
-                f"({_reason(error)}). Write it again with np.savez."
-            ) from None
+            raise _damaged(path, error) from None
     raise ConfigError(
         f"Expected the keys {', '.join(keys)} in {path}, but got {found}. "
         f"Add {', '.join(missing)} with np.savez."
+    )
+
+
+def keys_of(path: Path) -> list[str]:
+    """Return the keys of the arrays of an ``.npz`` file.
+
+    Raises:
+        ConfigError: If the file is none, or is damaged.
+    """
+    with open_file(path) as stream:
+        try:
+            with NpzFile(stream, allow_pickle=False) as file:
+                return list(file.files)
+        except DAMAGED as error:
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Expected a complete .npz file of plain arrays at {path}, but it cannot be read "
+        f"({_reason(error)}). Write it again with np.savez."
     )
 
 

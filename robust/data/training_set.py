@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from robust.data.datasets import Pixels, Samples
 from robust.data.loaders import Positions
 from robust.data.npz import read_arrays
+from robust.data.samples import Pixels, Samples, in_memory
 from robust.errors import ConfigError
 from robust.io import files
 from robust.io.text_files import expanded
@@ -62,17 +62,18 @@ class TrainingSet:
             device: Where images that are not on disk are transformed.
 
         Raises:
-            ConfigError: If the folder cannot be written, or the transform changes the shape or
-                makes values that are not finite.
+            ConfigError: If the folder cannot be written, the originals do not fit in memory, or the
+                transform changes the shape or makes values that are not finite.
         """
         if self.mode == "original":
             return originals
+        pixels = in_memory(originals.x, "the training images")
         n = len(originals.y)
         both = self.mode == "original+transformed"
         # One array: the data module keeps its first half in place of the originals.
-        x = torch.empty((2 * n if both else n, *originals.x.shape[1:]), dtype=torch.uint8)
-        x[: len(x) - n] = originals.x[: len(x) - n]
-        x[len(x) - n :] = self._transformed(originals.x, root, device)
+        x = torch.empty((2 * n if both else n, *pixels.shape[1:]), dtype=torch.uint8)
+        x[: len(x) - n] = pixels[: len(x) - n]
+        x[len(x) - n :] = self._transformed(pixels, root, device)
         return Samples(x, torch.cat([originals.y] * (len(x) // n)))
 
     def positions(self, index: Positions, n: int) -> Positions:

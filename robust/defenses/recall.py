@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robust.attacks.views import Rescale
 from robust.data import ImageDataModule
-from robust.data.datasets import Pixels
+from robust.data.samples import Pixels
 from robust.defenses.base import Defense
 from robust.defenses.codewords import NetworkCallable, codeword_scores
 from robust.errors import ConfigError

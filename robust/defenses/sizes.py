@@ -4,8 +4,10 @@ import inspect
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
+from robust.attacks import isolated
 from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.networks.arguments import given_arguments, is_untouched, missing_sizes, sized
@@ -33,6 +35,16 @@ def take_sizes(defense: Defense, data: ImageDataModule) -> None:
             changed["network"] = network
         if changed:
             type(defense).__init__(defense, **{**given, **changed})
+
+
+def outputs_of(defense: Defense, shape: tuple[int, int, int]) -> int:
+    """Return how many scores a defense gives of an image of ``shape``; 0 if it takes none."""
+    with isolated(defense, defense.device, 0), torch.no_grad():
+        try:
+            return int(defense(torch.zeros(1, *shape, device=defense.device)).shape[-1])
+        # Of a network that does not fit, `Defense.check_fit` says why.
+        except Exception:
+            return 0
 
 
 def _sized_network(network: Any, data: ImageDataModule) -> Any:  # noqa: ANN401

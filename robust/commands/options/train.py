@@ -9,6 +9,7 @@ from typing import Any
 
 from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
+from robust.loading.data_sources import check_source, data_arguments
 from robust.loading.messages import nearest
 from robust.loading.short_names import Kind, check_exists, find, known
 from robust.loading.trust import shown
@@ -39,7 +40,11 @@ def with_paths(args: Sequence[str]) -> list[str]:
     found, before = [], ""
     for word in args:
         flag, equals, value = word.partition("=")
-        if equals and flag in _NAMED:
+        named, images = (flag, value) if equals else (before, word)
+        source = data_arguments(images) if named == "--data" else None
+        if source is not None:
+            found += source if equals else [source[0].partition("=")[2], source[1]]
+        elif equals and flag in _NAMED:
             found.append(f"{flag}={_path(value, _NAMED[flag])}")
         else:
             found.append(_path(word, _NAMED[before]) if before in _NAMED else word)
@@ -84,6 +89,8 @@ def _check_files(args: Sequence[str]) -> None:
     for word, after in zip(args, [*args[1:], ""], strict=True):
         flag, equals, value = word.partition("=")
         value = value if equals else after
+        if flag == "--data.dataset":
+            check_source(value)
         if flag in _NAMED and value.endswith((".yaml", ".yml")) and "://" not in value:
             check_exists(value)
         if flag == "--ckpt_path" and value.endswith(".ckpt") and ":" not in value:
@@ -91,7 +98,6 @@ def _check_files(args: Sequence[str]) -> None:
 
 
 EPILOG = """examples:
-  robust train squeezed
   robust train squeezed --data fashion_mnist --epochs 2 --set model.temperature=50
   robust train adversarial_training --suite strong_mnist --limit 200 --id first
 
@@ -142,6 +148,9 @@ def _given(options: argparse.Namespace) -> list[str]:
 
 _KEYS = {
     "data": "--data",
+    "size": "--data.size",
+    "crop": "--data.crop",
+    "skip_broken": "--data.skip_broken",
     "suite": "--evaluation",
     "epochs": "--trainer.max_epochs",
     "limit": "--evaluation.limit",
@@ -181,7 +190,15 @@ def train_parser() -> OneLineParser:
             "--set": "set keys of the config, such as model.temperature=50",
         },
     )
-    _add(parser.add_argument_group("data"), {"--data": "short name, YAML file or class"})
+    _add(
+        parser.add_argument_group("data"),
+        {
+            "--data": "short name, YAML file or images: imagefolder:DIR",
+            "--size": "resize the shorter side of image files to so many pixels",
+            "--crop": "keep the middle square of so many pixels; default: --size",
+            "--skip-broken": "leave out image files that cannot be used",
+        },
+    )
     _add(
         parser.add_argument_group("suite"),
         {"--suite": "short name or YAML file", "--limit": "number of test images to attack"},
@@ -210,7 +227,7 @@ def train_parser() -> OneLineParser:
 
 
 _METAVARS = {"--set": "KEY=VALUE", "--resume": "auto", "--trust": "PACKAGE", "--root": "FOLDER"}
-_LEAST = {"--limit": 1, "--epochs": -1, "--seed": 0}
+_LEAST = {"--limit": 1, "--epochs": -1, "--seed": 0, "--size": 1, "--crop": 1}
 """Numbers and their lower bounds; -1 epochs are those without end."""
 
 
@@ -236,6 +253,8 @@ def _add(group: Any, helps: dict[str, str]) -> None:  # noqa: ANN401 (argparse's
             group.add_argument(
                 flag, action="append", default=[], metavar=_METAVARS[flag], help=text
             )
+        elif flag == "--skip-broken":
+            group.add_argument(flag, action="store_const", const="true", help=text)
         elif flag in _LEAST:
             at_least = partial(_at_least, _LEAST[flag])
             group.add_argument(flag, type=at_least, metavar="N", help=text)
