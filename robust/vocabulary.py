@@ -15,7 +15,7 @@ DATA_SETS = (
 )
 """These are the names of image sets, each an entry of `robust.data.datasets.DATASETS`."""
 DATA_SOURCES = ("imagefolder", "csv", "npz", "hf")
-"""These are kinds of images that a user has, written as ``kind:PATH``; see `robust.data.sources`."""
+"""These are kinds of images that a user has, written as ``kind:PATH``."""
 
 # Clamping to x +- eps rounds to the nearest float32 (6e-8 near 1), an L2 projection relatively.
 _SLACK = 1e-6

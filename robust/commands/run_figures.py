@@ -148,7 +148,8 @@ def _plot_recalled(trained_run: TrainedRun) -> Path:
     defense = trained_run.defense.cpu().eval()
     assert isinstance(defense, Recall)
     batch = trained_run.data.test_samples(0, min(SAMPLES, trained_run.data.test_size))
-    return plot_recalled(defense, batch, _file(trained_run, "recalled"))
+    names = trained_run.data.class_names
+    return plot_recalled(defense, batch, _file(trained_run, "recalled"), names=names)
 
 
 def _check_transforms(trained_runs: Runs) -> None:

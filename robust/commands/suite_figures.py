@@ -47,6 +47,7 @@ def plot_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures:
             folder,
             target=targets[0] if targets else 0,
             eps=radii[0] if radii else ThreatModel().eps,
+            names=trained_run.data.class_names,
         ),
         "figures/accuracy": lambda: plot_accuracy_curves({trained_run.name: result}, curves),
     }
@@ -84,6 +85,7 @@ def plot_compared(
             folder / f"adversarials_{protocol}_{file_name(options.grid)}.png",
             count=options.images,
             changes=options.images <= 5,
+            names=first.data.class_names,
         )
     show(makers, first, f"{protocol}-compared", figures)
 

@@ -1,7 +1,6 @@
 """One data module for every image set: bytes, sliced by batch, exact on many devices."""
 
 import os
-from typing import Self
 
 import torch
 
@@ -129,7 +128,7 @@ class ImageDataModule(ImageSamples):
             crops.check_fit(self.shape)
 
     @classmethod
-    def from_opened(cls, opened: Opened, batch_size: int = 128) -> Self:
+    def from_opened(cls, opened: Opened, batch_size: int = 128) -> "ImageDataModule":
         """Return a data module of samples that are there already, which no file can name."""
         module = cls("circles", batch_size=batch_size)  # any set that needs no files
         module._take(opened)

@@ -98,13 +98,12 @@ class _Skipped:
 
 
 def _listing(root: Path, classes: Sequence[str], skipped: _Skipped) -> Listing:
-    counts = []
+    counts, above = [], _number(root)
 
     def names() -> Iterator[str]:
         for name in classes:
-            found = (
-                sorted(_images(root / name, name, skipped, ())) if _is_folder(root, name) else []
-            )
+            is_there = (root / name).is_dir()  # else a class of the training part alone
+            found = sorted(_images(root / name, name, skipped, (above,))) if is_there else []
             counts.append(len(found))
             yield from found
 
@@ -130,8 +129,7 @@ def _images(
         skipped: Takes what is no image.
         above: Device and number of the folders that lead here.
     """
-    status = _status(folder)
-    here = (status.st_dev, status.st_ino)
+    here = _number(folder)
     if here in above:
         raise ConfigError(
             f"Expected folders that end, but the link {_short(name)} leads back to a folder above "
@@ -182,10 +180,6 @@ def _folders(root: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(root) if entry.is_dir())
 
 
-def _is_folder(root: Path, name: str) -> bool:
-    return (root / name).is_dir()
-
-
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder and is not hidden, such as the notes that a desktop leaves."""
     try:
@@ -211,11 +205,13 @@ def _check_folder(root: Path) -> None:
     )
 
 
-def _status(folder: Path) -> os.stat_result:
+def _number(folder: Path) -> tuple[int, int]:
+    """Device and number of a folder, the same by whatever way one comes to it."""
     try:
-        return folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise _unreadable(folder, error) from None
+    return status.st_dev, status.st_ino
 
 
 def _unreadable(folder: Path, error: OSError | ValueError) -> ConfigError:

@@ -1,6 +1,7 @@
 """What the arguments of a data module have to be, and what they are where nobody gave them."""
 
 import math
+from collections.abc import Sequence
 
 from robust.errors import ConfigError
 
@@ -23,7 +24,7 @@ def check_batch(argument: str, value: int | None) -> None:
         )
 
 
-def usual_batch(shape: tuple[int, int, int]) -> int:
+def usual_batch(shape: Sequence[int]) -> int:
     """Return how many images of ``shape`` (C, H, W) are evaluated at a time if nobody says."""
     return min(_BATCH, max(_FEWEST, _PIXELS // math.prod(shape)))
 

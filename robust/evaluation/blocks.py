@@ -152,6 +152,7 @@ def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int)
                 block.y[chosen],
                 torch.tensor([rows[i].clean_pred for i in chosen]),
                 torch.tensor([rows[i].adv_pred for i in chosen]),
+                getattr(getattr(trainer, "datamodule", None), "class_names", ()),
             )
 
 

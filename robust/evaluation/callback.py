@@ -12,6 +12,7 @@ from torch import nn
 from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.views import EOT
 from robust.checkpoints import UNTRAINED
+from robust.data.module_arguments import usual_batch
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, defense_and_data
 from robust.errors import ConfigError, check_at_least
@@ -213,7 +214,7 @@ class AttackEvaluation(Callback):
             suite=suite.name,
             attacks=dict(suite.infos),
             seed=suite.seed,
-            block=suite.block,
+            block=min(suite.block, usual_batch(images.data.shape)),
             data=images.data.name,
             split=suite.split,
             data_sha256=images.fingerprint(),
@@ -251,9 +252,10 @@ class AttackEvaluation(Callback):
         """Worst case over the suite, on all processes together; what is misclassified leaves."""
         module, judge = view_and_judge(defense, view)
         robust = 0
-        starts = range(0, len(batch.y), self.suite.block)
+        size = min(self.suite.block, usual_batch(batch.x.shape[1:]))
+        starts = range(0, len(batch.y), size)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            part = Batch(*(column[start : start + self.suite.block] for column in batch))
+            part = Batch(*(column[start : start + size] for column in batch))
             block = score(defense, part)
             block = block.at(block.scores.argmax(dim=1) == block.y)
             for name, info in self.suite.infos.items():
@@ -269,9 +271,10 @@ class AttackEvaluation(Callback):
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
-        starts = range(0, self._count(images), self.suite.block)
+        size = min(self.suite.block, usual_batch(images.data.shape))
+        starts = range(0, self._count(images), size)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + self.suite.block, self._count(images))
+            stop = min(start + size, self._count(images))
             block = score(defense, images.samples(start, stop))
             for (module, judge), views in self._views(defense).items():
                 missing = [

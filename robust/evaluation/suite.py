@@ -49,7 +49,8 @@ class Suite:
             other classes for each image, the same in all attacks that have it.
         views: What the attacks differentiate.
         limit: Number of images, from the first; all if None.
-        block: Images that are crafted together. It bounds memory, and is part of the protocol.
+        block: Images that are crafted together. It bounds memory, and is part of the protocol. Of
+            images larger than 32x32 RGB it is at most as many as take the memory of 500 of those.
         seed: It seeds every attack, together with its name and the block.
         split: Whether images of the ``test`` set are attacked, or of the ``train`` set.
         source: The defense that images are crafted on, if not on the attacked one.

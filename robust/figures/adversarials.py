@@ -18,6 +18,7 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.suite import Suite
 from robust.evaluation.targets import random_targets
+from robust.figures.class_titles import ClassNames, class_title, class_word, says
 from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.figures.smallest_eps import predict, smallest_eps
@@ -65,6 +66,7 @@ def plot_grid(
     *,
     count: int = 5,
     changes: bool = True,
+    names: ClassNames = (),
 ) -> Path:
     """Run one attack of a suite on the same images for every defense and view, and plot them.
 
@@ -82,16 +84,17 @@ def plot_grid(
         path: PNG file to write; its folder is made if absent.
         count: How many images to show at most.
         changes: Whether to show below each row what changed.
+        names: Names of the classes; their numbers are shown without.
 
     Raises:
         ConfigError: If the suite has no such attack, the defenses have no correct image in common,
             or ``path`` cannot be written.
     """
-    names = members(suite, attack)
-    info = suite.infos[names[0]]
+    chosen_attacks = members(suite, attack)
+    info = suite.infos[chosen_attacks[0]]
     models = {run: defense.cpu() for run, defense in defenses.items()}
     chosen = _choose(list(models.values()), batch, info.target, suite.seed, count)
-    attacks = {suite.infos[name].eps: suite.builders[name] for name in names}
+    attacks = {suite.infos[name].eps: suite.builders[name] for name in chosen_attacks}
     rows = []
     for seen in _views(suite, models):
         found = smallest_eps(
@@ -106,12 +109,12 @@ def plot_grid(
             transferred=suite.source is not None,
         )
         label = seen.label
-        if len(names) > 1:
+        if len(chosen_attacks) > 1:
             label += f", eps = {found.eps:.3g}" if found.eps else f", none up to {max(attacks):.3g}"
         predictions = predict(seen.defense, found.x_adv)
         norm = info.norm if info.minimal else None
         rows.append(Adversarials(label, found.x_adv, predictions, norm))
-    budget = f"smallest {info.norm} eps for all" if len(names) > 1 else info.budget
+    budget = f"smallest {info.norm} eps for all" if len(chosen_attacks) > 1 else info.budget
     title = f"{attack}, {budget}"
     return plot_adversarials(
         *chosen[:2],
@@ -121,6 +124,7 @@ def plot_grid(
         target=chosen.target,
         index=chosen.index,
         changes=changes,
+        names=names,
     )
 
 
@@ -134,6 +138,7 @@ def plot_adversarials(
     target: Labels | None = None,
     index: Labels | None = None,
     changes: bool = True,
+    names: ClassNames = (),
 ) -> Path:
     """Plot clean images at the top, then for each row the adversarial ones and what changed.
 
@@ -149,6 +154,7 @@ def plot_adversarials(
         target: Classes that the images should become, if any.
         index: Indices of the images in the test set, to be shown.
         changes: Whether to show what changed.
+        names: Names of the classes; their numbers are shown without.
 
     Raises:
         ConfigError: If ``path`` cannot be written.
@@ -159,11 +165,15 @@ def plot_adversarials(
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=13)
     grid = figure.subplots(1 + lines * len(rows), count, squeeze=False)
-    goals = [""] * count if target is None else [f", target {t}" for t in target.tolist()]
+    goals = (
+        [""] * count
+        if target is None
+        else [f", target {class_word(t, names)}" for t in target.tolist()]
+    )
     numbers = [""] * count if index is None else [f"image {i}\n" for i in index.tolist()]
     for i, axes in enumerate(grid[0]):
         plot_image(axes, x[i])
-        axes.set_title(f"{numbers[i]}class {y[i]}{goals[i]}", fontsize=10)
+        axes.set_title(f"{numbers[i]}{class_title(int(y[i]), names)}{goals[i]}", fontsize=10)
     _name(grid[0, 0], "clean")
     for i, row in enumerate(rows):
         adversarial = grid[1 + lines * i]
@@ -173,7 +183,8 @@ def plot_adversarials(
             misclassified = bool(row.predictions[k] != y[k])
             far = f"\n{row.norm} {lengths[k]:.3g}" if lengths and misclassified else ""
             weight = "bold" if misclassified else "normal"
-            axes.set_title(f"says {row.predictions[k]}{far}", fontsize=10, weight=weight)
+            said = says(int(row.predictions[k]), names)
+            axes.set_title(f"{said}{far}", fontsize=10, weight=weight)
         _name(adversarial[0], row.label)
         if changes:
             _plot_differences(figure, list(grid[2 + 2 * i]), row.x_adv.cpu() - x.cpu())

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.figures.class_titles import ClassNames, class_title, class_word
 from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.figures.recalled import Recalls, plot_recalled
@@ -32,7 +33,14 @@ _SURFACES_NOTE = (
 
 
 def plot_loss_surfaces(
-    defense: Defense, x: Image, y: Label, target: int, eps: float, path: Path
+    defense: Defense,
+    x: Image,
+    y: Label,
+    target: int,
+    eps: float,
+    path: Path,
+    *,
+    names: ClassNames = (),
 ) -> Path:
     """Plot the loss surfaces of an image: deployed above adaptive, untargeted beside targeted.
 
@@ -46,15 +54,16 @@ def plot_loss_surfaces(
         target: Class of the targeted attack.
         eps: Half the side of each plane, positive, in pixel units.
         path: PNG file to write; its folder is made if absent.
+        names: Names of the classes; their numbers are shown without.
 
     Raises:
         ConfigError: As `loss_surface`, or if ``path`` cannot be written.
     """
     figure = Figure(figsize=(12, 11), dpi=_DPI)
-    title = f"{_title(defense)}: loss around an image of class {int(y)}, eps = {eps:.3g}"
+    title = f"{_title(defense)}: loss around an image of {_of(y, names)}, eps = {eps:.3g}"
     figure.suptitle(title, fontsize=17)
     figure.text(0.5, 0.012, _SURFACES_NOTE, ha="center", fontsize=11)
-    goals = ((None, "untargeted"), (target, f"targeted to class {target}"))
+    goals = ((None, "untargeted"), (target, f"targeted to {class_title(target, names)}"))
     panels = product(_views(defense).items(), goals)
     for number, ((name, view), (goal, attack)) in enumerate(panels, start=1):
         axes = figure.add_subplot(2, 2, number, projection="3d")
@@ -63,7 +72,9 @@ def plot_loss_surfaces(
     return save_figure(figure, path)
 
 
-def plot_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
+def plot_scores(
+    defense: Defense, x: Image, y: Label, path: Path, *, names: ClassNames = ()
+) -> Path:
     """Plot an image beside the softmax of its scores, deployed and through the adaptive view.
 
     Args:
@@ -71,6 +82,7 @@ def plot_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
         x: The image, in [0, 1], on the defense's device.
         y: Its label, which is marked.
         path: PNG file to write; its folder is made if absent.
+        names: Names of the classes; their numbers are shown without.
 
     Raises:
         ConfigError: If ``path`` cannot be written.
@@ -79,10 +91,10 @@ def plot_scores(defense: Defense, x: Image, y: Label, path: Path) -> Path:
         name: _isolated_scores(v, x)[0].softmax(dim=0) for name, v in _views(defense).items()
     }
     figure = Figure(figsize=(12, 5), dpi=_DPI, layout="constrained")
-    figure.suptitle(f"{_title(defense)}: scores of an image of class {int(y)}\n", fontsize=17)
+    figure.suptitle(f"{_title(defense)}: scores of an image of {_of(y, names)}\n", fontsize=17)
     image, bars = figure.subplots(1, 2, width_ratios=(1, 3))
     plot_image(image, x[0])
-    _plot_bars(bars, softmax, int(y))
+    _plot_bars(bars, softmax, int(y), names)
     return save_figure(figure, path)
 
 
@@ -103,7 +115,13 @@ def plot_figures(
 
 
 def figures_of(
-    defense: Defense, batch: Batch, folder: Path, *, target: int, eps: float
+    defense: Defense,
+    batch: Batch,
+    folder: Path,
+    *,
+    target: int,
+    eps: float,
+    names: ClassNames = (),
 ) -> dict[str, Callable[[], Path]]:
     """Return a function for each figure of a defense, by the key to log it by.
 
@@ -117,25 +135,26 @@ def figures_of(
             that recalls images; made if absent.
         target: Class of the targeted attack.
         eps: How far around the image to look, positive, in pixel units.
+        names: Names of the classes; their numbers are shown without.
     """
     surfaces, bars = folder / "loss_surfaces.png", folder / "scores.png"
     makers: dict[str, Callable[[], Path]] = {
         "figures/loss_surfaces": lambda: plot_loss_surfaces(
-            defense, *_first_usable(defense, batch, target), target, eps, surfaces
+            defense, *_first_usable(defense, batch, target), target, eps, surfaces, names=names
         ),
         "figures/scores": lambda: plot_scores(
-            defense, *_first_usable(defense, batch, target), bars
+            defense, *_first_usable(defense, batch, target), bars, names=names
         ),
     }
     if isinstance(defense, Recalls):
         recalled = folder / "recalled.png"
-        makers["figures/recalled"] = lambda: _plot_recalled(defense, batch, recalled)
+        makers["figures/recalled"] = lambda: _plot_recalled(defense, batch, recalled, names)
     return makers
 
 
-def _plot_recalled(defense: Any, batch: Batch, path: Path) -> Path:  # noqa: ANN401
+def _plot_recalled(defense: Any, batch: Batch, path: Path, names: ClassNames) -> Path:  # noqa: ANN401
     with isolated(defense, defense.device, seed=0):
-        return plot_recalled(defense, batch, path)
+        return plot_recalled(defense, batch, path, names=names)
 
 
 def _first_usable(defense: Defense, batch: Batch, target: int) -> tuple[Image, Label]:
@@ -231,9 +250,15 @@ def _loss_limits(loss: Tensor) -> tuple[float, float]:
     return low - 0.05 * size, high + 0.05 * size
 
 
-def _plot_bars(axes: Axes, softmax: dict[str, Tensor], label: int) -> None:
+def _of(y: Label, names: ClassNames) -> str:
+    return class_title(int(y), names)
+
+
+def _plot_bars(axes: Axes, softmax: dict[str, Tensor], label: int, names: ClassNames) -> None:
     classes = torch.arange(len(next(iter(softmax.values()))))
-    axes.axvspan(label - 0.5, label + 0.5, color="0.9", label=f"true class, {label}")
+    axes.axvspan(
+        label - 0.5, label + 0.5, color="0.9", label=f"true class, {class_word(label, names)}"
+    )
     # The two numbers are aligned back to back, so that they fit over one class.
     sides: tuple[tuple[float, Literal["left", "right"]], ...] = ((-0.2, "right"), (0.2, "left"))
     for (name, p), color, (shift, side) in zip(softmax.items(), COLORS[:2], sides, strict=True):

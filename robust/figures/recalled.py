@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
+from robust.figures.class_titles import ClassNames, class_title, says
 from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.types import Batch, Images, Scores
@@ -35,7 +36,9 @@ class Recalls(Protocol, metaclass=ByAttribute):
 
 
 @torch.no_grad()
-def plot_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10) -> Path:
+def plot_recalled(
+    defense: Recalls, batch: Batch, path: Path, *, count: int = 10, names: ClassNames = ()
+) -> Path:
     """Plot images, what the network recalls, and the representative that is nearest to that.
 
     Args:
@@ -43,6 +46,7 @@ def plot_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10
         batch: Images to choose from: the first of each class, in the order of the classes.
         path: PNG file to write; its folder is made if absent.
         count: How many to show at most, at least 1.
+        names: Names of the classes; their numbers are shown without.
 
     Raises:
         ConfigError: If there is no image, ``count`` is below 1, or ``path`` cannot be written.
@@ -60,13 +64,13 @@ def plot_recalled(defense: Recalls, batch: Batch, path: Path, *, count: int = 10
     figure = Figure(figsize=(1.2 + 1.3 * len(x), 5.2), dpi=100, layout="constrained")
     figure.suptitle("Images, what the network recalls, and the nearest representative", fontsize=13)
     grid = figure.subplots(len(rows), len(x), squeeze=False)
-    for line, (name, images) in zip(grid, rows.items(), strict=True):
+    for line, (row, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(line, images, strict=True):
             plot_image(axes, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+        line[0].set_ylabel(row, rotation=0, ha="right", va="center", fontsize=10)
     for column, i in enumerate(chosen):
-        grid[0, column].set_title(f"class {labels[i]}", fontsize=10)
+        grid[0, column].set_title(class_title(labels[i], names), fontsize=10)
         misclassified = int(predicted[column]) != labels[i]
-        title = f"says {int(predicted[column])}"
+        title = says(int(predicted[column]), names)
         grid[-1, column].set_title(title, fontsize=10, weight="bold" if misclassified else "normal")
     return save_figure(figure, path)

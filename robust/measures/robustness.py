@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robust import losses
 from robust.attacks import MinimalFGSM, craft, isolated
 from robust.data import ImageDataModule
+from robust.data.module_arguments import usual_batch
 from robust.defenses.base import Defense
 from robust.errors import check_at_least
 from robust.measures.nearest import nearest_distance
@@ -108,6 +109,7 @@ def measure_robustness(
     """
     if n is not None:
         check_at_least("n", n, 1)
+    block = min(block, usual_batch(data.shape))
     x, y, _ = data.test_samples(0, data.test_size if n is None else min(n, data.test_size))
     measured: dict[nn.Module, Robustness] = {}
     results: dict[View, Robustness] = {}

@@ -24,6 +24,7 @@ def log_adversarial_table(
     y: Labels,
     clean_pred: Labels,
     adv_pred: Labels,
+    names: Sequence[str] = (),
 ) -> None:
     """Show images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
 
@@ -39,6 +40,7 @@ def log_adversarial_table(
         y: True labels.
         clean_pred: Predictions on ``x``.
         adv_pred: Predictions on ``x_adv``.
+        names: Names of the classes; their numbers are shown without.
     """
     targets = [logger for logger in loggers if isinstance(logger, WandbLogger)]
     if not targets:
@@ -51,8 +53,8 @@ def log_adversarial_table(
         largest = delta.abs().max().item()
         gain = 0.5 / largest if largest > 0 else 1.0
         images = [_image(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
-        numbers = [int(labels[i]) for labels in (y, clean_pred, adv_pred)]
-        rows.append([*numbers, *images, round(gain, 1)])
+        classes = [_class(int(labels[i]), names) for labels in (y, clean_pred, adv_pred)]
+        rows.append([*classes, *images, round(gain, 1)])
     for logger in targets:
         logger.log_table(f"test/{view}/{file_name(attack)}/examples", columns, rows)
 
@@ -89,6 +91,10 @@ def log_table(
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_table(key, list(columns), [list(row) for row in rows])
+
+
+def _class(label: int, names: Sequence[str]) -> int | str:
+    return names[label] if label < len(names) else label
 
 
 def _image(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
