@@ -157,11 +157,11 @@ class ImageDataModule(ImageSamples):
     def prepare_data(self) -> None:
         """Download a named set unless it is in ``root``; before training, make its `training_set`.
 
-        Before training all image files are read once, so that none is found broken after hours.
+        Before training all image files are read once, so that none is found unusable after hours.
 
         Raises:
-            ConfigError: If it is not there and cannot be downloaded, an image file is broken, there
-                are no training images, or as `TrainingSet.samples`.
+            ConfigError: If it is not there and cannot be downloaded, or there are no training
+                images. Also if an image file is unusable, or as `TrainingSet.samples`.
         """
         if self._data is None and (download := DATASETS[self.dataset].download) is not None:
             download(self.root)

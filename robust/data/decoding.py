@@ -30,7 +30,7 @@ _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 _OF_16_BITS = ("I", "I;16", "I;16B", "I;16L")
 
 
-class BrokenImage(ValueError):
+class UnusableImage(ValueError):
     """Bytes are no image that can be used; the message says why."""
 
 
@@ -86,7 +86,7 @@ class Decoding:
         """Return the pixels of an image file.
 
         Raises:
-            BrokenImage: If it cannot be decoded, or has other channels than asked for.
+            UnusableImage: If it cannot be decoded, or has other channels than asked for.
         """
         return self.pixels_of(opened(content))
 
@@ -94,27 +94,27 @@ class Decoding:
         """Return the pixels of an image.
 
         Raises:
-            BrokenImage: If it cannot be decoded, or has other channels than asked for.
+            UnusableImage: If it cannot be decoded, or has other channels than asked for.
         """
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PIL's, of what it could read all the same
                 return _bytes(self._shaped(self._in_mode(image)))
-        except BrokenImage:
+        except UnusableImage:
             raise
         # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more.
         except Exception as error:
-            raise BrokenImage(_reason(error)) from None
+            raise UnusableImage(_reason(error)) from None
 
     def _in_mode(self, image: Image.Image) -> Image.Image:
         grey = is_grey(image)
         if self.channels == 1 and not grey:
-            raise BrokenImage("it is in colour, unlike the others; set `channels` to 3")
+            raise UnusableImage("it is in colour, unlike the others; set `channels` to 3")
         mode = "L" if self.channels == 1 or (self.channels is None and grey) else "RGB"
         if image.mode in _OF_16_BITS:
             image = _upper_bits(image)
         if image.mode == "F":
-            raise BrokenImage("its pixels are floating-point numbers")
+            raise UnusableImage("its pixels are floating-point numbers")
         # By RGBA, since PIL warns of a transparent palette that has no other way.
         return image.convert("RGBA").convert(mode) if _has_palette(image) else image.convert(mode)
 
@@ -126,7 +126,7 @@ class Decoding:
         if crop is None:
             return image
         if min(image.size) < crop:
-            raise BrokenImage(
+            raise UnusableImage(
                 f"its {image.width}x{image.height} pixels are less than the crop of {crop}; "
                 "give `size`"
             )
@@ -140,16 +140,16 @@ def opened(content: bytes) -> Image.Image:
     """Return an image of which only the head is read.
 
     Raises:
-        BrokenImage: If the bytes begin like no image.
+        UnusableImage: If the bytes begin like no image.
     """
     if not content:
-        raise BrokenImage("it is empty")
+        raise UnusableImage("it is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(content), formats=_FORMATS)
     except Exception as error:  # as in `Decoding.pixels_of`
-        raise BrokenImage(_reason(error)) from None
+        raise UnusableImage(_reason(error)) from None
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -169,7 +169,7 @@ def _has_palette(image: Image.Image) -> bool:
 def _upper_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise BrokenImage("its pixels have more than 16 bits")
+        raise UnusableImage("its pixels have more than 16 bits")
     return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
 
 

@@ -108,7 +108,7 @@ def _listing(root: Path, classes: Sequence[str], skipped: _Skipped) -> Listing:
             yield from found
 
     for entry in _entries(root):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             skipped.add(f"{root.name}/{entry.name}")
     paths = Paths(root, names())
     for name, count in zip(classes, counts, strict=True):
@@ -137,7 +137,7 @@ def _images(
         )
     for entry in _entries(folder):
         inner = f"{name}/{entry.name}"
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _images(folder / entry.name, inner, skipped, (*above, here))
         elif entry.name.lower().endswith(SUFFIXES):
             yield inner
@@ -177,7 +177,14 @@ def _check_known(classes: Sequence[str], tested: Sequence[str], test: Path) -> N
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in _entries(root) if entry.is_dir())
+    return sorted(entry.name for entry in _entries(root) if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from robust.data.decoding import BrokenImage, Decoding, channels_of, opened
+from robust.data.decoding import Decoding, UnusableImage, channels_of, opened
 from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages, no_samples
 from robust.errors import ConfigError, in_short
 from robust.io.text_files import expanded
@@ -53,13 +53,13 @@ class HuggingFaceImages(StoredImages):
         """Read some images.
 
         Raises:
-            ConfigError: If one of them is broken or has another shape.
+            ConfigError: If one of them is unusable or has another shape.
         """
         made = torch.empty((len(index), *self.shape[1:]), dtype=torch.uint8)
         for row, i in enumerate(index.tolist()):
             try:
                 pixels = self._decoding.pixels(_content(self._table[i][self._column]))
-            except BrokenImage as error:
+            except UnusableImage as error:
                 raise ConfigError(
                     f"Expected an image in row {i} of {self._name}, but it cannot be used "
                     f"({error}). Leave it out with select()."
@@ -221,7 +221,7 @@ def _content(stored: Mapping[str, Any] | None) -> bytes:
     try:
         return Path(stored["path"]).read_bytes()
     except OSError as error:
-        raise BrokenImage(error.strerror or "it cannot be read") from None
+        raise UnusableImage(error.strerror or "it cannot be read") from None
 
 
 def _described(
@@ -236,8 +236,10 @@ def _described(
     step = max(1, len(table) // _LOOKED_AT)
     try:
         images = [opened(_content(table[i][column])) for i in range(0, len(table), step)]
-    except BrokenImage as error:
-        raise ConfigError(f"Expected images in {name[:60]}, but one is broken ({error}).") from None
+    except UnusableImage as error:
+        raise ConfigError(
+            f"Expected images in {name[:60]}, but one is unusable ({error}). Leave it out."
+        ) from None
     if decoding.channels is None:
         decoding = replace(decoding, channels=channels_of(images))
     crop = decoding.crop or decoding.size

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL.Image import Image as Opened
 from torch import Tensor
 
-from robust.data.decoding import BrokenImage, Decoding, channels_of, opened
+from robust.data.decoding import Decoding, UnusableImage, channels_of, opened
 from robust.data.samples import Indices, Pixels, StoredImages
 from robust.data.workers import in_order
 from robust.errors import ConfigError
@@ -88,7 +88,7 @@ class ImageFiles(StoredImages):
         """Read some images.
 
         Raises:
-            ConfigError: If one of them is broken or has another shape.
+            ConfigError: If one of them is unusable or has another shape.
         """
         made = torch.empty((len(index), *self.shape[1:]), dtype=torch.uint8)
         for row, i in enumerate(index.tolist()):
@@ -121,7 +121,7 @@ class ImageFiles(StoredImages):
             super().check()
         self._checked = True
 
-    def broken(self) -> Iterator[tuple[int, str]]:
+    def unusable(self) -> Iterator[tuple[int, str]]:
         """Yield the index of each image that cannot be used, and why, by decoding all of them.
 
         Raises:
@@ -129,14 +129,14 @@ class ImageFiles(StoredImages):
         """
         self._say_long()
         chunks = torch.split(torch.arange(len(self)), _CHUNK)
-        for found in in_order(self._broken_among, chunks, self.workers):
+        for found in in_order(self._unusable_among, chunks, self.workers):
             yield from found
         self._checked = True
 
-    def without(self, broken: Iterable[int]) -> tuple["ImageFiles", Indices]:
-        """Return all images that are not broken, and their indices here."""
+    def without(self, unusable: Iterable[int]) -> tuple["ImageFiles", Indices]:
+        """Return all images that are not unusable, and their indices here."""
         good = torch.ones(len(self), dtype=torch.bool)
-        good[list(broken)] = False
+        good[list(unusable)] = False
         kept = good.nonzero().flatten()
         intact = ImageFiles(self.paths.at(kept), self.decoding, self.shape[1:], self.workers)
         intact._checked = True
@@ -152,21 +152,21 @@ class ImageFiles(StoredImages):
 
     def _say_long(self) -> None:
         if len(self) > _MANY:
-            note(f"reading {len(self)} images once, to find any that are broken.")
+            note(f"reading {len(self)} images once, to find any that are unusable.")
 
-    def _broken_among(self, chunk: Indices) -> list[tuple[int, str]]:
+    def _unusable_among(self, chunk: Indices) -> list[tuple[int, str]]:
         found = []
         for i in chunk.tolist():
             try:
                 self._pixels(i)
-            except BrokenImage as error:
+            except UnusableImage as error:
                 found.append((i, str(error)))
         return found
 
     def _read(self, i: int) -> Image:
         try:
             return self._pixels(i)
-        except BrokenImage as error:
+        except UnusableImage as error:
             raise self.refusal(i, str(error)) from None
 
     def _pixels(self, i: int) -> Image:
@@ -183,7 +183,7 @@ class ImageFiles(StoredImages):
     def _hash(self, i: int) -> bytes:
         try:
             return hashlib.sha256(content_of(self.paths[i])).digest()
-        except BrokenImage as error:
+        except UnusableImage as error:
             raise self.refusal(i, str(error)) from None
 
 
@@ -191,13 +191,13 @@ def content_of(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        BrokenImage: If it cannot be read, or is no file.
+        UnusableImage: If it cannot be read, or is no file.
     """
     try:
         return files.read(path, _LARGEST)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        raise BrokenImage(reason or str(error)) from None
+        raise UnusableImage(reason or str(error)) from None
 
 
 def image_files(parts: Sequence[Paths], decoding: Decoding, workers: int) -> list[ImageFiles]:
@@ -234,7 +234,7 @@ def _readable(paths: Iterable[Path]) -> Iterator[Opened]:
     for path in paths:
         try:
             yield opened(content_of(path))
-        except BrokenImage:
+        except UnusableImage:
             continue
 
 

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from robust.data.arrays import ROUNDING, data_of, images_of, labels_of
 from robust.data.datamodule import ImageDataModule
-from robust.data.decoding import BrokenImage, Decoding
+from robust.data.decoding import Decoding, UnusableImage
 from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages, no_samples
 from robust.data.sources import Opened
 from robust.data.workers import in_order
@@ -241,7 +241,7 @@ def _pixels(image: Any, i: int) -> UInt8[Tensor, "c h w"]:  # noqa: ANN401
             return Decoding().pixels_of(image)
         array = torch.as_tensor(np.asarray(image) if not isinstance(image, Tensor) else image)
         x = images_of(array[None, None] if array.ndim == 2 else array[None])
-    except (BrokenImage, ConfigError, TypeError, ValueError, RuntimeError) as error:
+    except (UnusableImage, ConfigError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"Expected an image of PIL, or (C, H, W) in [0, 1] or uint8, as item {i} of the "
             f"Dataset, but: {error}"[:298]

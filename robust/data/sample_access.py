@@ -102,7 +102,7 @@ class ImageSamples(LightningDataModule, ABC):
         """Read the first ``stop`` test images once, before anything is done with them.
 
         Raises:
-            ConfigError: If the test set does not reach that far, or one of them is broken.
+            ConfigError: If the test set does not reach that far, or one of them is unusable.
         """
         x, _ = self._test_part(0, stop)
         if isinstance(x, StoredImages):

@@ -155,18 +155,18 @@ def _read(found: Found, reading: Reading) -> _Named:
 
 
 def _intact(files: ImageFiles, listing: Listing) -> Samples:
-    broken = dict(files.broken())
-    if not broken:
+    unusable = dict(files.unusable())
+    if not unusable:
         return Samples(files, listing.y)
-    if len(broken) == len(files):
-        raise files.refusal(*next(iter(broken.items())))
-    _tell(files, broken.items())
-    intact, kept = files.without(broken)
+    if len(unusable) == len(files):
+        raise files.refusal(*next(iter(unusable.items())))
+    _tell(files, unusable.items())
+    intact, kept = files.without(unusable)
     return Samples(intact, listing.y[kept])
 
 
-def _tell(files: ImageFiles, broken: Iterable[tuple[int, str]]) -> None:
-    (first, reason), *others = broken
+def _tell(files: ImageFiles, unusable: Iterable[tuple[int, str]]) -> None:
+    (first, reason), *others = unusable
     rest = f" and {len(others)} more" if others else ""
     name = Path(files.paths.name(first))
     note(f"left out of {len(files)} images: {name}{rest}, since {reason}.")

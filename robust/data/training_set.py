@@ -62,8 +62,8 @@ class TrainingSet:
             device: Where images that are not on disk are transformed.
 
         Raises:
-            ConfigError: If the folder cannot be written, the originals do not fit in memory, or the
-                transform changes the shape or makes values that are not finite.
+            ConfigError: If the folder cannot be written, or the originals do not fit in memory.
+                Also if the transform changes the shape or makes values that are not finite.
         """
         if self.mode == "original":
             return originals

@@ -245,8 +245,10 @@ def batch(*labels):
 
 def test_figures_are_of_the_first_correct_image_of_another_class(defense, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(one_image, "plot_loss_surfaces", lambda *a: seen.append(a) or a[-1])
-    monkeypatch.setattr(one_image, "plot_scores", lambda *a: seen.append(a) or a[-1])
+    monkeypatch.setattr(
+        one_image, "plot_loss_surfaces", lambda *a, **names: seen.append(a) or a[-1]
+    )
+    monkeypatch.setattr(one_image, "plot_scores", lambda *a, **names: seen.append(a) or a[-1])
     given = batch(1, 2, 0, 0)
 
     paths = plot_figures(defense, given, tmp_path, target=1, eps=EPS)

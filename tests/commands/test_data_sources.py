@@ -1,0 +1,48 @@
+"""`--data` names images of a user, and what cannot be is told before torch is imported."""
+
+import pytest
+
+from robust.commands.options.train import check, translated, with_paths
+from robust.errors import ConfigError
+
+CLASS = "robust.data.ImageDataModule"
+
+
+@pytest.mark.parametrize(
+    "source", ["imagefolder:a/b", "csv:a.csv", "npz:a", "a.npz", "hf:a/b:test"]
+)
+def test_images_become_the_data_modules_arguments(source):
+    assert with_paths([f"--data={source}"]) == [f"--data={CLASS}", f"--data.dataset={source}"]
+    assert with_paths(["--data", source, "--x"]) == [
+        *("--data", CLASS),
+        f"--data.dataset={source}",
+        "--x",
+    ]
+
+
+def test_flags_of_image_files():
+    found = translated(
+        ["standard", "--data", "imagefolder:a", "--size", "256", "--crop", "224", "--skip-broken"]
+    )
+    assert {"--data.size=256", "--data.crop=224", "--data.skip_broken=true"} <= {*found}
+
+
+def test_other_data_stays_what_it_is():
+    assert with_paths([f"--data={CLASS}"]) == [f"--data={CLASS}"]
+    assert with_paths(["--data", "digits"])[1].endswith("digits.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        ("imagfolder:a", r"one of imagefolder:PATH, .*but got 'imagfolder:a'\. Did you mean image"),
+        ("imagefolder:none", r"Expected a folder of images at none"),
+        ("csv:none.csv", r"Expected a file for csv: at none\.csv"),
+        ("npz:none.npz", r"Expected a file for npz: at none\.npz"),
+    ],
+)
+def test_what_is_not_there_is_told(source, match, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=match) as error:
+        check(["fit", "--data", source])
+    assert len(str(error.value)) <= 300
