@@ -6,7 +6,9 @@ import torch
 
 from robust.data.augmentation import GaussianAugmentation, RandomCrops
 from robust.data.datasets import DATASETS, check_name, load_named
-from robust.data.decoding import Decoding, Interpolation
+from robust.data.files.decoding import Decoding, Interpolation
+from robust.data.files.sources import Opened, Reading, check_unread, open_source, source_of
+from robust.data.files.workers import usual_workers
 from robust.data.loaders import (
     CopiedBatch,
     EvaluationLoader,
@@ -19,9 +21,7 @@ from robust.data.loaders import (
 from robust.data.module_arguments import check_batch, check_numbers, usual_batch
 from robust.data.sample_access import ImageSamples, shape_of, to_unit_interval
 from robust.data.samples import Dataset, Pixels, Samples, StoredImages
-from robust.data.sources import Opened, Reading, check_unread, open_source, source_of
 from robust.data.training_set import TrainingSet
-from robust.data.workers import usual_workers
 from robust.io.text_files import expanded
 from robust.types import Batch
 

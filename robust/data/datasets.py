@@ -18,7 +18,7 @@ from torchvision.datasets.mnist import (
 )
 
 from robust.data import class_names
-from robust.data.npz_sets import channels_first, load_npz
+from robust.data.files.npz_sets import channels_first, load_npz
 from robust.data.samples import Dataset, Samples
 from robust.data.toy import circles, moons
 from robust.errors import ConfigError

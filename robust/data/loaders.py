@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Int32
 from torch import Tensor
 
+from robust.data.files.workers import in_order
 from robust.data.samples import Indices, Pixels, Samples, StoredImages, take
-from robust.data.workers import in_order
 from robust.errors import ConfigError
 from robust.types import Batch, Labels
 

@@ -22,10 +22,10 @@ from torch.utils.data import Dataset as TorchDataset
 
 from robust.data.arrays import ROUNDING, data_of, images_of, labels_of
 from robust.data.datamodule import ImageDataModule
-from robust.data.decoding import Decoding, UnusableImage
+from robust.data.files.decoding import Decoding, UnusableImage
+from robust.data.files.sources import Opened
+from robust.data.files.workers import in_order
 from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages, no_samples
-from robust.data.sources import Opened
-from robust.data.workers import in_order
 from robust.errors import ConfigError
 from robust.io.notes import note
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from robust.data.workers import in_order
+from robust.data.files.workers import in_order
 from robust.errors import ConfigError
 from robust.types import Labels
 

@@ -20,8 +20,8 @@ from torchvision.datasets import CIFAR100, SVHN
 import robust
 from robust.data import ImageDataModule, RandomCrops
 from robust.data.datasets import DATASETS
+from robust.data.files.workers import in_order
 from robust.data.python_data import module_of
-from robust.data.workers import in_order
 from robust.errors import ConfigError
 from robust.figures.adversarials import Adversarials, plot_adversarials
 from tests.support.image_folders import image, write_folder

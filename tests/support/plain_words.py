@@ -27,6 +27,14 @@ HEADERS = {
 }
 """Names of columns."""
 
-NAMES = {"draw", "template_draw", "DenseNet", "ResNet", "ZantedeschiResNet", "ZantedeschiToyNet"}
+NAMES = {
+    "draw",
+    "template_draw",
+    "DenseNet",
+    "ResNet",
+    "ZantedeschiResNet",
+    "ZantedeschiToyNet",
+    "skip_broken",
+}
 """Names in Python that stay: the command `robust draw` with its flag, an argument in YAML, and
 networks as the field calls them."""

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 from PIL.Image import Image as Opened
 from torch import Tensor
 
-from robust.data.decoding import Decoding, UnusableImage, channels_of, opened
+from robust.data.files.decoding import Decoding, UnusableImage, channels_of, opened
+from robust.data.files.workers import in_order
 from robust.data.samples import Indices, Pixels, StoredImages
-from robust.data.workers import in_order
 from robust.errors import ConfigError
 from robust.io import files
 from robust.io.notes import note
@@ -146,8 +146,8 @@ class ImageFiles(StoredImages):
         """Return the error for an image that cannot be used."""
         return ConfigError(
             f"Expected an image in {_end_of(self.paths.name(i))}, but it cannot be used "
-            f"({reason[:100]}). Replace or remove it, or leave such images out with --skip-broken "
-            "(`data.init_args.skip_broken`)."
+            f"({reason[:100]}). Replace or remove it, or leave such images out with "
+            "`--skip-broken` (`data.init_args.skip_broken`)."
         )
 
     def _say_long(self) -> None:

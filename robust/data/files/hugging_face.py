@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from robust.data.decoding import Decoding, UnusableImage, channels_of, opened
+from robust.data.files.decoding import Decoding, UnusableImage, channels_of, opened
 from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages, no_samples
 from robust.errors import ConfigError, in_short
 from robust.io.text_files import expanded

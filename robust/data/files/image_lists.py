@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from robust.data.folders import Found, Listing
-from robust.data.image_files import Paths
+from robust.data.files.folders import Found, Listing
+from robust.data.files.image_files import Paths
 from robust.errors import ConfigError
 from robust.io.text_files import decode, open_file
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from robust.data.decoding import Decoding
-from robust.data.folders import Found, Listing, find_images
-from robust.data.hugging_face import load_hugging_face
-from robust.data.image_files import ImageFiles, image_files
-from robust.data.image_lists import check_labels_begin_at_0, find_listed
-from robust.data.npz_sets import class_names_of, load_npz
+from robust.data.files.decoding import Decoding
+from robust.data.files.folders import Found, Listing, find_images
+from robust.data.files.hugging_face import load_hugging_face
+from robust.data.files.image_files import ImageFiles, image_files
+from robust.data.files.image_lists import check_labels_begin_at_0, find_listed
+from robust.data.files.npz_sets import class_names_of, load_npz
 from robust.data.samples import Dataset, Samples, no_samples
 from robust.errors import ConfigError
 from robust.io.notes import note

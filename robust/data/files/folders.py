@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from robust.data.decoding import SUFFIXES
-from robust.data.image_files import Paths
+from robust.data.files.decoding import SUFFIXES
+from robust.data.files.image_files import Paths
 from robust.errors import ConfigError
 from robust.io.notes import note
 from robust.types import Labels
