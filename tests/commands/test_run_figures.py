@@ -41,7 +41,7 @@ def test_progress_of_several_runs_lies_with_the_first(folders, capsys):
     ("picture", "what"),
     [
         ("confidence", "on points of two classes"),
-        ("recalled", "of a net that recalls images, but squeezed/a is Squeezed"),
+        ("recalled", "of a network that recalls images, but squeezed/a is Squeezed"),
         ("transformed", "with an input transform, but squeezed/a has none"),
     ],
 )

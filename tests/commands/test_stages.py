@@ -302,7 +302,7 @@ def test_a_table_that_cannot_be_made_costs_no_other(runs, eps_suite, monkeypatch
     ("flags", "message"),
     [
         (["--grid", "cw"], "an attack of suite eps, but got 'cw'"),
-        (["--draw", "recalled"], "of a net that recalls images"),
+        (["--draw", "recalled"], "of a network that recalls images"),
         (["--draw", "transformed"], "with an input transform"),
         (["--draw", "confidence"], "on points of two classes"),
         (["--output", "no/such/folder/table.md"], "its folder does not exist"),
@@ -321,7 +321,9 @@ def test_mistakes_are_found_before_the_first_attack(
 
 def test_targets_of_every_run_are_checked_first(runs, eps_suite, changed, capsys, tmp_path):
     write_npz(tmp_path / "few.npz", classes=4)
-    changed["standard/a"] = lambda s: s._replace(data=ImageDataModule(str(tmp_path / "few.npz")))
+    changed["standard/a"] = lambda run: replace(
+        run, data=ImageDataModule(str(tmp_path / "few.npz"))
+    )
     suite = tmp_path / "targeted.yaml"
     suite.write_text(f"{EPS_SUITE}targets: {{pgd_0.1: 7}}\n")
     assert evaluate([*runs.values(), "--suite", str(suite)]) == 2
