@@ -61,6 +61,13 @@ TOGETHER = [
         ("--model.temperature", "1/4"): ("model.init_args.temperature", 1 / 4),
         ("--evaluation.targets={'pgd': 3}",): ("evaluation.targets.pgd", 3),
     },
+    {
+        ("--model.transform=TotalVariation", "--model.transform.seed=null"): (
+            "model.init_args.transform.init_args.seed",
+            None,
+        ),
+        ("--model.transform.drop=1/4",): ("model.init_args.transform.init_args.drop", 1 / 4),
+    },
 ]
 
 

@@ -6,6 +6,7 @@ Its settings belong to the process, in which a user may have a command line of t
 import contextlib
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,9 @@ class RestrictedParser(LightningArgumentParser):
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override] # noqa: ANN401
         """Parse the words of a command line."""
+        if _active and args and isinstance(args[0], list):
+            # jsonargparse reads a value below two classes, and hands it on as Python prints it.
+            args = ([re.sub("=None$", "=null", word) for word in args[0]], *args[1:])
         with restricted():
             return super().parse_args(*args, **kwargs)
 
