@@ -1,18 +1,18 @@
 """The Python face: it trains, attacks, evaluates and loads in one call each."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
+from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
-from robust.checkpoints import UNTRAINED
 from robust.commands.python.answers import answered, as_list, check_seed, trainer_arguments
 from robust.commands.python.runs import (
     Asked,
@@ -33,6 +33,7 @@ from robust.defenses import (
     Defense,
     Distillation,
     LabelSmoothing,
+    Pretrained,
     Recall,
     Squeezed,
     Standard,
@@ -45,6 +46,7 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
 from robust.evaluation.plan import threat_model_of
 from robust.io.text_files import named_path
+from robust.loading.pretrained.adapt import Given, prepared
 from robust.loading.suites import AnySuite, Suite
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import entries, trusting
@@ -60,11 +62,12 @@ from robust.networks import (
     ZantedeschiCNN,
     ZantedeschiResNet,
 )
-from robust.networks.arguments import is_untouched
+from robust.networks.foreign import name_of
 from robust.results.cells import Cell
 from robust.results.result import Result
 from robust.threat import ThreatModel
 from robust.types import Norm, View
+from robust.vocabulary import Outputs
 
 __all__ = [
     "MLP",
@@ -81,6 +84,7 @@ __all__ = [
     "LabelSmoothing",
     "LoadedRun",
     "Normalize",
+    "Pretrained",
     "Recall",
     "ResNet",
     "Result",
@@ -159,7 +163,7 @@ def fit(
 
 @answered(skip=("network", "data"), others=trainer_arguments)
 def evaluate(
-    network: Defense,
+    network: Callable[..., Any],
     data: AnyData,
     suite: AnySuite = "quick",
     *,
@@ -168,6 +172,10 @@ def evaluate(
     attacks: str | Sequence[str] | None = None,
     eps: float | None = None,
     norm: Norm | None = None,
+    mean: Any = None,  # noqa: ANN401
+    std: Any = None,  # noqa: ANN401
+    outputs: Outputs | None = None,
+    view_from: Callable[[nn.Module], nn.Module] | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -188,7 +196,7 @@ def evaluate(
         'Linf 0.03137'
 
     Args:
-        network: What to attack.
+        network: What to attack: a defense, or any other module or callable from images to scores.
         data: Whose test images to attack: a data module, or a Dataset, a DataLoader or images and
             labels (x, y), of which all are attacked.
         suite: A `Suite`, a short name, a path, or a mapping of attacks as in YAML.
@@ -197,13 +205,17 @@ def evaluate(
         attacks: Which attacks of the suite to run, names or patterns; all if None.
         eps: Radius, for all attacks that have no threat model of their own; the suite's if None.
         norm: Norm, likewise. Attacks that do not bound it are left out.
+        mean: Of the normalization of a network that is no defense, in pixels of [0, 1]; a number
+            for each channel, or one for all. No normalization if None.
+        std: As ``mean``.
+        outputs: What such a network returns; found if None.
+        view_from: Builds the adaptive view of such a network, if its outputs do not say enough.
         progress: Whether to show a progress bar.
         trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
 
     Raises:
         ConfigError: If network, data and suite do not fit, or one of them cannot be used.
     """
-    defense = _defense(network)
     with tempfile.TemporaryDirectory() as folder:
         asked = Asked.of(
             suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
@@ -212,15 +224,14 @@ def evaluate(
         module = _checked(
             module, ImageDataModule, "data", "an ImageDataModule or images and labels"
         )
-        with isolate_rng():
-            torch.manual_seed(0)
-            take_sizes(defense, module)
-        if not module.is_named:  # its first samples may lack a class
-            module.num_classes = max(module.num_classes, outputs_of(defense, module.shape))
-        notes = [UNTRAINED] if is_untouched(defense) else []
-        evaluation = asked.evaluation.replaced(records=folder, notes=notes)
-        tested = test(defense, module, evaluation, progress, trainer)
-    return Result(type(defense).__name__, tested, module.num_classes, asked.at)
+        said = Given(mean, std, outputs, adaptive=view_from)
+        with prepared(network, module, said, is_named=module.is_named) as (defense, notes):
+            if not module.is_named:  # its first samples may lack a class
+                module.num_classes = max(module.num_classes, outputs_of(defense, module.shape))
+            evaluation = asked.evaluation.replaced(records=folder, notes=notes)
+            tested = test(defense, module, evaluation, progress, trainer)
+            name = name_of(defense.network if isinstance(defense, Pretrained) else defense)
+    return Result(name, tested, module.num_classes, asked.at)
 
 
 @answered(skip=("attack", "network", "eps"))

@@ -22,6 +22,10 @@ CHECKSUMS = "robust_checksums"
 """Under this key are checksums of each tensor of the ``state_dict`` and of each other key."""
 
 
+NOTES = "robust_notes"
+"""Key of the notes that were made when the network was read, as sentences."""
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of ours with ``weights_only=True``: tensors and plain values, never code.
 
@@ -55,8 +59,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from None
     if not isinstance(checkpoint, dict) or not _are_weights(checkpoint.get("state_dict")):
         raise ConfigError(
-            f"Expected a Lightning checkpoint at {path}, but it has no `state_dict`. "
-            "Use a checkpoint that train.py wrote."
+            f"Expected a Lightning checkpoint at {path}, but it has no `state_dict`. Use one that "
+            "train.py wrote, or say whose weights they are with --network and --data."
         )
     check_bounds(checkpoint, path)
     damaged = _damaged(checkpoint) if CHECKSUMS in checkpoint else _damaged_part(path)
@@ -104,8 +108,8 @@ def description_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str,
     parts = {key: _described(described, key) for key in ("model", "data")}
     if None in parts.values():
         raise ConfigError(
-            f"Expected {path} to say which defense it is of, but it does not. Use a checkpoint "
-            "that train.py wrote."
+            f"Expected {path} to say which defense it is of, but it does not. Use one that "
+            "train.py wrote, or say whose weights they are with --network and --data."
         )
     return parts
 
@@ -156,7 +160,8 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
 
 def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
     """Return what a reader of numbers must know of their weights, as sentences."""
-    notes = []
+    kept = checkpoint.get(NOTES)
+    notes = [note for note in kept if isinstance(note, str)] if isinstance(kept, list) else []
     if _steps(checkpoint) == 0:
         notes.append(UNTRAINED)
     if CHECKSUMS not in checkpoint:

@@ -10,6 +10,10 @@ the way around the defense."""
 Split = Literal["test", "train"]
 """``test`` is the test set, from its first image on. ``train`` is all training images, also those
 for validation, in a random order of a seed."""
+Outputs = Literal["logits", "log_probabilities", "probabilities"]
+"""This is what a network that was trained elsewhere returns for each class."""
+Channels = Literal["rgb", "bgr"]
+"""Such a network takes the channels of an image in this order."""
 DATA_SETS = (
     *("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "digits", "circles", "moons"),
 )

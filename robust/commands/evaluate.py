@@ -15,6 +15,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
+from robust.commands.evaluated_network import named, network_run
 from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
 from robust.commands.run_figures import check_figures, plot_figures
@@ -55,12 +56,12 @@ def _evaluate_trusting(arguments: Sequence[str]) -> None:
     own = [word for word in others if word.startswith("--model.")]
     options = parse_options(others)
     options.processes = processes(options.devices)
-    with trusting([*trusted, *typed(own)]):
+    with trusting([*trusted, *typed([*own, *named(options)])]):
         _evaluate(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    found = [TrainedRun.load(path, options.model) for path in options.runs]
+    found = _runs(options)
     check_used(options.model, found)
     trained_runs = by_name(found)
     source = TrainedRun.load(options.transfer_from) if options.transfer_from else None
@@ -83,6 +84,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     finished = _Finished(table, differing, attacked, [] if attacked.results else weights)
     _finish(options, trained_runs, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
+
+
+def _runs(options: argparse.Namespace) -> list[TrainedRun]:
+    if options.is_network:
+        return [network_run(options)]
+    return [TrainedRun.load(path, options.model) for path in options.runs]
 
 
 @dataclass

@@ -8,6 +8,7 @@ from robust.defenses.base import Defense
 from robust.defenses.codewords import Codewords
 from robust.defenses.distillation import Distillation
 from robust.defenses.label_smoothing import LabelSmoothing
+from robust.defenses.pretrained import Pretrained
 from robust.defenses.recall import Recall
 from robust.defenses.squeezed import Squeezed
 from robust.defenses.standard import Standard
@@ -26,6 +27,7 @@ __all__ = [
     "Defense",
     "Distillation",
     "LabelSmoothing",
+    "Pretrained",
     "Recall",
     "Squeezed",
     "Standard",
@@ -41,6 +43,7 @@ remember_arguments(
     Codewords,
     Distillation,
     LabelSmoothing,
+    Pretrained,
     Recall,
     Squeezed,
     Standard,

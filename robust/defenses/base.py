@@ -16,6 +16,7 @@ from robust.attacks.views import straight_through
 from robust.data import ImageDataModule
 from robust.defenses.probe import Probe, try_optimizer
 from robust.errors import ConfigError, in_short
+from robust.networks.foreign import Foreign, name_of
 from robust.types import Batch, Images, Labels, Scalar, Scores, View
 
 
@@ -55,7 +56,9 @@ class Defense(LightningModule, ABC):
     ) -> None:
         super().__init__()
         # Convolutions run faster so, in training and under attack.
+        # A network of somebody else may count on its own order, such as by `view`.
         fits = all(not is_lazy(p) and p.ndim < 5 for p in network.parameters())
+        fits = fits and not isinstance(network, Foreign)
         self.network = network.to(memory_format=torch.channels_last) if fits else network
         self.transform = transform if transform is not None else nn.Identity()
         self.optimizer = optimizer
@@ -126,7 +129,7 @@ class Defense(LightningModule, ABC):
         Raises:
             ConfigError: If they do not, with both shapes and which setting to change.
         """
-        network = type(self.network).__name__
+        network = name_of(self.network)
         with isolated(self, self._device_of_weights, seed=0):
             probe = self._probe(shape, name)
             probe.check_eval()

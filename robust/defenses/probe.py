@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from robust.errors import ConfigError, in_short
+from robust.networks.foreign import name_of
 from robust.types import Images, Scores
 
 Mode = Literal["eval", "train"]
@@ -31,7 +32,7 @@ class Probe(NamedTuple):
     @property
     def name(self) -> str:
         """The class of the network."""
-        return type(self.network).__name__
+        return name_of(self.network)
 
     def check_eval(self) -> None:
         """Raise unless the network gives finite scores of each image, with a gradient.

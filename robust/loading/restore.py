@@ -15,6 +15,7 @@ from robust.loading.class_paths import imported
 from robust.loading.messages import explain
 from robust.loading.moved import update
 from robust.loading.parsing.parser import Parser, check_built
+from robust.loading.pretrained.described import built_from, is_pretrained
 from robust.loading.trust import UntrustedError
 
 
@@ -47,6 +48,8 @@ def restore(
     checkpoint = read_checkpoint(path) if checkpoint is None else checkpoint
     check_finite(checkpoint["state_dict"], str(path))
     parts: dict[str, Any] = update(description_of(checkpoint, path))
+    if is_pretrained(parts["model"]):
+        return _restored_pretrained(path, parts, changed or {}, checkpoint)
     check_built(parts, path)
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
@@ -66,6 +69,28 @@ def restore(
             f"{explain(str(error))}"
         ) from None
     return Restored(built.model.eval(), built.data)
+
+
+def _restored_pretrained(
+    path: Path,
+    parts: dict[str, Any],
+    changed: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+) -> Restored:
+    data = {"data": parts["data"]}
+    check_built(data, path)
+    model = built_from({**parts["model"]["init_args"], **changed}, path)
+    parser = Parser(exit_on_error=False)
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    try:
+        built = parser.instantiate(parser.parse_object(data))
+        model.load_state_dict(checkpoint["state_dict"])
+    except (ArgumentError, RuntimeError) as error:
+        raise ConfigError(
+            f"Expected {path} to be of a network that is the same today, but: "
+            f"{explain(str(error))}. Evaluate its source again."
+        ) from None
+    return Restored(model.eval(), built.data)
 
 
 def arguments_of(class_path: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import re
 import tomllib
@@ -47,12 +48,32 @@ def _entries_of(text: str) -> tuple[str, ...]:
 def entries(word: str) -> list[str]:
     """What a value of ``--trust`` means: a package or a class, or those of a ``pyproject.toml``.
 
+    A file with another suffix is a program that may be loaded; what is in it counts, not its name.
+
     Raises:
-        ConfigError: If it is neither.
+        ConfigError: If it is none of these.
     """
+    if Path(word).suffix not in ("", ".toml") and os.path.isfile(word):
+        return [file_entry(word)]
     if word.endswith(".toml"):
         return [entry for name in _in_pyproject(Path(word)) for entry in _entry(name)]
     return _entry(word)
+
+
+def file_entry(path: str | Path) -> str:
+    """Return what stands for a trusted file among trusted packages: its content.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return f"file.sha256_{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a file that can be read at {shown(str(path))}, but cannot "
+            f"({error.strerror}). Name another."
+        ) from None
 
 
 def _entry(word: str) -> list[str]:

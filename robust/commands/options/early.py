@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from robust.commands.options import dashboard, sweep, train
+from robust.commands.options import dashboard, network, sweep, train
 from robust.commands.options.evaluate import parse_options
 from robust.loading.short_names import check_exists
 from robust.loading.trust import taken
@@ -30,7 +30,9 @@ def check(command: str, args: Sequence[str]) -> None:
 
 def _check_evaluation(args: Sequence[str]) -> None:
     options = parse_options(args)
-    for run in [*options.runs, *filter(None, [options.transfer_from])]:
+    network.check_there(options)
+    runs = [] if options.is_network else options.runs
+    for run in [*runs, *filter(None, [options.transfer_from])]:
         if not str(run).startswith("wandb:"):
             check_exists(run, "a run folder or a checkpoint")
     for file in filter(None, (options.suite, options.table)):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from robust.commands.options import network
 from robust.commands.options.parser import OneLineParser
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
@@ -18,7 +19,9 @@ DEFAULT_SUITE = "quick"
 """The suite where neither a suite, a table nor anything else to do is given."""
 
 _MORE = {
-    "runs": "or wandb:entity/project/run",
+    **network.MORE,
+    "runs": "that is weights with --network CLASS, a program, an ONNX file, timm:NAME, "
+    "torchvision:NAME or hf:PATH; or wandb:entity/project/run",
     "suite": "or a path; `robust list suites` shows all",
     "table": "or a path; the suite is the table's own; `robust list tables` shows all",
     "attacks": "names or patterns such as 'bim_*'",
@@ -55,7 +58,10 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         ConfigError: If a short name is unknown, or an argument of a defense is no YAML.
     """
     parser = evaluate_parser()
-    options, unknown = parser.parse_known_args(args)
+    arguments, others = network.taken(sys.argv[1:] if args is None else args)
+    options, unknown = parser.parse_known_args(others)
+    options.network_arguments = arguments
+    network.settle(options)
     if options.images < 1:
         parser.error(f"expected --images to be at least 1, but got {options.images}")
     options.model = {}
@@ -92,11 +98,18 @@ def evaluate_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
         more=_MORE,
-        usage="%(prog)s RUN... [options]",
+        usage="%(prog)s RUN... [options]\n       %(prog)s NETWORK --data NAME [options]",
         description="Attack trained runs and compare them. What is on record is not attacked "
         "again. For a page of runs instead: --report FOLDER...",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, checkpoint")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folder, checkpoint; or a network, see --help-all",
+    )
+    network.add_to(parser.add_argument_group("a network from elsewhere").add_argument)
     _add_attacks(parser.add_argument_group("attacks").add_argument)
     _add_measures(parser.add_argument_group("measures, which need no suite").add_argument)
     _add_figures(parser.add_argument_group("figures").add_argument)
@@ -114,7 +127,7 @@ def _add_attacks(add: _Add) -> None:
     add("--norm", choices=norms, metavar="NORM", help=f"its norm: {', '.join(norms)}")
     choices = get_args(View)
     add("--view", nargs="+", choices=choices, metavar="VIEW", help="views to attack through")
-    add("--limit", type=int, metavar="N", help="number of test images")
+    add("-n", "--limit", type=int, metavar="N", help="number of test images")
     add("--transfer-from", type=Path, metavar="RUN", help="craft on this run's network instead")
 
 

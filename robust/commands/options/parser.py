@@ -64,7 +64,8 @@ class OneLineParser(argparse.ArgumentParser):
         """Print the help with what there is to say beyond a line."""
         for action in self._actions:
             if action.dest in self._more:
-                action.help = f"{action.help}; {self._more[action.dest]}"
+                more, hidden = self._more[action.dest], action.help == argparse.SUPPRESS
+                action.help = more if hidden else f"{action.help}; {more}"
         self.print_help()
 
 

@@ -1,0 +1,43 @@
+"""A network from elsewhere that `evaluate` is asked to attack, as a run of its own."""
+
+import argparse
+
+from robust.loading.pretrained.adapt import Given
+from robust.loading.pretrained.built import Request, dotted
+from robust.loading.pretrained.kept import Asked, keep
+from robust.loading.trained_run import TrainedRun
+from robust.tracking import Run
+
+
+def named(options: argparse.Namespace) -> list[str]:
+    """Return the classes that a user's flags name, as flags with dotted paths, which are trusted.
+
+    Raises:
+        ConfigError: If one is no class path.
+    """
+    names = [options.network, options.view_from]
+    return [f"--network={dotted(name)}" for name in names if name is not None]
+
+
+def network_run(options: argparse.Namespace) -> TrainedRun:
+    """Return the run of a network, whose folder is made unless it is there.
+
+    Raises:
+        ConfigError: If the network cannot be read, or does not pass a check.
+    """
+    kept = keep(_asked(options))
+    run = Run.from_checkpoint(kept.path)
+    return TrainedRun(run, kept.path, kept.defense, kept.data, kept.notes, kept.described, None)
+
+
+def _asked(options: argparse.Namespace) -> Asked:
+    request = Request(
+        str(options.runs[0]),
+        options.network,
+        options.network_arguments,
+        options.weights,
+        options.attribute,
+    )
+    given = Given(options.mean, options.std, options.outputs, channels=options.channels)
+    view = None if options.view_from is None else dotted(options.view_from)
+    return Asked(request, options.data, given, view, options.folder)

@@ -1,0 +1,117 @@
+"""The options of `evaluate` for a network from elsewhere, which are read before torch is there."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from robust.errors import ConfigError
+from robust.loading.parsing.fractions import flag_value
+from robust.loading.pretrained.source import is_network, source_of
+from robust.loading.short_names import check_exists
+from robust.vocabulary import Channels, Outputs
+
+MORE = {
+    "network": "class whose weights are in the file: mymodels:CNN, or a function that builds it",
+    "network.KEY": "an argument of that class",
+    "weights": "weights of a network of torchvision or timm",
+    "attribute": "part of it that is the network, such as model of a Lightning module",
+    "data": "images to attack it on; `robust list data` shows all; or a path",
+    "mean": "of its normalization, in pixels of [0, 1]: one number, or one for each channel",
+    "std": "as --mean; without both, no normalization",
+    "outputs": "logits, log_probabilities or probabilities; default: found by a look at some",
+    "channels": "rgb or bgr, the order that it was trained with; default: rgb",
+    "view_from": "class that takes the network, predicts like it and has a better gradient: its "
+    "adaptive view",
+}
+"""What ``--help-all`` says of each option; ``--help`` has no room for them."""
+_FLAGS = ("network", "weights", "attribute", "data", "mean", "std", "outputs", "view_from")
+_HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
+
+
+def add_to(add: Callable[..., Any]) -> None:
+    """Add the options to a group of a parser."""
+    add("--network", metavar="CLASS", **_HIDDEN)
+    add("--network.KEY", metavar="VALUE", **_HIDDEN)
+    add("--weights", type=Path, metavar="FILE", **_HIDDEN)
+    add("--attribute", metavar="NAME", **_HIDDEN)
+    add("--data", metavar="NAME", **_HIDDEN)
+    add("--mean", type=_number, nargs="+", metavar="X", **_HIDDEN)
+    add("--std", type=_number, nargs="+", metavar="X", **_HIDDEN)
+    add("--outputs", choices=get_args(Outputs), metavar="KIND", **_HIDDEN)
+    add("--channels", choices=get_args(Channels), default="rgb", **_HIDDEN)
+    add("--view-from", metavar="CLASS", **_HIDDEN)
+
+
+def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the arguments of the network's class among those of a command, and all others.
+
+    Raises:
+        ConfigError: If one has no value, or a value that is no YAML.
+    """
+    found: dict[str, Any] = {}
+    others: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        key = re.fullmatch(r"--network\.([A-Za-z_]\w*)", flag)
+        if key is None:
+            others.append(word)
+            continue
+        text = value if equals else next(words, None)
+        if text is None:
+            raise ConfigError(f"Expected a value after {flag}, but got none. Give one.")
+        found[key[1]] = flag_value(text, flag)
+    return found, others
+
+
+def settle(options: argparse.Namespace) -> None:
+    """Say in the options whether they are of a network, and where its run goes.
+
+    Raises:
+        ConfigError: If they are of a network and of runs.
+    """
+    given = [name for name in _FLAGS if getattr(options, name) is not None]
+    own = [run for run in options.runs if is_network(str(run))]
+    options.is_network = bool(given or own or options.network_arguments)
+    options.folder = None
+    if not options.is_network:
+        return
+    if len(options.runs) > 1:
+        raise ConfigError(
+            f"Expected one network, but got {len(options.runs)} places. Evaluate one after the "
+            "other; `robust evaluate RUN RUN` then compares their runs."
+        )
+    if options.output is not None and not options.output.suffix:
+        options.folder, options.output = options.output, None
+
+
+def check_there(options: argparse.Namespace) -> None:
+    """Raise unless the files of a network are there, and what it is evaluated on is named.
+
+    Raises:
+        ConfigError: With what is missing.
+    """
+    if not options.is_network:
+        return
+    source = source_of(str(options.runs[0]))
+    if source.kind == "weights" and options.network is None:
+        raise ConfigError(
+            f"Expected the class whose weights are in {options.runs[0]}, but got none. Give it "
+            "with --network, such as --network mymodels:CNN."
+        )
+    if options.weights is not None:
+        check_exists(options.weights, "a file of weights")
+    if options.data is None:
+        raise ConfigError(
+            "Expected images to attack the network on, but got none. Name them with --data, such "
+            "as --data mnist; `robust list data` shows all."
+        )
+
+
+def _number(text: str) -> float:
+    value = flag_value(text, "--mean")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise argparse.ArgumentTypeError(f"expected a number such as 0.5 or 1/2, but got {text}")
+    return float(value)

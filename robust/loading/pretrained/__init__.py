@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere: read, wrapped and checked before they are attacked."""

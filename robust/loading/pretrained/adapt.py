@@ -1,0 +1,182 @@
+"""A network that was trained elsewhere becomes a defense, and is checked before minutes are spent.
+
+Each check says one line: what would spoil the numbers ends the evaluation, the rest is a note.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import nn
+
+from robust.attacks import isolated
+from robust.checkpoints import UNTRAINED
+from robust.data import ImageDataModule
+from robust.defenses import Defense, Pretrained
+from robust.defenses.sizes import take_sizes
+from robust.errors import ConfigError
+from robust.loading.pretrained.checks import (
+    check_accuracy,
+    check_classes,
+    check_view,
+    scores_of,
+    set_outputs,
+)
+from robust.networks.arguments import is_untouched
+from robust.networks.foreign import Called, Foreign, find_batch_size, per_channel
+from robust.types import Images, Labels
+from robust.vocabulary import Channels, Outputs
+
+_SOME = 200
+"""Images that the checks look at."""
+_PIECES = 8
+"""Places of the test set that these are from: images of a folder are in the order of classes."""
+
+
+class Given(NamedTuple):
+    """What a caller says of a network, beside the network itself."""
+
+    mean: Any = None
+    """Numbers: one a channel, or one for all."""
+    std: Any = None
+    outputs: Outputs | None = None
+    """What it returns; found if None."""
+    adaptive: Callable[[nn.Module], nn.Module] | None = None
+    """Builds its adaptive view."""
+    channels: Channels = "rgb"
+    batch_size: int | None = None
+    """The likeliest, of a network that takes no other."""
+
+
+class Adapted(NamedTuple):
+    """A defense that was checked, and what a reader of its numbers has to know of it."""
+
+    defense: Pretrained
+    notes: list[str]
+
+
+def adapt(
+    network: Callable[..., Any],
+    data: ImageDataModule,
+    given: Given = Given(),  # noqa: B008 (a tuple)
+    *,
+    classes_known: bool = True,
+) -> Adapted:
+    """Return a network as a defense, once it has passed all checks on some test images.
+
+    Args:
+        network: Images to scores; its mode is the same afterwards.
+        data: Whose images it is to classify.
+        given: What is said of it.
+        classes_known: Whether the data say how many classes there are; else the network does.
+
+    Raises:
+        ConfigError: With what does not fit, and what to do.
+    """
+    mean, std = (
+        per_channel(numbers, data.shape[0], name)
+        for name, numbers in (("mean", given.mean), ("std", given.std))
+    )
+    defense = Pretrained(
+        network if isinstance(network, nn.Module) else Called(network),
+        mean,
+        std,
+        given.outputs or "logits",
+        given.adaptive,
+        given.channels,
+    )
+    foreign = defense.network
+    assert isinstance(foreign, Foreign)
+    notes = _train_mode(network)
+    with isolated(defense, torch.device("cpu"), seed=0):
+        find_batch_size(foreign, data.shape, given.batch_size)
+    x, y = _some(data)
+    device = next((value.device for value in defense.state_dict().values()), x.device)
+    x, y = x.to(device), y.to(device)
+    with isolated(defense, device, seed=0):
+        scores = scores_of(foreign, x[:2], data)
+        check_classes(foreign, scores.shape[1], data, classes_known)
+        defense.check_fit(data.shape, data.num_classes, data.name)
+        notes += set_outputs(defense, foreign, x, given.outputs)
+        notes += check_accuracy(foreign, x, y)
+        check_view(defense, x)
+    return Adapted(defense, notes)
+
+
+@contextlib.contextmanager
+def prepared(
+    network: object,
+    data: ImageDataModule,
+    given: Given,
+    *,
+    is_named: bool,
+) -> Iterator[tuple[Defense, list[str]]]:
+    """Give a network as a defense with notes; a network that is none keeps its modes and place.
+
+    Args:
+        network: A defense, whose sizes are then taken from the data; or any other callable.
+        data: Whose images it is to classify.
+        given: What is said of a network that is no defense.
+        is_named: Whether the data say how many classes there are; else the network does.
+
+    Raises:
+        ConfigError: With what does not fit, and what to do.
+    """
+    if isinstance(network, Defense):
+        _check_not_given(given)
+        with isolate_rng():
+            torch.manual_seed(0)
+            take_sizes(network, data)
+        yield network, [UNTRAINED] if is_untouched(network) else []
+        return
+    if not callable(network) or isinstance(network, type):
+        raise ConfigError(
+            "Expected a module, or another callable from images to scores, as `network`, but got "
+            f"{_described(network)}. See docs/own-network.md."
+        )
+    modes = _modes(network)
+    try:
+        yield adapt(network, data, given, classes_known=is_named)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check_not_given(given: Given) -> None:
+    for name, value in zip(("mean", "std", "outputs", "view_from"), given, strict=False):
+        if value is not None:
+            raise ConfigError(
+                f"Expected no `{name}` for a Defense, which says itself how it normalizes and what "
+                "it returns, but got one. Leave it out."
+            )
+
+
+def _described(network: object) -> str:
+    if isinstance(network, type):
+        return f"the class {network.__name__}, not an object of it"
+    return type(network).__name__
+
+
+def _modes(network: object) -> list[tuple[nn.Module, bool]]:
+    modules = network.modules() if isinstance(network, nn.Module) else iter(())
+    return [(module, module.training) for module in modules]
+
+
+def _train_mode(network: object) -> list[str]:
+    modules = network.modules() if isinstance(network, nn.Module) else iter(())
+    acting = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    if any(isinstance(module, acting) and module.training for module in modules):
+        return ["the network came in train mode and is evaluated in eval mode."]
+    return []
+
+
+def _some(data: ImageDataModule) -> tuple[Images, Labels]:
+    """Some test images of all parts of the test set, with their labels."""
+    size = data.test_size
+    count = min(_SOME, size)
+    pieces = min(_PIECES, count)
+    starts = [piece * size // pieces for piece in range(pieces)]
+    parts = [data.test_samples(start, start + count // pieces) for start in starts]
+    return torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])

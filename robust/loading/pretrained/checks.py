@@ -1,0 +1,172 @@
+"""Checks of a network on some images: what it returns, how many classes, how accurate it is."""
+
+import torch
+from torch import Tensor
+
+from robust.data import ImageDataModule
+from robust.defenses import Pretrained
+from robust.errors import ConfigError, in_short
+from robust.loading.pretrained.normalizations import accuracy, best_fit
+from robust.networks.foreign import Foreign
+from robust.networks.outputs import outputs_of
+from robust.types import Images, Labels
+from robust.vocabulary import Outputs
+
+
+def scores_of(network: Foreign, x: Images, data: ImageDataModule) -> Tensor:
+    """Scores of two images, of which nothing is known yet.
+
+    Raises:
+        ConfigError: If there are none, with what the network returned instead.
+    """
+    try:
+        with torch.no_grad():
+            scores = network(x.clone())
+    except Exception as error:  # of any network
+        raise ConfigError(
+            f"Expected a network for the {'x'.join(map(str, data.shape))} images of {data.name}, "
+            f"but {network.called} does not take them ({in_short(error)}). Check their size and "
+            "channels, or choose other data."
+        ) from None
+    if isinstance(scores, tuple | list) and any(map(_are_scores, scores)):
+        place = next(i for i, part in enumerate(scores) if _are_scores(part))
+        raise ConfigError(
+            f"Expected {network.called} to return one tensor of scores, but it returned a "
+            f"{type(scores).__name__} of {len(scores)}. Wrap it: lambda x: network(x)[{place}]."
+        )
+    if isinstance(scores, Tensor) and (scores.ndim != 2 or scores.shape[1] < 2):
+        shape = tuple(scores.shape)
+        raise ConfigError(
+            f"Expected {network.called} to return a score for each class, (N, K), but it returned "
+            f"the shape {shape} for 2 images. Reshape its output, or give both classes a score."
+        )
+    if not isinstance(scores, Tensor):
+        raise ConfigError(
+            f"Expected {network.called} to return one tensor of scores, but it returned "
+            f"{type(scores).__name__}. Return the scores alone."
+        )
+    return scores
+
+
+def _are_scores(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 2 and value.is_floating_point()
+
+
+def check_classes(network: Foreign, count: int, data: ImageDataModule, known: bool) -> None:
+    """Raise unless there is a score for each class; arrays take the classes of the network.
+
+    Raises:
+        ConfigError: With both numbers.
+    """
+    if count == data.num_classes:
+        return
+    if not known and count > data.num_classes:
+        data.num_classes = count
+        return
+    labels = f"the {data.num_classes} classes of {data.name}"
+    if not known:
+        labels = f"labels up to {data.num_classes - 1}"
+    raise ConfigError(
+        f"Expected scores for {labels}, but {network.called} has {count} classes. Choose the data "
+        "that it was trained on, and number the labels from 0."
+    )
+
+
+def set_outputs(
+    defense: Pretrained, network: Foreign, x: Images, given: Outputs | None
+) -> list[str]:
+    """Set what a network returns, unless it was given, and return what is to be said of it.
+
+    Raises:
+        ConfigError: If something else was given than what it returns.
+    """
+    with torch.no_grad():
+        found = outputs_of(network(x))
+    if given is None:
+        defense.outputs_are = found
+        is_usual = found == "logits"
+        return [] if is_usual else [f"the network returns {found.replace('_', ' ')}."]
+    if given == "logits" or given == found:
+        return []
+    raise ConfigError(
+        f"Expected outputs that are {given.replace('_', ' ')}, but those of {network.called} are "
+        f"{found.replace('_', ' ')}. Leave `outputs` out, and it is found."
+    )
+
+
+def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
+    """Notes on a clean accuracy that is suspiciously low.
+
+    Raises:
+        ConfigError: If it is near chance, and another normalization makes it much better.
+    """
+    own = accuracy(network, x, y)
+    chance = float(torch.bincount(y).max()) / len(y)  # of who always says the commonest class
+    near = own <= chance + 3 * (chance * (1 - chance) / len(y)) ** 0.5 + 0.02
+    if not near and own > _GOOD:
+        return []
+    best, reached = best_fit(network, x, y)
+    if reached >= own + _MUCH:
+        said = (
+            f"the clean accuracy on {len(x)} images is {own:.0%}; with {best} it is {reached:.0%}"
+        )
+        if near:
+            raise ConfigError(
+                f"Expected a network that classifies these images, but {said}. Give these."
+            )
+        return [f"{said}."]
+    return [_said_of_chance(network, x, y, own)] if near else []
+
+
+_GOOD = 0.85
+_MUCH = 0.1
+
+
+def _said_of_chance(network: Foreign, x: Images, y: Labels, own: float) -> str:
+    from scipy.optimize import linear_sum_assignment
+
+    with torch.no_grad():
+        predicted = network(x).argmax(dim=1)
+    classes = int(max(predicted.max(), y.max())) + 1
+    counts = torch.zeros(classes, classes)
+    counts.index_put_((y.cpu(), predicted.cpu()), torch.ones(len(y)), accumulate=True)
+    rows, columns = linear_sum_assignment(-counts.numpy())
+    matched = float(counts[rows, columns].sum()) / len(y)
+    said = f"near chance: the clean accuracy on {len(x)} images is {own:.0%}"
+    if len(y) >= 5 * classes and matched > max(0.5, own + 3 * _MUCH):
+        pairs = [f"{row} as {column}" for row, column in zip(rows, columns, strict=True)][:3]
+        return (
+            f"{said}; with its classes in another order it is {matched:.0%} (class "
+            f"{', '.join(pairs)}, ...). Number the labels as in its training."
+        )
+    return f"{said}, and no usual normalization makes it much better. Check weights and labels."
+
+
+def check_view(defense: Pretrained, x: Images) -> None:
+    """Raise unless the adaptive view predicts as the network does, except for ties.
+
+    Raises:
+        ConfigError: With on how many images it does not.
+    """
+    if defense.adaptive is None:
+        return
+    try:
+        view = defense.adaptive_view().eval()
+        with torch.no_grad():
+            scores, seen = defense(x), view(x)
+        differ = (scores.argmax(dim=1) != seen.argmax(dim=1)) & ~_tied(scores) & ~_tied(seen)
+    except Exception as error:  # of any view
+        raise ConfigError(
+            f"Expected a view that takes the network and gives scores, but it failed "
+            f"({in_short(error)}). Build it as MyView(network)."
+        ) from None
+    if seen.shape != scores.shape or differ.any():
+        raise ConfigError(
+            f"Expected a view that predicts like {defense.network.called}, but it differs on "
+            f"{int(differ.sum())} of {len(x)} images. Change the gradient, not the prediction."
+        )
+
+
+def _tied(scores: Tensor) -> Tensor:
+    best = scores.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1] <= 1e-5 * best[:, 0].abs()

@@ -1,0 +1,165 @@
+"""Checks of a network before minutes are spent: one line each, which says what to do."""
+
+import pytest
+import torch
+from torch import nn
+
+from robust.data.arrays import data_of
+from robust.defenses import Pretrained
+from robust.errors import ConfigError
+from robust.loading.pretrained.adapt import Given, adapt, prepared
+from robust.loading.pretrained.normalizations import Normalization
+from tests.support.bars import Bars, Normalized, bars
+
+
+@pytest.fixture(scope="module")
+def data():
+    return data_of(*bars(count=80))
+
+
+def adapted(network, data, **given):
+    return adapt(network, data, Given(**given))
+
+
+def test_a_network_that_fits_has_no_notes(data):
+    defense, notes = adapted(Bars().eval(), data)
+    assert notes == []
+    assert (defense.outputs_are, defense.network.batch_size) == ("logits", None)
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1)])
+def test_outputs_are_found_and_said(last, data):
+    defense, notes = adapted(nn.Sequential(Bars(), last).eval(), data)
+    name = {nn.Softmax: "probabilities", nn.LogSoftmax: "log probabilities"}[type(last)]
+    assert notes == [f"the network returns {name}."]
+    assert defense.outputs_are == name.replace(" ", "_")
+
+
+def test_the_usual_normalization_that_fits_is_said():
+    x, y = bars(count=80, channels=3)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+    usual = x.flatten(1).mean(dim=1).mean()
+
+    class Fits(nn.Module):
+        """Right behind one normalization; behind others always of class 0."""
+
+        def forward(self, z):
+            pixels = z * std + mean
+            fits = (pixels.flatten(1).mean(dim=1) - usual).abs() < 0.01
+            brightness = pixels[:, 2, ::2].mean(dim=2)[:, :4]
+            return torch.where(fits[:, None], brightness, torch.eye(4)[0]) + 0 * z.sum()
+
+    data = data_of(x, y)
+    with pytest.raises(ConfigError, match=r"--mean 0.485 0.456 0.406 --std 0.229 .* it is 100%"):
+        adapted(Fits(), data, mean=0.9, std=0.01)
+    assert adapted(Fits(), data, mean=mean, std=std).notes == []
+
+
+def test_the_order_of_the_channels_is_said():
+    x, y = bars(count=80, channels=3)
+    network = Bars(channels=3)
+    with pytest.raises(ConfigError, match="--channels bgr it is 100%"):
+        adapted(network, data_of(x.flip(1), y))
+    assert adapted(network, data_of(x.flip(1), y), channels="bgr").notes == []
+
+
+def test_classes_in_another_order_are_said(data):
+    shuffled = nn.Sequential(Bars(), Reordered())
+    (note,) = adapted(shuffled, data).notes
+    assert "classes in another order it is 100%" in note
+
+
+class Reordered(nn.Module):
+    def forward(self, x):
+        return x.roll(1, dims=1)
+
+
+def test_near_chance_is_said_and_goes_on(data):
+    (note,) = adapted(nn.Sequential(Bars(scale=0.0)), data).notes
+    assert note.startswith("near chance: the clean accuracy on 80 images is 25%")
+
+
+def test_train_mode_is_said_and_comes_back(data):
+    network = nn.Sequential(nn.Dropout(), Bars()).train()
+    with prepared(network, data, Given(), is_named=False) as (defense, notes):
+        assert isinstance(defense, Pretrained)
+    assert "train mode" in notes[0]
+    assert all(module.training for module in network.modules())
+
+
+REFUSED = {
+    "tuple": (lambda x: (torch.ones(len(x), 3, 2, 2), Bars()(x)), r"tuple of 2.*network\(x\)\[1\]"),
+    "mapping": (lambda x: {"scores": Bars()(x)}, "returned dict"),
+    "one score": (lambda x: Bars()(x)[:, :1], r"\(2, 1\) for 2 images"),
+    "no classes": (lambda x: Bars()(x)[:, 0], r"shape \(2,\)"),
+    "fewer classes": (lambda x: Bars()(x)[:, :3], "labels up to 3, but .* has 3 classes"),
+    "in place": (lambda x: Bars()(x.sub_(0.5)), "in place"),
+    "batch": (lambda x: Bars()(x - x.mean(dim=0)), "depend on its batch"),
+    "no gradient": (lambda x: Bars()(x.detach().round()).detach(), "gradient"),
+    "size": (lambda x: Bars(size=16)(x), "size and channels"),
+    "nan": (lambda x: Bars()(x) * torch.nan, "finite scores"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_attacked(what, data):
+    call, message = REFUSED[what]
+    with (
+        pytest.raises(ConfigError, match=message) as error,
+        prepared(call, data, Given(), is_named=False),
+    ):
+        pass
+    assert len(str(error.value)) <= 300
+
+
+def test_named_data_say_how_many_classes(data):
+    with pytest.raises(ConfigError, match="the 4 classes of arrays, but Bars has 5"):
+        adapted(Bars(classes=5, size=10), data_of(*bars(size=10)))
+
+
+def test_arrays_take_the_classes_of_the_network():
+    data = data_of(*bars(size=10))
+    with prepared(Bars(classes=5, size=10), data, Given(), is_named=False) as (defense, _):
+        assert data.num_classes == 5
+        assert isinstance(defense, Pretrained)
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "message"),
+    [
+        (Bars, {}, "the class Bars, not an object"),
+        (3, {}, "got int"),
+        (Bars(), {"mean": 0.5}, "both"),
+        (Bars(), {"mean": 0.5, "std": 0}, "positive"),
+        (Bars(), {"outputs": "probabilities"}, "are logits"),
+        (Pretrained(Bars()), {"mean": 0.5}, "no `mean` for a Defense"),
+        (
+            Bars(),
+            {"adaptive": lambda network: nn.Sequential(network, Reordered())},
+            "differs on 80",
+        ),
+        (Bars(), {"adaptive": lambda network: 1 / 0}, "it failed"),
+    ],
+)
+def test_what_cannot_be_given(network, given, message, data):
+    with (
+        pytest.raises(ConfigError, match=message),
+        prepared(network, data, Given(**given), is_named=True),
+    ):
+        pass
+
+
+def test_a_view_of_the_callers_own_is_the_adaptive_one(data):
+    defense, _ = adapted(Bars(), data, adaptive=lambda network: nn.Sequential(network))
+    assert isinstance(defense.adaptive_view(), nn.Sequential)
+
+
+def test_flags_of_a_normalization():
+    assert str(Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))) == "--mean 0.5 --std 0.25"
+    assert str(Normalization((0.1, 0.2, 0.3), (1, 1, 1), "bgr")).endswith("--channels bgr")
+
+
+def test_normalized_prototypes_need_their_normalization(data):
+    assert adapted(Normalized(0.1307, 0.3081), data, mean=0.1307, std=0.3081).notes == []
