@@ -62,7 +62,7 @@ TOGETHER = [
         ("--evaluation.targets={'pgd': 3}",): ("evaluation.targets.pgd", 3),
     },
     {
-        ("--model.transform=TotalVariation", "--model.transform.seed=null"): (
+        ("--model.transform=robust.transforms.TotalVariation", "--model.transform.seed=null"): (
             "model.init_args.transform.init_args.seed",
             None,
         ),
