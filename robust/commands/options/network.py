@@ -60,7 +60,7 @@ def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             others.append(word)
             continue
         text = value if equals else next(words, None)
-        if text is None:
+        if text is None or text.startswith("--"):
             raise ConfigError(f"Expected a value after {flag}, but got none. Give one.")
         found[key[1]] = flag_value(text, flag)
     return found, others

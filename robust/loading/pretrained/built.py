@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from robust.errors import ConfigError, in_short
@@ -160,7 +162,9 @@ def _of_library(source: Source, request: Request, classes: int) -> Built:
     arguments = dict(request.arguments)
     if source.kind != "hf":
         arguments.setdefault("num_classes", classes)
-    found = build(source.kind, source.place, arguments)
+    with isolate_rng():
+        torch.manual_seed(0)  # random weights are the same each time
+        found = build(source.kind, source.place, arguments)
     notes = []
     if request.weights is not None:
         notes = load_weights(found.network, read_weights(request.weights), request.weights)

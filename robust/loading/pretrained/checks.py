@@ -106,7 +106,7 @@ def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
     if not near and own > _GOOD:
         return []
     best, reached = best_fit(network, x, y)
-    if reached >= own + _MUCH:
+    if reached >= own + max(_MUCH, _CHANCE / len(y) ** 0.5):
         said = (
             f"the clean accuracy on {len(x)} images is {own:.0%}; with {best} it is {reached:.0%}"
         )
@@ -120,6 +120,8 @@ def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
 
 _GOOD = 0.85
 _MUCH = 0.1
+_CHANCE = 2.0
+"""Times the inverse root of the number of images: the best of many is not so much better by luck."""
 
 
 def _said_of_chance(network: Foreign, x: Images, y: Labels, own: float) -> str:
