@@ -29,6 +29,7 @@ def texts(source):
         (f'"""``a b`` {SENTENCE}"""', "26 words, at most 25: CODE word"),
         ('"""Images without a verb or an end"""', "no sentence at the start: Images without"),
         ('def f():\n    """First\n\n    It is fine."""', "no sentence at the start: First"),
+        ('"""Of a net: images."""', "'net': write network"),
         ("x = 1  # of the net", "'net': write network"),
         (f"# {LONG[:60]}\n# {LONG[60:]}", "26 words, at most 25: word word"),
         ('raise ValueError("Expected one net")', "'net': write network"),
@@ -59,6 +60,8 @@ def test_each_fault_is_found(source, fault):
         'key = "whole"\nother = f"{net}"',
         'text = f"{whole} is one"',
         "def draw(network):\n    pass",
+        'line = "draw progress ."',
+        'message = "Did you mean train? fit, dashboard, draw, evaluate"',
     ],
 )
 def test_what_is_right_passes(source):

@@ -1,4 +1,4 @@
-"""Pictures that `evaluate.py` draws of runs: they lie in the runs' folders, and W&B gets them."""
+"""Figures that `evaluate.py` plots for runs: they are in the runs' folders, and W&B gets them."""
 
 import argparse
 import math

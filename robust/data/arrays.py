@@ -13,7 +13,7 @@ from robust.errors import ConfigError
 
 _NAME = "arrays"
 ROUNDING = 1e-4
-"""How far 255 times a pixel may be from a whole number: float32 is closer."""
+"""How far 255 times a pixel may be from an integer: float32 is closer."""
 
 
 def images_of(x: Any) -> Tensor:  # noqa: ANN401

@@ -27,9 +27,9 @@ class GaussianAugmentation:
     code makes the noise once and clips nothing, so networks are trained on values outside [0, 1].
     The toy example of the paper is clipped. Unlike theirs, validation images are clean.
 
-    The noise of a copy follows from the seed of the data, the index of the image in its set and the
-    number of the copy. It is made batch by batch, where the batch is: a GPU's logarithms and sines
-    may differ from a CPU's in the last bit.
+    The noise of a copy follows from three numbers: the seed of the data, the index of the image in
+    its set and the number of the copy. It is made batch by batch, where the batch is: a GPU's
+    logarithms and sines may differ from a CPU's in the last bit.
 
     Args:
         copies: Noisy copies of each image, at least 0.

@@ -11,7 +11,7 @@ PLAIN = {
     r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
     r"\bflip(s|ped)\b(?! bit)": "misclassified",
     r"\bturned\b(?! o(n|ff))": "misclassified",
-    r"(?<!-)(?<!robust )\b(draw(s|n|ing)?)\b(?! FIGURE)": (
+    r"(?<!-)(?<!robust )(?<!dashboard, )\b(draw(s|n|ing)?)\b(?! (FIGURE|progres))": (
         "plot a figure; sample at random; random stream"
     ),
     r"\bpictures?\b": "figure",

@@ -17,7 +17,7 @@ from tests.support.prose_rules import Block, Fault, long_sentences, other_words
 
 _MARKS = re.compile(r"^#(!| ?(type:|noqa|pragma|fmt:|ruff:))")
 _SECTION = re.compile(r"^\s*(Args|Attributes|Example|Examples|Note|Raises|Returns|Yields):$")
-_ENTRY = re.compile(r"^\s*[*\w.`, ]+: (?=\S)")
+_ENTRY = re.compile(r"^\s*[*\w.`]+(, [*\w.`]+)*: (?=\S)")
 _CODE = re.compile(r"``[^`]*``|`[^`]*`")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _PROSE = re.compile(r"[A-Za-z]{2,}[,.:;]? [A-Za-z]{2,}")

@@ -96,8 +96,9 @@ class WNLL(Defense):
         scheduler: Builds a learning-rate scheduler.
 
     Raises:
-        ConfigError: If an argument is out of range, the network does not end in a linear layer, the
-            template lacks a class, or an evaluation has batches of one with ``queries: batch``.
+        ConfigError: If an argument is out of range, or the network does not end in a linear layer.
+            Also if the template lacks a class, or if an evaluation has batches of one with
+            ``queries: batch``.
     """
 
     redrawn_buffers: ClassVar[frozenset[str]] = frozenset(
