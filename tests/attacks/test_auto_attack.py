@@ -34,7 +34,7 @@ def test_oracle(classes, norm, n):
 
 
 class Mixed(nn.Module):
-    """Half of the images are broken by any gradient; the rest by none."""
+    """Any gradient succeeds on half of the images, and none on the others."""
 
     def __init__(self):
         super().__init__()
@@ -47,8 +47,8 @@ class Mixed(nn.Module):
 
 
 def test_later_attacks_see_survivors_only(monkeypatch):
-    net = Mixed()
-    x, y = net.oracle.samples(20)
+    network = Mixed()
+    x, y = network.oracle.samples(20)
     x[::2, 0, -1, -1] = 1.0
     y[::2] = 0
     sizes = []
@@ -59,11 +59,11 @@ def test_later_attacks_see_survivors_only(monkeypatch):
         return original(self, images, labels)
 
     monkeypatch.setattr(APGD, "forward", spy)
-    eps = 1.2 * net.oracle.budget("Linf")
-    x_adv = craft(lambda m: AutoAttack(m, eps, **SHORT), net, x, y).x_adv
-    broken = net(x_adv).argmax(dim=1) != y
-    assert not broken[::2].any()
-    assert broken[1::2].all()
+    eps = 1.2 * network.oracle.budget("Linf")
+    x_adv = craft(lambda m: AutoAttack(m, eps, **SHORT), network, x, y).x_adv
+    misclassified = network(x_adv).argmax(dim=1) != y
+    assert not misclassified[::2].any()
+    assert misclassified[1::2].all()
     # Cross-entropy on all, then three targets on the ten that resist.
     assert sizes == [20, 10, 10, 10]
 

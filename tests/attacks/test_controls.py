@@ -1,7 +1,7 @@
-"""Every attack on nets that are known to break attacks: no NaN, no false success, no exception.
+"""Every attack on networks that are hard for attacks: no NaN, no false success, no exception.
 
-The nets are functions of the linear oracle, so that it is known what must happen. Success is that
-of the judge, the net as it is deployed.
+The networks are functions of the linear oracle, so that it is known what must happen. The judge,
+the network as it is deployed, decides what is a success.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from tests.support.oracles import LinearOracle
 class Shaped(nn.Module):
     """A function of the scores."""
 
-    def __init__(self, net, function):
+    def __init__(self, network, function):
         super().__init__()
-        self.net, self.function = net, function
+        self.network, self.function = network, function
 
     def forward(self, x):
-        return self.function(self.net(x))
+        return self.function(self.network(x))
 
 
 class Binarize(nn.Module):
@@ -40,10 +40,10 @@ def step(scores):
 
 class Control(NamedTuple):
     oracle: Callable[[], LinearOracle] = LinearOracle
-    view: Callable[[nn.Module], nn.Module] = lambda net: net
-    breaks: str = "all"
-    """Which attacks break every image at their radius: ``all``, those that do not ``saturate``,
-    those without a ``gradient``, or ``none``."""
+    view: Callable[[nn.Module], nn.Module] = lambda network: network
+    succeed: str = "all"
+    """Which attacks succeed on every image at their radius: ``all``, those that do not
+    ``saturate``, those without a ``gradient``, or ``none``."""
     n: int = 4
     dtype: torch.dtype = torch.float32
 
@@ -55,20 +55,22 @@ CONTROLS = {
     "a batch of one": Control(n=1),
     "float64": Control(dtype=torch.float64),
     "log-softmax, far below zero": Control(
-        view=lambda net: Shaped(net, lambda z: z.log_softmax(dim=1) - 100)
+        view=lambda network: Shaped(network, lambda z: z.log_softmax(dim=1) - 100)
     ),
-    "x 1000": Control(lambda: LinearOracle(3, 1000.0), breaks="no saturation"),
-    "x 1000, rescaled": Control(lambda: LinearOracle(3, 1000.0), lambda net: Rescale(net, 1.0)),
+    "x 1000": Control(lambda: LinearOracle(3, 1000.0), succeed="no saturation"),
+    "x 1000, rescaled": Control(
+        lambda: LinearOracle(3, 1000.0), lambda network: Rescale(network, 1.0)
+    ),
     "sigmoid": Control(
-        view=lambda net: Shaped(net, lambda z: torch.sigmoid(50 * z)), breaks="no gradient"
+        view=lambda network: Shaped(network, lambda z: torch.sigmoid(50 * z)), succeed="no gradient"
     ),
-    "zero gradient": Control(view=lambda net: Shaped(net, step), breaks="no gradient"),
+    "zero gradient": Control(view=lambda network: Shaped(network, step), succeed="no gradient"),
 }
 shorts = pytest.mark.parametrize("name", EVERY)
 
 
 def run(short, view, x, y, *, radius, targeted=False, target=None, judge=None):
-    """What came back, of which the judge says what is broken; checked for what always holds."""
+    """Return the images and whether the judge misclassifies each; check what always holds."""
     judge = view if judge is None else judge
     target = 1 - y if targeted else target
     seeds = sample_seeds(0, torch.arange(len(x)))
@@ -85,11 +87,11 @@ def run(short, view, x, y, *, radius, targeted=False, target=None, judge=None):
     norm = short.norm if short.norm != "L0" else "L2"
     ThreatModel(norm, radius).check(x, x_adv, short.attack.__name__, budget=short.budget)
     predicted = judge(x_adv).argmax(dim=1)
-    broken = predicted != y if target is None else predicted == target
+    misclassified = predicted != y if target is None else predicted == target
     unchanged = (x_adv == x).flatten(1).all(dim=1)
     if short.honest:
-        assert (broken | unchanged).all(), "an image that is not broken was changed"
-    return x_adv, broken
+        assert (misclassified | unchanged).all(), "an image that is still right was changed"
+    return x_adv, misclassified
 
 
 def modes(short):
@@ -97,14 +99,14 @@ def modes(short):
     return (False, True) if short.targeted else (False,)
 
 
-def must_break(short, control, targeted):
-    if short.breaks is None or control.breaks == "none":
+def must_succeed(short, control, targeted):
+    if short.enough is None or control.succeed == "none":
         return False
-    if control.breaks == "no gradient":
+    if control.succeed == "no gradient":
         # Square needs a margin to lower.
         return not short.gradient and not short.budget
     # The cross-entropy of a target that is far away is as steep as can be.
-    return not (control.breaks == "no saturation" and short.saturates and not targeted)
+    return not (control.succeed == "no saturation" and short.saturates and not targeted)
 
 
 def test_no_attack_is_forgotten():
@@ -127,18 +129,18 @@ def test_controls(name, control):
     x, y = oracle.samples(control.n)
     x = x.to(control.dtype)
     assert torch.equal(view(x).argmax(dim=1), y)
-    radius = (short.breaks or 1.1) * oracle.budget(short.norm if short.budget else "L2")
+    radius = (short.enough or 1.1) * oracle.budget(short.norm if short.budget else "L2")
     for targeted in modes(short):
-        _, broken = run(short, view, x, y, radius=radius, targeted=targeted)
-        if must_break(short, control, targeted):
-            assert broken.all()
-        elif control.breaks == "no saturation" and short.saturates:
+        _, misclassified = run(short, view, x, y, radius=radius, targeted=targeted)
+        if must_succeed(short, control, targeted):
+            assert misclassified.all()
+        elif control.succeed == "no saturation" and short.saturates:
             # Flat in float32: only a random start moves an image, and not far enough.
-            assert not broken.any()
+            assert not misclassified.any()
 
 
 @shorts
-def test_a_binarized_input_is_broken_through_its_bpda_view(name):
+def test_a_binarized_input_falls_through_its_bpda_view(name):
     short, oracle = EVERY[name], LinearOracle(3)
     judge, view = nn.Sequential(Binarize(), oracle), nn.Sequential(BPDA(Binarize()), oracle)
     x, _ = oracle.samples(6)
@@ -150,21 +152,21 @@ def test_a_binarized_input_is_broken_through_its_bpda_view(name):
     for targeted in modes(short):
         if targeted:
             y = y.clamp_max(1)
-        _, broken = run(short, view, x, y, radius=radius, targeted=targeted, judge=judge)
+        _, misclassified = run(short, view, x, y, radius=radius, targeted=targeted, judge=judge)
         # JSMA brightens alone, so that it has half of the pixels.
         if short.gradient and short.norm != "L0" and not short.scores_lead:
-            assert broken.all()
+            assert misclassified.all()
 
 
 @shorts
-def test_a_constant_net_is_not_broken(name):
+def test_a_constant_network_is_never_fooled(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x, _ = oracle.samples(3)
     y = torch.zeros(3, dtype=torch.int64)
     constant = Shaped(oracle, lambda z: 0 * z - 3)
     for targeted in modes(short):
-        x_adv, broken = run(short, constant, x, y, radius=0.05, targeted=targeted)
-        assert not broken.any()
+        x_adv, misclassified = run(short, constant, x, y, radius=0.05, targeted=targeted)
+        assert not misclassified.any()
         if not short.budget:
             assert torch.equal(x_adv, x)
 
@@ -183,15 +185,15 @@ def test_a_class_out_of_reach_is_not_reached(name):
 def test_what_is_misclassified_already(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x, y = oracle.samples(4)
-    radius = (short.breaks or 1.1) * oracle.budget(short.norm if short.budget else "L2")
+    radius = (short.enough or 1.1) * oracle.budget(short.norm if short.budget else "L2")
     mixed = torch.where(torch.arange(4) < 2, y, 1 - y)
     for targeted in modes(short):
-        x_adv, broken = run(short, oracle, x, mixed, radius=radius, targeted=targeted)
-        assert broken[2:].all()
+        x_adv, misclassified = run(short, oracle, x, mixed, radius=radius, targeted=targeted)
+        assert misclassified[2:].all()
         if short.looks:
             assert torch.equal(x_adv[2:], x[2:])
-        if short.breaks:
-            assert broken.all()
+        if short.enough:
+            assert misclassified.all()
             assert (x_adv[:2] != x[:2]).flatten(1).any(dim=1).all()
 
 

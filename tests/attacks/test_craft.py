@@ -15,7 +15,7 @@ from tests.support.oracles import SHAPE, LinearOracle
 N = 6
 
 
-class Net(nn.Module):
+class SmallNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         self.frozen = nn.BatchNorm2d(1).eval()
@@ -49,55 +49,55 @@ LEAKY = {
 @pytest.mark.parametrize("name", LEAKY)
 class TestIsolation:
     def test_modes_come_back(self, name, batch):
-        net = Net().train()
-        net.frozen.eval()
-        before = [m.training for m in net.modules()]
-        craft(LEAKY[name], net, *batch)
-        assert [m.training for m in net.modules()] == before
+        network = SmallNetwork().train()
+        network.frozen.eval()
+        before = [m.training for m in network.modules()]
+        craft(LEAKY[name], network, *batch)
+        assert [m.training for m in network.modules()] == before
 
     def test_random_states_come_back(self, name, batch):
-        net = Net()
+        network = SmallNetwork()
         before = states()
-        craft(LEAKY[name], net, *batch, seed=5)
+        craft(LEAKY[name], network, *batch, seed=5)
         torch_state, numpy_state, python_state = states()
         assert torch.equal(before[0], torch_state)
         assert np.array_equal(before[1], numpy_state)
         assert before[2] == python_state
 
     def test_gradients_come_back(self, name, batch):
-        net = Net()
-        marker = torch.full_like(net.linear.weight, 3.0)
-        net.linear.weight.grad = marker
-        craft(LEAKY[name], net, *batch)
-        assert net.linear.weight.grad is marker
+        network = SmallNetwork()
+        marker = torch.full_like(network.linear.weight, 3.0)
+        network.linear.weight.grad = marker
+        craft(LEAKY[name], network, *batch)
+        assert network.linear.weight.grad is marker
         assert torch.equal(marker, torch.full_like(marker, 3.0))
-        assert net.linear.bias.grad is None
+        assert network.linear.bias.grad is None
 
     def test_works_in_inference_mode_and_leaves_the_images(self, name, batch):
         x, y = batch
-        net = Net()
+        network = SmallNetwork()
         with torch.inference_mode():
             inner = x.clone()
-            crafted = craft(LEAKY[name], net, inner, y, seed=1)
+            crafted = craft(LEAKY[name], network, inner, y, seed=1)
         assert torch.equal(inner, x)
-        assert torch.equal(crafted.x_adv, craft(LEAKY[name], net, x, y, seed=1).x_adv)
+        assert torch.equal(crafted.x_adv, craft(LEAKY[name], network, x, y, seed=1).x_adv)
         assert not crafted.x_adv.requires_grad
 
     def test_the_same_seed_gives_the_same_images(self, name, batch):
-        net = Net()
-        first = craft(LEAKY[name], net, *batch, seed=1).x_adv
+        network = SmallNetwork()
+        first = craft(LEAKY[name], network, *batch, seed=1).x_adv
         torch.rand(3)
-        assert torch.equal(first, craft(LEAKY[name], net, *batch, seed=1).x_adv)
+        assert torch.equal(first, craft(LEAKY[name], network, *batch, seed=1).x_adv)
 
     def test_an_empty_batch_stays_empty(self, name, batch):
         x, y = batch
-        assert craft(LEAKY[name], Net(), x[:0], y[:0]).x_adv.shape == (0, *SHAPE)
+        assert craft(LEAKY[name], SmallNetwork(), x[:0], y[:0]).x_adv.shape == (0, *SHAPE)
 
 
 def test_seeds_matter_to_a_random_start(batch):
-    net = Net()
+    network = SmallNetwork()
     attack = lambda m: PGD(m, 0.1, alpha=0.01, steps=1)  # noqa: E731
-    images = [craft(attack, net, *batch, seed=seed).x_adv for seed in (1, 2)]
+    images = [craft(attack, network, *batch, seed=seed).x_adv for seed in (1, 2)]
     assert not torch.equal(*images)
 
 
@@ -107,10 +107,10 @@ def test_the_view_is_in_eval_mode_and_sees_full_precision(batch):
     class Spy(nn.Module):
         def __init__(self):
             super().__init__()
-            self.net = Net()
+            self.network = SmallNetwork()
 
         def forward(self, x):
-            out = self.net(x)
+            out = self.network(x)
             seen.append((self.training, x.dtype, out.dtype))
             return out
 
@@ -120,17 +120,17 @@ def test_the_view_is_in_eval_mode_and_sees_full_precision(batch):
 
 
 def test_modes_and_gradients_come_back_after_an_error(batch):
-    class Broken(nn.Module):
+    class Failing(nn.Module):
         def __init__(self):
             super().__init__()
             self.linear = nn.Linear(1, 1)
 
         def forward(self, x):
-            raise RuntimeError("broken view")
+            raise RuntimeError("failing view")
 
-    view = Broken().train()
+    view = Failing().train()
     before = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="broken view"):
+    with pytest.raises(RuntimeError, match="failing view"):
         craft(LEAKY["PGD"], view, *batch)
     assert view.training
     assert view.linear.training
@@ -138,7 +138,7 @@ def test_modes_and_gradients_come_back_after_an_error(batch):
 
 
 def test_forward_passes_are_counted_per_image(batch):
-    crafted = craft(lambda m: PGD(m, 0.1, steps=7, early_stop=False), Net(), *batch)
+    crafted = craft(lambda m: PGD(m, 0.1, steps=7, early_stop=False), SmallNetwork(), *batch)
     assert crafted.forwards == 7
     assert crafted.seconds > 0
 
@@ -150,7 +150,7 @@ def test_float64_images_stay_float64():
     assert crafted.x_adv.dtype == torch.float64
 
 
-def test_restarts_spare_the_images_that_are_broken():
+def test_restarts_spare_the_images_that_are_misclassified():
     oracle = LinearOracle()
     x, y = oracle.samples(10)
     eps = 1.1 * oracle.budget("Linf")
@@ -158,7 +158,7 @@ def test_restarts_spare_the_images_that_are_broken():
         craft(lambda m, r=r: PGD(m, eps, steps=5, restarts=r, early_stop=False), oracle, x, y)
         for r in (1, 4)
     )
-    # The first start breaks all, so the others cost nothing but the check after the first.
+    # The first start succeeds on all, so the others cost only the check after the first.
     assert (one.forwards, many.forwards) == (5, 6)
     assert torch.equal(one.x_adv, many.x_adv)
 
@@ -169,10 +169,10 @@ def test_a_view_names_its_own_objective(batch):
 
         def __init__(self):
             super().__init__()
-            self.net = Net()
+            self.network = SmallNetwork()
 
         def forward(self, x):
-            return self.net(x)
+            return self.network(x)
 
         def objective(self, outputs, y):
             return -outputs.sum(dim=1)
@@ -188,7 +188,7 @@ def test_a_view_names_its_own_objective(batch):
 def test_an_attack_without_targeted_mode_says_so(batch):
     x, y = batch
     with pytest.raises(ValueError, match="Targeted mode is not supported"):
-        craft(LEAKY["APGD"], Net(), x, y, target=(y + 1) % 4)
+        craft(LEAKY["APGD"], SmallNetwork(), x, y, target=(y + 1) % 4)
 
 
 @pytest.mark.parametrize("outside", [-1, 4])
@@ -198,14 +198,14 @@ def test_a_target_that_is_no_class_is_refused(batch, attack, outside):
     target = torch.full_like(y, 3)
     target[1] = outside
     with pytest.raises(ValueError, match=f"from 0 to 3, but got {outside}. Choose among"):
-        craft(attack, Net(), x, y, target=target)
+        craft(attack, SmallNetwork(), x, y, target=target)
 
 
 def test_a_difference_of_losses_needs_a_target(batch):
     from robust.attacks import TGSM
 
     with pytest.raises(ValueError, match="Expected a target class for TGSM"):
-        craft(lambda m: TGSM(m, 0.1, equation=3), Net(), *batch)
+        craft(lambda m: TGSM(m, 0.1, equation=3), SmallNetwork(), *batch)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_difference_of_losses_needs_a_target(batch):
 )
 def test_arguments_are_checked_when_the_attack_is_built(arguments, message):
     with pytest.raises(ValueError, match=message):
-        PGD(Net(), **arguments)
+        PGD(SmallNetwork(), **arguments)
 
 
 def test_a_zero_gradient_moves_nothing_and_makes_no_nan():

@@ -1,4 +1,4 @@
-"""Attacks on a net whose gradient is not finite: finite images within eps, and the sign is said."""
+"""Attacks on gradients that are not finite: finite images within eps, and the sign is said."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ EPS = 0.4
 
 
 def black():
-    """Four images of which three have black pixels, and what the net says of them."""
+    """Four images of which three have black pixels, and what the network says of them."""
     torch.manual_seed(0)
     x = torch.rand(4, 1, 4, 4).clamp(0.1)
     x[:3, :, :2] = 0
@@ -74,24 +74,24 @@ def test_called_without_craft_it_is_the_same():
 
 
 def test_a_finite_gradient_is_passed_on_as_it_is():
-    net, x = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), torch.rand(2, 1, 4, 4)
+    network, x = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), torch.rand(2, 1, 4, 4)
 
     def gradient():
         leaf = x.clone().requires_grad_()
-        (found,) = torch.autograd.grad(net(leaf).square().sum(), leaf)
+        (found,) = torch.autograd.grad(network(leaf).square().sum(), leaf)
         return found
 
     plain, seen = gradient(), NotFinite(2, x.device)
-    with finite_gradients(net, seen):
+    with finite_gradients(network, seen):
         assert torch.equal(gradient(), plain)
     assert not seen.any
-    assert not net._forward_pre_hooks
+    assert not network._forward_pre_hooks
 
 
 def test_which_images_is_known_also_where_others_have_left():
-    """An image that is broken leaves the batch, so that later passes are not of all images."""
+    """A misclassified image leaves the batch, so that later passes are not of all images."""
     x, y = black()
-    y[0] = (y[0] + 1) % 3  # broken at once
+    y[0] = (y[0] + 1) % 3  # misclassified at once
     crafted = craft(lambda view: PGD(view, EPS, alpha=0.1, steps=5), Rooted(), x, y)
     assert crafted.not_finite.tolist()[:3] == [True] * 3
 

@@ -1,4 +1,4 @@
-"""Every attack against the linear oracle: nothing breaks below the exact budget, all above."""
+"""Every attack against the linear oracle succeeds above the exact budget, and never below it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -87,11 +87,11 @@ def attack(case: Case, factor: float, n: int) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize("n", [1, 2, 64])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 class TestOracle:
-    def test_nothing_breaks_below_the_exact_budget(self, case, n):
+    def test_every_image_is_robust_below_the_exact_budget(self, case, n):
         predicted, y = attack(case, 0.9, n)
         assert torch.equal(predicted, y)
 
-    def test_everything_breaks_above_the_exact_budget(self, case, n):
+    def test_every_image_is_misclassified_above_the_exact_budget(self, case, n):
         predicted, y = attack(case, 1.1, n)
         assert torch.equal(predicted, 1 - y)
 

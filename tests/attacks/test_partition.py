@@ -11,8 +11,10 @@ N = 12
 
 
 class Curved(nn.Module):
-    """A small net, computed in float64 and rounded: matrix products of other sizes sum in another
-    order, which leaves nothing of itself in float32."""
+    """A small network, computed in float64 and rounded.
+
+    Matrix products of other sizes sum in another order. In float32 nothing is left of that.
+    """
 
     def __init__(self, classes=4):
         super().__init__()
@@ -35,11 +37,11 @@ class Flat(Curved):
         return (scores == scores.amax(dim=1, keepdim=True)).to(x.dtype) + 0 * scores
 
 
-def parts_and_whole(name, net, *, sizes, targeted=False):
+def parts_and_full(name, network, *, sizes, targeted=False):
     """The results of the images in batches of these sizes, and that of all images together."""
     short = EVERY[name]
     x = torch.rand(N, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-    y = net(x).argmax(dim=1)
+    y = network(x).argmax(dim=1)
     target = (y + 1) % 4 if targeted else None
     seeds = sample_seeds(5, torch.arange(N))
 
@@ -47,7 +49,7 @@ def parts_and_whole(name, net, *, sizes, targeted=False):
         return craft(
             # Some images resist within such radii, so that AutoAttack comes to its last parts.
             lambda m: short.build(m, {"Linf": 0.02, "L2": 0.2, "L0": 0.0}[short.norm]),
-            net,
+            network,
             x[rows],
             y[rows],
             target=None if target is None else target[rows],
@@ -55,14 +57,14 @@ def parts_and_whole(name, net, *, sizes, targeted=False):
             sample_seeds=seeds[rows],
         ).x_adv
 
-    whole = crafted(torch.arange(N), 0)
-    assert not torch.equal(whole, x)
+    full = crafted(torch.arange(N), 0)
+    assert not torch.equal(full, x)
     parts = enumerate(torch.arange(N).split(sizes), start=1)
-    return torch.cat([crafted(rows, seed) for seed, rows in parts]), whole
+    return torch.cat([crafted(rows, seed) for seed, rows in parts]), full
 
 
-# Equal to the last bit, but for vectorized tanh, whose last bits differ with the place in memory,
-# and HopSkipJump's sums over as many random points at a time as fit the batch.
+# The others are equal to the last bit. The last bits of vectorized tanh differ with the place in
+# memory. HopSkipJump sums over as many random points at a time as fit the batch.
 ROUNDED = {"CarliniWagner", "HopSkipJump L2", "HopSkipJump Linf"}
 
 
@@ -73,7 +75,7 @@ SINGLE = [1] * N
 
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("name", EVERY)
-def test_parts_and_single_images_give_what_the_whole_batch_gives(name, targeted):
+def test_parts_and_single_images_give_what_the_full_batch_gives(name, targeted):
     if targeted and not EVERY[name].targeted:
         return
     # Targets change nothing about who works on what; halves say so for less.
@@ -82,21 +84,21 @@ def test_parts_and_single_images_give_what_the_whole_batch_gives(name, targeted)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_each_image_by_itself_gives_what_the_whole_batch_gives(name):
+def test_each_image_by_itself_gives_what_the_full_batch_gives(name):
     check(name, SINGLE)
 
 
 def check(name, sizes, targeted=False):
-    net = Curved()
-    together, whole = parts_and_whole(name, net, targeted=targeted, sizes=sizes)
-    assert torch.equal(net(together).argmax(dim=1), net(whole).argmax(dim=1))
+    network = Curved()
+    together, full = parts_and_full(name, network, targeted=targeted, sizes=sizes)
+    assert torch.equal(network(together).argmax(dim=1), network(full).argmax(dim=1))
     if name in ROUNDED:
-        torch.testing.assert_close(together, whole, atol=1e-6, rtol=0)
+        torch.testing.assert_close(together, full, atol=1e-6, rtol=0)
     else:
-        assert torch.equal(together, whole)
+        assert torch.equal(together, full)
 
 
 @pytest.mark.parametrize("name", ["DDN", "PGD Linf", "PGD L2", "APGD Linf", "RandomFGSM"])
 def test_so_does_what_is_random_where_there_is_no_gradient(name):
-    together, whole = parts_and_whole(name, Flat(), sizes=UNEVEN)
-    assert torch.equal(together, whole)
+    together, full = parts_and_full(name, Flat(), sizes=UNEVEN)
+    assert torch.equal(together, full)

@@ -43,7 +43,7 @@ def test_bpda_takes_the_gradient_of_its_substitute():
     assert torch.equal(through, own)
 
 
-def test_eot_is_the_mean_of_its_draws():
+def test_eot_is_the_mean_of_its_samples():
     x = images()
     torch.manual_seed(1)
     expected = torch.stack([Noise()(x) for _ in range(5)]).mean(dim=0)
@@ -149,14 +149,14 @@ def test_shrunk_scores_span_what_was_asked_for():
 
 def test_shrinking_is_left_out_where_it_is_not_wanted():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
-    net[3].weight.data *= 100
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
+    network[3].weight.data *= 100
     x = torch.rand(12, 1, 4, 4)
-    y, view = net(x).argmax(dim=1), Rescale(net)
-    assert torch.equal(view(x, shrink=False), net(x))
-    assert not torch.equal(view(x), net(x))
+    y, view = network(x).argmax(dim=1), Rescale(network)
+    assert torch.equal(view(x, shrink=False), network(x))
+    assert not torch.equal(view(x), network(x))
     # Carlini and Wagner's weight of the margin cannot keep up with a factor that changes.
-    through = [craft(CarliniWagner, module, x, y) for module in (net, view)]
+    through = [craft(CarliniWagner, module, x, y) for module in (network, view)]
     assert torch.equal(through[0].x_adv, through[1].x_adv)
     assert through[0].forwards == through[1].forwards > 0
-    assert (net(through[0].x_adv).argmax(dim=1) != y).all()
+    assert (network(through[0].x_adv).argmax(dim=1) != y).all()

@@ -73,7 +73,10 @@ def assert_one_line(code, capsys, message):
         (["--model.activation=tahn"], "one of 'sigmoid', 'tanh', but got 'tahn'. .* tanh"),
         (["--model.network=null"], "a value for network of robust.defenses.Squeezed"),
         (["--model.network.num_classes=x"], "`num_classes` to be an integer, but got 'x'"),
-        (["--model.network.num_classes=7"], "each of the 10 classes of bars, but TinyNet gives 7"),
+        (
+            ["--model.network.num_classes=7"],
+            "each of the 10 classes of bars, but TinyNetwork gives 7",
+        ),
         (
             ["--model.network=robust.networks.TunaCifarCNN"],
             "the 1x28x28 images of bars",
@@ -170,9 +173,9 @@ def test_files(fit, tmp_path, capsys, text, message):
     ("content", "message"),
     [
         ({"dtype": np.float32}, "`x_train` .* to be uint8, but got float32"),
-        ({"shape": (28, 28, 3)}, "network for the 3x28x28 images of bad, but TinyNet"),
+        ({"shape": (28, 28, 3)}, "network for the 3x28x28 images of bad, but TinyNetwork"),
         ({"shape": (28,)}, "`x_train`"),
-        ({"classes": 3}, "each of the 3 classes of bad, but TinyNet gives 10"),
+        ({"classes": 3}, "each of the 3 classes of bad, but TinyNetwork gives 10"),
         ({"y_test": np.zeros(3, int)}, "`y_test`"),
         ({"y_train": np.arange(64) / 64}, "`y_train`"),
     ],
@@ -207,13 +210,16 @@ def test_data_that_runs_code(fit, tmp_path, capsys):
     ],
 )
 def test_distillation(fit, capsys, args, message):
-    model = ["--model=robust.defenses.Distillation", "--model.network=tests.support.tiny.TinyNet"]
+    model = [
+        "--model=robust.defenses.Distillation",
+        "--model.network=tests.support.tiny.TinyNetwork",
+    ]
     assert_one_line(fit(*model, *args), capsys, message)
 
 
-def test_a_net_that_does_not_fit_leaves_no_run_behind(npz, suite, tmp_path, capsys):
+def test_a_network_that_does_not_fit_leaves_no_run_behind(npz, suite, tmp_path, capsys):
     args = [*arguments(npz, tmp_path / "runs", suite), "--model.network.num_classes=7"]
-    assert_one_line(code_of(train, args), capsys, "TinyNet gives 7")
+    assert_one_line(code_of(train, args), capsys, "TinyNetwork gives 7")
     assert not (tmp_path / "runs").exists()
 
 
@@ -332,7 +338,7 @@ def test_evaluate_of_a_run_whose_data_is_gone(trained, suite, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
-def test_nothing_tests_an_untrained_net(npz, suite, tmp_path, command, capsys):
+def test_nothing_tests_an_untrained_network(npz, suite, tmp_path, command, capsys):
     assert train(arguments(npz, tmp_path / "runs", suite, command=command)) == 2
     assert f"Expected `--ckpt_path` with the weights to {command}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

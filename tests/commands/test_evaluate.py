@@ -97,7 +97,7 @@ def test_a_larger_limit_only_adds(runs, suite, crafted):
     assert rows(records(runs["squeezed"])) == large
 
 
-def test_two_nets_of_one_run_are_two(runs, suite, tmp_path):
+def test_two_networks_of_one_run_are_two(runs, suite, tmp_path):
     best, last = (runs["squeezed"] / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     checkpoint = torch.load(last, weights_only=True)
     del checkpoint["robust_checksums"]  # of other weights
@@ -120,7 +120,7 @@ def test_two_nets_of_one_run_are_two(runs, suite, tmp_path):
 def test_a_torn_part_is_completed(runs, suite, crafted):
     folder = runs["squeezed"]
     run(folder, "--suite", suite)
-    whole, done = rows(records(folder)), len(crafted)
+    complete, done = rows(records(folder)), len(crafted)
     path = records(folder)
     header, *lines = path.read_text().splitlines(keepends=True)
     # The first two attacks through one view, and half a row of the third.
@@ -131,7 +131,7 @@ def test_a_torn_part_is_completed(runs, suite, crafted):
     assert header.startswith("view,")
     run(folder, "--suite", suite)
     assert len(crafted) - done == done - 2 * 4
-    assert rows(records(folder)) == whole
+    assert rows(records(folder)) == complete
     assert not list(folder.glob("records/*.part*"))
 
 
@@ -173,7 +173,7 @@ def test_transfer(runs, suite, crafted):
     assert len(list(path.parent.glob("*.csv"))) == 2
 
 
-def test_a_table_crafts_on_the_net_that_the_papers_attacker_saw(runs, suite, tmp_path):
+def test_a_table_crafts_on_the_network_that_the_papers_attacker_saw(runs, suite, tmp_path):
     """Other transfer attacks, through the view that works best."""
     rows = {"a": {"attack": "fgsm", "published": {"squeezed": 1}}}
     columns = {"squeezed": {"class_path": "robust.defenses.Squeezed"}}
@@ -189,7 +189,7 @@ def test_a_table_crafts_on_the_net_that_the_papers_attacker_saw(runs, suite, tmp
         seen |= crafted_on
 
 
-def test_a_transfer_net_of_another_shape_is_one_line(runs, suite, monkeypatch, capsys):
+def test_a_transfer_network_of_another_shape_is_one_line(runs, suite, monkeypatch, capsys):
     def refuse(self, shape, num_classes, name):
         raise ConfigError(f"Expected a network for {shape}")
 
@@ -211,7 +211,7 @@ def test_a_checkpoint_outside_a_run(runs, suite, tmp_path, capsys):
 
 
 def shown(capsys):
-    """Names of the files that were said to be drawn, which are there."""
+    """Return the names of the figures that were said to be written, and are there."""
     printed = capsys.readouterr().out.replace("\n", " ")
     paths = [Path(path) for path in re.findall(r"Figure: (\S+\.png)", printed)]
     assert all(path.is_file() for path in paths)
@@ -235,11 +235,11 @@ def eps_suite(tmp_path):
 
 def test_accuracy_against_eps_and_grids_of_images(runs, eps_suite, capsys):
     run(*runs.values(), "--suite", eps_suite, "--figures", "--grid", "pgd")
-    drawn = shown(capsys)
+    plotted = shown(capsys)
     for name in runs:
-        assert f"{name}/a/figures/accuracy_eps.png" in drawn
+        assert f"{name}/a/figures/accuracy_eps.png" in plotted
     first = next(iter(runs))
-    assert drawn[-2:] == [
+    assert plotted[-2:] == [
         f"{first}/a/figures/accuracy_eps_compared.png",
         f"{first}/a/figures/adversarials_eps_pgd.png",
     ]
@@ -517,7 +517,7 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     assert "No column of this table: squeezed/a." in text
 
 
-def test_many_images_are_drawn_without_what_changed(runs, suite, monkeypatch, capsys):
+def test_many_images_are_plotted_without_what_changed(runs, suite, monkeypatch, capsys):
     sizes = []
     save = robust.figures.adversarials.save_figure
 
@@ -554,7 +554,7 @@ def test_an_argument_of_the_defense_may_differ_from_that_of_the_training(runs, c
     command = [*runs.values(), f"--suite={SUITE}", "--limit=4", "--attacks", "fgsm"]
     run(*command)
     before = len(crafted)
-    # Of the squeezed net alone, whose views are other ones then.
+    # Of the squeezed network alone, whose views are other ones then.
     run(*command, "--model.temperature=3.0")
     assert len(crafted) > before
     assert len(list((runs["squeezed"] / "records").glob("*.csv"))) == 2

@@ -281,7 +281,7 @@ def test_train_evaluate_measure_and_report(npz, suite, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(
         "model: {class_path: robust.defenses.Squeezed, init_args: "
-        "{network: tests.support.tiny.TinyNet}}\n"
+        "{network: tests.support.tiny.TinyNetwork}}\n"
         f"data: {{class_path: robust.data.ImageDataModule, init_args: {{dataset: {npz}}}}}\n"
         f"evaluation: {suite}\n"
     )

@@ -174,18 +174,18 @@ def test_eps_of_bytes(eps):
     [
         [
             "--model=robust.defenses.Trades",
-            "--model.network=tests.support.tiny.TinyNet",
+            "--model.network=tests.support.tiny.TinyNetwork",
             "--model.eps=8",
         ],
         [
             "--model=robust.defenses.AdversarialTraining",
-            "--model.network=tests.support.tiny.TinyNet",
+            "--model.network=tests.support.tiny.TinyNetwork",
             "--model.attack=torchattacks.PGD",
             "--model.attack.init_args.eps=8",
         ],
         [
             "--model=robust.defenses.AdversarialTraining",
-            "--model.network=tests.support.tiny.TinyNet",
+            "--model.network=tests.support.tiny.TinyNetwork",
             "--model.attack=robust.attacks.PGD",
             "--model.attack.init_args.eps=8",
         ],

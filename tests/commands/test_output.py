@@ -1,6 +1,7 @@
 """What is printed, in any terminal and in none."""
 
 import contextlib
+import errno
 import io
 import os
 import subprocess
@@ -52,7 +53,7 @@ def test_a_table_that_nobody_reads():
 
 def test_a_page_that_nobody_reads(monkeypatch):
     def unread(*_):
-        raise BrokenPipeError(32, "Broken pipe")
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     monkeypatch.setattr("robust.commands.report.render", lambda *_, **__: "page")
     monkeypatch.setattr("robust.io.files.write_output", unread)

@@ -1,4 +1,4 @@
-"""`evaluate.py --draw`: pictures of runs that need no suite."""
+"""`evaluate.py --draw` plots figures of runs that need no suite."""
 
 import shutil
 from dataclasses import replace
@@ -17,7 +17,7 @@ from robust.errors import ConfigError
 from robust.loading.trained_run import TrainedRun
 from robust.transforms import FeatureSqueezing
 from tests.commands.test_evaluate import shown
-from tests.support.tiny import TinyNet
+from tests.support.tiny import TinyNetwork
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -38,15 +38,15 @@ def test_progress_of_several_runs_lies_with_the_first(folders, capsys):
 
 
 @pytest.mark.parametrize(
-    ("picture", "what"),
+    ("figure", "what"),
     [
         ("confidence", "on points of two classes"),
         ("recalled", "of a network that recalls images, but squeezed/a is Squeezed"),
         ("transformed", "with an input transform, but squeezed/a has none"),
     ],
 )
-def test_a_picture_that_a_run_has_not(folders, picture, what, capsys):
-    assert evaluate([str(folders["squeezed"]), "--draw", picture]) == 2
+def test_a_figure_that_a_run_does_not_have(folders, figure, what, capsys):
+    assert evaluate([str(folders["squeezed"]), "--draw", figure]) == 2
     error = capsys.readouterr().err
     assert what in error
     assert "Traceback" not in error
@@ -57,8 +57,8 @@ def test_images_before_and_after_a_transform(folders, capsys):
     trained_run.defense.transform = FeatureSqueezing(1)
     plot_figures(["transformed", "transformed"], {"a": trained_run})
     assert shown(capsys) == ["standard/a/figures/transformed.png"]
-    with Image.open(trained_run.folder / "figures" / "transformed.png") as picture:
-        assert picture.height > 400  # four rows
+    with Image.open(trained_run.folder / "figures" / "transformed.png") as figure:
+        assert figure.height > 400  # four rows
 
 
 def test_features_of_several_runs(folders, capsys):
@@ -76,12 +76,12 @@ def test_features_of_several_runs(folders, capsys):
 def test_recalled_images(folders, capsys):
     standard = TrainedRun.load(Path(folders["standard"]))
     channels, side, _ = standard.data.shape
-    recall = Recall(lambda outputs: TinyNet(num_classes=outputs))
+    recall = Recall(lambda outputs: TinyNetwork(num_classes=outputs))
     recall.representatives = torch.rand(10, channels * side**2)
     plot_figures(["recalled"], {"a": replace(standard, defense=recall)})
     assert shown(capsys) == ["standard/a/figures/recalled.png"]
 
 
-def test_every_picture_has_a_test():
+def test_every_figure_has_a_test():
     tested = {"confidence", "features", "progress", "recalled", "transformed"}
     assert set(Figure.__args__) == tested

@@ -1,4 +1,4 @@
-"""An evaluation attacks everything, then prints, then draws: nothing later costs what is before."""
+"""An evaluation attacks all, then prints, then plots: nothing later costs what is before."""
 
 import argparse
 import errno
@@ -156,10 +156,10 @@ def test_a_note_is_one_line_for_any_error(error, capsys):
 
 @pytest.mark.parametrize("error", [ERRORS[0], ERRORS[3]], ids=["defect", "full disk"])
 def test_no_figure_costs_a_table(runs, eps_suite, error, monkeypatch, capsys, tmp_path):
-    def broken(*args, **kwargs):
+    def failing(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", broken)
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", failing)
     output = tmp_path / "table.md"
     command = [*runs.values(), "--suite", eps_suite, *ALL_FIGURES, "--output", str(output)]
     assert evaluate(command) == 0
@@ -176,14 +176,14 @@ def test_no_figure_costs_a_table(runs, eps_suite, error, monkeypatch, capsys, tm
 
 
 def test_figures_alone_that_cannot_be_made_are_an_error(runs, monkeypatch, capsys):
-    def broken(*args, **kwargs):
-        raise ConfigError("Expected to draw.")
+    def failing(*args, **kwargs):
+        raise ConfigError("No ink is left.")
 
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", broken)
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", failing)
     assert evaluate([runs["standard"], "--draw", "progress"]) == 2
     printed = capsys.readouterr().err
-    assert notes(printed) == ["note: Figure progress of standard/a is left out: Expected to draw."]
-    assert printed.endswith("error: Expected to draw.\n")
+    assert notes(printed) == ["note: Figure progress of standard/a is left out: No ink is left."]
+    assert printed.endswith("error: No ink is left.\n")
 
 
 def test_the_stages_follow_each_other(runs, eps_suite, monkeypatch, tmp_path):
@@ -242,12 +242,12 @@ def test_all_runs_that_fail_are_the_error_of_the_first(runs, eps_suite, changed,
 def test_a_defect_keeps_its_traceback_after_the_tables(runs, eps_suite, monkeypatch, capsys):
     attacked = AttackEvaluation.on_test_epoch_end
 
-    def broken(self, trainer, defense):
+    def failing(self, trainer, defense):
         attacked(self, trainer, defense)
         if type(defense).__name__ == "Squeezed":
             raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(AttackEvaluation, "on_test_epoch_end", broken)
+    monkeypatch.setattr(AttackEvaluation, "on_test_epoch_end", failing)
     with pytest.raises(ZeroDivisionError, match="a defect") as raised:
         evaluate([*runs.values(), "--suite", eps_suite])
     assert raised.value.__notes__ == ["squeezed/a failed, so that the tables lack it."]
@@ -266,10 +266,10 @@ def test_one_of_several_processes_does_not_go_on_alone(trained):
 
 @pytest.mark.parametrize("measurement", [RobustnessMetrics, Certification])
 def test_a_measurement_that_fails_costs_no_other(runs, eps_suite, measurement, monkeypatch, capsys):
-    def broken(self, defense, data):
+    def failing(self, defense, data):
         raise ConfigError("Expected to measure.")
 
-    monkeypatch.setattr(measurement, "measure", broken)
+    monkeypatch.setattr(measurement, "measure", failing)
     flags = ["--robustness", "--certify=0.3", "--limit=2"]
     assert evaluate([runs["standard"], "--suite", eps_suite, *flags]) == 2
     printed = capsys.readouterr()
@@ -288,10 +288,10 @@ def test_operator_norms_of_a_run_that_fails_cost_no_other(runs, changed, capsys)
 
 
 def test_a_table_that_cannot_be_made_costs_no_other(runs, eps_suite, monkeypatch, capsys):
-    def broken(*args):
+    def failing(*args):
         raise ConfigError("Expected to compare.")
 
-    monkeypatch.setattr(robust.commands.evaluate, "comparison", broken)
+    monkeypatch.setattr(robust.commands.evaluate, "comparison", failing)
     assert evaluate([runs["standard"], "--suite", eps_suite, "--lipschitz"]) == 2
     printed = capsys.readouterr()
     assert "Operator norms of the layers" in printed.out
@@ -372,7 +372,7 @@ block: 8
 """
 
 
-def test_lists_among_arguments_are_drawn(runs, capsys, tmp_path):
+def test_lists_among_arguments_are_plotted(runs, capsys, tmp_path):
     suite, page = tmp_path / "released.yaml", tmp_path / "page.html"
     suite.write_text(RELEASED)
     command = [runs["standard"], "--suite", str(suite), "--figures", "--grid=fgsm_0.1"]
@@ -386,10 +386,10 @@ def test_lists_among_arguments_are_drawn(runs, capsys, tmp_path):
 def test_a_training_prints_what_was_attacked_before_an_error(
     npz, suite, tmp_path, monkeypatch, capsys
 ):
-    def broken(self, defense, data):
+    def failing(self, defense, data):
         raise ConfigError("Expected to measure.")
 
-    monkeypatch.setattr(RobustnessMetrics, "measure", broken)
+    monkeypatch.setattr(RobustnessMetrics, "measure", failing)
     flags = ["--evaluation.robustness=true", "--evaluation.limit=4"]
     assert train([*arguments(npz, tmp_path / "runs", suite, epochs=1), *flags]) == 2
     printed = capsys.readouterr()
@@ -397,11 +397,11 @@ def test_a_training_prints_what_was_attacked_before_an_error(
     assert "error: Expected to measure." in printed.err
 
 
-def test_a_broken_log_of_images_costs_no_attack(runs, eps_suite, monkeypatch, capsys):
-    def broken(*args, **kwargs):
+def test_a_log_of_images_that_fails_costs_no_attack(runs, eps_suite, monkeypatch, capsys):
+    def failing(*args, **kwargs):
         raise RuntimeError("no media")
 
-    monkeypatch.setattr("robust.evaluation.blocks.log_adversarial_table", broken)
+    monkeypatch.setattr("robust.evaluation.blocks.log_adversarial_table", failing)
     assert evaluate([runs["standard"], "--suite", eps_suite]) == 0
     printed = capsys.readouterr()
     assert "Attack success in %, suite eps" in printed.out

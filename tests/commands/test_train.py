@@ -88,7 +88,7 @@ def test_fractions_in_files_are_numbers(tmp_path):
     assert evaluation["attacks"]["a"]["init_args"]["eps"] == 8 / 255
 
 
-def test_a_suite_is_replaced_as_a_whole():
+def test_a_suite_is_replaced_completely():
     file = CONFIGS / "suites" / "strong_mnist.yaml"
     evaluation = parsed("--evaluation.limit=7", f"--evaluation={file}")["evaluation"]
     assert set(evaluation["attacks"]) == set(yaml.safe_load(file.read_text())["attacks"])
@@ -113,7 +113,7 @@ def test_fit_tests_prints_and_keeps_everything(npz, suite, tmp_path, capsys):
     assert len(read_evaluation(records).rows) == 30 * 3 * 2
 
 
-def test_a_run_that_keeps_its_best_net_is_judged_by_it(npz, suite, tmp_path, capsys):
+def test_a_run_that_keeps_its_best_network_is_judged_by_it(npz, suite, tmp_path, capsys):
     """By the largest loss here, which is that of the first epoch, so that best and last differ."""
     runs, folder = tmp_path / "runs", tmp_path / "runs" / "squeezed" / "a"
     best, last = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
@@ -130,7 +130,7 @@ def test_a_run_that_keeps_its_best_net_is_judged_by_it(npz, suite, tmp_path, cap
 
     assert records() == 1
     assert evaluate([str(folder), f"--suite={suite}"]) == 0
-    assert records() == 1  # nothing was attacked: the test had been of that net
+    assert records() == 1  # nothing was attacked: the test had been of that network
     assert evaluate([str(last), f"--suite={suite}"]) == 0
     assert records() == 2
 
@@ -172,7 +172,7 @@ def test_the_best_is_remembered_where_its_folder_is_named_otherwise(
     assert best[0] == 0
 
 
-def test_a_best_net_without_a_score_is_not_gone_on_from(tmp_path):
+def test_a_best_network_without_a_score_is_not_resumed(tmp_path):
     keep = BestCheckpoint()
     keep.dirpath = str(tmp_path)
     (tmp_path / "best.ckpt").touch()
@@ -251,7 +251,7 @@ def test_the_best_of_a_distillation_is_no_teacher(npz, suite, tmp_path):
         ("--data.val_fraction=0", "Expected images for the validation"),
     ],
 )
-def test_a_best_net_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag, message):
+def test_a_best_network_by_what_nobody_measures(npz, suite, tmp_path, capsys, flag, message):
     assert train([*arguments(npz, tmp_path / "runs", suite), KEEP, flag]) == 2
     told = capsys.readouterr().err
     assert message in told

@@ -276,13 +276,13 @@ def fit(data, folder=None, resume=None, **arguments):
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")
 @pytest.mark.parametrize("fresh", [False, True])
 def test_resumed_run_is_bitwise_the_uninterrupted_one(npz, tmp_path, fresh):
-    whole = fit(module(npz, fresh=fresh), tmp_path / "run", max_epochs=2)
-    assert len(whole.seen) == 36
+    uninterrupted = fit(module(npz, fresh=fresh), tmp_path / "run", max_epochs=2)
+    assert len(uninterrupted.seen) == 36
     for step in (5, 20):
         path = tmp_path / "run" / f"step={step}.ckpt"
         resumed = fit(module(npz, fresh=fresh), resume=path, max_epochs=2)
-        assert [row[2:] for row in resumed.seen] == [row[2:] for row in whole.seen[step:]]
-        for name, weight in whole.state_dict().items():
+        assert [row[2:] for row in resumed.seen] == [row[2:] for row in uninterrupted.seen[step:]]
+        for name, weight in uninterrupted.state_dict().items():
             assert torch.equal(weight, resumed.state_dict()[name]), (step, name)
 
 
@@ -326,9 +326,9 @@ def test_crops_are_windows_of_the_framed_image(npz, arrays, flip):
         for index, x in by_sample(loader).items():
             assert x.dtype == torch.uint8
             image = arrays["x_train"][index]
-            whole = windows(image, 2)
-            mirrored = [window[:, ::-1] for window in whole] if flip else []
-            same = (np.array(whole + mirrored) == x[0].numpy()).all(axis=(1, 2))
+            crops = windows(image, 2)
+            mirrored = [window[:, ::-1] for window in crops] if flip else []
+            same = (np.array(crops + mirrored) == x[0].numpy()).all(axis=(1, 2))
             places = same.nonzero()[0].tolist()
             assert places, index
             found.update(places)
@@ -346,8 +346,10 @@ def test_crops_follow_seed_epoch_and_sample_alone(npz):
     other = cropped(npz)
     other.seed = 1
     other.val_fraction = larger.val_fraction = 0.0
-    whole = by_sample(larger.train_dataloader())
-    assert any(not torch.equal(x, whole[i]) for i, x in by_sample(other.train_dataloader()).items())
+    images = by_sample(larger.train_dataloader())
+    assert any(
+        not torch.equal(x, images[i]) for i, x in by_sample(other.train_dataloader()).items()
+    )
 
 
 def test_a_crop_without_frame_and_mirror_is_the_image(npz):
@@ -356,7 +358,7 @@ def test_a_crop_without_frame_and_mirror_is_the_image(npz):
     assert all(torch.equal(x, same[i]) for i, x in plain.items())
 
 
-def test_what_is_evaluated_is_whole(npz, arrays):
+def test_what_is_evaluated_is_complete(npz, arrays):
     data = cropped(npz)
     for part in ("val_dataloader", "test_dataloader"):
         other = getattr(ImageDataModule(str(npz), val_fraction=0.1), part)()

@@ -284,7 +284,7 @@ def test_state_goes_on_with_the_next_batch(npz, taken):
     def loader():
         return ImageDataModule(str(npz), batch_size=9).train_dataloader()
 
-    epochs = [indices(whole) for whole in [loader()] for _ in range(3)]
+    epochs = [indices(one) for one in [loader()] for _ in range(3)]
     interrupted = loader()
     indices(interrupted)
     iterator = iter(interrupted)
@@ -299,8 +299,10 @@ def test_state_goes_on_with_the_next_batch(npz, taken):
 
 
 def test_epoch_left_halfway_is_over(npz):
-    loader, whole = (ImageDataModule(str(npz), batch_size=9).train_dataloader() for _ in range(2))
-    epochs = [indices(whole), indices(whole)]
+    loader, uninterrupted = (
+        ImageDataModule(str(npz), batch_size=9).train_dataloader() for _ in range(2)
+    )
+    epochs = [indices(uninterrupted), indices(uninterrupted)]
     assert next(iter(loader)).index.tolist() == epochs[0][0]
     assert indices(loader) == epochs[1]
 
@@ -449,16 +451,16 @@ def fit(npz, folder, resume=None, checkpoint=None, **arguments):
 )
 def test_resumed_run_is_bitwise_the_uninterrupted_one(npz, tmp_path, checkpoint, length):
     folder = tmp_path / "run"
-    whole = fit(npz, folder, checkpoint=checkpoint, **length)
+    uninterrupted = fit(npz, folder, checkpoint=checkpoint, **length)
     steps = {
         path: torch.load(path, weights_only=True)["global_step"] for path in folder.glob("*.ckpt")
     }
-    assert min(steps.values()) < len(whole.seen)
+    assert min(steps.values()) < len(uninterrupted.seen)
     for path, step in steps.items():
         resumed = fit(npz, folder, resume=path, **length)
         given = [index for _, _, index in resumed.seen]
-        assert given == [index for _, _, index in whole.seen[step:]], path.name
-        for name, weight in whole.state_dict().items():
+        assert given == [index for _, _, index in uninterrupted.seen[step:]], path.name
+        for name, weight in uninterrupted.state_dict().items():
             assert torch.equal(weight, resumed.state_dict()[name]), (path.name, name)
 
 

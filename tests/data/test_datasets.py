@@ -89,7 +89,7 @@ def test_npz_truncated(npz, keep):
         load_npz(npz)
 
 
-def test_npz_with_a_flipped_byte(npz):
+def test_npz_with_a_changed_byte(npz):
     content = bytearray(npz.read_bytes())
     content[len(content) // 2] ^= 255
     npz.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Transformed training sets: what is trained on, and that files are used, safe and mended."""
+"""Transformed training sets: what is trained on, and that files are used, safe and repaired."""
 
 import os
 import re
@@ -120,23 +120,23 @@ def test_weights_make_another_file(npz):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other shape", "no zip"])
-def test_a_damaged_file_is_written_anew(npz, damage):
+def test_a_damaged_file_is_written_again(npz, damage):
     x, _, _ = epoch(data(npz))
     (file,) = files(npz)
-    whole = file.read_bytes()
+    intact = file.read_bytes()
     if damage == "cut":
-        file.write_bytes(whole[:-200])
+        file.write_bytes(intact[:-200])
     elif damage == "flipped":
-        middle = len(whole) // 2
-        file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        middle = len(intact) // 2
+        file.write_bytes(intact[:middle] + bytes([intact[middle] ^ 1]) + intact[middle + 1 :])
     elif damage == "other shape":
         np.savez(file, x=np.zeros((44, 1, 8, 7), dtype=np.uint8))
     else:
         file.write_bytes(b"" if damage == "empty" else b"no zip")
-    mended, _, _ = epoch(data(npz))
-    assert torch.equal(mended, x)
+    repaired, _, _ = epoch(data(npz))
+    assert torch.equal(repaired, x)
     assert files(npz) == [file]
-    assert file.read_bytes() == whole
+    assert file.read_bytes() == intact
 
 
 def test_many_may_write_at_once(npz):
@@ -253,7 +253,7 @@ def test_from_the_command_line(npz, arrays, tmp_path, quiet, capsys):
     arguments = [
         "fit",
         "--model=robust.defenses.Standard",
-        "--model.network=tests.support.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNetwork",
         "--model.network.num_classes=4",
         "--data=ImageDataModule",
         f"--data.dataset={npz}",

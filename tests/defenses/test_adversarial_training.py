@@ -1,4 +1,4 @@
-"""Adversarial training: what it minimizes, on the net itself and on a fixed source."""
+"""Adversarial training: what it minimizes, on the network itself and on a fixed source."""
 
 import re
 
@@ -16,7 +16,7 @@ from robust.errors import ConfigError
 from robust.loading.restore import restore
 from robust.types import Batch
 from tests.support.digits import accuracies, trained, undefended
-from tests.support.tiny import TinyNet, arguments
+from tests.support.tiny import TinyNetwork, arguments
 
 
 def linear():
@@ -37,28 +37,28 @@ def checkpoint(network, path):
     return str(path)
 
 
-def stepped(net, x, y, eps):
+def stepped(network, x, y, eps):
     """FGSM on a linear softmax by hand: the gradient is W^T (p - one-hot)."""
-    error = net(x).softmax(dim=1) - F.one_hot(y, 3)
-    return (x + eps * (error @ net[1].weight).sign().view_as(x)).clamp(0, 1).detach()
+    error = network(x).softmax(dim=1) - F.one_hot(y, 3)
+    return (x + eps * (error @ network[1].weight).sign().view_as(x)).clamp(0, 1).detach()
 
 
-class TestOnTheNetItself:
+class TestOnTheNetworkItself:
     @pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
     def test_the_loss_by_hand(self, share):
-        (x, y), net = images(), linear()
-        model = AdversarialTraining(net, attack=fgsm(), clean_share=share)
-        expected = share * F.cross_entropy(net(x), y)
-        expected += (1 - share) * F.cross_entropy(net(stepped(net, x, y, 0.1)), y)
+        (x, y), network = images(), linear()
+        model = AdversarialTraining(network, attack=fgsm(), clean_share=share)
+        expected = share * F.cross_entropy(network(x), y)
+        expected += (1 - share) * F.cross_entropy(network(stepped(network, x, y, 0.1)), y)
         torch.testing.assert_close(model.training_loss(x, y), expected)
 
     def test_the_gradient_is_that_of_fixed_images(self):
         """The images follow from the weights, but no gradient flows that way."""
-        (x, y), net = images(), linear()
-        AdversarialTraining(net, attack=fgsm(), clean_share=0.0).training_loss(x, y).backward()
-        x_adv = stepped(net, x, y, 0.1)
-        error = (net(x_adv).softmax(dim=1) - F.one_hot(y, 3)).detach() / len(x)
-        torch.testing.assert_close(net[1].weight.grad, error.T @ x_adv.flatten(1))
+        (x, y), network = images(), linear()
+        AdversarialTraining(network, attack=fgsm(), clean_share=0.0).training_loss(x, y).backward()
+        x_adv = stepped(network, x, y, 0.1)
+        error = (network(x_adv).softmax(dim=1) - F.one_hot(y, 3)).detach() / len(x)
+        torch.testing.assert_close(network[1].weight.grad, error.T @ x_adv.flatten(1))
 
     def test_images_are_within_eps(self):
         x, y = images(200)
@@ -72,10 +72,10 @@ class TestOnTheNetItself:
             def forward(self, x):
                 return (x > 0.5).float()
 
-        (x, y), net = images(), linear()
-        model = AdversarialTraining(net, attack=fgsm(), transform=Halve())
-        error = net(Halve()(x)).softmax(dim=1) - F.one_hot(y, 3)
-        expected = (x + 0.1 * (error @ net[1].weight).sign().view_as(x)).clamp(0, 1)
+        (x, y), network = images(), linear()
+        model = AdversarialTraining(network, attack=fgsm(), transform=Halve())
+        error = network(Halve()(x)).softmax(dim=1) - F.one_hot(y, 3)
+        expected = (x + 0.1 * (error @ network[1].weight).sign().view_as(x)).clamp(0, 1)
         torch.testing.assert_close(model.adversarial(x, y), expected)
 
     def test_any_attack_will_do(self):
@@ -83,7 +83,7 @@ class TestOnTheNetItself:
         model = AdversarialTraining(linear(), attack=lambda view: torchattacks.PGD(view, eps=0.1))
         assert torch.isfinite(model.training_loss(x, y))
 
-    def test_it_makes_nets_robust(self):
+    def test_it_makes_networks_robust(self):
         model = trained(AdversarialTraining, attack=lambda view: PGD(view, 0.1, steps=3))
         clean, robust = accuracies(model)
         assert clean > 0.75
@@ -92,7 +92,7 @@ class TestOnTheNetItself:
 
 class TestOnASource:
     def model(self, tmp_path, **settings):
-        """Of another net than its source, which is returned, too."""
+        """Return a defense of another network than its source, and the source."""
         source = linear()
         with torch.no_grad():
             source[1].weight.neg_()
@@ -105,8 +105,8 @@ class TestOnASource:
         """The attack takes the source's predictions for labels, the training the true ones."""
         (x, y), (model, source) = images(), self.model(tmp_path)
         x_adv = stepped(source, x, source(x).argmax(dim=1), 0.1)
-        net = model.network
-        expected = F.cross_entropy(net(x), y) / 2 + F.cross_entropy(net(x_adv), y) / 2
+        network = model.network
+        expected = F.cross_entropy(network(x), y) / 2 + F.cross_entropy(network(x_adv), y) / 2
         torch.testing.assert_close(model.training_loss(x, y), expected)
 
     def test_the_images_are_the_same_in_every_epoch(self, tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ class TestOnASource:
         assert not torch.equal(made, x)
 
     def test_an_image_is_made_once(self, tmp_path):
-        """In whatever order and company it comes again; where it has changed, it is made anew."""
+        """It is kept for any order and company; where it has changed, it is crafted again."""
         seen, (x, y) = [], images()
 
         class Recorded(FGSM):
@@ -144,7 +144,7 @@ class TestOnASource:
         torch.testing.assert_close(made(torch.tensor([0, 1]), brighter), again[:2])
         assert seen == [3, 2, 2]
 
-    def test_what_does_not_fit_is_made_anew(self):
+    def test_what_does_not_fit_is_crafted_again(self):
         calls, (x, _) = [], images(3)
         kept = AdversarialCache(
             lambda x, index: (calls.append(index.tolist()), x / 2)[1], x[0].nbytes
@@ -177,7 +177,7 @@ class TestOnASource:
         assert train([*args, "--run.id=none"]) == 2
         message = f"error: Expected a checkpoint at {re.escape(str(path))}, but there is no such"
         assert re.search(message, capsys.readouterr().err)
-        checkpoint(TinyNet(), path)
+        checkpoint(TinyNetwork(), path)
         assert train([*args, "--run.id=a", "--trainer.max_epochs=1"]) == 0
         path.unlink()
         last = tmp_path / "runs" / "adversarialtraining" / "a" / "checkpoints" / "last.ckpt"

@@ -46,10 +46,10 @@ def linear():
 def sure():
     """With scores that differ by hundreds."""
     torch.manual_seed(0)
-    net = linear()
+    network = linear()
     with torch.no_grad():
-        net[1].weight.mul_(10_000)
-    return net
+        network[1].weight.mul_(10_000)
+    return network
 
 
 @pytest.mark.parametrize("defense", DEFENSES)
@@ -60,7 +60,7 @@ class TestEveryDefense:
         model = defense(linear()).eval()
         assert torch.equal(model.adaptive_view()(x).argmax(dim=1), model(x).argmax(dim=1))
 
-    def test_where_the_net_is_sure_the_adaptive_view_has_a_gradient(self, defense):
+    def test_where_the_network_is_sure_the_adaptive_view_has_a_gradient(self, defense):
         model, x = defense(sure()).eval(), torch.rand(8, 1, 4, 4)
         view = model.adaptive_view()
         assert not has_zero_gradient(view, x, view(x).argmax(dim=1)).any()
@@ -127,8 +127,8 @@ class TestEveryDefense:
         model.check_fit((1, 4, 4), 3, "data")
 
 
-def test_a_net_that_is_sure_has_none_through_its_own_scores():
-    """Cross-entropy on logits of hundreds is flat in float32, of an undefended net as of others."""
+def test_a_network_that_is_sure_has_none_through_its_own_scores():
+    """Cross-entropy on logits of hundreds is flat in float32, also without a defense."""
     model = Standard(sure())
     x = torch.rand(8, 1, 4, 4)
     assert has_zero_gradient(model, x, model(x).argmax(dim=1)).all()
@@ -187,7 +187,9 @@ def test_one_fit_trains_teacher_then_student(tmp_path):
     assert not any(p.requires_grad for p in model.teacher.parameters())
     # The teacher had three epochs, the student one, from a start of its own.
     x, y, _ = trainer.datamodule.test_samples(0, 24)
-    accuracy = [(net(x).argmax(dim=1) == y).float().mean() for net in (model.teacher, model)]
+    accuracy = [
+        (network(x).argmax(dim=1) == y).float().mean() for network in (model.teacher, model)
+    ]
     assert accuracy[0] > 0.9
     assert not torch.equal(model.teacher[1].weight, model.network[1].weight)
 

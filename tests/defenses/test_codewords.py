@@ -12,13 +12,13 @@ from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.loading.restore import restore
 from robust.networks import TunaMnistCNN
-from tests.support.tiny import TinyNet, arguments
+from tests.support.tiny import TinyNetwork, arguments
 
 LENGTHS = [1, 3, 16, 64, 128, 256, 1024]
 
 
 def mixed(length):
-    """A random net on 1x4x4 images with a layer of curvature."""
+    """A random network on 1x4x4 images with a layer of curvature."""
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, length))
 
 
@@ -222,7 +222,7 @@ class TestCommandLine:
         checkpoint = tmp_path / "runs" / "codewords" / "a" / "checkpoints" / "last.ckpt"
         model, data = restore(checkpoint)
         assert torch.equal(model.codebook, sample_codebook(10, length, 3))
-        again = Codewords(TinyNet, length, codebook_seed=3).eval()
+        again = Codewords(TinyNetwork, length, codebook_seed=3).eval()
         again.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
         x, _, _ = data.test_samples(0, 30)
         assert torch.equal(model(x), again(x))
@@ -239,8 +239,8 @@ class TestCommandLine:
         [
             ("--model.network=torch.optim.Adam", "`network` to be a subclass of Module"),
             (
-                "--model.network=tests.support.tiny.TinyNe",
-                "no 'TinyNe' in tests.support.tiny. Did you mean TinyNet",
+                "--model.network=tests.support.tiny.TinyNetwor",
+                "no 'TinyNetwor' in tests.support.tiny. Did you mean TinyNetwork",
             ),
             ("--model.network=null", "a value for network of robust.defenses.Codewords"),
             ("--model.length=0", "`length` to be at least 1, but got 0"),

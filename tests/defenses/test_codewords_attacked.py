@@ -1,4 +1,4 @@
-"""A net of codewords under attack: what breaks it, and what the authors' code did not."""
+"""A network of codewords under attack: what succeeds, and what the authors' code did not find."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from robust.defenses.codewords import AsReleasedView
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A net of codewords trained on digits for some seconds, and images that it has right."""
+    """A network of codewords trained on digits for some seconds, and images that it has right."""
     seed_everything(0, verbose=False)
     data = ImageDataModule("digits", batch_size=32)
     model = Codewords(
@@ -50,7 +50,7 @@ class TestAttacks:
         chosen = (model(x).argmax(dim=1) == y).nonzero().squeeze(1)[:60]
         return model, x[chosen], y[chosen]
 
-    def broken(self, attack, view, right, target=None):
+    def misclassified(self, attack, view, right, target=None):
         """Of each image, whether the defense has lost it, and the image."""
         model, x, y = right
         x_adv = craft(attack, view, x, y, target=target, judge=model).x_adv
@@ -61,7 +61,7 @@ class TestAttacks:
         model = right[0]
         released = AsReleasedView(model.network, model.codebook)
         rates = [
-            self.broken(lambda m: PGD(m, 0.15), view, right)[0].float().mean()
+            self.misclassified(lambda m: PGD(m, 0.15), view, right)[0].float().mean()
             for view in (model.adaptive_view(), model.published_view(), released)
         ]
         assert rates[0] > 0.9
@@ -72,8 +72,8 @@ class TestAttacks:
         model, _, y = right
         released = AsReleasedView(model.network, model.codebook)
         target = (y + 1) % 10
-        broken, _ = self.broken(lambda m: PGD(m, 0.15), released, right, target)
-        assert broken.float().mean() > 0.5
+        misclassified, _ = self.misclassified(lambda m: PGD(m, 0.15), released, right, target)
+        assert misclassified.float().mean() > 0.5
 
     @pytest.mark.parametrize("attack", [DeepFool, CarliniWagner])
     def test_as_released_minimal_attacks_stop_where_they_start(self, right, attack):
@@ -81,10 +81,10 @@ class TestAttacks:
         model, x, y = right
         released = AsReleasedView(model.network, model.codebook)
         apart = released(x).argmax(dim=1) != y
-        broken, x_adv = self.broken(attack, released, right)
+        misclassified, x_adv = self.misclassified(attack, released, right)
         assert apart.any()
         assert torch.equal(x_adv[apart], x[apart])
-        assert not broken[apart].any()
+        assert not misclassified[apart].any()
 
     @pytest.mark.parametrize("targeted", [False, True])
     @pytest.mark.parametrize("view", ["deployed", "adaptive", "published"])
@@ -92,6 +92,6 @@ class TestAttacks:
         model, x, y = right
         target = (y + 1) % 10 if targeted else None
         attack = lambda m: CarliniWagner(m, objective="codeword")  # noqa: E731
-        broken, x_adv = self.broken(attack, model.view(view), right, target)
-        assert broken.float().mean() > 0.95
+        misclassified, x_adv = self.misclassified(attack, model.view(view), right, target)
+        assert misclassified.float().mean() > 0.95
         assert (x_adv - x).flatten(1).norm(dim=1).median() < 5

@@ -18,10 +18,10 @@ from robust.types import Batch
 from tests.support.tiny import arguments
 
 DEFENSES = {
-    "AdversarialTraining": lambda net: AdversarialTraining(
-        net, attack=lambda view: PGD(view, 0.1, alpha=0.02, steps=3)
+    "AdversarialTraining": lambda network: AdversarialTraining(
+        network, attack=lambda view: PGD(view, 0.1, alpha=0.02, steps=3)
     ),
-    "Trades": lambda net: Trades(net, eps=0.1, alpha=0.03, steps=3),
+    "Trades": lambda network: Trades(network, eps=0.1, alpha=0.03, steps=3),
     "VirtualAdversarial": VirtualAdversarial,
 }
 # Of images in one batch and another; `VirtualAdversarial` promises 1e-6 / xi of its eps.
@@ -32,7 +32,7 @@ PROMISED = {
 }
 
 
-def net():
+def network():
     """All that has two modes, and a curve."""
     torch.manual_seed(0)
     return nn.Sequential(
@@ -48,20 +48,20 @@ def batch(n=12):
 class Recorder(nn.Module):
     """Keeps what passes through."""
 
-    def __init__(self, net):
+    def __init__(self, network):
         super().__init__()
-        self.net = net
+        self.network = network
         self.seen = []
 
     def forward(self, x):
         if self.training:  # images that are trained on, not attacked
             self.seen.append(x.detach().clone())
-        return self.net(x)
+        return self.network(x)
 
 
 def trained_on(defense, part, *, step=None):
-    """The images that a training step passes through the net, as one tensor."""
-    recorder = Recorder(net().to(part.x))
+    """The images that a training step passes through the network, as one tensor."""
+    recorder = Recorder(network().to(part.x))
     model = DEFENSES[defense](recorder).train()
     model.on_train_batch_start(part, 0)
     model.training_loss(part.x, part.y)
@@ -86,20 +86,20 @@ class TestEveryCraftingDefense:
 
         In float64, where only the random numbers are rounded to float32: by an ulp or two.
         """
-        whole = batch()
-        whole = whole._replace(x=whole.x.double())
-        made = trained_on(defense, whole)
-        assert (made != whole.x).flatten(1).any(dim=1).all()
+        full = batch()
+        full = full._replace(x=full.x.double())
+        made = trained_on(defense, full)
+        assert (made != full.x).flatten(1).any(dim=1).all()
         for rank in (0, 1):
-            part = Batch(*(column[rank::2] for column in whole))
+            part = Batch(*(column[rank::2] for column in full))
             torch.testing.assert_close(trained_on(defense, part), made[rank::2], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
     def test_in_float32_they_agree_as_far_as_is_promised(self, defense, device):
-        whole = Batch(*(column.to(device) for column in batch()))
-        made = trained_on(defense, whole)
+        full = Batch(*(column.to(device) for column in batch()))
+        made = trained_on(defense, full)
         for rank in (0, 1):
-            part = Batch(*(column[rank::2] for column in whole))
+            part = Batch(*(column[rank::2] for column in full))
             torch.testing.assert_close(
                 trained_on(defense, part), made[rank::2], rtol=0, atol=PROMISED[defense]
             )
@@ -113,14 +113,14 @@ class TestEveryCraftingDefense:
 
     def test_images_differ_from_epoch_to_epoch(self, defense, monkeypatch):
         first = trained_on(defense, batch())
-        kind = type(DEFENSES[defense](net()))
+        kind = type(DEFENSES[defense](network()))
         monkeypatch.setattr(kind, "current_epoch", property(lambda self: 1))
         assert not torch.equal(trained_on(defense, batch()), first)
 
     def test_crafting_leaves_the_training_as_it_was(self, defense):
         """The same gradients, statistics and random numbers as with images made beforehand."""
         part = batch()
-        model = DEFENSES[defense](net()).train()
+        model = DEFENSES[defense](network()).train()
         model.network[1].eval()
         model.network[5].weight.requires_grad_(False)
         held = torch.ones_like(model.network[1].weight)
@@ -142,14 +142,14 @@ class TestEveryCraftingDefense:
         made = trained_on(defense, part)
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(trained_on(defense, part), made)
-            model = DEFENSES[defense](net()).train()
+            model = DEFENSES[defense](network()).train()
             loss = model.training_loss(part.x, part.y)
         loss.backward()
         assert all(p.grad is not None and p.grad.any() for p in model.network[5].parameters())
         assert model.network[1].weight.grad.any()
 
     def test_works_where_no_gradients_are_wanted(self, defense):
-        part, model = batch(), DEFENSES[defense](net())
+        part, model = batch(), DEFENSES[defense](network())
         made = crafted(model, part)
         for mode in (torch.no_grad, torch.inference_mode):
             with mode():
@@ -177,7 +177,7 @@ class TestEveryCraftingDefense:
 def test_images_between_steps_are_nobodys():
     """After a step, other images than the batch's can be made, of another number."""
     part = batch()
-    model = DEFENSES["Trades"](net())
+    model = DEFENSES["Trades"](network())
     model.on_train_batch_start(part, 0)
     model.on_train_batch_end(None, part, 0)
     assert model.adversarial(part.x[:5], part.y[:5]).shape == (5, 1, 4, 4)
@@ -185,7 +185,7 @@ def test_images_between_steps_are_nobodys():
 
 def test_attacks_of_torchattacks_follow_the_batch():
     part = batch()
-    model = DEFENSES["AdversarialTraining"](net())
+    model = DEFENSES["AdversarialTraining"](network())
 
     def made(part):
         model.on_train_batch_start(part, 0)
@@ -202,7 +202,7 @@ def test_attacks_of_torchattacks_follow_the_batch():
 def test_an_attack_that_calls_backward_reaches_no_parameter():
     """The gradient of a distributed run is reduced as soon as `backward` has reached it."""
     part, reached = batch(), []
-    model = DEFENSES["AdversarialTraining"](net())
+    model = DEFENSES["AdversarialTraining"](network())
     for parameter in model.network.parameters():
         parameter.register_hook(reached.append)
     attack = lambda view: torchattacks.CW(view, steps=2)  # noqa: E731
@@ -213,10 +213,10 @@ def test_an_attack_that_calls_backward_reaches_no_parameter():
 
 
 def test_images_are_moved_to_the_end_of_the_budget():
-    """Also those that the first step breaks, where an attack would stop."""
+    """So are those that are misclassified after the first step, where an attack would stop."""
     part = batch()
-    model = DEFENSES["AdversarialTraining"](net())
-    wrong = model.eval()(part.x).argmin(dim=1)  # broken from the beginning
+    model = DEFENSES["AdversarialTraining"](network())
+    wrong = model.eval()(part.x).argmin(dim=1)  # misclassified from the beginning
     made = model.crafted(
         lambda view: PGD(view, 0.1, alpha=0.02, steps=10), model.network, part.x, wrong, 0
     )
@@ -225,7 +225,7 @@ def test_images_are_moved_to_the_end_of_the_budget():
 
 
 def test_an_empty_batch():
-    model = DEFENSES["AdversarialTraining"](net())
+    model = DEFENSES["AdversarialTraining"](network())
     x, y = torch.zeros(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64)
     assert model.crafted(model.attack, model.network, x, y, 0).shape == (0, 1, 4, 4)
 
@@ -253,7 +253,7 @@ def test_divergence_by_hand():
     torch.testing.assert_close(kl_divergence(p.log() + 3, q.log() - 100), expected)
 
 
-def test_divergence_of_a_sure_net_has_a_slope():
+def test_divergence_of_a_sure_network_has_a_slope():
     """Where the softmax in float32 is exactly one: its gradient is p - q of tiny probabilities."""
     p, q = torch.tensor([[30.0, 0.0]]), torch.tensor([[29.0, 0.5]], requires_grad=True)
     (gradient,) = torch.autograd.grad(kl_divergence(p, q).sum(), q)
@@ -264,12 +264,12 @@ def test_divergence_of_a_sure_net_has_a_slope():
 
 
 def test_load_network(tmp_path):
-    path, other = tmp_path / "x.ckpt", net()
+    path, other = tmp_path / "x.ckpt", network()
     with torch.no_grad():
         other[1].weight.zero_()
     state = {f"network.{k}": v for k, v in other.state_dict().items()}
     torch.save({"state_dict": {**state, "source.1.weight": torch.ones(1)}}, path)
-    loaded = net()
+    loaded = network()
     load_network(loaded, str(path), "source")
     torch.testing.assert_close(loaded.state_dict(), other.state_dict())
     message = f"Expected the source {re.escape(str(path))} to be a Linear, but its weights do not"

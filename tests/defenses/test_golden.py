@@ -46,7 +46,7 @@ def test_first_losses(name):
         enable_model_summary=False,
     )
     defense, arguments = SETTINGS[name]
-    # A linear net in large steps: its losses move from step to step, and are the same everywhere.
+    # A linear network in large steps: its losses move at each step, and are the same everywhere.
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     arguments = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.1), **arguments}
     trainer.fit(defense(network, **arguments), datamodule=ImageDataModule("digits", batch_size=32))

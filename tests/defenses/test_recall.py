@@ -34,7 +34,7 @@ class Pixels(nn.Module):
 
 
 def mixed(length):
-    """A random net on 1x4x4 images with a layer of curvature."""
+    """A random network on 1x4x4 images with a layer of curvature."""
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, length))
 
 

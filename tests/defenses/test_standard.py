@@ -1,4 +1,4 @@
-"""The undefended net, and the same net with the squared error on its softmax."""
+"""The undefended network, and the same one with the squared error on its softmax."""
 
 import pytest
 import torch

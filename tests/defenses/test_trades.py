@@ -1,4 +1,4 @@
-"""TRADES: its attack, its loss, and that it makes nets robust."""
+"""TRADES: its attack, its loss, and that it makes networks robust."""
 
 import pytest
 import torch
@@ -15,10 +15,10 @@ from tests.support.digits import accuracies, trained, undefended
 
 def linear(classes=2):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, classes))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, classes))
     with torch.no_grad():
-        net[1].weight.mul_(4)
-    return net
+        network[1].weight.mul_(4)
+    return network
 
 
 def images(n=30):
@@ -27,15 +27,15 @@ def images(n=30):
     return 0.2 + 0.6 * x, torch.arange(n) % 2
 
 
-def trades(net, **settings):
-    return Trades(net, **{"eps": 0.1, "alpha": 0.03, "steps": 8, **settings})
+def trades(network, **settings):
+    return Trades(network, **{"eps": 0.1, "alpha": 0.03, "steps": 8, **settings})
 
 
 def test_the_attack_reaches_a_corner_that_diverges_most():
     """With two classes the divergence grows both ways along the difference of the weights."""
-    (x, y), net = images(), linear()
-    x_adv = trades(net).adversarial(x, y)
-    towards = (net[1].weight[1] - net[1].weight[0]).sign().view(1, 1, 4, 4)
+    (x, y), network = images(), linear()
+    x_adv = trades(network).adversarial(x, y)
+    towards = (network[1].weight[1] - network[1].weight[0]).sign().view(1, 1, 4, 4)
     corners = x + 0.1 * towards, x - 0.1 * towards
     nearest = torch.stack([(x_adv - c).abs().flatten(1).amax(dim=1) for c in corners])
     assert nearest.amin(dim=0).max() < 1e-6
@@ -51,41 +51,43 @@ def test_it_starts_beside_the_image():
 
 
 def test_labels_have_no_part_in_the_attack():
-    (x, y), net = images(), linear(4)
-    assert torch.equal(trades(net).adversarial(x, y), trades(net).adversarial(x, 1 - y))
+    (x, y), network = images(), linear(4)
+    assert torch.equal(trades(network).adversarial(x, y), trades(network).adversarial(x, 1 - y))
 
 
 def test_the_objective_is_the_divergence_from_the_clean_images():
-    (x, y), net = images(), linear(4)
-    view = DivergenceView(net, net(x).detach())
+    (x, y), network = images(), linear(4)
+    view = DivergenceView(network, network(x).detach())
     assert isinstance(view, HasObjective)
     assert view.objective(view(x), y).abs().max() < 1e-12
     moved = view(x + 0.1)
-    assert torch.equal(view.objective(moved, y), kl_divergence(net(x), moved))
+    assert torch.equal(view.objective(moved, y), kl_divergence(network(x), moved))
 
 
 def test_the_loss_by_hand():
-    (x, y), net = images(), linear(4)
-    model = trades(net, beta=3.0)
-    p, q = net(x).softmax(dim=1), net(model.adversarial(x, y)).softmax(dim=1)
+    (x, y), network = images(), linear(4)
+    model = trades(network, beta=3.0)
+    p, q = network(x).softmax(dim=1), network(model.adversarial(x, y)).softmax(dim=1)
     divergence = (p * (p.log() - q.log())).sum(dim=1).mean()
     assert divergence > 0.01
     loss = model.training_loss(x, y)
-    torch.testing.assert_close(loss, F.cross_entropy(net(x), y) + 3 * divergence, check_dtype=False)
+    torch.testing.assert_close(
+        loss, F.cross_entropy(network(x), y) + 3 * divergence, check_dtype=False
+    )
     loss.backward()
-    found, net[1].weight.grad = net[1].weight.grad, None
+    found, network[1].weight.grad = network[1].weight.grad, None
     # The gradient flows through both distributions.
-    (F.cross_entropy(net(x), y) + 3 * divergence).backward()
-    torch.testing.assert_close(found, net[1].weight.grad, rtol=1e-3, atol=1e-5)
+    (F.cross_entropy(network(x), y) + 3 * divergence).backward()
+    torch.testing.assert_close(found, network[1].weight.grad, rtol=1e-3, atol=1e-5)
 
 
 def test_without_beta_it_is_cross_entropy():
-    (x, y), net = images(), linear()
-    loss = trades(net, beta=0.0).training_loss(x, y)
-    torch.testing.assert_close(loss, F.cross_entropy(net(x), y), check_dtype=False)
+    (x, y), network = images(), linear()
+    loss = trades(network, beta=0.0).training_loss(x, y)
+    torch.testing.assert_close(loss, F.cross_entropy(network(x), y), check_dtype=False)
 
 
-def test_it_makes_nets_robust():
+def test_it_makes_networks_robust():
     clean, robust = accuracies(trained(Trades, eps=0.1, alpha=0.05, steps=3))
     assert clean > 0.75
     assert robust > undefended()[1] + 0.1

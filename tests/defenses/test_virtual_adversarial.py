@@ -14,49 +14,49 @@ from robust.errors import ConfigError
 
 def linear(scale=1.0):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
     with torch.no_grad():
-        net[1].weight.mul_(4 * scale)
-    return net
+        network[1].weight.mul_(4 * scale)
+    return network
 
 
 def images(n=20):
     return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
-def fisher_metric(net, x):
+def fisher_metric(network, x):
     """Of a linear softmax: W^T (diag(p) - p p^T) W, in float64."""
-    weight = net[1].weight.detach().double()
-    p = net(x).detach().double().softmax(dim=1)
+    weight = network[1].weight.detach().double()
+    p = network(x).detach().double().softmax(dim=1)
     return weight.T @ (torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1)) @ weight
 
 
-def fisher_direction(net, x):
+def fisher_direction(network, x):
     """The top eigenvector of the metric of each image."""
-    return torch.linalg.eigh(fisher_metric(net, x)).eigenvectors[:, :, -1]
+    return torch.linalg.eigh(fisher_metric(network, x)).eigenvectors[:, :, -1]
 
 
 def cosine(first, second):
     return (first.flatten(1).double() * second.flatten(1)).sum(dim=1).abs()
 
 
-def found(net, x, xi=0.01, iterations=50):
+def found(network, x, xi=0.01, iterations=50):
     start = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
-    return virtual_direction(net, x, start, xi, iterations)
+    return virtual_direction(network, x, start, xi, iterations)
 
 
 def test_the_direction_is_the_top_eigenvector_of_the_fisher_metric():
-    net, x = linear(), images()
-    assert found(net, x).flatten(1).norm(dim=1).sub(1).abs().max() < 1e-5
-    assert cosine(found(net, x), fisher_direction(net, x)).min() > 0.99
+    network, x = linear(), images()
+    assert found(network, x).flatten(1).norm(dim=1).sub(1).abs().max() < 1e-5
+    assert cosine(found(network, x), fisher_direction(network, x)).min() > 0.99
 
 
-def test_also_of_a_net_that_is_sure():
+def test_also_of_a_network_that_is_sure():
     """In float32 its softmax is one and zero; where two eigenvalues are close, either will do."""
-    net, x = linear(20.0), images()
-    assert (net(x).softmax(dim=1).amax(dim=1) == 1).any()
-    v = found(net, x, xi=0.001).flatten(1).double()
-    metric = fisher_metric(net.double(), x.double())
+    network, x = linear(20.0), images()
+    assert (network(x).softmax(dim=1).amax(dim=1) == 1).any()
+    v = found(network, x, xi=0.001).flatten(1).double()
+    metric = fisher_metric(network.double(), x.double())
     stretch = torch.einsum("ni,nij,nj->n", v, metric, v)
     most = torch.linalg.eigvalsh(metric)[:, -1]
     exact = most > 1e-12  # below, the metric itself is rounding
@@ -65,83 +65,88 @@ def test_also_of_a_net_that_is_sure():
 
 
 def test_each_iteration_comes_nearer():
-    net, x = linear(), images()
-    near = [cosine(found(net, x, iterations=k), fisher_direction(net, x)).mean() for k in (0, 1, 5)]
+    network, x = linear(), images()
+    near = [
+        cosine(found(network, x, iterations=k), fisher_direction(network, x)).mean()
+        for k in (0, 1, 5)
+    ]
     assert near[0] < near[1] < near[2]
 
 
-def made(net, x, **settings):
+def made(network, x, **settings):
     y = torch.zeros(len(x), dtype=torch.int64)
-    return craft(lambda view: VirtualAdversarialImages(view, **settings), net, x, y).x_adv
+    return craft(lambda view: VirtualAdversarialImages(view, **settings), network, x, y).x_adv
 
 
 def test_images_lie_at_eps_or_are_clipped():
-    net, x = linear(), images()
-    moved = made(net, x, eps=0.7, clip=False)
+    network, x = linear(), images()
+    moved = made(network, x, eps=0.7, clip=False)
     torch.testing.assert_close((moved - x).flatten(1).norm(dim=1), torch.full((20,), 0.7))
     assert moved.min() < 0
-    torch.testing.assert_close(made(net, x, eps=0.7), moved.clamp(0, 1))
+    torch.testing.assert_close(made(network, x, eps=0.7), moved.clamp(0, 1))
 
 
 def test_images_move_the_distribution_further_than_noise():
-    net, x = linear(), images()
+    network, x = linear(), images()
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
     noise = 0.3 * noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    moved = made(net, x, eps=0.3, clip=False)
-    assert (kl_divergence(net(x), net(moved)) > kl_divergence(net(x), net(x + noise))).all()
+    moved = made(network, x, eps=0.3, clip=False)
+    assert (
+        kl_divergence(network(x), network(moved)) > kl_divergence(network(x), network(x + noise))
+    ).all()
 
 
 def test_where_nothing_changes_the_distribution_images_stay():
-    net = linear(0.0)
-    assert torch.equal(made(net, images()), images())
+    network = linear(0.0)
+    assert torch.equal(made(network, images()), images())
 
 
 def test_as_released_the_direction_is_that_of_the_softmax_taken_twice():
-    net, x = linear(), images()
+    network, x = linear(), images()
     start = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
-    twice = nn.Sequential(net, nn.Softmax(dim=1))
-    released = released_direction(net, x, start, xi=0.01, power_iterations=5)
+    twice = nn.Sequential(network, nn.Softmax(dim=1))
+    released = released_direction(network, x, start, xi=0.01, power_iterations=5)
     expected = virtual_direction(twice, x, start, xi=0.01, power_iterations=5)
     torch.testing.assert_close(released, expected, rtol=0, atol=2e-3)
 
 
-def test_as_released_most_images_of_a_sure_net_are_the_clean_ones():
-    net, x = linear(100.0), images(200)
+def test_as_released_most_images_of_a_sure_network_are_the_clean_ones():
+    network, x = linear(100.0), images(200)
     settings = {"xi": 1e-6, "clip": False}
-    apart = (made(net, x, released=True, **settings) - x).flatten(1).norm(dim=1)
+    apart = (made(network, x, released=True, **settings) - x).flatten(1).norm(dim=1)
     assert (apart == 0).double().mean() > 0.5
     torch.testing.assert_close(
-        (made(net, x, **settings) - x).flatten(1).norm(dim=1).median(), torch.tensor(2.1)
+        (made(network, x, **settings) - x).flatten(1).norm(dim=1).median(), torch.tensor(2.1)
     )
 
 
 def test_the_loss_by_hand():
-    net, x, y = linear(), images(), torch.arange(20) % 4
-    model = VirtualAdversarial(net, eps=0.5, power_iterations=3, weight=2.0)
+    network, x, y = linear(), images(), torch.arange(20) % 4
+    model = VirtualAdversarial(network, eps=0.5, power_iterations=3, weight=2.0)
     virtual = model.virtual(x, y)
-    p, q = net(x).softmax(dim=1), net(virtual).softmax(dim=1)
+    p, q = network(x).softmax(dim=1), network(virtual).softmax(dim=1)
     divergence = (p * (p.log() - q.log())).sum(dim=1).mean()
     loss = model.training_loss(x, y)
     assert divergence > 0.01
-    expected = F.cross_entropy(net(x), y) + 2 * divergence
+    expected = F.cross_entropy(network(x), y) + 2 * divergence
     torch.testing.assert_close(loss, expected, check_dtype=False)
     assert not torch.equal(virtual, model.virtual(x[:10], y[:10]))
 
 
 def test_the_clean_distribution_is_a_constant_to_the_gradient():
-    net, x, y = linear(), images(), torch.arange(20) % 4
-    model = VirtualAdversarial(net, weight=3.0)
+    network, x, y = linear(), images(), torch.arange(20) % 4
+    model = VirtualAdversarial(network, weight=3.0)
     model.training_loss(x, y).backward()
     virtual = model.virtual(x, y)
-    p, q = (net(z).softmax(dim=1).detach() for z in (x, virtual))
+    p, q = (network(z).softmax(dim=1).detach() for z in (x, virtual))
     expected = (p - F.one_hot(y, 4)).T @ x.flatten(1) + 3 * (q - p).T @ virtual.flatten(1)
-    torch.testing.assert_close(net[1].weight.grad, expected / 20, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network[1].weight.grad, expected / 20, rtol=1e-4, atol=1e-5)
 
 
 def test_without_weight_it_is_cross_entropy():
-    net, x, y = linear(), images(), torch.arange(20) % 4
-    loss = VirtualAdversarial(net, weight=0.0).training_loss(x, y)
-    torch.testing.assert_close(loss, F.cross_entropy(net(x), y), check_dtype=False)
+    network, x, y = linear(), images(), torch.arange(20) % 4
+    loss = VirtualAdversarial(network, weight=0.0).training_loss(x, y)
+    torch.testing.assert_close(loss, F.cross_entropy(network(x), y), check_dtype=False)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from robust.errors import ConfigError
 from robust.loading import trust
 from robust.loading.restore import check_fits, restore
 from robust.loading.trained_run import describe
-from tests.support.tiny import TinyNet
+from tests.support.tiny import TinyNetwork
 
 DATA = {"class_path": "robust.data.ImageDataModule", "init_args": {}}
 
@@ -93,7 +93,7 @@ def test_tied_weights_and_an_optimizer_of_many_tensors_are_not():
 )
 def test_a_description_of_another_form_is_refused(description):
     path = stored({DESCRIPTION: description}, checked=False)
-    model = Standard(TinyNet())
+    model = Standard(TinyNetwork())
     for read in (
         lambda: restore(path),
         lambda: describe(path, {}),
@@ -106,7 +106,7 @@ def test_a_description_of_another_form_is_refused(description):
 def test_weights_that_are_no_tensors_do_not_fit():
     path = stored({"state_dict": {"network.w": 5}}, checked=False)
     with pytest.raises(ConfigError, match=r"in the checkpoint x\.ckpt"):
-        check_fits(read_checkpoint(path), path, Standard(TinyNet()), training=False)
+        check_fits(read_checkpoint(path), path, Standard(TinyNetwork()), training=False)
 
 
 def test_steps_that_are_no_number_are_none():

@@ -93,7 +93,7 @@ def test_a_column_may_have_a_network_and_epochs_of_its_own():
 
 
 @pytest.mark.parametrize("path", TABLES.values(), ids=TABLES)
-def test_every_table_says_what_its_nets_are(path):
+def test_every_table_says_what_its_networks_are(path):
     table = read_table(path, kind_in_source)
     assert table["data"] in ("mnist", "fashion_mnist", "cifar10")
     assert mismatch_notes(table, {}) == []
@@ -130,7 +130,10 @@ TUNA, WANG, ZANTEDESCHI, PARANJAPE = (
         ("tuna2022_table2", ["standard", "distillation", "squeezed", f"{TUNA}/mnist_sigmoid"]),
         (
             "tuna2022_table3",
-            [f"{TUNA}/cifar10_{net}" for net in ("standard", "distillation", "sigmoid", "tanh")],
+            [
+                f"{TUNA}/cifar10_{network}"
+                for network in ("standard", "distillation", "sigmoid", "tanh")
+            ],
         ),
         ("wang2018_table2", [f"{WANG}/softmax_cifar10", f"{WANG}/wnll_cifar10_original_tvm"]),
         ("zantedeschi2017_table1", [f"{ZANTEDESCHI}/cnn", f"{ZANTEDESCHI}/resnet", "brelu"]),
@@ -229,7 +232,7 @@ def test_bad_facts(change, message, kind_of, tmp_path):
             read_table(path, kind_of)
 
 
-def test_a_transfer_net_is_of_the_tables_data():
+def test_a_transfer_network_is_of_the_tables_data():
     table = PaperTable.load(TABLES["saito2018_table6_mnist"], {})
     table.check_source(given=True, data="mnist")
     with pytest.raises(ConfigError, match="data: fashion_mnist, where the table is of mnist"):
@@ -264,7 +267,7 @@ def run_of(name, network=DENSE, epoch=299, data="mnist", n=20):
     return RunFiles(ROOT / name, name, config, epoch=epoch, evaluations={ROOT / name: found})
 
 
-def test_a_page_puts_only_nets_that_match_beside_published_numbers():
+def test_a_page_puts_only_networks_that_match_beside_the_papers_numbers():
     runs = [
         run_of("a/of_the_paper"),
         run_of("b/small", "robust.networks.TunaMnistCNN", 9, n=30),
@@ -302,7 +305,7 @@ def small_table(suite, tmp_path):
             "metric": "attack success",
             "suite": str(suite),
             "data": "bars",
-            "network": "tests.support.tiny.TinyNet",
+            "network": "tests.support.tiny.TinyNetwork",
             "epochs": 6,
             "columns": {"normal": {"class_path": "robust.defenses.Standard"}},
             "clean_acc": {"normal": 99},
@@ -332,7 +335,7 @@ def test_the_command_refuses_before_it_attacks(small_table, standard, capsys):
     command = [standard, "--table", small_table(epochs=20, network="robust.networks.MLP")]
     assert evaluate([*command, "--limit=8"]) == 2
     printed = capsys.readouterr()
-    assert "network: TinyNet, where the table is of MLP; epochs: 6, where" in printed.err
+    assert "network: TinyNetwork, where the table is of MLP; epochs: 6, where" in printed.err
     assert evaluate([*command, "--limit=8", "--loose"]) == 0
     printed = capsys.readouterr().out
     assert "A paper (attack success, %); does not match: network, epochs" in printed

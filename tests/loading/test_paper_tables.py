@@ -105,7 +105,7 @@ def wang(kind, mode):
 
 @pytest.mark.parametrize("kind_of", [imported_kind, kind_in_source])
 @pytest.mark.parametrize("number", [1, 2])
-def test_columns_are_told_apart_by_what_a_net_was_trained_on(number, kind_of):
+def test_columns_are_told_apart_by_what_a_network_was_trained_on(number, kind_of):
     columns = read_table(TABLES[f"wang2018_table{number}"], kind_of)["columns"]
     modes = {"": None, "_tvm": "transformed", "_original_tvm": "original+transformed"}
     for kind, name in (("Standard", "softmax"), ("WNLL", "wnll")):

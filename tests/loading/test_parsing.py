@@ -12,7 +12,7 @@ from robust.loading.parsing.fractions import read_yaml
 from robust.loading.restore import check_fits, restore
 from robust.loading.suites import read_suite
 from tests.support.cluster import FORKSERVER
-from tests.support.tiny import TinyNet
+from tests.support.tiny import TinyNetwork
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -76,20 +76,25 @@ def checkpoint_of(model, **changes):
 @pytest.mark.parametrize(
     ("checkpoint", "message"),
     [
-        (checkpoint_of(Standard(TinyNet())), "checkpoint of Squeezed at p, but it is of robust"),
-        (checkpoint_of(Squeezed(TinyNet(7))), r"of shape \(10, 784\) in the .* got \(7, 784\)"),
-        (checkpoint_of(Squeezed(TinyNet()), state_dict={}), "but got None"),
-        (checkpoint_of(Squeezed(TinyNet()), loops=None), "has no loops"),
+        (
+            checkpoint_of(Standard(TinyNetwork())),
+            "checkpoint of Squeezed at p, but it is of robust",
+        ),
+        (checkpoint_of(Squeezed(TinyNetwork(7))), r"of shape \(10, 784\) in the .* got \(7, 784\)"),
+        (checkpoint_of(Squeezed(TinyNetwork()), state_dict={}), "but got None"),
+        (checkpoint_of(Squeezed(TinyNetwork()), loops=None), "has no loops"),
     ],
 )
 def test_check_fits_refuses(checkpoint, message):
     with pytest.raises(ConfigError, match=message):
-        check_fits(checkpoint, "p", Squeezed(TinyNet()), training=True)
+        check_fits(checkpoint, "p", Squeezed(TinyNetwork()), training=True)
 
 
 def test_check_fits_asks_for_weights_only_unless_training():
-    checkpoint = checkpoint_of(Squeezed(TinyNet()), loops=None, optimizer_states=None, robust=None)
-    check_fits(checkpoint, "p", Squeezed(TinyNet()), training=False)
+    checkpoint = checkpoint_of(
+        Squeezed(TinyNetwork()), loops=None, optimizer_states=None, robust=None
+    )
+    check_fits(checkpoint, "p", Squeezed(TinyNetwork()), training=False)
 
 
 def print_to(writing, errors, asked, letters):
@@ -117,7 +122,7 @@ def test_run_command_lets_a_reader_stop_reading(tmp_path, letters):
     assert (errors.read_text(), process.exitcode) == ("", 141)
 
 
-def test_run_command_keeps_the_traceback_of_another_broken_pipe():
+def test_run_command_keeps_the_traceback_of_another_closed_pipe():
     def command():
         raise BrokenPipeError
 

@@ -26,8 +26,10 @@ from robust.loading.suites import read_suite
 from robust.loading.trust import UntrustedError
 from tests.support.tiny import SUITE
 
-NET = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self, num_classes=10):\n"
-NET += "        super().__init__(nn.Flatten(), nn.Linear(784, num_classes))\n"
+SOURCE = (
+    "from torch import nn\nclass Network(nn.Sequential):\n    def __init__(self, num_classes=10):\n"
+)
+SOURCE += "        super().__init__(nn.Flatten(), nn.Linear(784, num_classes))\n"
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,7 @@ def stranger(tmp_path, monkeypatch):
     monkeypatch.delenv("ROBUST_TRUST")
     monkeypatch.chdir(tmp_path)
     mark = tmp_path / "MARKER"
-    (tmp_path / "stranger.py").write_text(f"open({str(mark)!r}, 'w').close()\n{NET}")
+    (tmp_path / "stranger.py").write_text(f"open({str(mark)!r}, 'w').close()\n{SOURCE}")
     monkeypatch.syspath_prepend(tmp_path)
     yield mark
     sys.modules.pop("stranger", None)
@@ -98,8 +100,8 @@ PATHS = [
     "os.system",
     "builtins.eval",
     "pickle.loads",
-    "stranger.Net",
-    "tests.support.tiny.TinyNet",
+    "stranger.Network",
+    "tests.support.tiny.TinyNetwork",
     "torch.hub.load",
     "torch.load",
     "torch.jit.load",
@@ -173,7 +175,7 @@ def test_a_file_may_name_it(path):
 
 PIECES = ["robust", "torch", "nn", "os", "system", "subprocess", "Popen", "run", "_x", "modules"]
 PIECES += ["defenses", "Standard", "sweep", "parsing", "tracking", "hub", "load", "lightning"]
-PIECES += ["pytorch", "functional", "__class__", "stranger", "Net", "optim", "sys", "attacks"]
+PIECES += ["pytorch", "functional", "__class__", "stranger", "Network", "optim", "sys", "attacks"]
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map(".".join))
@@ -207,14 +209,14 @@ CONFIGS = {
     "untyped argument of torch.ao": config(model=model(transform=observer(popen()))),
     "network": config(model=model(network=popen())),
     "network by name": config(model=model(network="subprocess.Popen")),
-    "stranger": config(model=model(network={"class_path": "stranger.Net"})),
-    "stranger by name": config(model=model(network="stranger.Net")),
-    "model by name": config(model="stranger.Net"),
-    "data": config(data={"class_path": "stranger.Net"}),
-    "dotted key": {**config(), "model.init_args.transform": "stranger.Net"},
+    "stranger": config(model=model(network={"class_path": "stranger.Network"})),
+    "stranger by name": config(model=model(network="stranger.Network")),
+    "model by name": config(model="stranger.Network"),
+    "data": config(data={"class_path": "stranger.Network"}),
+    "dotted key": {**config(), "model.init_args.transform": "stranger.Network"},
     "untyped argument": config(evaluation=evaluation(a=attack(eps=popen()))),
     "in a list": config(evaluation=evaluation(a=attack(eps=[[popen()]]))),
-    "attack by name": config(evaluation=evaluation(a="stranger.Net")),
+    "attack by name": config(evaluation=evaluation(a="stranger.Network")),
     "method": config(model=model(network="robust.defenses.Standard.load_from_checkpoint")),
     "optimizer": config(model=model(optimizer="os.system")),
     "argument of an optimizer": config(
@@ -251,7 +253,7 @@ CONFIGS = {
         }
     ),
     **{
-        key: config(trainer={key: "stranger.Net"})
+        key: config(trainer={key: "stranger.Network"})
         for key in ("logger", "plugins", "strategy", "accelerator", "profiler", "callbacks")
     },
 }
@@ -304,7 +306,7 @@ def test_a_file_beside_a_module_of_its_name_is_a_file(key, capsys):
 
 @pytest.mark.usefixtures("unharmed")
 def test_nor_a_suite():
-    for hostile in (attack(eps=popen()), popen(), "subprocess.Popen", "stranger.Net"):
+    for hostile in (attack(eps=popen()), popen(), "subprocess.Popen", "stranger.Network"):
         path = written(evaluation(a=hostile), "suite.yaml")
         with pytest.raises(ConfigError, match=r"suite\.yaml.*--trust (subprocess|stranger)"):
             read_suite(Path(path))
@@ -320,11 +322,13 @@ def test_nothing_is_built_for_an_argument_without_a_type():
 @pytest.mark.usefixtures("unharmed")
 def test_nor_a_table():
     Path("suite.yaml").write_text(SUITE)
-    column = {"class_path": "stranger.Net"}
+    column = {"class_path": "stranger.Network"}
     for hostile in (column, {**model(), "init_args": {"network": column}}):
         table = {"title": "x", "metric": "robust accuracy", "clean_acc": {}, "suite": "suite.yaml"}
         table |= {"columns": {"a": hostile}, "rows": {"r": {"attack": "fgsm", "published": {}}}}
-        with pytest.raises(UntrustedError, match=r"table\.yaml, but got stranger\.Net.*--trust st"):
+        with pytest.raises(
+            UntrustedError, match=r"table\.yaml, but got stranger\.Network.*--trust st"
+        ):
             PaperTable.load(Path(written(table, "table.yaml")), {})
 
 
@@ -338,10 +342,10 @@ def checkpoint(model, data=None):
     ("parts", "named"),
     [
         ({"model": model(transform=observer(popen()))}, "torch.ao"),
-        ({"model": {"class_path": "stranger.Net", "init_args": {}}}, "stranger"),
-        ({"model": model(network="stranger.Net")}, "stranger"),
+        ({"model": {"class_path": "stranger.Network", "init_args": {}}}, "stranger"),
+        ({"model": model(network="stranger.Network")}, "stranger"),
         ({"model": model(network=popen())}, "subprocess"),
-        ({"model": model(), "data": {"class_path": "stranger.Net"}}, "stranger"),
+        ({"model": model(), "data": {"class_path": "stranger.Network"}}, "stranger"),
     ],
 )
 @pytest.mark.usefixtures("unharmed")
@@ -372,7 +376,7 @@ def test_a_class_of_a_checkpoint_is_what_its_argument_takes(hostile):
 
 
 def fit(*flags):
-    root = config(run={"root": "runs"}, model=model(network="stranger.Net"))
+    root = config(run={"root": "runs"}, model=model(network="stranger.Network"))
     return ended(["fit", f"--config={written(root)}", *flags])
 
 
@@ -384,15 +388,17 @@ def test_a_package_is_trusted_by_a_flag(stranger):
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("value", ["stranger", "else_where,stranger", "else_where:stranger.Net"])
+@pytest.mark.parametrize(
+    "value", ["stranger", "else_where,stranger", "else_where:stranger.Network"]
+)
 def test_a_package_is_trusted_by_a_variable(value, monkeypatch):
     monkeypatch.setenv("ROBUST_TRUST", value)
-    assert imported("stranger.Net")
+    assert imported("stranger.Network")
 
 
 def test_trust_of_one_package_is_none_of_another(monkeypatch):
     monkeypatch.setenv("ROBUST_TRUST", "strange,stranger.Other,torch.hub")
-    for path in ("stranger.Net", "torch.ao.x.Y", "torch.utils.data.DataLoader", "os.system"):
+    for path in ("stranger.Network", "torch.ao.x.Y", "torch.utils.data.DataLoader", "os.system"):
         with pytest.raises(UntrustedError):
             imported(path)
 
@@ -405,7 +411,7 @@ def test_a_pyproject_counts_where_it_is_named(monkeypatch, capsys):
     assert trust.entries("pyproject.toml") == ["stranger"]
     assert trust.taken(["--trust", "pyproject.toml"]) == (["stranger"], [])
     monkeypatch.setenv("ROBUST_TRUST", str(Path("pyproject.toml").absolute()))
-    assert imported("stranger.Net")
+    assert imported("stranger.Network")
 
 
 @pytest.mark.parametrize("text", ["", "a b", "jsonargparse", "../x", "no.toml", "[tool"])
@@ -418,10 +424,10 @@ def test_trust_is_of_names(text):
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--model.network=stranger.Net"],
-        ["--model.network", "stranger.Net"],
-        ["--model.network={class_path: stranger.Net}"],
-        ["--model.init_args.network={class_path: stranger.Net, init_args: {num_classes: 10}}"],
+        ["--model.network=stranger.Network"],
+        ["--model.network", "stranger.Network"],
+        ["--model.network={class_path: stranger.Network}"],
+        ["--model.init_args.network={class_path: stranger.Network, init_args: {num_classes: 10}}"],
     ],
 )
 def test_a_flag_is_the_users_own_word(flags, stranger):
@@ -432,7 +438,7 @@ def test_a_flag_is_the_users_own_word(flags, stranger):
 @pytest.mark.usefixtures("unharmed", "quiet")
 def test_but_not_one_that_a_sweep_file_wrote(monkeypatch, capsys):
     monkeypatch.setenv(trust.FLAGS_OF_FILE, "1")
-    assert ended(["fit", f"--config={written(config())}", "--model.network=stranger.Net"]) == 2
+    assert ended(["fit", f"--config={written(config())}", "--model.network=stranger.Network"]) == 2
     assert "--trust stranger" in capsys.readouterr().err
     assert train(["fit", f"--config={written(config())}", "--trust=stranger"]) == 2
     assert "Expected no --trust" in capsys.readouterr().err
@@ -445,7 +451,9 @@ def test_a_files_name_is_no_class():
     Path("stranger.yaml").write_text("{}")
     from robust.loading.parsing.parser import typed
 
-    assert typed(["--model=stranger.yaml", "--config=stranger.Net", "--run.name=stranger.x"]) == []
+    assert (
+        typed(["--model=stranger.yaml", "--config=stranger.Network", "--run.name=stranger.x"]) == []
+    )
 
 
 def test_processes_that_are_started_trust_the_same():

@@ -1,4 +1,4 @@
-"""Small data files that a net can learn in a few steps."""
+"""Small data files that a network can learn in a few steps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small nets on scikit-learn's digits, trained in seconds, and how robust they are."""
+"""Small networks on scikit-learn's digits, trained in seconds, and how robust they are."""
 
 from functools import cache
 
@@ -42,5 +42,5 @@ def accuracies(model, eps=0.1):
 
 @cache
 def undefended():
-    """`accuracies` of a net of which nothing is done for its robustness."""
+    """Return the `accuracies` of a network that was trained without any defense."""
     return accuracies(trained(Standard))

@@ -57,15 +57,15 @@ class Short:
     budget: bool = False
     """Whether it stays within a radius."""
     gradient: bool = True
-    breaks: float | None = 1.1
-    """Times the oracle's exact budget, the radius at which it breaks every image; None where even
-    the largest does not promise that."""
+    enough: float | None = 1.1
+    """At this multiple of the oracle's exact budget it succeeds on every image. None where even
+    the largest radius does not promise that."""
     saturates: bool = False
     """Whether it climbs the cross-entropy of the label, which is flat on scores of hundreds."""
     looks: bool = True
-    """Whether it asks first if an image is broken, and leaves it alone if so."""
+    """Whether it asks first if an image is misclassified, and leaves it alone if so."""
     honest: bool = True
-    """Whether an image that it did not break comes back as it was."""
+    """Whether an image comes back as it was where the attack failed."""
     scores_lead: bool = False
     """Whether its steps are as long as scores say, which those of a binarized input mislead."""
 
@@ -89,14 +89,14 @@ def _budget(attack, norm="Linf", **arguments):
     )
 
 
-def _minimal(attack, norm="L2", *, gradient=True, breaks=1.1, honest=True, **arguments):
+def _minimal(attack, norm="L2", *, gradient=True, enough=1.1, honest=True, **arguments):
     named = {"norm": norm} if norm == "Linf" else {}
     return Short(
         attack,
         lambda view, eps: attack(view, **named, **arguments),
         norm,
         gradient=gradient,
-        breaks=breaks,
+        enough=enough,
         honest=honest,
     )
 
@@ -108,7 +108,7 @@ def _square(norm):
         norm,
         budget=True,
         gradient=False,
-        breaks={"Linf": 3.0, "L2": None}[norm],
+        enough={"Linf": 3.0, "L2": None}[norm],
         honest=False,
     )
 
@@ -161,7 +161,7 @@ EVERY = {
         "Linf",
         budget=True,
         # A tenth of the way may be the wrong one, and must be made good.
-        breaks=1.3,
+        enough=1.3,
         saturates=True,
         looks=False,
         honest=False,
@@ -190,7 +190,7 @@ EVERY = {
         ReleasedCarliniWagner,
         lambda view, eps: ReleasedCarliniWagner(view, c=100.0, steps=9, lr=0.1, **_PIXELS),
         "L2",
-        breaks=None,
+        enough=None,
         looks=False,
         honest=False,
     ),
@@ -211,11 +211,11 @@ EVERY = {
     # It keeps the changes that did not suffice.
     "JSMA": _minimal(JSMA, "L0", gamma=1.0, honest=False),
     "JSMA one pixel": _minimal(JSMA, "L0", gamma=1.0, pixels=1, honest=False),
-    "JSMA scores": _minimal(JSMA, "L0", gamma=1.0, outputs="scores", honest=False, breaks=None),
-    "SinglePixel": _query(SinglePixel, "L0", breaks=None),
-    "Pointwise": _query(Pointwise, "L0", breaks=None, repetitions=2, levels=10),
-    "AdditiveUniformNoise": _query(AdditiveUniformNoise, breaks=None, levels=10),
-    "AdditiveGaussianNoise": _query(AdditiveGaussianNoise, breaks=None, levels=10),
+    "JSMA scores": _minimal(JSMA, "L0", gamma=1.0, outputs="scores", honest=False, enough=None),
+    "SinglePixel": _query(SinglePixel, "L0", enough=None),
+    "Pointwise": _query(Pointwise, "L0", enough=None, repetitions=2, levels=10),
+    "AdditiveUniformNoise": _query(AdditiveUniformNoise, enough=None, levels=10),
+    "AdditiveGaussianNoise": _query(AdditiveGaussianNoise, enough=None, levels=10),
     "Boundary": _query(BoundaryAttack, iterations=8, directions=5, starts=10, blend_levels=10),
     "HopSkipJump L2": _query(HopSkipJump, iterations=2, initial_evaluations=20, starts=10),
     "HopSkipJump Linf": _query(

@@ -27,15 +27,15 @@ def images(network, count=8):
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def shapes(net, kind, shape):
+def shapes(network, kind, shape):
     """Shapes (C, H, W) or (F,) of what each module of that kind puts out, in order."""
     seen = []
-    for module in net.modules():
+    for module in network.modules():
         if isinstance(module, kind):
             module.register_forward_hook(lambda *hook: seen.append(tuple(hook[2].shape[1:])))
-    net.eval()(torch.rand(2, *shape))
+    network.eval()(torch.rand(2, *shape))
     return seen
 
 
-def weights(net):
-    return sum(p.numel() for p in net.parameters())
+def weights(network):
+    return sum(p.numel() for p in network.parameters())

@@ -1,4 +1,4 @@
-"""Records made by hand, and by an evaluation of a net of one layer."""
+"""Records made by hand, and by an evaluation of a network of one layer."""
 
 import torch
 from lightning.pytorch import Trainer
@@ -46,13 +46,13 @@ def row(index=0, *, view="deployed", attack="fgsm", label=0, clean=0, adv=0, tar
     return Row(view, attack, index, label, target, clean_pred=clean, adv_pred=adv, **values)
 
 
-def rows(broken, n, **rest):
-    """``n`` correct samples of which the first ``broken`` are turned."""
-    return [row(i, adv=1 if i < broken else 0, **rest) for i in range(n)]
+def rows(misclassified, n, **rest):
+    """Return ``n`` correct samples; an attack succeeds on the first ``misclassified``."""
+    return [row(i, adv=1 if i < misclassified else 0, **rest) for i in range(n)]
 
 
 def evaluation(attacks, successes, n=200):
-    """An evaluation with ``successes[view, attack]`` of ``n`` samples broken."""
+    """Return an evaluation with ``successes[view, attack]`` of ``n`` samples misclassified."""
     return Evaluation(
         header(**attacks),
         [r for (v, a), k in successes.items() for r in rows(k, n, view=v, attack=a)],
@@ -60,12 +60,12 @@ def evaluation(attacks, successes, n=200):
 
 
 def linear():
-    """A net for the made-up data: the brightest row wins."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    """Return a network for the made-up data: the brightest row wins."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     with torch.no_grad():
-        net[1].bias.zero_()
-        net[1].weight.copy_(torch.eye(4)[:3].repeat_interleave(4, dim=1))
-    return net
+        network[1].bias.zero_()
+        network[1].weight.copy_(torch.eye(4)[:3].repeat_interleave(4, dim=1))
+    return network
 
 
 def evaluate(data, tmp_path, defense=None, **arguments):

@@ -1,9 +1,9 @@
 """A classifier whose nearest adversarial example is known: the oracle of every attack.
 
-Two linear classes: the score of class 1 over class 0 is ``w . (x - 0.5)`` with weights of +-1, so
-that the distance to the boundary is ``|w . (x - 0.5)| / |w|_dual`` in every norm. The last row and
-column weigh nothing, because torchattacks' Square (as the authors') cannot change them on their
-own. Images lie around 0.5, where the box [0, 1] does not interfere.
+There are two linear classes: the score of class 1 over class 0 is ``w . (x - 0.5)`` with weights of
++-1. So the distance to the boundary is ``|w . (x - 0.5)| / |w|_dual`` in every norm. The last row
+and column weigh nothing, because torchattacks' Square (as the authors') cannot change them on
+their own. Images lie around 0.5, where the box [0, 1] does not interfere.
 """
 
 import torch

@@ -16,23 +16,23 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def net(x):
+def network(x):
     torch.manual_seed(0)
     return F.linear(torch.tanh(F.conv2d(x, torch.randn(4, 1, 3, 3))).flatten(1), torch.randn(5, 36))
 
 
 def scores(x, seed):
     with OtherCPU(seed):
-        return net(x)
+        return network(x)
 
 
 def test_results_differ_by_rounding_from_cpu_to_cpu():
     x = torch.rand(6, 1, 5, 5)
     first, second = scores(x, 1), scores(x, 2)
-    torch.testing.assert_close(first, net(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(first, network(x), rtol=0, atol=1e-5)
     assert torch.equal(scores(x, 1), first)
     assert not torch.equal(first, second)
-    assert not torch.equal(first, net(x))
+    assert not torch.equal(first, network(x))
 
 
 def test_who_shares_the_batch_matters_to_products_alone():

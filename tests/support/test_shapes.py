@@ -7,7 +7,7 @@ from beartype.roar import BeartypeCallHintViolation
 from robust.defenses import Standard
 from robust.losses import margin
 from robust.threat import ThreatModel
-from tests.support.tiny import TinyNet
+from tests.support.tiny import TinyNetwork
 
 IMAGES = torch.zeros(2, 1, 28, 28)
 
@@ -19,7 +19,7 @@ def test_a_wrong_type():
 
 def test_a_wrong_number_of_axes():
     with pytest.raises(BeartypeCallHintViolation):
-        Standard(TinyNet()).training_loss(IMAGES[0], torch.zeros(2, dtype=torch.int64))
+        Standard(TinyNetwork()).training_loss(IMAGES[0], torch.zeros(2, dtype=torch.int64))
 
 
 def test_axes_that_do_not_agree():
@@ -28,7 +28,7 @@ def test_axes_that_do_not_agree():
 
 
 def test_what_a_function_returns():
-    class OneScore(TinyNet):
+    class OneScore(TinyNetwork):
         def forward(self, x):
             return super().forward(x)[:, 0]
 
@@ -38,7 +38,7 @@ def test_what_a_function_returns():
 
 def test_axes_of_images_that_do_not_agree():
     with pytest.raises(BeartypeCallHintViolation):
-        Standard(TinyNet()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
+        Standard(TinyNetwork()).training_loss(IMAGES, torch.zeros(3, dtype=torch.int64))
 
 
 def test_axes_that_do_not_agree_after_those_that_did():

@@ -1,4 +1,4 @@
-"""A net and settings so small that a whole training with its evaluation takes a second."""
+"""A network and settings so small that a training with its evaluation takes a second."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ NO_ATTACKS = "--evaluation.attacks=null"
 """For a training whose test is not what is asked about: it is a third of the time."""
 
 
-class TinyNet(nn.Module):
+class TinyNetwork(nn.Module):
     """One dense layer for 1x28x28 images; waits before each batch, to be killed in time."""
 
     def __init__(self, num_classes: int = 10, seconds: float = 0) -> None:
@@ -53,7 +53,7 @@ def arguments(data, runs, suite, defense="Squeezed", command="fit", epochs=2):
     return [
         command,
         f"--model=robust.defenses.{defense}",
-        "--model.network=tests.support.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNetwork",
         "--data=robust.data.ImageDataModule",
         f"--data.dataset={data}",
         "--data.batch_size=16",

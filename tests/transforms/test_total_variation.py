@@ -162,7 +162,7 @@ def test_the_mask_knows_where_a_pixel_is():
     assert not torch.equal(mask(TotalVariation(), x), mask(TotalVariation(), x.flip(-1)))
 
 
-def test_without_a_seed_every_call_draws():
+def test_without_a_seed_every_call_is_random():
     x, transform = images(), TotalVariation(seed=None, iterations=20)
     torch.manual_seed(0)
     first, second = transform(x), transform(x)
@@ -181,7 +181,7 @@ def test_at_test_only():
 # --- under attack
 
 
-def net(channels=1):
+def small_network(channels=1):
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
 
@@ -190,7 +190,7 @@ def net(channels=1):
 @pytest.mark.parametrize("drop", [0.0, 0.5])
 def test_the_adaptive_view_predicts_alike_and_has_a_gradient(defense, drop):
     transform = TotalVariation(drop=drop, iterations=20, eot=2)
-    defended = defense(net(), transform=transform).eval()
+    defended = defense(small_network(), transform=transform).eval()
     view = defended.adaptive_view()
     x = images(n=20, channels=1, side=8).requires_grad_()
     torch.manual_seed(0)
@@ -205,7 +205,7 @@ def test_the_adaptive_view_predicts_alike_and_has_a_gradient(defense, drop):
 def test_the_gradient_is_the_mean_over_masks():
     transform = TotalVariation(drop=0.5, iterations=20, eot=3)
     assert isinstance(transform, Randomized)
-    network = net()
+    network = small_network()
     view = Standard(network, transform=transform).eval().outputs_view()
     x = images(n=2, channels=1, side=8).requires_grad_()
     torch.manual_seed(5)
@@ -224,17 +224,19 @@ def test_the_gradient_is_the_mean_over_masks():
     assert not torch.allclose(other, gradient)
 
 
-def test_nothing_is_averaged_where_nothing_is_drawn():
+def test_nothing_is_averaged_where_nothing_is_random():
     assert TotalVariation(drop=0.0).resampled() is None
-    view = Standard(net(), transform=TotalVariation(drop=0.0, iterations=5)).outputs_view()
+    view = Standard(
+        small_network(), transform=TotalVariation(drop=0.0, iterations=5)
+    ).outputs_view()
     x = images(n=2, channels=1, side=8).requires_grad_()
     (first,) = torch.autograd.grad(view(x).sum(), x)
     (second,) = torch.autograd.grad(view(x).sum(), x)
     assert torch.equal(first, second)
 
 
-def test_without_gradients_no_mask_is_drawn_for_them():
-    view = Standard(net(), transform=TotalVariation(iterations=5)).outputs_view()
+def test_without_gradients_no_mask_is_sampled_for_them():
+    view = Standard(small_network(), transform=TotalVariation(iterations=5)).outputs_view()
     state = torch.get_rng_state()
     with torch.no_grad():
         view(images(n=2, channels=1, side=8))
@@ -242,7 +244,7 @@ def test_without_gradients_no_mask_is_drawn_for_them():
 
 
 def test_crafting_is_reproducible():
-    defended = Standard(net(), transform=TotalVariation(iterations=5, eot=2)).eval()
+    defended = Standard(small_network(), transform=TotalVariation(iterations=5, eot=2)).eval()
     x = images(n=3, channels=1, side=8)
     y = defended(x).argmax(dim=1)
 

@@ -160,7 +160,7 @@ def test_a_defense_learns_digits_behind_it(transform, tmp_path, quiet, capsys):
     arguments = [
         "fit",
         "--model=robust.defenses.Standard",
-        "--model.network=tests.support.tiny.TinyNet",
+        "--model.network=tests.support.tiny.TinyNetwork",
         f"--model.transform={transform}",
         "--data=configs/data/digits.yaml",
         f"--evaluation={suite}",

@@ -17,14 +17,14 @@ EPS = 0.05
 @pytest.fixture(scope="module")
 def curved():
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
     with torch.no_grad():
-        net[1].weight.normal_()
-        net[1].bias.copy_(-net[1].weight.sum(dim=1) / 2)
+        network[1].weight.normal_()
+        network[1].bias.copy_(-network[1].weight.sum(dim=1) / 2)
     x = torch.rand(60, 3, 4, 4)
-    y = net(x).argmax(dim=1)
+    y = network(x).argmax(dim=1)
     assert len(y.unique()) == 5
-    return net, x, y
+    return network, x, y
 
 
 def test_checkpoints_of_the_paper():
@@ -38,29 +38,29 @@ def test_checkpoints_of_the_paper():
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "dlr"])
 def test_at_least_as_strong_as_torchattacks(curved, norm, loss):
-    net, x, y = curved
+    network, x, y = curved
     eps = {"Linf": EPS, "L2": 0.25}[norm]
     name = {"cross_entropy": "ce", "dlr": "dlr"}[loss]
-    ours = craft(lambda m: APGD(m, eps, 30, norm, loss), net, x, y).x_adv
+    ours = craft(lambda m: APGD(m, eps, 30, norm, loss), network, x, y).x_adv
     theirs = craft(
-        lambda m: torchattacks.APGD(m, eps=eps, steps=30, norm=norm, loss=name), net, x, y
+        lambda m: torchattacks.APGD(m, eps=eps, steps=30, norm=norm, loss=name), network, x, y
     ).x_adv
-    broken = [(net(x_adv).argmax(dim=1) != y).float().mean() for x_adv in (ours, theirs)]
-    assert 0.1 < broken[1] < 0.95
-    assert broken[0] >= broken[1] - 0.02
+    misclassified = [(network(x_adv).argmax(dim=1) != y).float().mean() for x_adv in (ours, theirs)]
+    assert 0.1 < misclassified[1] < 0.95
+    assert misclassified[0] >= misclassified[1] - 0.02
 
 
 def test_the_loss_of_what_resists_is_as_high(curved):
-    net, x, y = curved
+    network, x, y = curved
     small = 0.01
-    ours = craft(lambda m: APGD(m, small, 50), net, x, y).x_adv
+    ours = craft(lambda m: APGD(m, small, 50), network, x, y).x_adv
     plain = craft(
-        lambda m: torchattacks.PGD(m, eps=small, alpha=small / 5, steps=50), net, x, y
+        lambda m: torchattacks.PGD(m, eps=small, alpha=small / 5, steps=50), network, x, y
     ).x_adv
-    held = (net(ours).argmax(dim=1) == y) & (net(plain).argmax(dim=1) == y)
+    held = (network(ours).argmax(dim=1) == y) & (network(plain).argmax(dim=1) == y)
     assert held.sum() > 10
     with torch.no_grad():
-        losses = [cross_entropy(net(x_adv), y)[held].mean() for x_adv in (ours, plain)]
+        losses = [cross_entropy(network(x_adv), y)[held].mean() for x_adv in (ours, plain)]
     assert losses[0] >= losses[1] - 1e-4
 
 
@@ -103,13 +103,13 @@ def test_arguments_are_checked(curved, arguments, message):
 
 
 def test_a_rank_is_one_of_the_other_classes(curved):
-    net, x, y = curved
-    assert craft(lambda m: APGD(m, EPS, 2, rank=3), net, x, y).x_adv.shape == x.shape
+    network, x, y = curved
+    assert craft(lambda m: APGD(m, EPS, 2, rank=3), network, x, y).x_adv.shape == x.shape
     with pytest.raises(ConfigError, match="below the number of other classes, which is 4, but got"):
-        craft(lambda m: APGD(m, EPS, 2, rank=4), net, x, y)
+        craft(lambda m: APGD(m, EPS, 2, rank=4), network, x, y)
 
 
 def test_a_rank_is_no_target(curved):
-    net, x, y = curved
+    network, x, y = curved
     with pytest.raises(ConfigError, match="Expected no `rank` where there are targets"):
-        craft(lambda m: APGD(m, EPS, 2, rank=0), net, x, y, target=(y + 1) % 5)
+        craft(lambda m: APGD(m, EPS, 2, rank=0), network, x, y, target=(y + 1) % 5)

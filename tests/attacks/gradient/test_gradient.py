@@ -25,11 +25,11 @@ EPS = 0.08
 
 @pytest.fixture(scope="module")
 def curved():
-    """A small net with curved losses, and images that it classifies as it says."""
+    """A small network with curved losses, and images with the classes that it predicts."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.Tanh(), nn.Linear(16, 4)).eval()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.Tanh(), nn.Linear(16, 4)).eval()
     x = torch.rand(40, 3, 4, 4)
-    return net, x, net(x).argmax(dim=1)
+    return network, x, network(x).argmax(dim=1)
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,28 @@ def curved():
 )
 @pytest.mark.parametrize("targeted", [False, True])
 def test_equal_to_torchattacks(curved, ours, theirs, targeted):
-    net, x, y = curved
+    network, x, y = curved
     target = (y + 1) % 4 if targeted else None
-    results = [craft(attack, net, x, y, target=target).x_adv for attack in (ours, theirs)]
+    results = [craft(attack, network, x, y, target=target).x_adv for attack in (ours, theirs)]
     torch.testing.assert_close(*results, atol=2e-6, rtol=1e-5)
 
 
-def test_an_early_stop_breaks_no_fewer_and_costs_less(curved):
-    net, x, y = curved
-    early, whole = (
-        craft(lambda m, e=e: BIM(m, EPS, steps=20, early_stop=e), net, x, y) for e in (True, False)
+def test_an_early_stop_succeeds_as_often_and_costs_less(curved):
+    network, x, y = curved
+    early, complete = (
+        craft(lambda m, e=e: BIM(m, EPS, steps=20, early_stop=e), network, x, y)
+        for e in (True, False)
     )
-    broken = [net(c.x_adv).argmax(dim=1) != y for c in (early, whole)]
-    assert (broken[0] | ~broken[1]).all()
-    assert broken[1].any()
-    assert early.forwards < whole.forwards
-    distances = [(c.x_adv - x).abs().amax(dim=(1, 2, 3)) for c in (early, whole)]
+    misclassified = [network(c.x_adv).argmax(dim=1) != y for c in (early, complete)]
+    assert (misclassified[0] | ~misclassified[1]).all()
+    assert misclassified[1].any()
+    assert early.forwards < complete.forwards
+    distances = [(c.x_adv - x).abs().amax(dim=(1, 2, 3)) for c in (early, complete)]
     assert (distances[0] <= distances[1] + 1e-6).all()
 
 
-def test_broken_is_decided_in_full_precision():
-    """Scores that bfloat16 cannot tell apart: it alone would call every image broken."""
+def test_success_is_decided_in_full_precision():
+    """bfloat16 cannot tell the scores apart, and alone would count every image as misclassified."""
 
     class Close(nn.Module):
         def __init__(self):
@@ -91,19 +92,22 @@ def test_broken_is_decided_in_full_precision():
         def forward(self, x):
             return self.linear(x.flatten(1))
 
-    net, x, y = Close(), torch.full((6, 1, 5, 5), 0.5), torch.ones(6, dtype=torch.int64)
+    network, x, y = Close(), torch.full((6, 1, 5, 5), 0.5), torch.ones(6, dtype=torch.int64)
     with torch.autocast("cpu", torch.bfloat16):
-        assert (net(x).argmax(dim=1) != y).all()
-    crafted = craft(lambda m: BIM(m, 0.01, steps=3, precision="bfloat16"), net, x, y)
+        assert (network(x).argmax(dim=1) != y).all()
+    crafted = craft(lambda m: BIM(m, 0.01, steps=3, precision="bfloat16"), network, x, y)
     # All steps were taken, and each but the first asked again in float32.
     assert crafted.forwards == 5
     torch.testing.assert_close((crafted.x_adv - x).abs().amax(), torch.tensor(0.003))
 
 
-def test_bfloat16_breaks_as_many(curved):
-    net, x, y = curved
+def test_bfloat16_succeeds_as_often(curved):
+    network, x, y = curved
     rates = [
-        (net(craft(lambda m, p=p: PGD(m, EPS, precision=p), net, x, y).x_adv).argmax(1) != y)
+        (
+            network(craft(lambda m, p=p: PGD(m, EPS, precision=p), network, x, y).x_adv).argmax(1)
+            != y
+        )
         .float()
         .mean()
         for p in ("float32", "bfloat16")
@@ -112,12 +116,12 @@ def test_bfloat16_breaks_as_many(curved):
 
 
 def test_random_fgsm_is_noise_when_nothing_is_left(curved):
-    net, x, y = curved
+    network, x, y = curved
     inner = x * 0.8 + 0.1
-    crafted = craft(lambda m: RandomFGSM(m, 0.03, alpha=0.05), net, inner, y)
+    crafted = craft(lambda m: RandomFGSM(m, 0.03, alpha=0.05), network, inner, y)
     change = (crafted.x_adv - inner).abs()
     torch.testing.assert_close(change, torch.full_like(change, 0.03), atol=1e-6, rtol=0)
-    aligned = craft(lambda m: FGSM(m, 0.03), net, inner, y).x_adv
+    aligned = craft(lambda m: FGSM(m, 0.03), network, inner, y).x_adv
     assert 0.3 < torch.isclose(aligned, crafted.x_adv).float().mean() < 0.7
 
 
@@ -133,7 +137,7 @@ def test_unprojected_steps_need_a_threat_model_of_their_reach():
 
 
 @pytest.mark.parametrize(
-    ("loss", "scale", "broken"),
+    ("loss", "scale", "misclassified"),
     [
         ("log_odds", 50, [True, True]),
         ("log_odds", 50_000, [True, True]),
@@ -141,11 +145,11 @@ def test_unprojected_steps_need_a_threat_model_of_their_reach():
         ("cross_entropy", 50, [True, False]),
     ],
 )
-def test_one_step_against_a_net_that_is_sure_needs_the_log_odds(loss, scale, broken):
+def test_one_step_against_a_network_that_is_sure_needs_the_log_odds(loss, scale, misclassified):
     oracle = LinearOracle(scale=scale)
     x, y = oracle.samples(8)
     x_adv = craft(lambda m: FGSM(m, 1.1 * oracle.budget("Linf"), loss=loss), oracle, x, y).x_adv
-    assert (oracle(x_adv).argmax(dim=1) != y).tolist() == 4 * broken
+    assert (oracle(x_adv).argmax(dim=1) != y).tolist() == 4 * misclassified
 
 
 @pytest.mark.parametrize("n", [1, 64])
@@ -185,7 +189,7 @@ def test_arguments_are_checked(build, message, curved):
     ],
     ids=["BIM", "PGD"],
 )
-def test_the_judge_decides_what_is_broken(attack):
+def test_the_judge_decides_what_is_misclassified(attack):
     oracle = LinearOracle()
     x, y = oracle.samples(20)
     x, y = x[y == 0], y[y == 0]

@@ -1,4 +1,4 @@
-"""JSMA: exact feature counts on the oracle, the exact pair search, and views that break attacks."""
+"""JSMA: exact feature counts on the oracle, the exact pair search, and odd views."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.support.oracles import LinearOracle
 
 
 class Shaped(nn.Module):
-    """A small net's scores, put through a function."""
+    """The scores of a small network, put through a function."""
 
     def __init__(self, shape, classes=3, channels=1):
         super().__init__()
@@ -44,11 +44,11 @@ def changed(x, x_adv):
 @pytest.mark.parametrize("pixels", [1, 2])
 @pytest.mark.parametrize("theta", [0.3, -0.3, 1.0])
 @pytest.mark.parametrize("targeted", [False, True])
-def test_the_oracle_breaks_with_the_least_number_of_features(n, pixels, theta, targeted):
+def test_the_oracle_falls_to_the_least_number_of_features(n, pixels, theta, targeted):
     oracle = LinearOracle()
     x, y = oracle.samples(n)
-    # Weights are +-1: a feature that can help moves the score, which is 0.8, by 0.3, or by what is
-    # left of the box, which is 0.5 within a tenth. Three of 0.3 are four by pairs.
+    # Weights are +-1 and the score is 0.8. A feature that can help moves it by 0.3, or by what is
+    # left of the box, 0.5 within a tenth. By pairs, three features become four.
     least = 2 if theta == 1 else {1: 3, 2: 4}[pixels]
     attack = lambda model: JSMA(model, theta=theta, gamma=1.0, pixels=pixels)  # noqa: E731
     x_adv = craft(attack, oracle, x, y, target=1 - y if targeted else None).x_adv
@@ -68,7 +68,7 @@ def test_no_more_than_the_share_of_features_changes(pixels):
 
 
 def test_as_zantedeschi_et_al_run_it_no_feature_moves_twice():
-    # A net that holds on to its class shows where the attack ends.
+    # A network that keeps its class shows where the attack ends.
     firm = Shaped(lambda z: z + torch.tensor([1e3, 0.0, 0.0]))
     x = images(8)
     y = firm(x).argmax(dim=1)

@@ -18,12 +18,12 @@ EPS = {"Linf": 0.05, "L2": 0.25}
 @pytest.fixture(scope="module")
 def curved():
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
     with torch.no_grad():
-        net[1].weight.normal_()
-        net[1].bias.copy_(-net[1].weight.sum(dim=1) / 2)
+        network[1].weight.normal_()
+        network[1].bias.copy_(-network[1].weight.sum(dim=1) / 2)
     x = torch.rand(60, 3, 4, 4)
-    return net, x, net(x).argmax(dim=1)
+    return network, x, network(x).argmax(dim=1)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
@@ -44,21 +44,23 @@ def test_the_projection_is_that_of_the_authors(norm):
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_breaks_what_torchattacks_breaks(curved, norm):
-    net, x, y = curved
+def test_succeeds_where_torchattacks_succeeds(curved, norm):
+    network, x, y = curved
     eps = EPS[norm]
-    theirs = torchattacks.FAB(net, norm, eps, steps=20, multi_targeted=True, n_classes=5)
+    theirs = torchattacks.FAB(network, norm, eps, steps=20, multi_targeted=True, n_classes=5)
     found = {
-        "ours": craft(lambda m: FAB(m, eps, norm, steps=20, targets=4), net, x, y),
-        "theirs": craft(lambda _: theirs, net, x, y),
+        "ours": craft(lambda m: FAB(m, eps, norm, steps=20, targets=4), network, x, y),
+        "theirs": craft(lambda _: theirs, network, x, y),
     }
-    broken = {name: net(crafted.x_adv).argmax(dim=1) != y for name, crafted in found.items()}
-    assert 0.1 < broken["theirs"].float().mean() < 0.95
-    assert torch.equal(broken["ours"], broken["theirs"])
+    misclassified = {
+        name: network(crafted.x_adv).argmax(dim=1) != y for name, crafted in found.items()
+    }
+    assert 0.1 < misclassified["theirs"].float().mean() < 0.95
+    assert torch.equal(misclassified["ours"], misclassified["theirs"])
     assert found["ours"].forwards < found["theirs"].forwards
     ThreatModel(norm, eps).check(x, found["ours"].x_adv, "fab")
-    unbroken = ~broken["ours"]
-    assert torch.equal(found["ours"].x_adv[unbroken], x[unbroken])
+    robust_images = ~misclassified["ours"]
+    assert torch.equal(found["ours"].x_adv[robust_images], x[robust_images])
 
 
 @pytest.mark.parametrize("targeted", [False, True])
@@ -75,12 +77,12 @@ def test_oracle(targeted, norm, n):
 
 
 def test_a_flat_view_costs_one_look_a_class():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(25, 4))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(25, 4))
     with torch.no_grad():
-        net[1].weight.zero_()
+        network[1].weight.zero_()
     x = torch.rand(6, 1, 5, 5)
-    y = net(x).argmax(dim=1)
-    crafted = craft(lambda m: FAB(m, 0.3, steps=50), net, x, y)
+    y = network(x).argmax(dim=1)
+    crafted = craft(lambda m: FAB(m, 0.3, steps=50), network, x, y)
     assert torch.equal(crafted.x_adv, x)
     # The clean image, and one look towards each of three classes.
     assert crafted.forwards == 4

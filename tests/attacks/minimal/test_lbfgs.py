@@ -1,4 +1,4 @@
-"""L-BFGS: the oracle's distance, SciPy's minima, and views that break attacks."""
+"""L-BFGS: the oracle's distance, SciPy's minima, and odd views."""
 
 from itertools import product
 
@@ -31,7 +31,7 @@ from tests.support.oracles import LinearOracle
         ],
     ),
 )
-def test_the_oracle_breaks_within_five_percent_of_the_distance(n, classes, scale, targeted):
+def test_the_oracle_falls_within_five_percent_of_the_distance(n, classes, scale, targeted):
     oracle = LinearOracle(classes, scale)
     x, y = oracle.samples(n)
     x_adv = craft(LBFGS, oracle, x, y, target=1 - y if targeted else None).x_adv
@@ -88,7 +88,7 @@ def test_the_minima_are_those_of_scipy(c):
 
     ours = objective(minimize(objective, start, 200, 5), torch.arange(12))[0]
     theirs = torch.tensor([one(i) for i in range(12)], dtype=torch.float64)
-    # The net is not convex: a start may lead each to a minimum of its own.
+    # The network is not convex: one start may lead each to another minimum.
     ratio = ours / theirs
     assert ratio.median() < 1.001
     assert ratio.mean() < 1.01
@@ -142,11 +142,11 @@ def test_the_views_own_objective_is_what_it_lowers():
 
         def __init__(self):
             super().__init__()
-            self.net = Shaped(SHAPES["raw"])
+            self.network = Shaped(SHAPES["raw"])
             self.asked = 0
 
         def forward(self, x):
-            z = self.net(x)
+            z = self.network(x)
             return 2 * z.detach() - z
 
         def objective(self, outputs, y):

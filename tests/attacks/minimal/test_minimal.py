@@ -57,13 +57,13 @@ def run(attack, view, x, y, target=None):
     ThreatModel("L2", 0.0).check(x, x_adv, "attack", budget=False)
     assert x_adv.dtype == x.dtype
     predicted = view(x_adv).argmax(dim=1)
-    broken = predicted != y if target is None else predicted == target
+    misclassified = predicted != y if target is None else predicted == target
     unchanged = (x_adv == x).flatten(1).all(dim=1)
     clean = view(x).argmax(dim=1)
-    was_broken = clean != y if target is None else clean == target
-    assert unchanged[was_broken].all()
-    assert (broken | unchanged).all(), "a failure must come back as it was"
-    return x_adv, broken
+    was_misclassified = clean != y if target is None else clean == target
+    assert unchanged[was_misclassified].all()
+    assert (misclassified | unchanged).all(), "a failure must come back as it was"
+    return x_adv, misclassified
 
 
 @pytest.mark.parametrize("n", [1, 64])
@@ -83,8 +83,8 @@ class TestOracle:
     @staticmethod
     def check(attack, norm, x, y, target=None):
         oracle = LinearOracle()
-        x_adv, broken = run(attack, oracle, x, y, target)
-        assert broken.all()
+        x_adv, misclassified = run(attack, oracle, x, y, target)
+        assert misclassified.all()
         ratio = distance(x, x_adv, norm) / oracle.budget(norm)
         assert ratio.min() >= 0.9999
         assert ratio.max() <= 1.05
@@ -103,8 +103,8 @@ VIEWS = {
 @untargeted
 def test_scores_may_be_any_numbers(norm, attack, view):
     x, y = LinearOracle().samples(8)
-    x_adv, broken = run(attack, view(), x, y)
-    assert broken.all()
+    x_adv, misclassified = run(attack, view(), x, y)
+    assert misclassified.all()
     ratio = distance(x, x_adv, norm) / LinearOracle().budget(norm)
     assert ratio.max() <= 1.05
 
@@ -113,15 +113,15 @@ def test_scores_may_be_any_numbers(norm, attack, view):
 def test_pixels_at_zero_and_one_move(norm, attack):
     oracle = LinearOracle()
     w = oracle.w.detach().view(SHAPE)
-    # The corner that favours class 1 but for six pixels: all must come from exact 0 and 1.
+    # The corner that favours class 1 except in six pixels: all must come from exact 0 and 1.
     x = ((w.sign() + 1) / 2).expand(3, *SHAPE).clone()
     for row, image in enumerate(x):
-        flipped = torch.arange(6) + row
-        places = w.flatten().nonzero().squeeze(1)[flipped]
+        changed = torch.arange(6) + row
+        places = w.flatten().nonzero().squeeze(1)[changed]
         image.view(-1)[places] = 1 - image.view(-1)[places]
     y = torch.ones(3, dtype=torch.int64)
-    x_adv, broken = run(attack, oracle, x, y)
-    assert broken.all()
+    x_adv, misclassified = run(attack, oracle, x, y)
+    assert misclassified.all()
     assert ((x_adv - x).abs() > 0.01).flatten(1).any(dim=1).all()
 
 
@@ -148,9 +148,9 @@ def test_finished_images_leave_the_batch():
 
 def test_confidence_is_reached():
     x, y = LinearOracle().samples(8)
-    x_adv, broken = run(lambda m: CarliniWagner(m, confidence=0.4), LinearOracle(), x, y)
+    x_adv, misclassified = run(lambda m: CarliniWagner(m, confidence=0.4), LinearOracle(), x, y)
     scores = LinearOracle()(x_adv)
-    assert broken.all()
+    assert misclassified.all()
     assert ((scores[:, 1] - scores[:, 0]).abs() >= 0.4).all()
 
 
@@ -161,8 +161,8 @@ def test_codewords(targeted):
     assert isinstance(view, HasCodebook)
     assert torch.equal(view(x).argmax(dim=1), y)
     target = 3 - y if targeted else None
-    x_adv, broken = run(lambda m: CarliniWagner(m, objective="codeword"), view, x, y, target)
-    assert broken.all()
+    x_adv, misclassified = run(lambda m: CarliniWagner(m, objective="codeword"), view, x, y, target)
+    assert misclassified.all()
     ratio = distance(x, x_adv, "L2") / LinearOracle().budget("L2")
     assert ratio.max() <= 1.05
 
@@ -191,10 +191,10 @@ def test_without_a_codebook_the_codewords_are_one_hot(targeted):
     scores = oracle(x)
     wanted = -(scores.unsqueeze(1) - torch.eye(2)).square().sum(dim=2).sqrt()
     torch.testing.assert_close(attack._scores(x), wanted)
-    x_adv, broken = run(
+    x_adv, misclassified = run(
         lambda m: CarliniWagner(m, objective="codeword"), oracle, x, y, target=target
     )
-    assert broken.all()
+    assert misclassified.all()
     assert (distance(x, x_adv, "L2") <= 1.05 * oracle.budget("L2")).all()
 
 

@@ -1,4 +1,4 @@
-"""The attacks that only run a model forward: oracles, what the noises try, and broken controls."""
+"""The attacks that only run a model forward: oracles, what the noises try, and controls."""
 
 from functools import partial
 from itertools import product
@@ -166,9 +166,7 @@ class TestOracle:
         ),
     )
     @pytest.mark.parametrize("norm", ["Linf", "L2"])
-    def test_square_breaks_all_above_the_exact_budget_and_none_below(
-        self, oracle, norm, n, targeted
-    ):
+    def test_square_succeeds_above_the_exact_budget_and_not_below(self, oracle, norm, n, targeted):
         oracle = ORACLES[oracle]()
         x, y = oracle.samples(n)
         target = 1 - y if targeted else None
@@ -236,7 +234,7 @@ class TestAdditiveNoise:
     x = torch.full((2, 1, 40, 40), 0.5)
     y = torch.zeros(2, dtype=torch.int64)
 
-    def test_noise_grows_with_the_square_of_the_level_and_is_drawn_anew(self, attack):
+    def test_noise_grows_with_the_square_of_the_level_and_is_new_each_time(self, attack):
         model = Recorder(lambda x: torch.zeros(len(x)))
         assert torch.equal(run(partial(attack, levels=10), model, self.x, self.y).x_adv, self.x)
         tries = torch.stack(model.seen[1:]) - self.x
@@ -254,7 +252,7 @@ class TestAdditiveNoise:
         correlation = torch.corrcoef(tries.flatten(2).transpose(0, 1).flatten(0, 1))
         assert (correlation - torch.eye(20)).abs().max() < 0.15
 
-    def test_the_first_level_that_breaks_is_the_result(self, attack):
+    def test_the_first_level_that_succeeds_is_the_result(self, attack):
         def far(x):
             return (x - 0.5).abs().flatten(1).amax(dim=1) > 0.2
 
@@ -263,7 +261,7 @@ class TestAdditiveNoise:
         first = [next(part[0] for part in model.seen if far(part)[0])]
         assert torch.equal(x_adv[:1], torch.stack(first))
         assert far(x_adv).all()
-        # The level below it would have broken nothing: half-width (22/50)^2 < 0.2 < (23/50)^2.
+        # The level below it would have failed: half-width (22/50)^2 < 0.2 < (23/50)^2.
         if attack is AdditiveUniformNoise:
             assert len(model.seen) == 1 + 23
 
@@ -278,7 +276,7 @@ class TestControls:
             assert torch.equal(run(built(attack), Linear(head=head), x, y).x_adv, plain), name
 
     @EVERY
-    def test_a_net_that_anything_breaks(self, attack):
+    def test_a_network_that_anything_fools(self, attack):
         x = torch.zeros(2, 1, 5, 5)
         model = Recorder(lambda x: x.flatten(1).ne(0).any(dim=1))
         y = torch.zeros(2, dtype=torch.int64)

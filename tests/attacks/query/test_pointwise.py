@@ -45,31 +45,31 @@ def test_finds_the_fewest_pixels(bright, dark):
 
 def test_no_changed_pixel_can_go_back():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Linear(20, 3)).eval()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Linear(20, 3)).eval()
     x = torch.rand(8, 1, 6, 6)
-    y = net(x).argmax(dim=1)
-    x_adv = attacked(net, x, y)
-    broken = (net(x_adv).argmax(dim=1) != y).nonzero().flatten()
-    assert len(broken) > 4
-    for i in broken.tolist():
+    y = network(x).argmax(dim=1)
+    x_adv = attacked(network, x, y)
+    misclassified = (network(x_adv).argmax(dim=1) != y).nonzero().flatten()
+    assert len(misclassified) > 4
+    for i in misclassified.tolist():
         for pixel in (x_adv[i] != x[i]).nonzero():
             back = x_adv[i : i + 1].clone()
             back[0, *pixel] = x[i, *pixel]
-            assert net(back).argmax(dim=1) == y[i]
+            assert network(back).argmax(dim=1) == y[i]
 
 
 def test_more_repetitions_find_no_more_pixels():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Linear(20, 3)).eval()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Linear(20, 3)).eval()
     x = torch.rand(20, 1, 6, 6)
-    y = net(x).argmax(dim=1)
-    one, ten = (distance(x, attacked(net, x, y, repetitions=r), "L0") for r in (1, 10))
+    y = network(x).argmax(dim=1)
+    one, ten = (distance(x, attacked(network, x, y, repetitions=r), "L0") for r in (1, 10))
     both = (one > 0) & (ten > 0)
     assert (ten[both] <= one[both]).all()
     assert ten.sum() < one.sum()
 
 
-def test_an_image_that_no_noise_breaks_comes_back(dark):
+def test_an_image_that_stays_right_under_noise_comes_back(dark):
     x, y = dark
     assert torch.equal(attacked(Count(65), x, y, repetitions=2, levels=10), x)
 

@@ -24,7 +24,7 @@ from tests.support.tiny import NO_ATTACKS, SUITE
 
 
 def mixed(width):
-    """A random net on 1x4x4 images with a layer of curvature."""
+    """A random network on 1x4x4 images with a layer of curvature."""
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, width))
 
 
@@ -123,7 +123,7 @@ def test_where_one_gradient_is_zero_both_has_the_others():
 
 
 def test_the_linear_head_deployed():
-    """The softmax net of the same weights."""
+    """The softmax network of the same weights."""
     model, x = wnll(head="linear"), images()
     x.requires_grad_()
     y = model(x).argmax(dim=1)
@@ -258,7 +258,7 @@ DIGITS = [
 
 
 def dense(width: int) -> nn.Module:
-    """A small net on 28x28 images."""
+    """A small network on 28x28 images."""
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, width))
 
 
@@ -285,9 +285,9 @@ def test_a_run_trains_resumes_and_restores(tmp_path, suite, precision, resumes):
     arguments += ["--run.id=a", f"--trainer.precision={precision}", NO_ATTACKS]
     last = tmp_path / "wnll/a/checkpoints/last.ckpt"
     assert train([*arguments, "--trainer.max_epochs=4"]) == 0
-    whole, data = restore(last)
+    original, data = restore(last)
     x, y, _ = data.test_samples(0, 360)
-    accuracy = [(s.argmax(dim=1) == y).float().mean() for s in (whole(x), whole.logits(x))]
+    accuracy = [(s.argmax(dim=1) == y).float().mean() for s in (original(x), original.logits(x))]
     assert accuracy[0] >= accuracy[1] - 0.005
     assert accuracy[0] > 0.7
     if not resumes:
@@ -299,7 +299,7 @@ def test_a_run_trains_resumes_and_restores(tmp_path, suite, precision, resumes):
     assert train([*half, "--trainer.max_epochs=4", f"--ckpt_path={last}"]) == 0
     resumed = restore(last).defense
     for name, value in resumed.state_dict().items():
-        assert torch.equal(value, whole.state_dict()[name]), name
+        assert torch.equal(value, original.state_dict()[name]), name
 
 
 def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsys):
@@ -308,7 +308,7 @@ def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsy
     last = tmp_path / "wnll/a/checkpoints/last.ckpt"
     assert train(arguments) == 0
     same, data = restore(last, {"template_seed": 0})
-    # The stored template is one of the net as it was stored.
+    # The stored template is one of the network as it was stored.
     samples, trained = data.trained_samples()
     places = trained[sample_template(samples.y[trained], 100, 10, "balanced", 0)]
     inputs = same.interpolation.inputs_of(same.network, data.train_samples(places).x)
@@ -323,12 +323,12 @@ def test_a_checkpoint_takes_other_templates_at_evaluation(tmp_path, suite, capsy
         torch.testing.assert_close(other.interpolation.inputs[i], inputs)
     x = data.test_samples(0, 20).x
     assert other(x).shape == (20, 10)
-    # Nothing else is new, and with another seed or draw alone the templates are.
+    # Nothing else is new. Another seed or `template_draw` alone changes the templates.
     torch.testing.assert_close(other.logits(x), same.logits(x))
     for alone in ({"template_seed": 1}, {"template_draw": "random"}):
-        drawn = restore(last, alone).defense.interpolation
-        assert drawn.has_templates
-        assert not torch.equal(drawn.inputs, same.interpolation.inputs)
+        sampled = restore(last, alone).defense.interpolation
+        assert sampled.has_templates
+        assert not torch.equal(sampled.inputs, same.interpolation.inputs)
     # The trainer's way to the same.
     capsys.readouterr()
     settings = [f"--model.{key}={value}" for key, value in changed.items()]
@@ -371,7 +371,7 @@ class TestTemplate:
         assert torch.equal(y.bincount(), torch.full((10,), 5))
 
     @pytest.mark.parametrize("mode", ["original", "transformed", "original+transformed"])
-    def test_is_of_what_the_net_is_trained_on(self, mode, tmp_path):
+    def test_is_of_what_the_network_is_trained_on(self, mode, tmp_path):
         training_set = TrainingSet(FeatureSqueezing(1), mode, cache=str(tmp_path))
         data = ImageDataModule("digits", val_fraction=0.5, training_set=training_set)
         model = WNLL(dense, template_size=100, linear_epochs=1)
@@ -400,7 +400,7 @@ class TestTemplate:
         assert sorted(labels[first].bincount().tolist()) == [3] * 5 + [4] * 5
         assert len(first.unique()) == 35
 
-    def test_drawn_at_random(self):
+    def test_sampled_at_random(self):
         labels = (torch.rand(2000, generator=torch.Generator().manual_seed(0)) < 0.2).long()
         chosen = sample_template(labels, 500, 2, "random", 0)
         assert len(chosen.unique()) == 500
@@ -537,8 +537,8 @@ def test_network_and_data_must_fit(shape, classes, message):
         WNLL(TunaMnistCNN).check_fit(shape, classes, "data")
 
 
-def test_the_adaptive_view_breaks_what_the_published_does_not():
-    """On clusters, whose scores are constant, the linear head of an untrained net knows nothing."""
+def test_the_adaptive_view_succeeds_where_the_published_does_not():
+    """On clusters with constant scores, an untrained network's linear head knows nothing."""
     model = wnll()
     x = of_one_class(model, 30)
     y = model(x).argmax(dim=1)

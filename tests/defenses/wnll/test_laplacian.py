@@ -204,7 +204,7 @@ def test_alone_is_each_query_by_itself(scale_neighbor, exponent):
 
 
 def test_the_kernel_is_alone_where_no_edge_is_cut():
-    """With as many neighbours as points, but for the scale of what a query comes close to."""
+    """With as many neighbours as points they agree, except for the scale near a query."""
     layer = WeightedNonlocalLaplacian(40, 8, precision="float64")
     queries, template, labels = points(25, 40)
     kernel = layer.log_kernel(queries, template, labels)
