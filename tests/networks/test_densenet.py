@@ -41,10 +41,10 @@ def test_channel_plan(shape):
 
 
 def test_compression_and_growth():
-    net = DenseNet(depth=10, growth=5, compression=0.5)
+    network = DenseNet(depth=10, growth=5, compression=0.5)
     # 10 + 2 * 5 = 20, half is 10, 20 again.
-    assert shapes(net, nn.AvgPool2d, MNIST) == [(10, 14, 14), (10, 7, 7)]
-    assert shapes(net, nn.ELU, MNIST) == [(20, 7, 7)]
+    assert shapes(network, nn.AvgPool2d, MNIST) == [(10, 14, 14), (10, 7, 7)]
+    assert shapes(network, nn.ELU, MNIST) == [(20, 7, 7)]
 
 
 def test_a_layer_keeps_what_came_in():
@@ -56,14 +56,14 @@ def test_a_layer_keeps_what_came_in():
 
 
 def test_small_images_and_odd_sides():
-    net = DenseNet(depth=7, growth=2).eval()
+    network = DenseNet(depth=7, growth=2).eval()
     for side in (4, 8, 27):
-        assert net(torch.rand(2, 1, side, side)).shape == (2, 10)
+        assert network(torch.rand(2, 1, side, side)).shape == (2, 10)
 
 
 def test_dropout_follows_every_convolution_but_the_first():
-    net = DenseNet(dropout=0.2)
-    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.2] * 38
+    network = DenseNet(dropout=0.2)
+    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.2] * 38
 
 
 def test_the_last_activation():
@@ -78,13 +78,13 @@ def test_the_last_activation():
 
 def test_start():
     torch.manual_seed(0)
-    net = DenseNet()
-    for module in net.modules():
+    network = DenseNet()
+    for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.weight.numel() > 10_000:
             fan_in = module.weight[0].numel()
             assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
             assert module.bias is None
-    linear = net.layers[-1]
+    linear = network.layers[-1]
     assert 0.9 < linear.weight.abs().max() / (6 / (456 + 10)) ** 0.5 <= 1
     assert not linear.bias.any()
 

@@ -17,8 +17,8 @@ every = pytest.mark.parametrize("network", NETWORKS)
 HIDDEN = (nn.ReLU, nn.ELU, nn.Tanh, BReLU)
 
 
-def activations(net):
-    return [module for module in net.modules() if isinstance(module, HIDDEN)]
+def activations(model):
+    return [module for module in model.modules() if isinstance(module, HIDDEN)]
 
 
 def test_nothing_is_left_out():
@@ -47,22 +47,22 @@ def test_too_few_outputs(network):
 @every
 def test_it_trains(network):
     torch.manual_seed(0)
-    net, x, y = small(network), images(network), torch.arange(8)
-    for module in net.modules():
+    model, x, y = small(network), images(network), torch.arange(8)
+    for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.eval()  # so that a lower loss is not luck
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    before = [p.detach().clone() for p in net.parameters()]
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    before = [p.detach().clone() for p in model.parameters()]
     losses = []
     for step in range(11):
-        loss = F.cross_entropy(net(x), y)
+        loss = F.cross_entropy(model(x), y)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
-        assert all(p.grad.isfinite().all() for p in net.parameters())
+        assert all(p.grad.isfinite().all() for p in model.parameters())
         optimizer.step()
         if step == 0:
-            moved = [not torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True)]
+            moved = [not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True)]
             assert all(moved)
     assert losses[-1] < losses[0]
 
@@ -78,8 +78,8 @@ def test_gradient_of_each_pixel(network):
 
 @every
 def test_an_image_alone_has_the_same_outputs(network):
-    net, x = small(network).eval(), images(network)
-    torch.testing.assert_close(net(x[:1]), net(x)[:1], rtol=1e-4, atol=1e-5)
+    model, x = small(network).eval(), images(network)
+    torch.testing.assert_close(model(x[:1]), model(x)[:1], rtol=1e-4, atol=1e-5)
 
 
 @every
@@ -99,9 +99,9 @@ def test_brelu_from_a_config(network):
     arguments = SMALL.get(network.__name__, {}) | {"activation": brelu}
     path = f"robust.networks.{network.__name__}"
     config = parser.parse_object({"network": {"class_path": path, "init_args": arguments}})
-    net = parser.instantiate(config).network
-    bounded = [module for module in net.modules() if isinstance(module, BReLU)]
+    model = parser.instantiate(config).network
+    bounded = [module for module in model.modules() if isinstance(module, BReLU)]
     assert len(bounded) == len(activations(small(network))) - (network is DenseNet)
     assert {module.t for module in bounded} == {0.5}
-    net(images(network)).sum().backward()
-    assert all(p.grad.isfinite().all() for p in net.parameters())
+    model(images(network)).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())

@@ -22,11 +22,11 @@ def test_shapes():
 
 
 def test_outputs_are_linear():
-    net = MLP(hidden=4)
+    network = MLP(hidden=4)
     with torch.no_grad():
-        net.layers[-1].weight.zero_()
-        net.layers[-1].bias.fill_(-3.0)
-    assert net(torch.rand(2, 1, 28, 28)).tolist() == [[-3.0] * 10] * 2
+        network.layers[-1].weight.zero_()
+        network.layers[-1].bias.fill_(-3.0)
+    assert network(torch.rand(2, 1, 28, 28)).tolist() == [[-3.0] * 10] * 2
 
 
 @pytest.mark.parametrize("name", ["in_features", "hidden", "layers"])

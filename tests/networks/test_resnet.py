@@ -23,10 +23,12 @@ def test_parameters(depth, expected):
 
 @pytest.mark.parametrize("depth", [8, 20, 56])
 def test_depth_counts_layers_along_the_chain(depth):
-    net = ResNet(depth=depth)
-    chain = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    network = ResNet(depth=depth)
+    chain = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(chain) + 1 == depth
-    shortcuts = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    shortcuts = [
+        m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)
+    ]
     assert [(m.in_channels, m.out_channels, m.stride) for m in shortcuts] == [
         (16, 32, (2, 2)),
         (32, 64, (2, 2)),
@@ -35,10 +37,10 @@ def test_depth_counts_layers_along_the_chain(depth):
 
 @pytest.mark.parametrize(("shape", "sides"), [(CIFAR, (32, 16, 8)), (MNIST, (28, 14, 7))])
 def test_stages(shape, sides):
-    net = ResNet(depth=20, in_channels=shape[0])
+    network = ResNet(depth=20, in_channels=shape[0])
     wide, middle, narrow = sides
     blocks = [(16, wide, wide)] * 3 + [(32, middle, middle)] * 3 + [(64, narrow, narrow)] * 3
-    assert shapes(net, type(net.body[3]), shape) == blocks
+    assert shapes(network, type(network.body[3]), shape) == blocks
 
 
 def test_a_block_adds_its_input():
@@ -50,11 +52,11 @@ def test_a_block_adds_its_input():
 
 @pytest.mark.parametrize("extra_layer", [False, True])
 def test_features_and_head(extra_layer):
-    net, x = ResNet(depth=8, extra_layer=extra_layer).eval(), torch.rand(2, 3, 32, 32)
-    features = net.features(x)
+    network, x = ResNet(depth=8, extra_layer=extra_layer).eval(), torch.rand(2, 3, 32, 32)
+    features = network.features(x)
     assert features.shape == (2, 64)
     assert (features >= 0).all()
-    assert torch.equal(net(x), net.head(features))
+    assert torch.equal(network(x), network.head(features))
 
 
 def test_extra_layer():

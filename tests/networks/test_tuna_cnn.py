@@ -29,12 +29,12 @@ class TestTableV:
         assert network(num_classes=7)(torch.zeros(2, *shape)).shape == (2, 7)
 
     def test_dropout_and_activation_are_everywhere(self, network, layers, shape):
-        net = network(dropout=0.25, activation=nn.Tanh)
-        drops = [m.p for m in net.modules() if isinstance(m, nn.Dropout)]
+        model = network(dropout=0.25, activation=nn.Tanh)
+        drops = [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
         assert drops == [0.25] * {TunaMnistCNN: 2, TunaCifarCNN: 3}[network]
         hidden = len(layers[0]) + len(layers[1]) - 1
-        assert sum(isinstance(m, nn.Tanh) for m in net.modules()) == hidden
-        assert not any(isinstance(m, nn.ReLU) for m in net.modules())
+        assert sum(isinstance(m, nn.Tanh) for m in model.modules()) == hidden
+        assert not any(isinstance(m, nn.ReLU) for m in model.modules())
 
     def test_bad_arguments(self, network, layers, shape):
         with pytest.raises(ConfigError, match="Expected `num_classes` to be at least 2"):

@@ -22,7 +22,7 @@ class TestCNN:
         assert shapes(ZantedeschiCNN(**FOR_CIFAR), nn.Conv2d, CIFAR) == cifar
 
 
-class TestResNet:
+class TestResidual:
     def test_parameters(self):
         stem = 8 * 8 * 64 + 64 + 6 * 6 * 64 * 128 + 128
         block = 128 * 64 + 64 + 9 * 64 * 64 + 64 + 64 * 128 + 128
@@ -55,8 +55,8 @@ class TestCifarCNN:
         assert shapes(ZantedeschiCifarCNN(), layers, CIFAR) == stages
 
     def test_dropout(self):
-        net = ZantedeschiCifarCNN(dropout=0.25)
-        assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.25] * 3
+        network = ZantedeschiCifarCNN(dropout=0.25)
+        assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.25] * 3
         with pytest.raises(ConfigError, match=r"Expected `dropout` to be in \[0, 1\)"):
             ZantedeschiCifarCNN(dropout=1.0)
 

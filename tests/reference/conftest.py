@@ -1,4 +1,4 @@
-"""Nets and peers of the reference tests; peers that are not installed are skipped."""
+"""Networks and peers of the reference tests; peers that are not installed are skipped."""
 
 import sys
 import types
@@ -18,31 +18,31 @@ from robust.networks import TunaMnistCNN
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # to wake a second one takes longer than anything on nets so small
+    torch.set_num_threads(1)  # waking a second one takes longer than the work itself
     yield
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
 def trained():
-    """A net of four epochs on digits, and 24 test images that it gets right."""
+    """A network of four epochs on digits, and 24 test images that it gets right."""
     data = DATASETS["digits"].load(Path())
     x, y = data.train.x.float() / 255, data.train.y
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = TunaMnistCNN(dropout=0.0)
-        optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+        network = TunaMnistCNN(dropout=0.0)
+        optimizer = torch.optim.Adam(network.parameters(), 1e-3)
         for _ in range(4):
             for rows in torch.randperm(len(x)).split(64):
                 optimizer.zero_grad()
-                F.cross_entropy(net(x[rows]), y[rows]).backward()
+                F.cross_entropy(network(x[rows]), y[rows]).backward()
                 optimizer.step()
     optimizer.zero_grad()
-    net.eval()
+    network.eval()
     x, y = data.test.x.float() / 255, data.test.y
-    right = (net(x).argmax(dim=1) == y).nonzero().squeeze(1)[:24]
+    right = (network(x).argmax(dim=1) == y).nonzero().squeeze(1)[:24]
     assert len(right) == 24
-    return net, x[right], y[right]
+    return network, x[right], y[right]
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +65,13 @@ def foolbox():
 
 @pytest.fixture(scope="session")
 def small():
-    """A small net of 8x8 digits, and 40 test images that it gets right."""
+    """A small network of 8x8 digits, and 40 test images that it gets right."""
     digits = load_digits()
     x = torch.tensor(digits.images / 16).float().unsqueeze(1)
     y = torch.tensor(digits.target).long()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = nn.Sequential(
+        network = nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
@@ -80,15 +80,15 @@ def small():
             nn.ReLU(),
             nn.Linear(48, 10),
         )
-        optimizer = torch.optim.Adam(net.parameters(), 2e-3)
+        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
         for _ in range(15):
             for rows in torch.randperm(1400).split(64):
                 optimizer.zero_grad()
-                F.cross_entropy(net(x[rows]), y[rows]).backward()
+                F.cross_entropy(network(x[rows]), y[rows]).backward()
                 optimizer.step()
     optimizer.zero_grad()
-    net.eval()
+    network.eval()
     x, y = x[1400:], y[1400:]
-    right = (net(x).argmax(dim=1) == y).nonzero().squeeze(1)[:40]
+    right = (network(x).argmax(dim=1) == y).nonzero().squeeze(1)[:40]
     assert len(right) == 40
-    return net, x[right], y[right]
+    return network, x[right], y[right]

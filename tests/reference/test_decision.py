@@ -24,7 +24,7 @@ SAMPLES = 24
 
 @pytest.fixture(scope="module")
 def problem():
-    """A net after two epochs on the embedded digits, and images of it that noise can break."""
+    """A network after two epochs on the embedded digits, and images that noise can change."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)

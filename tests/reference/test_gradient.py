@@ -17,31 +17,31 @@ RADIUS = {"Linf": 0.08, "L2": 0.6}
 STEPS = 20
 
 
-def resists(net, x, y):
+def resists(network, x, y):
     with torch.no_grad():
-        return net(x).argmax(dim=1) == y
+        return network(x).argmax(dim=1) == y
 
 
-def of_torchattacks(norm, step, net, x, y):
+def of_torchattacks(norm, step, network, x, y):
     attack = {"Linf": torchattacks.PGD, "L2": torchattacks.PGDL2}[norm]
-    return attack(net, eps=RADIUS[norm], alpha=step, steps=STEPS, random_start=False)(x, y)
+    return attack(network, eps=RADIUS[norm], alpha=step, steps=STEPS, random_start=False)(x, y)
 
 
-def of_foolbox(norm, step, net, x, y):
+def of_foolbox(norm, step, network, x, y):
     foolbox = pytest.importorskip("foolbox")
     attack = getattr(foolbox.attacks, f"{norm}PGD")(
         abs_stepsize=step, steps=STEPS, random_start=False
     )
-    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
     criterion = foolbox.criteria.Misclassification(y)
     return attack(model, x, criterion, epsilons=RADIUS[norm])[1]
 
 
-def of_adversarial_library(norm, step, net, x, y):
+def of_adversarial_library(norm, step, network, x, y):
     from adv_lib.attacks import pgd_linf
 
     return pgd_linf(
-        net, x, y, ε=RADIUS[norm], steps=STEPS, random_init=False, absolute_step_size=step
+        network, x, y, ε=RADIUS[norm], steps=STEPS, random_init=False, absolute_step_size=step
     )
 
 
@@ -57,72 +57,72 @@ def of_adversarial_library(norm, step, net, x, y):
     ],
 )
 def test_pgd_from_the_image_itself(small, advlib, peer, norm):
-    net, x, y = small
+    network, x, y = small
     eps, step = RADIUS[norm], 2.5 * RADIUS[norm] / STEPS
-    mine = craft(lambda m: PGD(m, eps, step, STEPS, norm, random_start=False), net, x, y).x_adv
-    theirs = peer(norm, step, net, x.clone(), y.clone()).detach()
-    net.zero_grad()
+    mine = craft(lambda m: PGD(m, eps, step, STEPS, norm, random_start=False), network, x, y).x_adv
+    theirs = peer(norm, step, network, x.clone(), y.clone()).detach()
+    network.zero_grad()
     ThreatModel(norm, eps).check(x, theirs, peer.__name__)
-    held, their_held = resists(net, mine, y), resists(net, theirs, y)
+    held, their_held = resists(network, mine, y), resists(network, theirs, y)
     print(f"PGD {norm}: {held.sum()} of {len(x)} resist; {peer.__name__}: {their_held.sum()}")
     assert 0.1 < their_held.float().mean() < 0.9
     assert (held & ~their_held).sum() <= 1
     both = held & their_held
     with torch.no_grad():
-        losses = [cross_entropy(net(images[both]), y[both]).mean() for images in (mine, theirs)]
+        losses = [cross_entropy(network(images[both]), y[both]).mean() for images in (mine, theirs)]
     assert losses[0] >= losses[1] - 1e-4
 
 
-def of_its_parts(norm, net, x, y):
+def of_its_parts(norm, network, x, y):
     """Which images resist the authors' four attacks as torchattacks has them."""
     common = {"norm": norm, "eps": RADIUS[norm]}
     attacks = [
-        torchattacks.APGD(net, **common, steps=100),
-        torchattacks.APGDT(net, **common, steps=100, n_classes=10),
-        torchattacks.FAB(net, **common, steps=100, n_classes=10, multi_targeted=True),
-        torchattacks.Square(net, **common, n_queries=5000),
+        torchattacks.APGD(network, **common, steps=100),
+        torchattacks.APGDT(network, **common, steps=100, n_classes=10),
+        torchattacks.FAB(network, **common, steps=100, n_classes=10, multi_targeted=True),
+        torchattacks.Square(network, **common, n_queries=5000),
     ]
-    held = resists(net, x, y)
+    held = resists(network, x, y)
     for attack in attacks:
         left = held.nonzero().squeeze(1)
-        found = craft(lambda m, a=attack: a, net, x[left], y[left]).x_adv
+        found = craft(lambda m, a=attack: a, network, x[left], y[left]).x_adv
         model = ThreatModel(**common)
         within = model.distance(x[left], found) <= model.limit
-        held[left] = resists(net, found, y[left]) | ~within
+        held[left] = resists(network, found, y[left]) | ~within
     return held
 
 
-def of_the_authors(norm, net, x, y):
+def of_the_authors(norm, network, x, y):
     """Which images resist fra31's AutoAttack."""
     autoattack = pytest.importorskip("autoattack")
-    peer = autoattack.AutoAttack(net, norm=norm, eps=RADIUS[norm], device="cpu", verbose=False)
-    return resists(net, peer.run_standard_evaluation(x, y, bs=len(x)), y)
+    peer = autoattack.AutoAttack(network, norm=norm, eps=RADIUS[norm], device="cpu", verbose=False)
+    return resists(network, peer.run_standard_evaluation(x, y, bs=len(x)), y)
 
 
-def of_adversarial_librarys_apgd(norm, net, x, y):
+def of_adversarial_librarys_apgd(norm, network, x, y):
     """Which images resist its APGD on the cross-entropy and on nine targets."""
     from adv_lib.attacks import apgd, apgd_targeted
 
     order = {"Linf": float("inf"), "L2": 2}[norm]
-    held = resists(net, x, y)
+    held = resists(network, x, y)
     for attack in (apgd, apgd_targeted):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = attack(net, x.clone(), y.clone(), eps=RADIUS[norm], norm=order)
-        held &= resists(net, found.detach(), y)
-    net.zero_grad()
+            found = attack(network, x.clone(), y.clone(), eps=RADIUS[norm], norm=order)
+        held &= resists(network, found.detach(), y)
+    network.zero_grad()
     return held
 
 
 @pytest.fixture(scope="module", params=["Linf", "L2"])
 def ours(request, small):
     """A norm, and which images resist our AutoAttack in it."""
-    net, x, y = small
+    network, x, y = small
     norm, eps = request.param, RADIUS[request.param]
     seeds = sample_seeds(0, torch.arange(len(x)))
-    x_adv = craft(lambda m: AutoAttack(m, eps, norm), net, x, y, sample_seeds=seeds).x_adv
+    x_adv = craft(lambda m: AutoAttack(m, eps, norm), network, x, y, sample_seeds=seeds).x_adv
     ThreatModel(norm, eps).check(x, x_adv, "AutoAttack")
-    return norm, resists(net, x_adv, y)
+    return norm, resists(network, x_adv, y)
 
 
 @pytest.mark.parametrize("peer", [of_its_parts, of_the_authors, of_adversarial_librarys_apgd])

@@ -22,17 +22,17 @@ NOISE = 1.02
 
 
 def compare(trained, norm, ours, theirs):
-    net, x, y = trained
+    network, x, y = trained
 
     def distances(x_adv):
-        broken = net(x_adv).argmax(dim=1) != y
-        return distance(x, x_adv, norm).where(broken, torch.inf)
+        misclassified = network(x_adv).argmax(dim=1) != y
+        return distance(x, x_adv, norm).where(misclassified, torch.inf)
 
-    mine = distances(craft(ours, net, x, y).x_adv)
+    mine = distances(craft(ours, network, x, y).x_adv)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer = distances(theirs(net, x.clone(), y.clone()).detach())
-    net.zero_grad()
+        peer = distances(theirs(network, x.clone(), y.clone()).detach())
+    network.zero_grad()
     for whose, found in (("ours", mine), ("peer", peer)):
         print(
             f"{whose}: {found.isfinite().sum()} of {len(x)}, median {found.median():.4f}; ", end=""
@@ -43,8 +43,8 @@ def compare(trained, norm, ours, theirs):
 
 
 def of_foolbox(foolbox, attack):
-    def run(net, x, y):
-        model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    def run(network, x, y):
+        model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
         return attack(model, x, foolbox.criteria.Misclassification(y), epsilons=None)[1]
 
     return run
