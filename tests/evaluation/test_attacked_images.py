@@ -1,4 +1,4 @@
-"""Which samples are attacked: the test set in order, or training images in a drawn one."""
+"""Which samples are attacked: the test set in order, or training images in a random one."""
 
 import numpy as np
 import pytest
@@ -37,16 +37,16 @@ class TestAttackedImages:
         images = AttackedImages(data, "train", 0)
         batch = images.samples(0, 30)
         assert batch.index.tolist() == list(range(30))
-        drawn = (batch.x * 255).round().byte()
-        places = [(data.train_images == x).flatten(1).all(dim=1).nonzero().item() for x in drawn]
+        pixels = (batch.x * 255).round().byte()
+        places = [(data.train_images == x).flatten(1).all(dim=1).nonzero().item() for x in pixels]
         assert sorted(places) == list(range(30))
         assert places != sorted(places)
         assert torch.equal(batch.y, data.train_labels[places])
 
-    def test_a_range_is_part_of_the_whole(self, data):
+    def test_a_range_is_part_of_all(self, data):
         images = AttackedImages(data, "train", 0)
-        part, whole = images.samples(10, 20), images.samples(0, 30)
-        assert torch.equal(part.x, whole.x[10:20])
+        part, everything = images.samples(10, 20), images.samples(0, 30)
+        assert torch.equal(part.x, everything.x[10:20])
         assert torch.equal(part.index, torch.arange(10, 20))
 
     def test_the_order_follows_from_the_seed(self, data):

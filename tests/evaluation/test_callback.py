@@ -106,30 +106,30 @@ def test_an_argument_that_is_a_list_or_null_is_on_record(value):
 
 
 def test_an_interrupted_evaluation_goes_on(data, tmp_path):
-    broken = {"left": 2}
+    blocks = {"left": 2}
 
     class Dies(torchattacks.FGSM):
         def forward(self, images, labels):
-            broken["left"] -= 1
-            if broken["left"] < 0:
+            blocks["left"] -= 1
+            if blocks["left"] < 0:
                 raise KeyboardInterrupt
             return super().forward(images, labels)
 
     arguments = {"attacks": {"fgsm": lambda m: Dies(m, eps=EPS)}, "views": ["deployed"]}
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         evaluate(data, tmp_path, **arguments)
-    broken["left"] = 2
+    blocks["left"] = 2
     result, _ = evaluate(data, tmp_path, **arguments)
     # Two blocks of seven were on record, two more were left: all 24 samples are there.
     assert [row.index for row in result.rows] == list(range(24))
 
 
-def test_what_is_on_record_of_another_view_counts_only_where_it_is_whole(data, tmp_path):
+def test_what_is_on_record_of_another_view_counts_only_where_it_is_complete(data, tmp_path):
     evaluate(data, tmp_path, Squeezed(linear()), limit=14)
     part, _ = evaluate(data, tmp_path, Squeezed(linear()), views=["deployed"])
     assert (part.views, len(part.rows)) == (["deployed"], 24)
-    whole, _ = evaluate(data, tmp_path, Squeezed(linear()), views=["deployed"], limit=14)
-    assert (whole.views, len(whole.rows)) == (["deployed", "adaptive"], 28)
+    complete, _ = evaluate(data, tmp_path, Squeezed(linear()), views=["deployed"], limit=14)
+    assert (complete.views, len(complete.rows)) == (["deployed", "adaptive"], 28)
 
 
 def test_records_that_vanish_meanwhile_are_missed(data, tmp_path):
@@ -144,10 +144,10 @@ def test_records_that_vanish_meanwhile_are_missed(data, tmp_path):
 
 
 def test_scores_that_are_no_numbers_are_refused(data, tmp_path):
-    net = linear()
-    net[1].weight.data[0] = float("nan")
+    network = linear()
+    network[1].weight.data[0] = float("nan")
     with pytest.raises(ConfigError, match=r"of 7 clean images 7 got NaN\. The training has"):
-        evaluate(data, tmp_path, Standard(net))
+        evaluate(data, tmp_path, Standard(network))
 
 
 def test_results_do_not_depend_on_the_test_batches(data, tmp_path):
@@ -182,19 +182,21 @@ def test_views_that_are_one_module_are_attacked_once(data, tmp_path):
 
 
 def test_masking_shows_in_the_records(data, tmp_path):
-    net = linear()
-    net[1].weight.data *= 500
-    net[1].bias.data -= 1.7 * 500
-    result, trainer = evaluate(data, tmp_path, Squeezed(net, temperature=500.0))
+    network = linear()
+    network[1].weight.data *= 500
+    network[1].bias.data -= 1.7 * 500
+    result, trainer = evaluate(data, tmp_path, Squeezed(network, temperature=500.0))
     assert all(row.zero_gradient for row in result.select("deployed", "pgd"))
     assert not any(row.zero_gradient for row in result.select("adaptive", "pgd"))
     info = result.header.attacks["pgd"]
-    broken = {v: info.misclassified_within_eps(result.select(v, "pgd")).sum() for v in result.views}
-    assert broken["adaptive"] > broken["deployed"]
+    misclassified = {
+        v: info.misclassified_within_eps(result.select(v, "pgd")).sum() for v in result.views
+    }
+    assert misclassified["adaptive"] > misclassified["deployed"]
     metrics = trainer.callback_metrics
     assert metrics["test/zero_gradient/deployed"] == 1
     assert metrics["test/worst_robust_acc/adaptive"] == pytest.approx(
-        1 - broken["adaptive"] / 24, abs=1e-6
+        1 - misclassified["adaptive"] / 24, abs=1e-6
     )
 
 
@@ -205,7 +207,7 @@ def test_the_records_on_disk_are_the_result(data, tmp_path):
     assert (back.header, back.rows) == (result.header, result.rows)
 
 
-def test_transfer_crafts_on_another_net(data, tmp_path):
+def test_transfer_crafts_on_another_network(data, tmp_path):
     source = linear()
     source[1].weight.data = -source[1].weight.data
     suite = Suite(
@@ -228,7 +230,7 @@ def test_transfer_crafts_on_another_net(data, tmp_path):
     result = callback.result
     assert result.views == ["transfer"]
     assert result.header.source_view == "adaptive"
-    # The source's gradient points the other way: it makes the deployed net surer.
+    # The source's gradient points the other way: it makes the deployed network surer.
     assert not result.header.attacks["pgd"].misclassified_within_eps(result.rows).any()
     own, _ = evaluate(data, tmp_path)
     assert own.header.fingerprint != result.header.fingerprint

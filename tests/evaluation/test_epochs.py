@@ -1,4 +1,4 @@
-"""The worst case on validation images while a net is trained."""
+"""The worst case on validation images while a network is trained."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ class Seen(Callback):
             self.metrics.append({"epoch": trainer.current_epoch, **metrics})
 
 
-def net(dropout=0.0):
+def network(dropout=0.0):
     torch.manual_seed(3)
     return nn.Sequential(
         nn.Flatten(), nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Dropout(dropout), nn.Linear(16, 3)
@@ -68,7 +68,7 @@ def fit(tmp_path, data, defense=None, epochs=4, trainer=None, **arguments):
         default_root_dir=tmp_path,
         **trainer or {},
     )
-    defense = Standard(net()) if defense is None else defense
+    defense = Standard(network()) if defense is None else defense
     torch.manual_seed(5)
     made.fit(defense, datamodule=data)
     return defense, made, seen.metrics
@@ -111,9 +111,9 @@ def test_validation_samples_are_the_first_held_out_ones(data):
 
 @pytest.mark.parametrize("views", [["deployed", "adaptive"], ["deployed"], ["published"]])
 @pytest.mark.parametrize("block", [250, 3])
-def test_it_is_the_worst_case_of_the_net_as_it_is(data, tmp_path, views, block):
+def test_it_is_the_worst_case_of_the_network_as_it_is(data, tmp_path, views, block):
     defense, _, seen = fit(
-        tmp_path, data, Squeezed(net(), temperature=5.0), views=views, val_limit=10, block=block
+        tmp_path, data, Squeezed(network(), temperature=5.0), views=views, val_limit=10, block=block
     )
     view = "adaptive" if "adaptive" in views else "deployed"
     key = f"val/worst_robust_acc/{view}"
@@ -148,7 +148,7 @@ def test_a_training_is_the_same_with_and_without_it(data, tmp_path):
 
     results = []
     for every in (0, 1):
-        defense = Standard(nn.Sequential(RandomStreams(), net(dropout=0.5)))
+        defense = Standard(nn.Sequential(RandomStreams(), network(dropout=0.5)))
         settings = {"val_check_interval": 0.5}
         attacks = {"pgd": lambda m: PGD(m, EPS, steps=2, restarts=2)}
         defense, trainer, seen = fit(
@@ -183,7 +183,7 @@ def test_validate_measures_whatever_the_epoch(data, tmp_path):
 )
 def test_without_validation_images_it_fails_before_the_training(data, tmp_path, fraction, settings):
     data.val_fraction = fraction
-    defense = Standard(net())
+    defense = Standard(network())
     before = {key: value.clone() for key, value in defense.state_dict().items()}
     with pytest.raises(
         ConfigError, match=r"Expected validation images .* `data\.init_args\.val_fr"

@@ -18,26 +18,26 @@ from tests.support.tiny import ROOT
 
 
 def test_a_model_is_known_by_weights_modules_and_arguments():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     hashes = {
-        model_sha256(net),
-        model_sha256(Standard(net)),
-        *(model_sha256(Squeezed(net, a, t)) for a in ("tanh", "sigmoid") for t in (1.0, 2.0)),
+        model_sha256(network),
+        model_sha256(Standard(network)),
+        *(model_sha256(Squeezed(network, a, t)) for a in ("tanh", "sigmoid") for t in (1.0, 2.0)),
     }
-    net[1].bias.data[0] += 1e-6
-    hashes.add(model_sha256(net))
+    network[1].bias.data[0] += 1e-6
+    hashes.add(model_sha256(network))
     assert len(hashes) == 7
 
 
 def test_memory_format_and_mode_do_not_change_the_hash():
-    net = nn.Conv2d(3, 4, 2)
-    before = model_sha256(net)
-    assert model_sha256(net.to(memory_format=torch.channels_last).eval()) == before
+    network = nn.Conv2d(3, 4, 2)
+    before = model_sha256(network)
+    assert model_sha256(network.to(memory_format=torch.channels_last).eval()) == before
 
 
 def test_views_are_known_by_their_arguments():
-    net = nn.Linear(2, 2)
-    assert len({model_sha256(Rescale(net, t, s)) for t in (1.0, 2.0) for s in (5.0, 10.0)}) == 4
+    network = nn.Linear(2, 2)
+    assert len({model_sha256(Rescale(network, t, s)) for t in (1.0, 2.0) for s in (5.0, 10.0)}) == 4
 
 
 def test_a_module_is_known_by_arguments_of_several_values_and_by_functions():
@@ -53,12 +53,12 @@ def test_a_module_is_known_by_arguments_of_several_values_and_by_functions():
     assert len({model_sha256(module) for module in modules}) == 5
 
 
-def test_how_a_net_was_trained_does_not_matter():
-    net = nn.Linear(2, 2)
-    trained = Standard(net, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
-    assert model_sha256(trained) == model_sha256(Standard(net))
-    taught = Distillation(net, teacher="somewhere/last.ckpt")
-    assert model_sha256(taught) == model_sha256(Distillation(net))
+def test_how_a_network_was_trained_does_not_matter():
+    network = nn.Linear(2, 2)
+    trained = Standard(network, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    assert model_sha256(trained) == model_sha256(Standard(network))
+    taught = Distillation(network, teacher="somewhere/last.ckpt")
+    assert model_sha256(taught) == model_sha256(Distillation(network))
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def test_zero_gradients_are_exact_and_per_sample():
 
     x = torch.rand(4, 1, 2, 2) + 0.1
     x[1, 0, 0, 0] = 0
-    net = Gated().train()
+    network = Gated().train()
     with torch.inference_mode():
-        result = has_zero_gradient(net, x, torch.zeros(4, dtype=torch.int64))
+        result = has_zero_gradient(network, x, torch.zeros(4, dtype=torch.int64))
     assert result.tolist() == [False, True, False, False]
-    assert net.training
-    assert net.weight.grad is None
+    assert network.training
+    assert network.weight.grad is None
 
 
 def test_a_gradient_that_is_not_a_number_is_none():
@@ -45,7 +45,7 @@ def test_a_gradient_that_is_not_a_number_is_none():
 
     x = torch.rand(3, 1, 2, 2) + 0.1
     x[1, 0, 0, 0] = 0
-    net = Rooted()
-    assert net(x).isfinite().all()
-    result = has_zero_gradient(net, x, torch.zeros(3, dtype=torch.int64))
+    network = Rooted()
+    assert network(x).isfinite().all()
+    result = has_zero_gradient(network, x, torch.zeros(3, dtype=torch.int64))
     assert result.tolist() == [False, True, False]

@@ -1,4 +1,4 @@
-"""A defense that draws at test time is found by two calls, and is never without an alarm."""
+"""A defense that is random at test time is found by two calls, and is never without an alarm."""
 
 from dataclasses import replace
 
@@ -22,17 +22,17 @@ SILENT = {("deployed", "fgsm"): 90, ("adaptive", "fgsm"): 100}
 
 
 @pytest.mark.parametrize(
-    ("network", "draws"), [(Plain, False), (Normalized, False), (Noisy, True), (Counts, True)]
+    ("network", "is_random"), [(Plain, False), (Normalized, False), (Noisy, True), (Counts, True)]
 )
-def test_two_calls(network, draws):
+def test_two_calls(network, is_random):
     defense, x = Standard(network()).train(), torch.rand(5, 1, 4, 4)
     random = torch.get_rng_state()
-    assert differs_by_call(defense, x) is draws
+    assert differs_by_call(defense, x) is is_random
     assert torch.equal(torch.get_rng_state(), random)
     assert defense.training
 
 
-def test_rounding_is_no_draw():
+def test_rounding_is_not_random():
     class Rounds(Counts):
         def forward(self, x):
             self.calls += 1
@@ -42,20 +42,20 @@ def test_rounding_is_no_draw():
 
 
 @pytest.mark.parametrize("odd", [float("inf"), float("nan")])
-@pytest.mark.parametrize(("network", "draws"), [(Plain, False), (Noisy, True)])
-def test_a_score_that_is_not_finite_hides_no_draw(network, draws, odd):
+@pytest.mark.parametrize(("network", "is_random"), [(Plain, False), (Noisy, True)])
+def test_a_score_that_is_not_finite_hides_no_randomness(network, is_random, odd):
     class Odd(network):
         def forward(self, x):
             scores = super().forward(x)
             return torch.cat([scores[:1], torch.full_like(scores[:1], odd), scores[2:]])
 
-    assert differs_by_call(Standard(Odd()), torch.rand(5, 1, 4, 4)) is draws
+    assert differs_by_call(Standard(Odd()), torch.rand(5, 1, 4, 4)) is is_random
 
 
-@pytest.mark.parametrize(("seed", "draws"), [(0, False), (None, True)])
-def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, draws):
+@pytest.mark.parametrize(("seed", "is_random"), [(0, False), (None, True)])
+def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, is_random):
     defense = Standard(Plain(), transform=TotalVariation(iterations=3, seed=seed))
-    assert differs_by_call(defense, torch.rand(5, 1, 4, 4)) is draws
+    assert differs_by_call(defense, torch.rand(5, 1, 4, 4)) is is_random
 
 
 def judged(successes=SILENT, **signs):
@@ -87,12 +87,12 @@ def test_headers_of_other_defenses_are_as_before():
 
 
 class NoisyLinear(nn.Module):
-    def __init__(self, net):
+    def __init__(self, network):
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, x):
-        return self.net(x) + torch.rand(len(x), 1).mul(3)
+        return self.network(x) + torch.rand(len(x), 1).mul(3)
 
 
 def test_it_is_on_record(data, tmp_path):

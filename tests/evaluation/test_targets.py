@@ -71,12 +71,12 @@ def test_unbounded_attacks_succeed_at_any_distance(data, tmp_path):
 
 def test_the_published_attacker_is_judged_by_what_they_saw(data, tmp_path):
     class Hidden(Standard):
-        """Its paper's attacker saw a net that is wrong about every image."""
+        """Its paper's attacker saw a network that is wrong about every image."""
 
         def published_view(self):
-            net = linear()
-            net[1].weight.data = -net[1].weight.data
-            return net
+            network = linear()
+            network[1].weight.data = -network[1].weight.data
+            return network
 
     arguments = {
         "attacks": {"ddn": lambda m: DDN(m, steps=5)},
@@ -85,5 +85,5 @@ def test_the_published_attacker_is_judged_by_what_they_saw(data, tmp_path):
     }
     result, _ = evaluate(data, tmp_path, Hidden(linear()), **arguments)
     assert any(row.l2 > 0 for row in result.select("deployed", "ddn"))
-    # What is broken from the start is returned as it is.
+    # What is misclassified from the start is returned as it is.
     assert all(row.l2 == 0 for row in result.select("published", "ddn"))

@@ -1,4 +1,4 @@
-"""Randomized smoothing against numbers worked out by hand and a net whose radius is known."""
+"""Randomized smoothing against numbers worked out by hand and a network whose radius is known."""
 
 import math
 
@@ -70,11 +70,11 @@ def test_radii_by_hand():
     assert certified_radius(52, 100, 1.0, 0.05) == 0
 
 
-def test_the_radius_of_a_linear_net_is_never_exceeded_and_nearly_reached():
+def test_the_radius_of_a_linear_network_is_never_exceeded_and_nearly_reached():
     x, index = inputs(*torch.linspace(0.3, 0.7, 41).tolist())
-    net = Halves()
-    result = Smoothed(net, SIGMA, batch=4000).certify(x, index, n0=50, n=8000)
-    true = net.radius(x).double()
+    network = Halves()
+    result = Smoothed(network, SIGMA, batch=4000).certify(x, index, n0=50, n=8000)
+    true = network.radius(x).double()
     sure = result.prediction != ABSTAINED
     assert (result.radius <= true).all()
     assert torch.equal(result.prediction[sure], (x.mean(dim=(1, 2, 3)) > 0.5).long()[sure])
@@ -118,7 +118,7 @@ def test_prediction_is_a_two_sided_test_of_the_two_most_frequent(hits, n, expect
         assert result.tolist() == [ABSTAINED]
 
 
-def test_the_class_comes_from_other_draws_than_its_bound():
+def test_the_class_comes_from_other_samples_than_its_bound():
     x, index = inputs(0.5)
     # The first 10 are of class 0, and all that count of class 1.
     result = Smoothed(Alternating(10, others=1), SIGMA, 0.05).certify(x, index, n0=10, n=100)
@@ -129,10 +129,10 @@ def test_the_class_comes_from_other_draws_than_its_bound():
 def test_no_result_depends_on_the_batch(batch):
     x, index = inputs(0.45, 0.5, 0.53, 0.6)
     expected = Smoothed(Halves(), SIGMA, seed=3).certify(x, index, n0=10, n=60)
-    net = Halves()
-    result = Smoothed(net, SIGMA, seed=3, batch=batch).certify(x, index, n0=10, n=60)
+    network = Halves()
+    result = Smoothed(network, SIGMA, seed=3, batch=batch).certify(x, index, n0=10, n=60)
     assert torch.equal(result.radius, expected.radius)
-    assert max(net.sizes) <= batch
+    assert max(network.sizes) <= batch
     alone = Smoothed(Halves(), SIGMA, seed=3, batch=batch).certify(x[2:], index[2:], 10, 60)
     assert torch.equal(alone.radius, expected.radius[2:])
 
@@ -141,9 +141,9 @@ def test_the_noise_is_unclipped_gaussian_and_of_the_seed():
     x, index = inputs(0.9)
 
     def noise(seed):
-        net = Halves()
-        Smoothed(net, SIGMA, seed=seed).predict(x, index, 4000)
-        return torch.cat(net.seen) - x
+        network = Halves()
+        Smoothed(network, SIGMA, seed=seed).predict(x, index, 4000)
+        return torch.cat(network.seen) - x
 
     first = noise(0)
     assert first.mean().item() == pytest.approx(0, abs=4 * SIGMA / 16000**0.5)
@@ -155,11 +155,11 @@ def test_the_noise_is_unclipped_gaussian_and_of_the_seed():
 
 def test_everything_is_left_as_it_was():
     x, index = inputs(0.9)
-    net = Halves().train()
+    network = Halves().train()
     state = torch.get_rng_state()
-    Smoothed(net, SIGMA).certify(x, index)
-    assert net.training
-    assert not any(net.modes)
+    Smoothed(network, SIGMA).certify(x, index)
+    assert network.training
+    assert not any(network.modes)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -189,7 +189,7 @@ def test_arguments_out_of_range(arguments, message):
         Smoothed(Halves(), **{"sigma": SIGMA, **arguments})
 
 
-def test_numbers_of_draws_out_of_range():
+def test_numbers_of_samples_out_of_range():
     smoothed, (x, index) = Smoothed(Halves(), SIGMA), inputs(0.9)
     with pytest.raises(ConfigError, match="`n0` to be at least 1, but got 0"):
         smoothed.certify(x, index, n0=0)

@@ -88,9 +88,9 @@ def test_norms_known_by_hand():
 
 def test_chunks_of_frequencies_are_put_together(monkeypatch):
     layer = convolution(stride=(1, 2))
-    whole = convolution_norm(layer, (8, 8))
+    exact = convolution_norm(layer, (8, 8))
     monkeypatch.setattr(lipschitz, "_CHUNK", 1)
-    assert convolution_norm(layer, (8, 8)) == pytest.approx(whole)
+    assert convolution_norm(layer, (8, 8)) == pytest.approx(exact)
 
 
 ZERO_PADDED = [
@@ -143,7 +143,7 @@ def test_size_is_checked(size):
         convolution_norm(convolution(), size)
 
 
-class Net(nn.Module):
+class Network(nn.Module):
     """Calls one layer twice and another never."""
 
     def __init__(self):
@@ -161,8 +161,8 @@ class Net(nn.Module):
 
 
 def test_layers_are_listed_in_the_order_of_their_calls():
-    net = Net()
-    norms = operator_norms(net, (1, 8, 8))
+    network = Network()
+    norms = operator_norms(network, (1, 8, 8))
     assert [norm._replace(norm=0.0) for norm in norms] == [
         OperatorNorm("first", "conv 3x3", 0.0, (8, 8)),
         OperatorNorm("twice", "conv 3x3", 0.0, (4, 4)),
@@ -171,36 +171,36 @@ def test_layers_are_listed_in_the_order_of_their_calls():
     ]
     assert [norm.norm for norm in norms] == pytest.approx(
         [
-            convolution_norm(net.first, (8, 8)),
-            convolution_norm(net.twice, (4, 4)),
-            convolution_norm(net.twice, (2, 2)),
-            torch.linalg.svdvals(net.head.weight)[0].item(),
+            convolution_norm(network.first, (8, 8)),
+            convolution_norm(network.twice, (4, 4)),
+            convolution_norm(network.twice, (2, 2)),
+            torch.linalg.svdvals(network.head.weight)[0].item(),
         ]
     )
     assert product_bound(norms) == pytest.approx(math.prod(norm.norm for norm in norms))
 
 
 def test_the_network_is_left_as_it_was():
-    net = Net().train()
-    state = {name: value.clone() for name, value in net.state_dict().items()}
-    operator_norms(net, (1, 8, 8))
-    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
-    assert all(module.training for module in net.modules())
-    assert not any(module._forward_pre_hooks for module in net.modules())
+    network = Network().train()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    operator_norms(network, (1, 8, 8))
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 def test_diverged_weights_are_named():
-    net = Net()
-    nn.init.constant_(net.twice.weight, float("nan"))
+    network = Network()
+    nn.init.constant_(network.twice.weight, float("nan"))
     with pytest.raises(ConfigError, match="finite weights, but twice has NaN"):
-        operator_norms(net, (1, 8, 8))
-    assert not net.twice._forward_pre_hooks
+        operator_norms(network, (1, 8, 8))
+    assert not network.twice._forward_pre_hooks
 
 
 def test_a_densenet_takes_less_than_seconds():
-    net = DenseNet(depth=40, growth=12, in_channels=3)
+    network = DenseNet(depth=40, growth=12, in_channels=3)
     start = time.process_time()
-    norms = operator_norms(net, (3, 32, 32))
+    norms = operator_norms(network, (3, 32, 32))
     assert time.process_time() - start < 5
     assert len(norms) == 40
 

@@ -85,7 +85,7 @@ def test_a_view_that_was_left_out():
     assert [as_text(cell) for cell in grid.rows[0][2:]] == ["4", "not run", "", "", "8\n4"]
 
 
-def test_no_flipped_image_has_no_distance():
+def test_without_a_misclassified_image_there_is_no_distance():
     nowhere = made(10, 1.0)._replace(distance=TrainingDistance(math.nan, math.nan, 0))
     result = {"published": RESULTS["published"]._replace(published=nowhere)}
     grid = published_measures(table("distance", 4), {"net": result})

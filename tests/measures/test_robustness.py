@@ -114,27 +114,27 @@ def test_the_precision_of_products_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("block", [1, 2, 250])
-def test_the_published_search_leaves_images_that_the_correct_one_breaks(block):
-    net, x = Threshold(), images([0.45], [0.42], [0.35], [0.25], [0.15])
+def test_the_published_search_leaves_images_that_fall_to_the_correct_one(block):
+    network, x = Threshold(), images([0.45], [0.42], [0.35], [0.25], [0.15])
     y = torch.zeros(5, dtype=torch.int64)
-    correct = minimal_fgsm(net, net, x, y, 0.1, 1.0, block)
+    correct = minimal_fgsm(network, network, x, y, 0.1, 1.0, block)
     torch.testing.assert_close(correct.flatten(), torch.tensor([0.55, 0.52, 0.55, 0.55, 0.55]))
-    assert predict(net, correct).tolist() == [1, 1, 1, 1, 1]
-    # 0.1 turns the first two, 0.2 the third. Of those left, places 1 and 2 of the last three, the
-    # code makes images 1 and 2, which 0.3 turns once more; then nothing is left.
-    published = published_minimal_fgsm(net, net, x, y, 0.1, 1.0, block)
+    assert predict(network, correct).tolist() == [1, 1, 1, 1, 1]
+    # The first two are misclassified at 0.1, the third at 0.2. Of those left, positions 1 and 2 of
+    # the last three, the code makes images 1 and 2. At 0.3 it succeeds on these, and none is left.
+    published = published_minimal_fgsm(network, network, x, y, 0.1, 1.0, block)
     torch.testing.assert_close(published.flatten(), torch.tensor([0.55, 0.72, 0.65, 0.45, 0.35]))
-    assert predict(net, published).tolist() == [1, 1, 1, 0, 0]
+    assert predict(network, published).tolist() == [1, 1, 1, 0, 0]
 
 
 def test_the_published_grid_ends_before_one():
-    net, x, y = Threshold(0.97), images([0.0]), torch.tensor([0])
-    assert minimal_fgsm(net, net, x, y).item() == pytest.approx(1.0)
-    assert published_minimal_fgsm(net, net, x, y).item() == pytest.approx(0.95)
+    network, x, y = Threshold(0.97), images([0.0]), torch.tensor([0])
+    assert minimal_fgsm(network, network, x, y).item() == pytest.approx(1.0)
+    assert published_minimal_fgsm(network, network, x, y).item() == pytest.approx(0.95)
 
 
-def test_the_judge_says_what_is_flipped():
-    # The view flips at 0.55, the judge a little further out.
+def test_the_judge_says_what_is_misclassified():
+    # The view changes its class at 0.55, the judge a little further out.
     x, y, view = images([0.45]), torch.tensor([0]), Threshold(0.5)
     for search in (minimal_fgsm, published_minimal_fgsm):
         judge = Threshold(0.56)
@@ -143,10 +143,10 @@ def test_the_judge_says_what_is_flipped():
 
 
 @pytest.mark.parametrize("block", [1, 250])
-def test_sensitivity_of_a_logistic_net(block):
-    net, x = Threshold(0.5, gain=4.0), images([0.6], [0.3], [0.8])
+def test_sensitivity_of_a_logistic_network(block):
+    network, x = Threshold(0.5, gain=4.0), images([0.6], [0.3], [0.8])
     p = torch.sigmoid(4 * (x.flatten() - 0.5)).tolist()  # of class 1
-    result = loss_sensitivity(net, x, torch.tensor([1, 0, 0]), block)
+    result = loss_sensitivity(network, x, torch.tensor([1, 0, 0]), block)
     assert result.loss.value == pytest.approx(4 * ((1 - p[0]) + p[1] + p[2]) / 3, rel=1e-5)
     of_prediction = [4 * q * (1 - q) for q in p]
     assert result.prediction.value == pytest.approx(statistics.mean(of_prediction), rel=1e-5)
@@ -191,15 +191,15 @@ def test_a_defense_is_measured_through_each_view(data):
         clean = predict(defense, x)
         x_adv = minimal_fgsm(defense, defense, x, clean)
         predicted = predict(defense, x_adv)
-    assert least_margin(defense, x, clean) > 1e-4  # no rounding decides what is flipped
-    minimal, flipped = result["deployed"].minimal, predicted != clean
+    assert least_margin(defense, x, clean) > 1e-4  # no rounding decides a class
+    minimal, misclassified = result["deployed"].minimal, predicted != clean
     assert minimal.accuracy == Rate(int((predicted == y).sum()), 20)
-    assert minimal.changed == Rate(int(flipped.sum()), 20)
+    assert minimal.changed == Rate(int(misclassified.sum()), 20)
     assert minimal.changed.hits > 10
     assert minimal.robustness == close_to(empirical_robustness(x, x_adv))
-    expected = empirical_robustness(x[flipped], x_adv[flipped])
+    expected = empirical_robustness(x[misclassified], x_adv[misclassified])
     assert minimal.robustness_changed == close_to(expected)
-    expected = training_distance(x[flipped], x_adv[flipped], data.train_images)
+    expected = training_distance(x[misclassified], x_adv[misclassified], data.train_images)
     assert minimal.distance == close_to(expected)
     sensitivity, expected = result["deployed"].sensitivity, loss_sensitivity(defense, x, y)
     assert sensitivity.loss == close_to(expected.loss)
@@ -216,10 +216,10 @@ def test_views_that_are_one_module_are_measured_once(data):
 
 
 def test_masking_shows(data):
-    net = linear()
-    net[1].weight.data *= 500
-    net[1].bias.data -= 1.7 * 500
-    result = measure_robustness(Squeezed(net, temperature=500.0), data, n=24)
+    network = linear()
+    network[1].weight.data *= 500
+    network[1].bias.data -= 1.7 * 500
+    result = measure_robustness(Squeezed(network, temperature=500.0), data, n=24)
     assert result["deployed"].minimal.changed == Rate(0, 24)
     assert result["deployed"].sensitivity.loss.value == 0
     assert result["adaptive"].minimal.changed.hits > 12
