@@ -177,7 +177,7 @@ def blank_figures(monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, npz, suite):
-    """Folders of a trained Squeezed and Standard net, in ``runs/squeezed/a`` and so on.
+    """Folders of a trained Squeezed and a trained Standard, in ``runs/squeezed/a`` and so on.
 
     To be read only: copy a folder to write into it.
     """

@@ -253,8 +253,8 @@ def test_an_attack_that_cheats_is_found(network, digits):
 
 def test_an_attack_is_that_of_the_records(network, digits):
     suite = {"PGD": {"class_path": "robust.attacks.PGD", "init_args": {"eps": 0.1}}}
-    whole = {"suite": "s", "attacks": suite, "threat_model": {"norm": "Linf", "eps": 0.1}}
-    rows = robust.evaluate(network, digits, whole, limit=20, **QUIET).evaluation.select(
+    complete = {"suite": "s", "attacks": suite, "threat_model": {"norm": "Linf", "eps": 0.1}}
+    rows = robust.evaluate(network, digits, complete, limit=20, **QUIET).evaluation.select(
         "adaptive", "PGD"
     )
     x, y, _ = digits.test_samples(0, 20)

@@ -79,7 +79,7 @@ def fake_data(tmp_path, monkeypatch):
 
 
 def source(network, folder):
-    """A checkpoint of an untrained net, for a defense that learns from the images of another."""
+    """A checkpoint of an untrained network, for a defense that learns from images of another."""
     state = imported(network)().state_dict()
     path = folder / "source.ckpt"
     torch.save({"state_dict": {f"network.{k}": v for k, v in state.items()}}, path)
@@ -173,7 +173,7 @@ def test_suite_is_named_after_its_file_and_holds_together(suite):
 
 
 class Coded(Defense):
-    """Ten codewords and a linear net, cheap to attack in every way that a suite knows."""
+    """Ten codewords and a linear network, cheap to attack in every way that a suite knows."""
 
     def __init__(self):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""float32 that GPUs keep whole; bfloat16 on CPUs that have none of their own, said once."""
+"""GPUs keep full float32; bfloat16 on CPUs that have none of their own is said once."""
 
 import platform
 
@@ -26,7 +26,7 @@ def emulated(monkeypatch):
     precision._say.cache_clear()
 
 
-def test_commands_keep_float32_whole(monkeypatch):
+def test_commands_keep_full_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert run_command(lambda: None) == 0
     assert not torch.backends.cudnn.allow_tf32

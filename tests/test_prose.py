@@ -110,5 +110,7 @@ def test_every_python_file_is_read():
         "robust/errors.py",
         "robust/__main__.py",
         "tests/test_duck_typing.py",
+        "tests/attacks/gradient/test_apgd.py",
+        "tests/support/tiny.py",
+        "tests/conftest.py",
     } <= read
-    assert not {path for path in read if path.startswith(prose.NOT_YET)}

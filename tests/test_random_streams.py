@@ -23,13 +23,13 @@ def test_the_hash_is_splitmix64():
 
 
 def test_numbers_are_uniform_and_normal():
-    draws = RandomStreams(sample_seeds(3, torch.arange(50)))
-    uniform, normal = draws.uniform(400).flatten(), draws.normal(400).flatten()
+    streams = RandomStreams(sample_seeds(3, torch.arange(50)))
+    uniform, normal = streams.uniform(400).flatten(), streams.normal(400).flatten()
     assert stats.kstest(uniform.numpy(), "uniform").pvalue > 0.01
     assert stats.kstest(normal.numpy(), "norm").pvalue > 0.01
     assert uniform.min() >= 0
     assert uniform.max() < 1
-    assert set(draws.sign(100).flatten().tolist()) == {-1.0, 1.0}
+    assert set(streams.sign(100).flatten().tolist()) == {-1.0, 1.0}
 
 
 def test_both_numbers_of_a_pair_are_independent_normals():
@@ -46,15 +46,15 @@ def test_normals_have_the_shape_asked_for(shape):
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
-def test_normals_are_the_same_however_many_are_drawn_at_a_time(size):
+def test_normals_are_the_same_however_many_are_taken_at_a_time(size):
     together, apart = RandomStreams(torch.arange(3)), RandomStreams(torch.arange(3))
     rows = [apart.normal(size) for _ in range(4)]
     assert_same_normals(together.normal(4, size), torch.stack(rows, dim=1))
 
 
 def test_windows_are_normal_and_do_not_repeat_or_agree():
-    draws = RandomStreams(sample_seeds(3, torch.arange(30)))
-    windows = torch.stack([draws.window(700) for _ in range(3)], dim=1)
+    streams = RandomStreams(sample_seeds(3, torch.arange(30)))
+    windows = torch.stack([streams.window(700) for _ in range(3)], dim=1)
     assert windows.shape == (30, 3, 700)
     assert stats.kstest(windows.flatten().numpy(), "norm").pvalue > 0.01
     correlations = torch.corrcoef(windows.flatten(0, 1)) - torch.eye(90)
@@ -62,9 +62,12 @@ def test_windows_are_normal_and_do_not_repeat_or_agree():
 
 
 def test_windows_start_at_every_part_of_the_table():
-    draws, table = RandomStreams(sample_seeds(1, torch.arange(400))), _table(1, torch.device("cpu"))
+    streams, table = (
+        RandomStreams(sample_seeds(1, torch.arange(400))),
+        _table(1, torch.device("cpu")),
+    )
     values, place = table.sort()
-    found = place[torch.searchsorted(values, draws.window(1).flatten())]
+    found = place[torch.searchsorted(values, streams.window(1).flatten())]
     assert stats.kstest(found.numpy() / 2**20, "uniform").pvalue > 0.01
 
 
@@ -82,8 +85,8 @@ def test_a_samples_windows_do_not_depend_on_the_others_or_their_size():
 
 
 def test_streams_do_not_repeat_or_agree():
-    draws = RandomStreams(torch.arange(20))
-    first, second = draws.uniform(30), draws.uniform(30)
+    streams = RandomStreams(torch.arange(20))
+    first, second = streams.uniform(30), streams.uniform(30)
     assert len(torch.cat([first, second]).unique()) > 0.99 * 1200
     correlations = torch.corrcoef(first) - torch.eye(20)
     assert correlations.abs().max() < 0.75

@@ -54,7 +54,7 @@ def test_projection_reaches_the_boundary_of_the_ball():
         torch.testing.assert_close(distance(x, reached, norm), expected, atol=1e-6, rtol=1e-6)
 
 
-def test_an_infinite_eps_is_the_whole_box():
+def test_an_infinite_eps_is_the_full_box():
     x, x_adv = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 2.0)
     for norm in NORMS:
         model = ThreatModel(norm, float("inf"))
@@ -110,7 +110,7 @@ def test_a_minimal_norm_attack_may_leave_the_ball_but_not_the_box():
         model.check(x, x + 0.6, "cw", budget=False)
 
 
-def test_no_images_break_nothing():
+def test_without_images_nothing_is_misclassified():
     empty = torch.zeros(0, 1, 2, 2)
     ThreatModel("Linf", 0.1).check(empty, empty, "fgsm")
 

@@ -79,10 +79,10 @@ def _changed(program: str, args: list[str], before: Tree, after: Tree) -> Iterat
         if folder not in lines:
             there = (text for name, text in after.items() if name.startswith(folder))
             lines[folder] = {_row(line) for text in there for line in text.splitlines()}
-        whole = content[: content.rfind(b"\n") + 1]
+        complete = content[: content.rfind(b"\n") + 1]
         if (
             not path.endswith((".csv", ".jsonl"))
-            or not {_row(line) for line in whole.splitlines()} <= lines[folder]
+            or not {_row(line) for line in complete.splitlines()} <= lines[folder]
         ):
             yield f"lost: {_kind(path)}"
     for path in after:

@@ -29,7 +29,7 @@ _TABLE: Command = (
     "evaluate.py",
     ["runs/standard/a", "runs/squeezed/a", "--table=tables/table.yaml"],
 )
-_DRAW: Command = ("evaluate.py", ["runs/standard/a", "--draw", "progress", "features"])
+_FIGURES: Command = ("evaluate.py", ["runs/standard/a", "--draw", "progress", "features"])
 _SWEEP: Command = ("sweep", ["sweep.yaml", "--trust-command"])
 _MNIST = ["--data.dataset=mnist", "--data.root=data", "--model.network.num_classes=10"]
 _MNIST += ["--model.network.in_features=784"]
@@ -72,7 +72,7 @@ TARGETS = {
     "journal": Target(JSON, [_SWEEP], ("runs/toy/sweep.jsonl",)),
     "records": Target(CSV, [_EVALUATE, _MORE, _REPORT], ("runs/standard/a/records/*.csv",)),
     "header": Target(JSON, [_EVALUATE, _REPORT], ("runs/standard/a/records/*.json",)),
-    "metrics": Target(CSV, [_REPORT, _DRAW, _RESUME, _SWEEP], ("runs/*/*/metrics.csv",)),
+    "metrics": Target(CSV, [_REPORT, _FIGURES, _RESUME, _SWEEP], ("runs/*/*/metrics.csv",)),
     "run config": Target(
         YAML,
         [
@@ -102,7 +102,7 @@ TARGETS = {
     "idx": Target(IDX, [("train.py", [*FIT, *_MNIST, "--run.id=new"])], ("data/MNIST/raw/*",)),
     "place": Target(
         PLACE,
-        [_EVALUATE, _MORE, _RESUME, _REPORT, _SWEEP, _FIT, _TABLE, _DRAW],
+        [_EVALUATE, _MORE, _RESUME, _REPORT, _SWEEP, _FIT, _TABLE, _FIGURES],
         (
             "runs/*/*/*",
             "runs/*/*/*/*",

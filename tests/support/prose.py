@@ -2,7 +2,7 @@
 
 ``python -m tests.support.prose [PATHS]`` prints what is wrong and where, and exits with 1 if
 anything is. PATHS are Markdown pages, Python files, and folders with Python files. Without any, it
-reads every page of the repository, and every Python file that is not in `NOT_YET`.
+reads every page and every Python file of the repository.
 """
 
 import re
@@ -17,28 +17,6 @@ from tests.support.prose_rules import ITEM, LINK, Block, Fault, long_sentences, 
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 100
-
-NOT_YET: tuple[str, ...] = (
-    "tests/attacks",
-    "tests/data",
-    "tests/defenses",
-    "tests/networks",
-    "tests/reference",
-    "tests/support",
-    "tests/transforms",
-    "tests/evaluation",
-    "tests/loading",
-    "tests/measures",
-    "tests/commands",
-    "tests/fuzz",
-    "tests/conftest.py",
-    "tests/test_api.py",
-    "tests/test_configs.py",
-    "tests/test_precision.py",
-    "tests/test_random_streams.py",
-    "tests/test_threat.py",
-)
-"""Folders and files whose prose is still to be written; it shall become empty."""
 
 _KINDS = {"": "blank", "|": "table", "#": "heading"}
 _FAULTY = ("tests/test_prose.py", "tests/test_python_prose.py", "tests/support/plain_words.py")
@@ -113,7 +91,7 @@ def pages() -> list[Path]:
 
 def code() -> list[Path]:
     """Return the Python files of the repository whose prose is checked."""
-    later = [ROOT / name for name in NOT_YET + _FAULTY]
+    later = [ROOT / name for name in _FAULTY]
     found = [path for name in _CODE for path in files(ROOT / name)]
     return [path for path in found if not any(path.is_relative_to(name) for name in later)]
 
