@@ -40,7 +40,7 @@ from robust.defenses import (
     Trades,
     VirtualAdversarial,
 )
-from robust.defenses.sizes import outputs_of, take_sizes
+from robust.defenses.sizes import take_sizes
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
@@ -225,9 +225,7 @@ def evaluate(
             module, ImageDataModule, "data", "an ImageDataModule or images and labels"
         )
         said = Given(mean, std, outputs, adaptive=view_from)
-        with prepared(network, module, said, is_named=module.is_named) as (defense, notes):
-            if not module.is_named:  # its first samples may lack a class
-                module.num_classes = max(module.num_classes, outputs_of(defense, module.shape))
+        with prepared(network, module, said) as (defense, notes):
             evaluation = asked.evaluation.replaced(records=folder, notes=notes)
             tested = test(defense, module, evaluation, progress, trainer)
             name = name_of(defense.network if isinstance(defense, Pretrained) else defense)

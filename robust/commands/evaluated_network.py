@@ -38,6 +38,7 @@ def _asked(options: argparse.Namespace) -> Asked:
         options.weights,
         options.attribute,
     )
-    given = Given(options.mean, options.std, options.outputs, channels=options.channels)
+    given = Given(options.mean, options.std, options.outputs, channels=options.channel_order)
     view = None if options.view_from is None else dotted(options.view_from)
-    return Asked(request, options.data, given, view, options.folder)
+    reading = {"size": options.size, "crop": options.crop, "skip_broken": options.skip_broken}
+    return Asked(request, options.data, reading, given, view, options.folder)

@@ -18,14 +18,14 @@ attacks: {fgsm: {class_path: robust.attacks.FGSM}}
 """
 MODELS = """
 from torch import nn
-class Net(nn.Module):
+class Network(nn.Module):
     def __init__(self, hidden=64):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(hidden, 4))
     def forward(self, x):
         return self.layers(x)
 def make(hidden=64):
-    return Net(hidden)
+    return Network(hidden)
 """
 pytestmark = [
     pytest.mark.usefixtures("quiet"),
@@ -65,7 +65,7 @@ def only_run(root):
     return folder
 
 
-@pytest.mark.parametrize("name", ["ownmodels:Net", "ownmodels.Net", "ownmodels:make"])
+@pytest.mark.parametrize("name", ["ownmodels:Network", "ownmodels.Network", "ownmodels:make"])
 def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch, capsys):
     arguments = ("w.pt", f"--network={name}", "--network.hidden", "64")
     assert evaluated(*arguments) == 0
@@ -84,7 +84,7 @@ def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch
 def test_programs_need_trust_and_give_the_same_records(tmp_path, capsys):
     torch.jit.trace(Bars().eval(), torch.rand(2, 1, 8, 8)).save(str(tmp_path / "p.pt"))
     torch.export.save(torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),)), "p.pt2")
-    assert evaluated("w.pt", "--network=ownmodels:Net", "--output=weights") == 0
+    assert evaluated("w.pt", "--network=ownmodels:Network", "--output=weights") == 0
     capsys.readouterr()
     for file in ("p.pt", "p.pt2"):
         assert evaluated(file, f"--output=of_{file[2:]}") == 2
@@ -109,7 +109,7 @@ def test_a_program_that_was_exchanged_is_refused(tmp_path, capsys):
 def test_a_lightning_checkpoint_of_somebody_else(tmp_path):
     state = {f"model.{key}": value for key, value in Bars().state_dict().items()}
     torch.save({"state_dict": state | {"loss.weight": torch.ones(4)}, "epoch": 3}, "theirs.ckpt")
-    assert evaluated("theirs.ckpt", "--network=ownmodels:Net") == 0
+    assert evaluated("theirs.ckpt", "--network=ownmodels:Network") == 0
     assert records(only_run(tmp_path)).notes[0].startswith("theirs.ckpt: 1 other values")
 
 
@@ -127,28 +127,28 @@ def test_a_torchvision_network_with_random_weights(tmp_path, capsys):
 
 
 def test_another_network_in_the_same_folder_is_refused(tmp_path, capsys):
-    assert evaluated("w.pt", "--network=ownmodels:Net", "--output=run") == 0
+    assert evaluated("w.pt", "--network=ownmodels:Network", "--output=run") == 0
     torch.save(Bars(scale=2.0).state_dict(), tmp_path / "other.pt")
-    assert evaluated("other.pt", "--network=ownmodels:Net", "--output=run") == 2
+    assert evaluated("other.pt", "--network=ownmodels:Network", "--output=run") == 2
     assert "has the run of another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ww.pt", "--network=ownmodels:Net"], "no such file. Did you mean w.pt?"),
+        (["ww.pt", "--network=ownmodels:Network"], "no such file. Did you mean w.pt?"),
         (["w.pt"], "Give it with --network"),
-        (["w.pt", "--network=ownmodels:Nett"], "Did you mean Net?"),
-        (["w.pt", "--network=nomodels:Net"], "cannot"),
-        (["w.pt", "--network=ownmodels:Net", "--network.hiden=3"], "hiden"),
-        (["w.pt", "--network=ownmodels:Net", "--network.hidden=3"], "shape (4, 3)"),
-        (["w.pt", "--network=ownmodels:Net", "--network.hidden"], "a value after"),
+        (["w.pt", "--network=ownmodels:Nett"], "Did you mean Network?"),
+        (["w.pt", "--network=nomodels:Network"], "cannot"),
+        (["w.pt", "--network=ownmodels:Network", "--network.hiden=3"], "hiden"),
+        (["w.pt", "--network=ownmodels:Network", "--network.hidden=3"], "shape (4, 3)"),
+        (["w.pt", "--network=ownmodels:Network", "--network.hidden"], "a value after"),
         (["w.pt", "--network=ownmodels"], "a class such as mymodels:CNN"),
-        (["w.pt", "w.pt", "--network=ownmodels:Net"], "one network, but got 2"),
-        (["w.pt", "--network=ownmodels:Net", "--mean", ".1", ".2", "--std", "1"], "got 0.1, 0.2"),
-        (["w.pt", "--network=ownmodels:Net", "--mean", ".1"], "both `mean` and `std`"),
-        (["w.pt", "--network=ownmodels:Net", "--attribute=layer"], "Did you mean layers?"),
-        (["w.pt", "--network=ownmodels:Net", "--view-from=ownmodels:Net"], "a view that"),
+        (["w.pt", "w.pt", "--network=ownmodels:Network"], "one network, but got 2"),
+        (["w.pt", "--network=ownmodels:Network", "--mean", ".1", ".2", "--std", "1"], "got 0.1, 0.2"),
+        (["w.pt", "--network=ownmodels:Network", "--mean", ".1"], "both `mean` and `std`"),
+        (["w.pt", "--network=ownmodels:Network", "--attribute=layer"], "Did you mean layers?"),
+        (["w.pt", "--network=ownmodels:Network", "--view-from=ownmodels:Network"], "a view that"),
         (["timm:", "-n", "3"], "a network after timm:"),
     ],
 )
@@ -161,12 +161,12 @@ def test_mistakes_are_one_line_and_leave_nothing(words, message, tmp_path, capsy
 
 
 def test_a_network_needs_images(capsys):
-    assert main(["evaluate", "w.pt", "--network=ownmodels:Net"]) == 2
+    assert main(["evaluate", "w.pt", "--network=ownmodels:Network"]) == 2
     assert "Name them with --data" in capsys.readouterr().err
 
 
 def test_output_with_a_suffix_is_the_table_and_without_one_the_run():
-    base = ["w.pt", "--network=ownmodels:Net", "--data=bars.npz"]
+    base = ["w.pt", "--network=ownmodels:Network", "--data=bars.npz"]
     table, run = (parse_options([*base, f"--output={name}"]) for name in ("t.md", "mine"))
     assert (str(table.output), table.folder) == ("t.md", None)
     assert (run.output, str(run.folder)) == (None, "mine")

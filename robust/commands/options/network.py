@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from robust.errors import ConfigError
+from robust.loading.data_sources import check_source
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.pretrained.source import is_network, source_of
 from robust.loading.short_names import check_exists
@@ -21,12 +22,18 @@ MORE = {
     "mean": "of its normalization, in pixels of [0, 1]: one number, or one for each channel",
     "std": "as --mean; without both, no normalization",
     "outputs": "logits, log_probabilities or probabilities; default: found by a look at some",
-    "channels": "rgb or bgr, the order that it was trained with; default: rgb",
+    "channel_order": "rgb or bgr, as it was trained with; default: rgb",
+    "size": "pixels to which the shorter side of image files is resized",
+    "crop": "side of the square in the middle that is kept; default: --size",
+    "skip_broken": "leave out image files that cannot be used",
     "view_from": "class that takes the network, predicts like it and has a better gradient: its "
     "adaptive view",
 }
 """What ``--help-all`` says of each option; ``--help`` has no room for them."""
-_FLAGS = ("network", "weights", "attribute", "data", "mean", "std", "outputs", "view_from")
+_FLAGS = (
+    *("network", "weights", "attribute", "data", "mean", "std", "outputs", "view_from"),
+    *("size", "crop"),
+)
 _HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
 
 
@@ -40,7 +47,10 @@ def add_to(add: Callable[..., Any]) -> None:
     add("--mean", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--std", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--outputs", choices=get_args(Outputs), metavar="KIND", **_HIDDEN)
-    add("--channels", choices=get_args(Channels), default="rgb", **_HIDDEN)
+    add("--channel-order", choices=get_args(Channels), default="rgb", **_HIDDEN)
+    for name in ("--size", "--crop"):
+        add(name, type=int, metavar="N", **_HIDDEN)
+    add("--skip-broken", action="store_true", **_HIDDEN)
     add("--view-from", metavar="CLASS", **_HIDDEN)
 
 
@@ -108,6 +118,7 @@ def check_there(options: argparse.Namespace) -> None:
             "Expected images to attack the network on, but got none. Name them with --data, such "
             "as --data mnist; `robust list data` shows all."
         )
+    check_source(options.data)
 
 
 def _number(text: str) -> float:

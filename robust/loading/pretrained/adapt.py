@@ -15,7 +15,7 @@ from robust.attacks import isolated
 from robust.checkpoints import UNTRAINED
 from robust.data import ImageDataModule
 from robust.defenses import Defense, Pretrained
-from robust.defenses.sizes import take_sizes
+from robust.defenses.sizes import outputs_of, take_sizes
 from robust.errors import ConfigError
 from robust.loading.pretrained.checks import (
     check_accuracy,
@@ -61,8 +61,6 @@ def adapt(
     network: Callable[..., Any],
     data: ImageDataModule,
     given: Given = Given(),  # noqa: B008 (a tuple)
-    *,
-    classes_known: bool = True,
 ) -> Adapted:
     """Return a network as a defense, once it has passed all checks on some test images.
 
@@ -70,7 +68,6 @@ def adapt(
         network: Images to scores; its mode is the same afterwards.
         data: Whose images it is to classify.
         given: What is said of it.
-        classes_known: Whether the data say how many classes there are; else the network does.
 
     Raises:
         ConfigError: With what does not fit, and what to do.
@@ -97,7 +94,7 @@ def adapt(
     x, y = x.to(device), y.to(device)
     with isolated(defense, device, seed=0):
         scores = scores_of(foreign, x[:2], data)
-        check_classes(foreign, scores.shape[1], data, classes_known)
+        check_classes(foreign, scores.shape[1], data)
         defense.check_fit(data.shape, data.num_classes, data.name)
         notes += set_outputs(defense, foreign, x, given.outputs)
         notes += check_accuracy(foreign, x, y)
@@ -110,8 +107,6 @@ def prepared(
     network: object,
     data: ImageDataModule,
     given: Given,
-    *,
-    is_named: bool,
 ) -> Iterator[tuple[Defense, list[str]]]:
     """Give a network as a defense with notes; a network that is none keeps its modes and place.
 
@@ -119,7 +114,6 @@ def prepared(
         network: A defense, whose sizes are then taken from the data; or any other callable.
         data: Whose images it is to classify.
         given: What is said of a network that is no defense.
-        is_named: Whether the data say how many classes there are; else the network does.
 
     Raises:
         ConfigError: With what does not fit, and what to do.
@@ -129,6 +123,8 @@ def prepared(
         with isolate_rng():
             torch.manual_seed(0)
             take_sizes(network, data)
+        if not data.is_named:  # its first samples may lack a class
+            data.num_classes = max(data.num_classes, outputs_of(network, data.shape))
         yield network, [UNTRAINED] if is_untouched(network) else []
         return
     if not callable(network) or isinstance(network, type):
@@ -138,7 +134,7 @@ def prepared(
         )
     modes = _modes(network)
     try:
-        yield adapt(network, data, given, classes_known=is_named)
+        yield adapt(network, data, given)
     finally:
         for module, mode in modes:
             module.training = mode

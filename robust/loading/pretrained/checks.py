@@ -52,7 +52,7 @@ def _are_scores(value: object) -> bool:
     return isinstance(value, Tensor) and value.ndim == 2 and value.is_floating_point()
 
 
-def check_classes(network: Foreign, count: int, data: ImageDataModule, known: bool) -> None:
+def check_classes(network: Foreign, count: int, data: ImageDataModule) -> None:
     """Raise unless there is a score for each class; arrays take the classes of the network.
 
     Raises:
@@ -60,6 +60,7 @@ def check_classes(network: Foreign, count: int, data: ImageDataModule, known: bo
     """
     if count == data.num_classes:
         return
+    known = data.is_named or bool(data.class_names)
     if not known and count > data.num_classes:
         data.num_classes = count
         return
@@ -121,7 +122,7 @@ def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
 _GOOD = 0.85
 _MUCH = 0.1
 _CHANCE = 2.0
-"""Times the inverse root of the number of images: the best of many is not so much better by luck."""
+"""Over the root of the number of images: the best of many is not so much better by luck."""
 
 
 def _said_of_chance(network: Foreign, x: Images, y: Labels, own: float) -> str:

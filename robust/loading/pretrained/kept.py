@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Asked:
     Args:
         request: The network.
         data: Short name of the images, or a path.
+        reading: How image files are read: arguments of the data module.
         given: What is said of the network, of which the view is said by ``view``.
         view: What builds its adaptive view, such as ``mymodule.MyView``.
         folder: Of its run; ``runs/<name>/<id>`` if None, the same for the same network and data.
@@ -40,6 +41,7 @@ class Asked:
 
     request: Request
     data: str
+    reading: Mapping[str, Any] = field(default_factory=dict)
     given: Given = Given()  # noqa: RUF009 (a tuple)
     view: str | None = None
     folder: Path | None = None
@@ -61,7 +63,7 @@ def keep(asked: Asked) -> Kept:
     Raises:
         ConfigError: If the network cannot be read, or does not pass a check.
     """
-    data = _data(asked.data)
+    data = _data(asked.data, {k: v for k, v in asked.reading.items() if v})
     found = built(asked.request, data.num_classes)
     given = _given(asked, found)
     defense, checked = adapt(found.network, data, given)
@@ -85,11 +87,12 @@ def _given(asked: Asked, found: Built) -> Given:
     return given._replace(adaptive=view, batch_size=found.batch_size)
 
 
-def _data(name: str) -> ImageDataModule:
+def _data(name: str, reading: Mapping[str, Any]) -> ImageDataModule:
     if name not in known("data") and Path(name).suffix not in (".yaml", ".yml"):
-        return ImageDataModule(name)
+        return ImageDataModule(name, **reading)
     path = find(name, "data")
-    content = {"data": read_yaml(path)}
+    content: dict[str, Any] = {"data": read_yaml(path)}
+    content["data"].setdefault("init_args", {}).update(reading)
     check_built(content, path)
     parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(ImageDataModule, "data")

@@ -20,7 +20,7 @@ class Normalization(NamedTuple):
     channels: Channels = "rgb"
 
     def __str__(self) -> str:
-        order = "" if self.channels == "rgb" else f" --channels {self.channels}"
+        order = "" if self.channels == "rgb" else f" --channel-order {self.channels}"
         return f"--mean {_text(self.mean)} --std {_text(self.std)}{order}"
 
 

@@ -60,7 +60,7 @@ def test_the_usual_normalization_that_fits_is_said():
 def test_the_order_of_the_channels_is_said():
     x, y = bars(count=80, channels=3)
     network = Bars(channels=3)
-    with pytest.raises(ConfigError, match="--channels bgr it is 100%"):
+    with pytest.raises(ConfigError, match="--channel-order bgr it is 100%"):
         adapted(network, data_of(x.flip(1), y))
     assert adapted(network, data_of(x.flip(1), y), channels="bgr").notes == []
 
@@ -93,7 +93,7 @@ def test_near_chance_is_said_and_goes_on(data):
 
 def test_train_mode_is_said_and_comes_back(data):
     network = nn.Sequential(nn.Dropout(), Bars()).train()
-    with prepared(network, data, Given(), is_named=False) as (defense, notes):
+    with prepared(network, data, Given()) as (defense, notes):
         assert isinstance(defense, Pretrained)
     assert "train mode" in notes[0]
     assert all(module.training for module in network.modules())
@@ -118,20 +118,22 @@ def test_what_cannot_be_attacked(what, data):
     call, message = REFUSED[what]
     with (
         pytest.raises(ConfigError, match=message) as error,
-        prepared(call, data, Given(), is_named=False),
+        prepared(call, data, Given()),
     ):
         pass
     assert len(str(error.value)) <= 300
 
 
-def test_named_data_say_how_many_classes(data):
+def test_named_data_say_how_many_classes():
+    data = data_of(*bars(size=10))
+    data.is_named = True
     with pytest.raises(ConfigError, match="the 4 classes of arrays, but Bars has 5"):
-        adapted(Bars(classes=5, size=10), data_of(*bars(size=10)))
+        adapted(Bars(classes=5, size=10), data)
 
 
 def test_arrays_take_the_classes_of_the_network():
     data = data_of(*bars(size=10))
-    with prepared(Bars(classes=5, size=10), data, Given(), is_named=False) as (defense, _):
+    with prepared(Bars(classes=5, size=10), data, Given()) as (defense, _):
         assert data.num_classes == 5
         assert isinstance(defense, Pretrained)
 
@@ -156,7 +158,7 @@ def test_arrays_take_the_classes_of_the_network():
 def test_what_cannot_be_given(network, given, message, data):
     with (
         pytest.raises(ConfigError, match=message),
-        prepared(network, data, Given(**given), is_named=True),
+        prepared(network, data, Given(**given)),
     ):
         pass
 
@@ -168,7 +170,7 @@ def test_a_view_of_the_callers_own_is_the_adaptive_one(data):
 
 def test_flags_of_a_normalization():
     assert str(Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))) == "--mean 0.5 --std 0.25"
-    assert str(Normalization((0.1, 0.2, 0.3), (1, 1, 1), "bgr")).endswith("--channels bgr")
+    assert str(Normalization((0.1, 0.2, 0.3), (1, 1, 1), "bgr")).endswith("--channel-order bgr")
 
 
 def test_normalized_prototypes_need_their_normalization(data):

@@ -12,7 +12,7 @@ from robust.loading.pretrained.state_dicts import load_weights, read_weights
 from tests.support.bars import Bars
 
 
-class Net(nn.Module):
+class Network(nn.Module):
     """Two layers with a normalization between them."""
 
     def __init__(self, hidden=3):
@@ -33,7 +33,7 @@ def path(tmp_path):
 
 def weights():
     torch.manual_seed(0)
-    return Net().state_dict()
+    return Network().state_dict()
 
 
 def saved(content, path):
@@ -67,7 +67,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_forms(form, path):
-    network = Net()
+    network = Network()
     notes = load_weights(network, read_weights(saved(FORMS[form](), path)), path)
     for key, value in weights().items():
         if value.is_floating_point():
@@ -77,7 +77,7 @@ def test_forms(form, path):
 
 def test_other_names_in_the_same_order(path):
     named = {f"layer{i}.w": value for i, value in enumerate(weights().values()) if value.ndim}
-    network = Net()
+    network = Network()
     (note,) = load_weights(network, read_weights(saved(named, path)), path)
     assert note == "w.pt: no name fits, so its 8 weights are taken in their order."
     assert network.head.bias.equal(weights()["head.bias"])
@@ -87,7 +87,7 @@ def test_names_of_a_network_within_another(path):
     class Outer(nn.Module):
         def __init__(self):
             super().__init__()
-            self.model = Net()
+            self.model = Network()
 
     network = Outer()
     load_weights(network, read_weights(saved(weights(), path)), path)
@@ -100,7 +100,7 @@ WRONG = {
         "1 missing (head.bias)",
     ),
     "unexpected": (lambda: {**weights(), "extra.w": torch.ones(1)}, "1 unexpected (extra.w)"),
-    "shape": (lambda: Net(5).state_dict(), "conv.weight of shape (3, 1, 3, 3) for Net"),
+    "shape": (lambda: Network(5).state_dict(), "conv.weight of shape (3, 1, 3, 3) for Network"),
     "another network": (lambda: Bars().state_dict(), "no name fits"),
     "nan": (lambda: {**weights(), "head.bias": torch.full((4,), torch.nan)}, "finite weights"),
 }
@@ -109,7 +109,7 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_does_not_fit_is_named(what, path):
     content, message = WRONG[what]
-    network = Net()
+    network = Network()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
         load_weights(network, read_weights(saved(content(), path)), path)
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_named(what, path):
 
 
 FILES = {
-    "module": (lambda p: torch.save(Net(), p), r"pickled code.*torch\.save\(model\.state_dict"),
+    "module": (lambda p: torch.save(Network(), p), r"pickled code.*torch\.save\(model\.state_dict"),
     "code": (lambda p: torch.save({"a": Marker()}, p), "pickled code"),
     "empty": (lambda p: p.write_bytes(b""), "cannot be read"),
     "text": (lambda p: p.write_text("import os\n"), "cannot be read|pickled code"),
@@ -148,7 +148,7 @@ def test_safetensors(path):
     safetensors = pytest.importorskip("safetensors.torch")
     path = path.with_suffix(".safetensors")
     safetensors.save_file(weights(), path)
-    network = Net()
+    network = Network()
     load_weights(network, read_weights(path), path)
     assert network.head.bias.equal(weights()["head.bias"])
     path.write_bytes(b"nothing")
