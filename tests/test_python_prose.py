@@ -61,6 +61,7 @@ def test_each_fault_is_found(source, fault):
         'text = f"{whole} is one"',
         "def draw(network):\n    pass",
         'line = "draw progress ."',
+        'message = "go on with --skip-broken"',
         'message = "Did you mean train? fit, dashboard, draw, evaluate"',
     ],
 )

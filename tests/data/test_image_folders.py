@@ -84,9 +84,9 @@ def test_bytes_and_labels_count_and_names_do_not(tmp_path):
 # --- odd images
 
 
-def saved(root, name, picture, **how):
+def saved(root, name, photo, **how):
     (root / "a").mkdir(parents=True, exist_ok=True)
-    picture.save(root / "a" / name, **how)
+    photo.save(root / "a" / name, **how)
     return root
 
 
@@ -112,12 +112,12 @@ def test_16_bits_of_a_pgm(tmp_path):
 
 
 def test_alpha_is_left_out(tmp_path):
-    picture = image(0, 0)
-    with_alpha = picture.copy()
+    photo = image(0, 0)
+    with_alpha = photo.copy()
     with_alpha.putalpha(0)
     root = saved(tmp_path, "a.png", with_alpha)
     assert read(opened(root))[0].mul(255).round().byte().permute(1, 2, 0).tolist() == (
-        np.asarray(picture).tolist()
+        np.asarray(photo).tolist()
     )
 
 
@@ -160,7 +160,7 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:-30])
 
 
-BROKEN = {
+DAMAGED = {
     "truncated": (truncated, r"truncated|Truncated"),
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),
     "text": (lambda path: path.write_text("hello"), "it is none of JPEG, PNG"),
@@ -170,10 +170,10 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_image_is_named_and_left_out_if_asked_for(tmp_path, capsys, kind):
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_image_is_named_and_left_out_if_asked_for(tmp_path, capsys, kind):
     root = write_folder(tmp_path / "mine")
-    spoil, match = BROKEN[kind]
+    spoil, match = DAMAGED[kind]
     spoil(root / "test/bee/003.png")
     with raises(rf"bee/003\.png, but it cannot be used \([^\n]*(?:{match})"):
         read(opened(root))

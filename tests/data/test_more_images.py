@@ -87,7 +87,7 @@ def test_named_sets_train_an_epoch(request, name):
     classes = DATASETS[name].num_classes
     network = trained(data, 3072, classes)
     kind = CIFAR100(root, train=False) if name == "cifar100" else SVHN(root, "test")
-    expected = np.stack([np.asarray(picture) for picture, _ in kind])
+    expected = np.stack([np.asarray(photo) for photo, _ in kind])
     x, y, _ = data.test_samples(0, 8)
     assert np.array_equal((x * 255).round().byte().permute(0, 2, 3, 1), expected)
     assert y.tolist() == [label for _, label in kind]
@@ -122,7 +122,7 @@ def test_a_folder_trains_with_crops_the_same_each_time(tmp_path):
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
-def test_a_broken_image_is_found_before_the_training(tmp_path):
+def test_a_damaged_image_is_found_before_the_training(tmp_path):
     root = write_folder(tmp_path / "mine")
     (root / "test/bee/003.png").write_bytes(b"")
     data = ImageDataModule(f"imagefolder:{root}", workers=0)
@@ -157,8 +157,8 @@ class Stream(IterableDataset):
 
 
 def tensors():
-    pictures = [torch.from_numpy(np.array(picture)) for picture, _ in Pairs()]
-    return torch.stack(pictures).permute(0, 3, 1, 2) / 255, torch.arange(12) % 2
+    photos = [torch.from_numpy(np.array(photo)) for photo, _ in Pairs()]
+    return torch.stack(photos).permute(0, 3, 1, 2) / 255, torch.arange(12) % 2
 
 
 SOURCES = {

@@ -8,7 +8,7 @@ PLAIN = {
     r"\bwhoever\b|\bwherever it\b": "a sentence with `if`",
     r"\b(made of|left standing|still standing)\b": "a verb; robust",
     r"\bnets?\b": "network",
-    r"(?<!line )\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
+    r"(?<!line )(?<!skip-)\b(un)?br(eaks?|oken|oke)\b": "misclassified, or an attack succeeds",
     r"\bflip(s|ped)\b(?! bit)": "misclassified",
     r"\bturned\b(?! o(n|ff))": "misclassified",
     r"(?<!-)(?<!robust )(?<!dashboard, )\b(draw(s|n|ing)?)\b(?! (FIGURE|progres))": (
