@@ -1,4 +1,4 @@
-"""AutoAttack in its standard version: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
+"""AutoAttack is the standard version of Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
 from collections.abc import Iterator
 from typing import Literal, final

@@ -1,4 +1,4 @@
-"""Other training samples than the set has: noisy copies of every image, and crops of it."""
+"""Training samples are added or changed here: noisy copies of every image, and crops."""
 
 from typing import Literal, final, get_args
 
@@ -15,12 +15,12 @@ from robust.types import Images
 Noise = Literal["gaussian", "uniform"]
 
 _CROPS = 1 << 62
-"""Added to the number of a sample, whose crop so does not follow from the numbers of its noise."""
+"""This is added to a sample's number, so that its crop does not follow from its noise."""
 
 
 @final
 class GaussianAugmentation:
-    """Trains on each image and on ``copies`` of it with Gaussian noise, all shuffled together.
+    """Training takes each image and ``copies`` of it with Gaussian noise, shuffled together.
 
     An epoch so has 1 + ``copies`` times the steps. Zantedeschi et al. 2017, section 3.2
     (https://arxiv.org/abs/1707.06728), with 10 copies of 0.3 on MNIST and 0.05 on CIFAR-10. Their
@@ -80,11 +80,11 @@ class GaussianAugmentation:
         seed: int,
         epoch: int,
     ) -> Images:
-        """Images with the noise of their copies; copy 0 is the image itself.
+        """Return images with the noise of their copies; copy 0 is the image itself.
 
         Args:
             x: Images in [0, 1].
-            index: Place of each in its set, below 2**32.
+            index: Of each in its set, below 2**32.
             copy: Number of each's copy.
             seed: 0 to 2**32 - 1.
             epoch: Number of the epoch, below 2**31; counts only if ``fresh``.
@@ -103,7 +103,7 @@ class GaussianAugmentation:
 
 @final
 class RandomCrops:
-    """Trains on a random crop of each image with a black frame, and on its mirror image by chance.
+    """Training takes a random crop of each image with a black frame, mirrored by chance.
 
     As most networks for CIFAR-10 are trained, Wang et al.'s among them
     (https://arxiv.org/abs/1809.08516). Every epoch has other crops. The crop of a sample follows
@@ -131,7 +131,7 @@ class RandomCrops:
         """Raise if a crop of an image of ``shape`` (C, H, W) may hold nothing of it.
 
         Raises:
-            ConfigError: With both numbers.
+            ConfigError: If it may, with both numbers.
         """
         if self.padding >= min(shape[1:]):
             raise ConfigError(
@@ -147,11 +147,11 @@ class RandomCrops:
         seed: int,
         epoch: int,
     ) -> Pixels:
-        """Crops of the same shape.
+        """Return crops of the same shape.
 
         Args:
             x: Images, as bytes.
-            index: Place of each in its set, below 2**32.
+            index: Of each in its set, below 2**32.
             copy: Number of each's copy, below 2**29.
             seed: 0 to 2**32 - 1.
             epoch: Number of the epoch, below 2**31.

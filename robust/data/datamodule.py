@@ -184,7 +184,7 @@ class ImageDataModule(ImageSamples):
             self.trainer.limit_val_batches = 0
 
     def train_dataloader(self) -> TrainingLoader | EvaluationLoader:
-        """Shuffled again every epoch; in fixed order under Lightning's ``overfit_batches``.
+        """Return shuffled batches; in fixed order under Lightning's ``overfit_batches``.
 
         There, the copies of an image follow it, with the same noise in every epoch.
         """
@@ -207,7 +207,7 @@ class ImageDataModule(ImageSamples):
         )
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
-        """The held-out training samples in order; no loader if ``val_fraction`` is 0."""
+        """Return the validation samples in order; no loader if ``val_fraction`` is 0."""
         train = self._loaded().train
         index = self._held_out()
         if not len(index):
@@ -215,13 +215,13 @@ class ImageDataModule(ImageSamples):
         return EvaluationLoader(Source(train, index), self.eval_batch_size, self._share())
 
     def test_dataloader(self) -> EvaluationLoader:
-        """The test set in order."""
+        """Return the test set in order."""
         test = self._loaded().test
         source = Source(test, torch.arange(len(test.y)))
         return EvaluationLoader(source, self.eval_batch_size, self._share())
 
     def on_after_batch_transfer(self, batch: Batch | CopiedBatch, dataloader_idx: int) -> Batch:
-        """Bytes to float32 in [0, 1], on the device: a quarter of the bytes travel there.
+        """Turn bytes to float32 in [0, 1], on the device: a quarter of the bytes travel there.
 
         Copies get their noise, and may leave [0, 1].
         """
@@ -232,7 +232,7 @@ class ImageDataModule(ImageSamples):
         return Batch(x, batch.y, batch.index)
 
     def trained_samples(self) -> tuple[Samples, Positions]:
-        """What the training loader takes from, and the places there of what it takes.
+        """Return what the training loader takes from, and the index there of what it takes.
 
         Nothing of what is held out is taken, in no form of it. Noisy copies are not among them.
 

@@ -28,7 +28,7 @@ _OFFLINE = "or use `--data configs/data/digits.yaml`, which needs no download"
 
 
 class Entry(NamedTuple):
-    """A named set: its facts, how to read it from a root folder, how to get it there.
+    """An entry has the facts of a named set, and how to download and read it.
 
     Args:
         shape: (C, H, W).
@@ -223,7 +223,7 @@ def _load_digits(root: Path) -> Dataset:
 
 
 def _resize_digits(images: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Bilinear from 8x8 in 0..16 to 28x28 in 0..255.
+    """Resize bilinearly from 8x8 in 0..16 to 28x28 in 0..255.
 
     Positions are multiples of 1/14, so all is done in integers and every machine gets the same
     bytes. Runs on different machines can be compared by their fingerprint.

@@ -1,4 +1,4 @@
-"""Which samples are in which batch: of training and evaluation, on each of many devices."""
+"""Loaders decide which samples are in which batch, on each of many devices."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ Crop = Callable[[Pixels, Positions, Positions, int], Pixels]
 
 
 class CopiedBatch(NamedTuple):
-    """Images as bytes, and the number of the copy that each is to become; 0 for the image itself.
+    """This batch has images as bytes, and which copy each is to become; 0 for the image itself.
 
     It stays between the loader and the data module, which makes a `robust.types.Batch` of it.
     """
@@ -33,14 +33,14 @@ class CopiedBatch(NamedTuple):
 
 
 class Source:
-    """Some samples of a set, each of them 1 + ``copies`` times; none is made before it is taken.
+    """A source has some samples of a set 1 + ``copies`` times; copies are made when taken.
 
     Args:
         samples: All of the set.
-        index: Positions in ``samples`` of those to take.
+        index: Of those to take in ``samples``.
         copies: Further times that each sample is given.
-        crop: What is given of images, by their positions, the numbers of their copies, and the
-            epoch; all of them if None.
+        crop: Images, their index, the numbers of their copies and the epoch to what is given of
+            them; all of them if None.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Source:
     def __len__(self) -> int:
         return len(self.index) * (1 + self.copies)
 
-    def take(self, places: Positions, epoch: int = 0) -> Batch | CopiedBatch:
-        """The samples at ``places``, each below the length; the copies of one are neighbours."""
+    def take(self, numbers: Positions, epoch: int = 0) -> Batch | CopiedBatch:
+        """Return samples by ``numbers`` below the length; those of one image are neighbours."""
         times = 1 + self.copies
-        index = self.index[places // times]
+        index = self.index[numbers // times]
         x = take(self.samples.x, index)
         y = self.samples.y[index]
-        copy = places % times
+        copy = numbers % times
         if self.crop is not None:
             x = self.crop(x, index, copy, epoch)
         if not self.copies:
@@ -75,7 +75,7 @@ class Source:
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[Positions, Positions]:
-    """Positions of the ``n`` training samples to train on, and of those to validate on.
+    """Return the index of the ``n`` training samples to train on, and of those to validate on.
 
     A ``fraction`` above 0 holds out at least one sample and leaves at least one.
     """
@@ -85,7 +85,7 @@ def split(n: int, fraction: float, seed: int) -> tuple[Positions, Positions]:
 
 
 def evaluation_pieces(n: int, batch_size: int, rank: int, world: int) -> list[slice]:
-    """The batches of one of ``world`` ranks: together each of ``n`` samples once, as many on each.
+    """Return the batches of one of ``world`` ranks, which together have each sample once.
 
     A collective call in an evaluation step waits for every rank, so all need the same number of
     batches. Most steps fail on an empty batch. Where both cannot be had within ``batch_size`` (1,
@@ -108,14 +108,14 @@ def _permutation(n: int, seed: list[int]) -> Int32[Tensor, " n"]:
 
 
 class Share(NamedTuple):
-    """Which part of every epoch is this process's."""
+    """A share says which part of every epoch is this process's."""
 
     rank: int
     world: int
 
 
 class EvaluationLoader:
-    """Batches in order, every sample exactly once over all ranks (see `evaluation_pieces`)."""
+    """This loader has every sample once over all ranks, in order (see `evaluation_pieces`)."""
 
     def __init__(self, source: Source, batch_size: int, share: Share) -> None:
         self._source = source
@@ -130,11 +130,11 @@ class EvaluationLoader:
 
 
 class TrainingLoader:
-    """One epoch an iteration, in an order that follows from ``seed`` and the epoch alone.
+    """This loader gives an epoch an iteration, in an order of ``seed`` and the epoch alone.
 
-    The permutation is cut to a multiple of the number of ranks, of which each takes its stride, so
-    every rank has as many batches. Were the last batch of a single sample, which batch
-    normalization cannot train on, it joins the batch before. Lightning keeps ``state_dict`` in its
+    The permutation is cut to a multiple of the number of ranks, of which each takes its stride. So
+    every rank has as many batches. Batch normalization cannot train on a single sample, so a last
+    batch of one joins the batch before. Lightning keeps ``state_dict`` in its
     checkpoints, and a resumed run goes on with the very next batch.
 
     Args:
@@ -198,7 +198,7 @@ class TrainingLoader:
         return order[start:stop].long()
 
     def state_dict(self) -> dict[str, int]:
-        """The place after the last batch that was handed out."""
+        """Return where to go on after the last batch that was given."""
         return {"epoch": self._epoch, "next_batch": self._next_batch, "batches": len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

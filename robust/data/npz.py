@@ -1,4 +1,4 @@
-"""Arrays of an ``.npz`` file, whose headers are checked before anything is allocated."""
+"""Headers of an ``.npz`` file are checked before its arrays are allocated."""
 
 import math
 import os
@@ -23,11 +23,11 @@ DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, LookupError),
     *(MemoryError, OverflowError, SyntaxError, TypeError, tokenize.TokenError),
 )
-"""What numpy and zipfile raise on damaged files."""
+"""Numpy and zipfile raise these on damaged files."""
 
 
 def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Arrays of plain numbers by their keys; no pickle is run.
+    """Return arrays of plain numbers by their keys; no pickle is run.
 
     Raises:
         ConfigError: If the file is none, is damaged, or lacks a key.

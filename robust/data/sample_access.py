@@ -1,4 +1,4 @@
-"""Samples of a data module by their indices, outside of loaders, and their fingerprints."""
+"""A data module gives samples by index, outside of loaders, and their fingerprints."""
 
 from abc import ABC, abstractmethod
 
@@ -57,10 +57,10 @@ class ImageSamples(LightningDataModule, ABC):
         """
         return self._training().y
 
-    def train_samples(self, places: Labels) -> Batch:
-        """Training samples at some places of the training array, as those of `test_samples`."""
+    def train_samples(self, index: Labels) -> Batch:
+        """Return training samples by their index, as those of `test_samples`."""
         train = self._loaded().train
-        return Batch(to_unit_interval(train.x[places]), train.y[places], places)
+        return Batch(to_unit_interval(train.x[index]), train.y[index], index)
 
     def train_fingerprint(self, order: Labels) -> str:
         """16 hex digits of all training samples and of the order in which they are attacked."""
@@ -73,7 +73,7 @@ class ImageSamples(LightningDataModule, ABC):
         return len(self._loaded().test.y)
 
     def test_samples(self, start: int, stop: int) -> Batch:
-        """Test samples ``start`` to ``stop - 1`` on the CPU, float32 in [0, 1].
+        """Return test samples ``start`` to ``stop - 1`` on the CPU, float32 in [0, 1].
 
         Raises:
             ConfigError: If the test set does not reach that far.
@@ -84,7 +84,7 @@ class ImageSamples(LightningDataModule, ABC):
         )
 
     def val_samples(self, limit: int) -> Batch:
-        """The first ``limit`` samples held out for validation, or all; as those of `test_samples`.
+        """Return the first ``limit`` validation samples, or all; as those of `test_samples`.
 
         Their ``index`` counts in the training array. Empty if ``val_fraction`` is 0.
         """
@@ -110,7 +110,7 @@ class ImageSamples(LightningDataModule, ABC):
                 x.take(torch.arange(start, min(start + self.eval_batch_size, stop)))
 
     def _test_part(self, start: int, stop: int) -> Samples:
-        """All test samples, of which those from ``start`` on below ``stop`` exist."""
+        """Return all test samples, of which those from ``start`` on below ``stop`` exist."""
         test = self._loaded().test
         if not 0 <= start <= stop <= len(test.y):
             raise ConfigError(

@@ -73,7 +73,7 @@ class StoredImages(ABC):
 
 
 class Samples(NamedTuple):
-    """Images as bytes, 0 to 255, with their labels from 0 on."""
+    """Samples are images as bytes, 0 to 255, with their labels from 0 on."""
 
     x: Pixels | StoredImages
     y: Labels

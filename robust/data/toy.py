@@ -1,4 +1,4 @@
-"""Two classes of points in the plane, as images of one row and two pixels.
+"""Two classes of points in the plane are images of one row and two pixels.
 
 Zantedeschi et al. 2017, Figure 2 (https://arxiv.org/abs/1707.06728): concentric circles and
 half-moons, 20 points each.
@@ -17,7 +17,7 @@ _TRAIN, _TEST = 20, 200
 
 
 def circles() -> list[tuple[UInt8[Tensor, "n 1 1 2"], Labels]]:
-    """Training and test points on two circles, the inner one of 0.6 times the radius.
+    """Return training and test points on two circles, the inner one of 0.6 times the radius.
 
     20 points to train on and 200 to test on, without noise: the test points lie between the
     training points. The paper's square [-1, 1] is [0, 1] here, so a length of the paper is half as
@@ -29,7 +29,7 @@ def circles() -> list[tuple[UInt8[Tensor, "n 1 1 2"], Labels]]:
 
 
 def moons() -> list[tuple[UInt8[Tensor, "n 1 1 2"], Labels]]:
-    """Training and test points on two half-moons; as `circles` else."""
+    """Return training and test points on two half-moons; otherwise as `circles`."""
     from sklearn.datasets import make_moons
 
     return [_points(*make_moons(n, random_state=_SEED)) for n in (_TRAIN, _TEST)]
@@ -38,7 +38,7 @@ def moons() -> list[tuple[UInt8[Tensor, "n 1 1 2"], Labels]]:
 def _points(
     x: NDArray[np.float64], y: NDArray[np.int64]
 ) -> tuple[UInt8[Tensor, "n 1 1 2"], Labels]:
-    """Points stretched to the square, each coordinate for itself, in the order of their classes."""
+    """Stretch points to the square by each coordinate, in the order of their classes."""
     low, high = x.min(axis=0), x.max(axis=0)
     order = np.argsort(y, kind="stable")
     pixels = torch.from_numpy((255 * (x - low) / (high - low)).round()[order]).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Training on transformed images, or on them beside the originals; made once and kept on disk."""
+"""Training takes transformed images, alone or with the originals; they are kept on disk."""
 
 import hashlib
 import tempfile
@@ -19,12 +19,12 @@ from robust.io.text_files import expanded
 
 _BATCH = 512
 _PROBE = 8
-"""Images whose transformed bytes are part of the key, so that changed code makes another set."""
+"""So many transformed images are part of the key, so that changed code makes another set."""
 
 
 @final
 class TrainingSet:
-    """Which training images a defense learns from: originals, transformed ones, or both.
+    """A training set says which images a defense learns from: originals, transformed, or both.
 
     Wang et al. 2018, section 6 (https://arxiv.org/abs/1809.08516), train on the original images, on
     those after total variation minimization, and on their union. Each image is transformed once,
@@ -54,7 +54,7 @@ class TrainingSet:
         self.cache = cache
 
     def samples(self, originals: Samples, root: Path, device: torch.device) -> Samples:
-        """The samples of the mode; the originals, if they are among them, come first.
+        """Return the samples of the mode; the originals, if they are among them, come first.
 
         Args:
             originals: All training samples.
@@ -77,7 +77,7 @@ class TrainingSet:
         return Samples(x, torch.cat([originals.y] * (len(x) // n)))
 
     def positions(self, index: Positions, n: int) -> Positions:
-        """Where in `samples` those at ``index`` of the ``n`` originals are, in each form."""
+        """Return the index in `samples` of those at ``index`` of ``n`` originals, in each form."""
         return torch.cat([index, index + n]) if self.mode == "original+transformed" else index
 
     def _transformed(self, x: Pixels, root: Path, device: torch.device) -> Pixels:
@@ -94,7 +94,7 @@ class TrainingSet:
         return made
 
     def _key(self, x: Pixels) -> str:
-        """16 hex digits of the images and of what the transform does."""
+        """Return 16 hex digits of the images and of what the transform does."""
         digest = hashlib.sha256(repr(tuple(x.shape)).encode())
         digest.update(x.numpy().tobytes())
         for name, module in self.transform.named_modules():
@@ -139,7 +139,7 @@ def _check(made: torch.Tensor, x: Pixels, name: str) -> None:
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """What the file holds; None if there is none, or it is damaged."""
+    """Return what the file has; None if there is none, or it is damaged."""
     try:
         x = read_arrays(path, ["x"])["x"]  # reading compares a checksum
     except ConfigError:

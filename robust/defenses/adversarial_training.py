@@ -1,4 +1,4 @@
-"""Adversarial training: Madry et al. 2018, https://arxiv.org/abs/1706.06083.
+"""Adversarial training is that of Madry et al. 2018, https://arxiv.org/abs/1706.06083.
 
 With a `source`, as Zantedeschi et al. 2017 (https://arxiv.org/abs/1707.06728) compare with it.
 """

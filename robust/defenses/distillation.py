@@ -1,4 +1,4 @@
-"""Defensive distillation: Papernot et al. 2016, https://arxiv.org/abs/1511.04508.
+"""Defensive distillation is that of Papernot et al. 2016, https://arxiv.org/abs/1511.04508.
 
 As Tuna et al. 2022 (https://arxiv.org/abs/2202.07342, section II-B) train and attack it.
 """

@@ -1,4 +1,4 @@
-"""TRADES: Zhang et al. 2019, https://arxiv.org/abs/1901.08573."""
+"""TRADES is the loss of Zhang et al. 2019, https://arxiv.org/abs/1901.08573."""
 
 from typing import final
 

@@ -1,4 +1,4 @@
-"""Networks, pixels in [0, 1] to outputs: one architecture, or one paper's, a file; and layers."""
+"""Networks map pixels in [0, 1] to outputs; a file has one architecture, or one paper's."""
 
 from robust.networks.activations import BReLU
 from robust.networks.arguments import remember_arguments

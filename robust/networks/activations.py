@@ -1,4 +1,4 @@
-"""Activations that PyTorch lacks."""
+"""PyTorch lacks these activations."""
 
 from typing import final
 
@@ -11,7 +11,7 @@ from robust.errors import ConfigError
 
 @final
 class BReLU(nn.Module):
-    """Bounded ReLU: ``min(max(x, 0), t)``; its derivative is 1 inside (0, t) and 0 elsewhere.
+    """BReLU is the bounded ReLU ``min(max(x, 0), t)``, of derivative 1 in (0, t) and else 0.
 
     At the ends 0 and t themselves the derivative is 0, as PyTorch's ReLU has it at 0. Liew et al.
     2016 (https://doi.org/10.1016/j.neucom.2016.08.037); a defense in Zantedeschi et al. 2017,
@@ -35,10 +35,10 @@ class BReLU(nn.Module):
         self.t = t
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Values in [0, t], of the same shape."""
+        """Return values in [0, t], of the same shape."""
         # Not `clamp`, whose backward pass takes several times as long on a CPU.
         return F.hardtanh(x, 0.0, self.t)
 
     def extra_repr(self) -> str:
-        """The bound, for the printed network."""
+        """Return the bound, for the printed network."""
         return f"t={self.t}"

@@ -1,4 +1,4 @@
-"""What networks and defenses were built from, and sizes that their data gives where nobody did.
+"""Networks and defenses remember what they were built from, and get missing sizes from data.
 
 Constructors are wrapped, rather than their code changed, so that what an object computes keeps its
 fingerprint and records stay valid.
@@ -121,5 +121,5 @@ def sized(network: nn.Module, shape: tuple[int, int, int], outputs: int | None) 
 
 
 def _version(module: nn.Module) -> int:
-    """How often weights were written: torch counts it for the checks of its backward pass."""
+    """Return how often weights were written, as torch counts it for its backward pass."""
     return sum(parameter._version for parameter in module.parameters())

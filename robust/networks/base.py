@@ -1,4 +1,4 @@
-"""What the networks share: activations to choose, checked arguments, a chain of layers."""
+"""Networks share activations to choose, checked arguments, and a chain of layers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from robust.errors import ConfigError
 from robust.types import Images, Scores
 
 Activation = Callable[[], nn.Module]
-"""Builds a fresh activation layer; in YAML a class path such as ``torch.nn.ReLU``, or
+"""It builds a new activation layer; in YAML a class path such as ``torch.nn.ReLU``, or
 ``{class_path: robust.networks.BReLU, init_args: {t: 1.0}}``."""
 
 
 class SequentialNetwork(nn.Module, ABC):
-    """A network that is one chain of layers. Abstract: a subclass is final and lists its layers."""
+    """Such a network is one chain of layers, which a final subclass lists."""
 
     @abstractmethod
     def __init__(self, *layers: nn.Module) -> None:
@@ -22,7 +22,7 @@ class SequentialNetwork(nn.Module, ABC):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Images) -> Scores:
-        """Outputs of shape (N, num_classes), nothing applied to them."""
+        """Return outputs of shape (N, num_classes), with nothing applied to them."""
         return self.layers(x)  # type: ignore[no-any-return]
 
 

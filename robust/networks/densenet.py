@@ -19,7 +19,7 @@ _BLOCKS = 3
 
 @final
 class DenseNet(SequentialNetwork):
-    """Three dense blocks without bottlenecks; images of any size from 4x4.
+    """DenseNet has three dense blocks without bottlenecks; images of any size from 4x4.
 
     A layer is BN, activation, 3x3 convolution and dropout. A transition is BN, activation, 1x1
     convolution, dropout and 2x2 average pool: 28x28 images become 14x14, then 7x7. Convolutions
@@ -85,7 +85,7 @@ class DenseNet(SequentialNetwork):
 
 @final
 class _DenseLayer(nn.Module):
-    """``growth`` new channels behind those that came in."""
+    """This layer adds ``growth`` channels to those of its input."""
 
     def __init__(self, channels: int, growth: int, dropout: float, activation: Activation) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _DenseLayer(nn.Module):
 
 
 def _widths(depth: int, growth: int, compression: float) -> list[tuple[int, int]]:
-    """Channels at the start and the end of each block."""
+    """Return the channels at the start and the end of each block."""
     if depth < _BLOCKS + 4 or (depth - 4) % _BLOCKS:
         raise ConfigError(
             f"Expected `depth` to be 3 n + 4 with n from 1, such as 22 or 40, but got {depth}."

@@ -1,4 +1,4 @@
-"""Objects described as their class paths and arguments, as a checkpoint keeps and a config says."""
+"""Objects are described by class paths and arguments, as in checkpoints and configs."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from robust.errors import ConfigError
 from robust.networks.arguments import given_arguments
 
 _OF_TRAINING = ("optimizer", "scheduler")
-"""Arguments that say how a defense was trained, which nothing needs that restores it."""
+"""These arguments say how a defense was trained, and are not needed to restore it."""
 
 
 def description(described: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A fully connected network, such as Paranjape, Dubey and Gopalan 2020 used.
+"""The MLP is fully connected, as the networks of Paranjape, Dubey and Gopalan 2020.
 
 The paper (https://arxiv.org/abs/2006.01408) names two hidden layers with ReLU and no more; widths
 and weights (PyTorch's own start) are our choice.
@@ -14,7 +14,7 @@ from robust.networks.base import Activation, SequentialNetwork
 
 @final
 class MLP(SequentialNetwork):
-    """Flattened images, hidden layers of one width, and a linear layer; images of any shape.
+    """MLP flattens images of any shape, and has hidden layers of one width and a linear layer.
 
     Example:
         >>> network = robust.MLP(num_classes=10, in_features=784)

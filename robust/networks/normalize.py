@@ -1,4 +1,4 @@
-"""Normalization of pixels, which is a layer of the network and not of the data."""
+"""Normalization of pixels is a layer of the network, not of the data."""
 
 from collections.abc import Sequence
 from typing import final
@@ -12,7 +12,7 @@ from robust.types import Images
 
 @final
 class Normalize(nn.Module):
-    """First layer of a network: ``(x - mean) / std``, channel by channel.
+    """Normalize is the first layer of a network: ``(x - mean) / std``, channel by channel.
 
     Example:
         >>> first = robust.Normalize(mean=[0.5], std=[0.25])
@@ -44,9 +44,9 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
 
     def forward(self, x: Images) -> Images:
-        """Images of the same shape, in units of ``std`` from ``mean``."""
+        """Return images of the same shape, in units of ``std`` from ``mean``."""
         return (x - self.mean) / self.std
 
     def inverse(self, z: Images) -> Images:
-        """Pixels of images in those units; outside [0, 1] where ``z`` says so."""
+        """Return the pixels of images in those units; outside [0, 1] where ``z`` says so."""
         return z * self.std + self.mean

@@ -1,6 +1,6 @@
-"""The residual networks for CIFAR-10 of He et al. 2016, section 4.2, as Wang et al. 2018 had them.
+"""The residual networks for CIFAR-10 are those of He et al. 2016, as Wang et al. 2018 had them.
 
-He et al.: https://arxiv.org/abs/1512.03385; Wang et al.: https://arxiv.org/abs/1809.08516.
+He et al.: https://arxiv.org/abs/1512.03385, section 4.2; Wang et al.: https://arxiv.org/abs/1809.08516.
 """
 
 from typing import cast, final
@@ -16,7 +16,7 @@ from robust.types import Images, Scores
 
 @final
 class ResNet(nn.Module):
-    """Three stages of 16, 32 and 64 channels, a global average pool and a linear head.
+    """ResNet has three stages of 16, 32 and 64 channels, an average pool and a linear head.
 
     Images may have any size: 32x32 become 32x32, 16x16 and 8x8 in the stages, 28x28 become 28x28,
     14x14 and 7x7. If a stage begins with a stride of 2, the shortcut is a 1x1 convolution with
@@ -78,11 +78,11 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Images) -> Float[Tensor, "n 64"]:
-        """What the head sees: the globally pooled channels of the last stage."""
+        """Return what the head sees: the globally pooled channels of the last stage."""
         return cast(Tensor, self.body(x))
 
     def forward(self, x: Images) -> Scores:
-        """Outputs of shape (N, num_classes), nothing applied to them."""
+        """Return outputs of shape (N, num_classes), with nothing applied to them."""
         return cast(Tensor, self.head(self.features(x)))
 
 

@@ -1,4 +1,4 @@
-"""The two convolutional networks of Tuna, Catak and Eskil 2022 (https://arxiv.org/abs/2202.07342).
+"""These are the two networks of Tuna, Catak and Eskil 2022 (https://arxiv.org/abs/2202.07342).
 
 Both are Table V of the paper. Weights start as PyTorch starts them: the paper names no scheme.
 """
@@ -21,7 +21,9 @@ def _dense(inputs: int, outputs: int, activation: Activation, dropout: float) ->
 
 @final
 class TunaMnistCNN(SequentialNetwork):
-    """Four convolutions of 32, 32, 64 and 64 channels and two dense layers of 200; 1x28x28 images.
+    """TunaMnistCNN has four convolutions and two dense layers of 200; 1x28x28 images.
+
+    The convolutions have 32, 32, 64 and 64 channels.
 
     Example:
         >>> network = robust.TunaMnistCNN()
@@ -58,7 +60,9 @@ class TunaMnistCNN(SequentialNetwork):
 
 @final
 class TunaCifarCNN(SequentialNetwork):
-    """Six convolutions of 32 to 256 channels and dense layers of 1024 and 256; 3x32x32 images.
+    """TunaCifarCNN has six convolutions and dense layers of 1024 and 256; 3x32x32 images.
+
+    The convolutions have 32 to 256 channels.
 
     Example:
         >>> network = robust.TunaCifarCNN()

@@ -1,4 +1,4 @@
-"""The networks of Zantedeschi, Nicolae and Rawat 2017 (https://arxiv.org/abs/1707.06728).
+"""Networks of Zantedeschi, Nicolae and Rawat 2017 are here (https://arxiv.org/abs/1707.06728).
 
 The paper prints one convolutional network and a residual one. What it does not say follows Keras,
 the authors' library: Glorot uniform weights, zero biases. For CIFAR-10 their code has another
@@ -17,9 +17,9 @@ from robust.networks.base import Activation, SequentialNetwork, check_dropout
 
 @final
 class ZantedeschiCNN(SequentialNetwork):
-    """Convolutions 8x8 of 64, 6x6 of 128 and 5x5 of 128 channels, and a linear layer.
+    """ZantedeschiCNN has three convolutions and a linear layer.
 
-    28x28 images become 14x14, 5x5 and 1x1.
+    They are 8x8 of 64, 6x6 of 128 and 5x5 of 128 channels. 28x28 images become 14x14, 5x5 and 1x1.
 
     Example:
         >>> network = robust.ZantedeschiCNN()
@@ -58,7 +58,7 @@ class ZantedeschiCNN(SequentialNetwork):
 
 @final
 class ZantedeschiResNet(SequentialNetwork):
-    """Convolutions 8x8 of 64 and 6x6 of 128 channels, one bottleneck block, and a linear layer.
+    """ZantedeschiResNet has convolutions 8x8 of 64 and 6x6 of 128 channels, and a bottleneck.
 
     It is the authors' code, which has ReLU even in the networks that the paper calls BReLU. Here
     ``activation`` is every activation.
@@ -100,7 +100,9 @@ class ZantedeschiResNet(SequentialNetwork):
 
 @final
 class ZantedeschiCifarCNN(SequentialNetwork):
-    """Convolutions 3x3 of 32 (padded) and 64 channels, dense layer of 500; 3x32x32 images.
+    """ZantedeschiCifarCNN has two convolutions and a dense layer of 500; 3x32x32 images.
+
+    The convolutions are 3x3 of 32 (padded) and 64 channels.
 
     Example:
         >>> network = robust.ZantedeschiCifarCNN()
@@ -141,7 +143,7 @@ class ZantedeschiCifarCNN(SequentialNetwork):
 
 @final
 class _Bottleneck(nn.Module):
-    """1x1 to 64, 3x3, 1x1 back to 128 channels; the input is added before the last activation."""
+    """This block goes 1x1 to 64, 3x3, 1x1 to 128 channels; its input is added to that."""
 
     def __init__(self, activation: Activation) -> None:
         super().__init__()
@@ -177,7 +179,7 @@ def _side_after_stem(size: int, smallest: int) -> int:
 
 
 def _initialize(network: nn.Module) -> None:
-    """Glorot uniform weights and zero biases, as Keras starts layers."""
+    """Set Glorot uniform weights and zero biases, as Keras starts layers."""
     for parameter in network.parameters():
         if parameter.ndim == 1:
             nn.init.zeros_(parameter)

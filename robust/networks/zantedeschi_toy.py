@@ -1,4 +1,4 @@
-"""The network for points in the plane of Zantedeschi et al. 2017, Figure 2.
+"""This network is for points in the plane: Zantedeschi et al. 2017, Figure 2.
 
 https://arxiv.org/abs/1707.06728, with the authors' code where the paper is silent.
 """
@@ -12,7 +12,7 @@ from robust.networks.base import Activation, SequentialNetwork
 
 @final
 class ZantedeschiToyNet(SequentialNetwork):
-    """Two dense layers of 64 and one of 2; the activation follows the second alone.
+    """The network has dense layers of 64, 64 and 2; the activation follows the second alone.
 
     The paper names two hidden layers with ReLU; the first of the authors' code has none.
 

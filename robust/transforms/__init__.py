@@ -1,4 +1,4 @@
-"""Input transforms: what a defense does to images before its network, in training and at test.
+"""Input transforms change images before the network of a defense, in training and at test.
 
 Each quantizes or smooths, so it has no useful gradient: the adaptive view of every defense lets the
 gradient straight through. Values outside [0, 1], as unclipped noise in training has them, go to the

@@ -1,4 +1,4 @@
-"""Transforms that quantize or smooth: feature squeezing and its kin."""
+"""These transforms quantize or smooth: feature squeezing and its relatives."""
 
 from typing import final
 
@@ -12,7 +12,7 @@ from robust.types import Images
 
 @final
 class FeatureSqueezing(nn.Module):
-    """Fewer levels of each channel: ``round(x (2^bits - 1)) / (2^bits - 1)``, halves to even.
+    """This leaves fewer levels: ``round(x (2^bits - 1)) / (2^bits - 1)``, halves to even.
 
     Xu, Evans and Qi 2018 (https://arxiv.org/abs/1704.01155), color depth. Zantedeschi et al. 2017
     take 1 bit on MNIST and 3 on CIFAR-10.
@@ -30,14 +30,14 @@ class FeatureSqueezing(nn.Module):
         self.bits = bits
 
     def forward(self, x: Images) -> Images:
-        """Images of 2^bits levels, of the same shape."""
+        """Return images of 2^bits levels, of the same shape."""
         steps = (1 << self.bits) - 1
         return (x * steps).round() / steps
 
 
 @final
 class MedianSmoothing(nn.Module):
-    """Each pixel the median of its ``size`` x ``size`` neighbours, in each channel.
+    """Each pixel becomes the median of its ``size`` x ``size`` neighbours, in each channel.
 
     Xu, Evans and Qi 2018 (https://arxiv.org/abs/1704.01155); the same as
     ``scipy.ndimage.median_filter`` with its ``reflect`` mode, in which the pixel at the edge is
@@ -60,7 +60,7 @@ class MedianSmoothing(nn.Module):
         self.size = size
 
     def forward(self, x: Images) -> Images:
-        """Smoothed images of the same shape."""
+        """Return smoothed images of the same shape."""
         rows, columns = (_reflected(side, self.size, x.device) for side in x.shape[2:])
         padded = x[:, :, rows][:, :, :, columns]
         windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).flatten(4)
@@ -69,7 +69,7 @@ class MedianSmoothing(nn.Module):
 
 @final
 class Binarize(nn.Module):
-    """1 where a pixel is at least ``threshold``, else 0.
+    """A pixel becomes 1 where it is at least ``threshold``, else 0.
 
     Paranjape, Dubey and Gopalan 2020, section VI: of 0 to 255, 127 becomes 0 and 128 becomes 1.
 
@@ -90,14 +90,14 @@ class Binarize(nn.Module):
         self.threshold = threshold
 
     def forward(self, x: Images) -> Images:
-        """Images of zeros and ones, of the same shape."""
+        """Return images of zeros and ones, of the same shape."""
         # A comparison has no gradient at all, where rounding has one of zero; attacks ask for one.
         return (x >= self.threshold).to(x.dtype) + 0 * x
 
 
 @final
 class BitDepthReduction(nn.Module):
-    """Cuts the lower bits off a pixel X of 0 to 255: ``X - X mod 2^bits``.
+    """This cuts the lower bits off a pixel X of 0 to 255: ``X - X mod 2^bits``.
 
     Color depth reduction (CDR) in Paranjape, Dubey and Gopalan 2020, who do not say how many bits.
     Pixels between the integers are cut down too. A pixel within 0.001 below an integer counts as
@@ -116,7 +116,7 @@ class BitDepthReduction(nn.Module):
         self.bits = bits
 
     def forward(self, x: Images) -> Images:
-        """Images whose pixels are multiples of 2^bits / 255, of the same shape."""
+        """Return images whose pixels are multiples of 2^bits / 255, of the same shape."""
         step = 1 << self.bits
         return ((x * 255 + 0.001) / step).floor() * step / 255
 
@@ -129,6 +129,6 @@ def _check_bits(bits: int, most: int) -> None:
 
 
 def _reflected(side: int, size: int, device: torch.device) -> Int64[Tensor, " _"]:
-    """Positions from ``size // 2`` before a row to its end, mirrored at the edges of its pixels."""
-    place = torch.arange(-(size // 2), side + size - size // 2 - 1, device=device) % (2 * side)
-    return torch.minimum(place, 2 * side - 1 - place)
+    """Return the index of each pixel from ``size // 2`` before a row on, mirrored at its edges."""
+    index = torch.arange(-(size // 2), side + size - size // 2 - 1, device=device) % (2 * side)
+    return torch.minimum(index, 2 * side - 1 - index)

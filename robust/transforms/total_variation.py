@@ -1,4 +1,4 @@
-"""Total variation minimization: the simplest image that agrees with a random part of the pixels."""
+"""Total variation minimization finds a simple image that agrees with a random part of pixels."""
 
 from typing import Literal, final
 
@@ -16,12 +16,12 @@ _Dual = Float[Tensor, "2 n c h w"]
 
 _RELAXATION = 1.9
 _CHUNK = 32
-"""Images solved together on a CPU: their arrays fit into its cache."""
+"""So many images are solved together on a CPU: their arrays fit into its cache."""
 
 
 @final
 class TotalVariation(nn.Module):
-    """Drops random pixels and fills and smooths the image by total variation minimization (TVM).
+    """TVM drops random pixels, and fills and smooths by total variation minimization.
 
     ``argmin_z 1/2 ||m (z - x)||^2 + strength TV(z)`` for each channel, where ``m`` is 0 where a
     pixel is dropped and else 1. That is Guo et al. 2018, section 4.3
@@ -101,7 +101,7 @@ class TotalVariation(nn.Module):
         self.eot = eot
 
     def forward(self, x: Images) -> Images:
-        """Images in [0, 1] of the same shape; ``x`` itself in training without `in_training`."""
+        """Return images in [0, 1] of one shape; ``x`` itself in training without `in_training`."""
         if self.training and not self.in_training:
             return x
         with torch.no_grad():
@@ -121,7 +121,7 @@ class TotalVariation(nn.Module):
         return fresh, self.eot
 
     def _mask(self, x: Images) -> Images:
-        """1 where a pixel is observed, else 0."""
+        """Return 1 where a pixel is observed, else 0."""
         if self.drop == 0:
             return torch.ones_like(x, dtype=torch.float32)
         if self.seed is None:
@@ -143,11 +143,11 @@ class TotalVariation(nn.Module):
         return nearer.clamp_(0, 1)
 
     def _step(self) -> float:
-        """The primal step, by trial on CIFAR-10: weak terms reach dropped pixels by long steps."""
+        """Return the primal step, found on CIFAR-10: weak terms need long steps."""
         return min(max(0.02 / self.strength, 0.1), 2.0) if self.drop else 0.1
 
     def _projected(self, dual: _Dual) -> _Dual:
-        """Onto the ball of radius ``strength`` in the norm dual to that of the differences."""
+        """Project onto the ball of radius ``strength`` in the norm dual to the differences'."""
         if self.norm == "anisotropic":
             return dual.clamp_(-self.strength, self.strength)
         squares = dual.square()
@@ -160,15 +160,15 @@ class TotalVariation(nn.Module):
 
 
 def _hashed(x: Images) -> Int64[Tensor, " n"]:
-    """A number of each image, of its pixels as bytes, so that no rounding of a device counts."""
+    """Return a number of each image's pixels as bytes, so that no rounding of a device counts."""
     levels = (x.float() * 255).round().long().flatten(1)
-    places = torch.arange(levels.shape[1], device=x.device)
-    placed = levels + (places << 16)
+    index = torch.arange(levels.shape[1], device=x.device)
+    placed = levels + (index << 16)
     return sample_seeds(0, placed.flatten()).view_as(placed).sum(dim=1)
 
 
 def _filled(x: Images, observed: Images) -> Images:
-    """Dropped pixels as the mean of their observed neighbours; a copy."""
+    """Return a copy with dropped pixels as the mean of their observed neighbours."""
     shares = F.avg_pool2d(observed, 3, stride=1, padding=1)
     near = F.avg_pool2d(x * observed, 3, stride=1, padding=1) / shares.clamp_min(1e-6)
     every = observed.sum(dim=(2, 3), keepdim=True).clamp_min(1)
@@ -177,7 +177,7 @@ def _filled(x: Images, observed: Images) -> Images:
 
 
 def _differences(z: Images) -> _Dual:
-    """To the pixel below and the one to the right; 0 at the last row and column."""
+    """Return differences to the pixel below and to the right; 0 at the last row and column."""
     result = torch.zeros(2, *z.shape, device=z.device)
     torch.sub(z[..., 1:, :], z[..., :-1, :], out=result[0, ..., :-1, :])
     torch.sub(z[..., 1:], z[..., :-1], out=result[1, ..., :-1])
@@ -185,7 +185,7 @@ def _differences(z: Images) -> _Dual:
 
 
 def _adjoint(dual: _Dual) -> Images:
-    """The transpose of `_differences`, for which the last row and column do not count."""
+    """Apply the transpose of `_differences`, where the last row and column do not count."""
     result = torch.zeros_like(dual[0])
     result[..., :-1, :] -= dual[0, ..., :-1, :]
     result[..., 1:, :] += dual[0, ..., :-1, :]

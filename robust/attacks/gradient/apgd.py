@@ -1,4 +1,4 @@
-"""Auto-PGD: Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
+"""Auto-PGD is the attack of Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
 from typing import Literal, final
 

@@ -1,4 +1,4 @@
-"""Projected gradient descent: Madry et al. 2018, https://arxiv.org/abs/1706.06083."""
+"""Projected gradient descent is the attack of Madry et al. 2018, https://arxiv.org/abs/1706.06083."""
 
 from typing import Literal, final
 

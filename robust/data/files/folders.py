@@ -21,7 +21,7 @@ _TESTS = ("test", "val", "valid", "validation")
 
 
 class Listing(NamedTuple):
-    """Image files with the labels of their class folders."""
+    """Image files get the labels of their class folders."""
 
     paths: Paths
     y: Labels
@@ -121,7 +121,7 @@ def _listing(root: Path, classes: Sequence[str], skipped: _Skipped) -> Listing:
 def _images(
     folder: Path, name: str, skipped: _Skipped, above: tuple[tuple[int, int], ...]
 ) -> Iterator[str]:
-    """Paths of all images below a folder, relative to the folder of the classes.
+    """Return the paths of all images below a folder, relative to the folder of the classes.
 
     Args:
         folder: The folder.
@@ -146,7 +146,7 @@ def _images(
 
 
 def _classes(root: Path) -> list[str]:
-    """Names of the class folders, sorted as torchvision does."""
+    """Return the names of the class folders, sorted as torchvision does."""
     names = _folders(root)
     if not names:
         raise _without_classes(root)
@@ -213,7 +213,7 @@ def _check_folder(root: Path) -> None:
 
 
 def _number(folder: Path) -> tuple[int, int]:
-    """Device and number of a folder, the same by whatever way one comes to it."""
+    """Return device and number of a folder, the same by any way to it."""
     try:
         status = folder.stat()
     except OSError as error:

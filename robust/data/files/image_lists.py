@@ -1,4 +1,4 @@
-"""A CSV file that lists images with their labels."""
+"""A CSV file may list images with their labels."""
 
 import csv
 import os

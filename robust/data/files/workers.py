@@ -68,7 +68,7 @@ def in_order(
 
 
 class _Refused(NamedTuple):
-    """The message of a `ConfigError`, which torch would wrap in a traceback."""
+    """This carries the message of a `ConfigError`, which torch would wrap in a traceback."""
 
     message: str
 
