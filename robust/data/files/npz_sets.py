@@ -33,9 +33,9 @@ def load_npz(path: Path) -> Dataset:
     parts = ("test",) if not {"x_train", "y_train"} & {*there} else ("train", "test")
     keys = [f"{kind}_{part}" for part in parts for kind in "xy"]
     arrays = read_arrays(path, keys)
-    test = _npz_samples(arrays, "test", path)
-    shape = _shape(test.x)
-    train = _npz_samples(arrays, "train", path) if "train" in parts else no_samples(shape)
+    read = {part: _npz_samples(arrays, part, path) for part in parts}
+    test, shape = read["test"], _shape(read["test"].x)
+    train = read.get("train") or no_samples(shape)
     if _shape(train.x) != shape:
         raise ConfigError(
             f"Expected training and test images of one shape in {path}, but got {_shape(train.x)} "

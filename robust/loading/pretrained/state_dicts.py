@@ -127,9 +127,16 @@ def _weights_in(content: object) -> Weights | None:
 
 def _described(content: object) -> str:
     if isinstance(content, Mapping):
+        several = [key for key, value in content.items() if _is_list_of_weights(value)]
+        if several:
+            return f"{len(content[several[0]])} networks under {several[0]!r}"
         keys = ", ".join(str(key)[:30] for key in list(content)[:5])
         return f"the keys {keys}" if keys else "nothing"
     return f"a {type(content).__name__}"
+
+
+def _is_list_of_weights(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(map(_weights_in, value))
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:  # noqa: ANN401

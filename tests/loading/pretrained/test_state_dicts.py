@@ -126,6 +126,7 @@ FILES = {
     "plain": (lambda p: torch.save({"epoch": 3}, p), "holds the keys epoch"),
     "tensor": (lambda p: torch.save(torch.ones(3), p), "holds a Tensor"),
     "two": (lambda p: torch.save({"g": weights(), "d": weights()}, p), "the keys g, d"),
+    "list": (lambda p: torch.save({"state_dict": [weights(), weights()]}, p), "2 networks under"),
     "nothing": (lambda p: torch.save({}, p), "holds nothing"),
 }
 
