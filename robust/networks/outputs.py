@@ -20,7 +20,8 @@ def outputs_of(scores: Tensor) -> Outputs:
         return "log_probabilities" if _sums_to_one(exact.exp()) else "logits"
     if (exact >= 0).all() and _sums_to_one(exact):
         return "probabilities"
-    if (exact <= 0).all() and _sums_to_one(exact.exp()):
+    # The logarithm of a one is a little above zero on some CPUs.
+    if (exact <= _ROUNDING).all() and _sums_to_one(exact.exp()):
         return "log_probabilities"
     return "logits"
 

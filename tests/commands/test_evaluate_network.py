@@ -10,6 +10,7 @@ from robust.commands.main import main
 from robust.commands.options.evaluate import parse_options
 from robust.results.records import read_evaluation
 from tests.support.bars import Bars, bars
+from tests.support.programs import traced
 
 SUITE = """
 suite: tiny
@@ -82,7 +83,7 @@ def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch
 
 
 def test_programs_need_trust_and_give_the_same_records(tmp_path, capsys):
-    torch.jit.trace(Bars().eval(), torch.rand(2, 1, 8, 8)).save(str(tmp_path / "p.pt"))
+    traced(Bars(), torch.rand(2, 1, 8, 8)).save(str(tmp_path / "p.pt"))
     torch.export.save(torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),)), "p.pt2")
     assert evaluated("w.pt", "--network=ownmodels:Network", "--output=weights") == 0
     capsys.readouterr()

@@ -7,6 +7,7 @@ from robust.errors import ConfigError
 from robust.networks.foreign import Called, Foreign, find_batch_size, name_of, per_channel
 from robust.networks.outputs import outputs_of
 from tests.support.bars import Bars, bars
+from tests.support.programs import traced
 
 
 class Named:
@@ -92,7 +93,7 @@ def test_code_of_programs_counts():
         def forward(self, x):
             return self.layers(x) / 2
 
-    one, other = (torch.jit.trace(kind(), torch.rand(1, 1, 8, 8)) for kind in (Bars, Halved))
+    one, other = (traced(kind(), torch.rand(1, 1, 8, 8)) for kind in (Bars, Halved))
     assert Foreign(one).program != Foreign(other).program
     assert Foreign(one).program == Foreign(one).program
     assert Foreign(Bars()).program is None
@@ -127,5 +128,6 @@ def test_outputs_are_found(scale):
     assert outputs_of(logits.softmax(dim=1).half().float()) == "probabilities"
     assert outputs_of(logits.log_softmax(dim=1)) == "log_probabilities"
     assert outputs_of(logits.softmax(dim=1).log()) == "log_probabilities"
+    assert outputs_of(logits.log_softmax(dim=1) + 1e-6) == "log_probabilities"
     assert outputs_of(logits.sigmoid()) == "logits"
     assert outputs_of(torch.full((2, 3), torch.nan)) == "logits"
