@@ -4,7 +4,6 @@ Packages that import torch are imported where they are used: the first process o
 this file, too, and runs no test.
 """
 
-import importlib
 import os
 import sys
 from contextlib import contextmanager, nullcontext
@@ -12,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 
-from tests.support import shapes
+from tests.support import quicker, shapes
 
 shapes.install()
 
@@ -30,24 +29,8 @@ def pytest_collection(session):
     no byte code and compiles it.
     """
     if not session.config.getoption("numprocesses", None):
-        for name in ("torch", "lightning.pytorch", "torchattacks", "wandb"):
-            importlib.import_module(name)
-        _stop_progress_bars_at_once()
-
-
-def _stop_progress_bars_at_once():
-    """Lightning's thread sleeps a tenth of a second before it sees that its bar has ended."""
-    from lightning.pytorch.callbacks.progress import rich_progress
-
-    def run(self):
-        while not self.done.wait(1 / self.refresh_per_second):
-            if self.refresh_cond:
-                with self.live._lock:
-                    self.live.refresh()
-                self.refresh_cond = False
-
-    if hasattr(rich_progress, "_RefreshThread"):  # not in 2.6.0
-        rich_progress._RefreshThread.run = run
+        quicker.import_heavy()
+        quicker.install()
 
 
 PROCESSES = (
@@ -136,6 +119,12 @@ def suite(tmp_path_factory):
     path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
     path.write_text(SUITE)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_vega(tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    quicker.share_vega(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
 
 
 @pytest.fixture(autouse=True)

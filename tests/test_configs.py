@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from jsonargparse.typing import class_from_function
 from lightning.pytorch import Trainer
 
 from robust.commands.train import RobustCLI, train
@@ -16,12 +15,11 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.flat import evaluation_of
 from robust.loading.class_paths import imported
 from robust.loading.paper_tables import read_table
 from robust.loading.parsing.fractions import read_yaml
 from robust.loading.parsing.parser import Parser
-from robust.loading.suites import read_suite
+from robust.loading.suites import evaluation_class, read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, paper_table
 from tests.support import papers
@@ -248,7 +246,7 @@ def flags_of(suite):
 @pytest.mark.parametrize("suite", list(filter(flags_of, SUITES)), ids=name)
 def test_flags_in_the_header_of_a_suite_work(suite):
     parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(class_from_function(evaluation_of), "evaluation")
+    parser.add_class_arguments(evaluation_class(), "evaluation")
     config = parser.parse_args([f"--evaluation={suite}", *flags_of(suite)])
     changed = parser.instantiate(config).evaluation.suite.infos
     assert changed != suite_of(suite).infos

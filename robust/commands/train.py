@@ -19,10 +19,10 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.evaluation.flat import evaluation_of
 from robust.io.notes import Figures
 from robust.loading.parsing.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
+from robust.loading.suites import evaluation_class
 from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated
 from robust.results.tables import comparison
@@ -98,7 +98,7 @@ class RobustCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the suite of attacks and the run's name."""
         parser.epilog = TRUST_HELP
-        parser.add_lightning_class_args(evaluation_of, "evaluation")
+        parser.add_lightning_class_args(evaluation_class(), "evaluation")
         parser.add_class_arguments(Run, "run")
 
     def _parse_ckpt_path(self) -> None:

@@ -1,6 +1,7 @@
 """Suites read from their files, as they are or some of their attacks."""
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -133,6 +134,15 @@ def evaluation_of_suite(
         return _build(copy.deepcopy(dict(content)), "the suite", only, **settings)
 
 
+@functools.cache
+def evaluation_class() -> type[AttackEvaluation]:
+    """Return the class that a parser takes for `evaluation_of`.
+
+    It is made once. For that, jsonargparse looks for the source of all callers.
+    """
+    return cast(type[AttackEvaluation], class_from_function(evaluation_of))
+
+
 def _build(
     content: Mapping[str, Any],
     where: object,
@@ -141,7 +151,7 @@ def _build(
 ) -> AttackEvaluation:
     """Return the evaluation of a suite's content, which messages say to be from ``where``."""
     parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(class_from_function(evaluation_of), "evaluation")
+    parser.add_class_arguments(evaluation_class(), "evaluation")
     if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
         raise missing_attacks(content, where)
     check_attack_specs(content["attacks"], where)

@@ -129,8 +129,13 @@ def _import_everything() -> None:
 
     gc.disable()
     from robust.report.javascript import bundling
+    from tests.support import quicker
+
+    if quicker.VEGA in os.environ:
+        quicker.share_vega(Path(os.environ[quicker.VEGA]))
 
     script = bundling()  # in a process of its own, meanwhile
+    quicker.import_heavy()
     import altair
     import lightning.pytorch.loggers.wandb
     import matplotlib.pyplot

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import wandb.sdk.launch  # noqa: F401 (W&B imports it when a run begins)
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 import robust.commands.evaluate
