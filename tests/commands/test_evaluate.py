@@ -545,7 +545,7 @@ def test_only_some_attacks_of_a_suite(runs, crafted, capsys):
     assert "pgd" not in printed
     assert crafted
     assert evaluate([str(runs["standard"]), f"--suite={SUITE}", "--attacks", "cw"]) == 2
-    assert "Expected attacks of the suite (fgsm, pgd, square), but got cw." in (
+    assert "Expected attacks of the suite (fgsm, pgd, square), but got 'cw'." in (
         capsys.readouterr().err
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from robust.commands.options import network
 from robust.commands.options.parser import OneLineParser
+from robust.io.text_files import expanded
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
 from robust.vocabulary import Norm, View
@@ -55,12 +56,15 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         args: The command line after the program.
 
     Raises:
-        ConfigError: If a short name is unknown, or an argument of a defense is no YAML.
+        ConfigError: If a short name or the user of a home folder is unknown, or an argument of a
+            defense is no YAML.
     """
     parser = evaluate_parser()
     arguments, others = network.taken(sys.argv[1:] if args is None else args)
     options, unknown = parser.parse_known_args(others)
     options.network_arguments = arguments
+    if options.output is not None:
+        options.output = expanded(options.output)
     network.settle(options)
     if options.images < 1:
         parser.error(f"expected --images to be at least 1, but got {options.images}")
