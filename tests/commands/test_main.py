@@ -123,7 +123,10 @@ def ended(words, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["evaluate"], ["train"], ["measure"], ["draw"], ["report"], []])
+SCREENS = ["evaluate", "train", "measure", "draw", "report", "sweep", "reproduce", "dashboard"]
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in [*SCREENS, "list", "completion"])])
 def test_help_fits_a_screen(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = ended([*words, "--help"], capsys).splitlines()
