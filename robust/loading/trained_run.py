@@ -109,9 +109,19 @@ def find_checkpoint(path: Path) -> Path:
     for name in (BEST, LAST):
         if (path / "checkpoints" / name).is_file():
             return path / "checkpoints" / name
-    found = sorted(str(p.parent.parent) for p in path.glob(f"**/checkpoints/{LAST}"))
-    hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
-    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/{LAST}. {hint}")
+    raise ConfigError(
+        f"Expected a run in {path}, but it has no checkpoints/{LAST}. {_what_else(path)}"
+    )
+
+
+def _what_else(folder: Path) -> str:
+    """Return what to do with a folder without a checkpoint."""
+    found = sorted(str(p.parent.parent) for p in folder.glob(f"**/checkpoints/{LAST}"))
+    if found:
+        return f"Name one of its runs: {', '.join(found[:5])}."
+    if (folder / "records").is_dir():
+        return f"It has records alone; `robust report {folder}` shows them."
+    return "Train one first."
 
 
 def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
