@@ -143,12 +143,13 @@ class Grid:
         widths = fitted(columns, room)
         is_spaced = any("\n" in text for texts in columns for text in texts[1:])
         for number, part in enumerate(blocks(widths, self._keys(widths, room), room)):
+            fitting = fitted([columns[i] for i in part], room)
             table = Table(title_justify="left", box=box.SIMPLE_HEAD)
             table.title = None if number else self.title
-            table.width = taken([widths[i] for i in part])
-            for i in part:
+            table.width = taken(fitting)
+            for i, width in zip(part, fitting, strict=True):
                 side: Literal["left", "right"] = "right" if i else "left"
-                table.add_column(columns[i][0], width=widths[i], justify=side, overflow="fold")
+                table.add_column(columns[i][0], width=width, justify=side, overflow="fold")
             for row in list(zip(*columns, strict=True))[1:]:
                 table.add_row(*(row[i] for i in part))
                 if is_spaced:

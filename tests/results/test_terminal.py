@@ -59,6 +59,11 @@ def test_each_part_names_its_rows():
     assert text.count("Attack success") == 1
 
 
+def test_a_part_takes_the_room_that_it_has():
+    grid = Grid("T", ["run", *"abcdef", "sensitivity"], [[RUN, *[SHARE] * 6, MEASURED.rows[0][1]]])
+    assert "0.0711 +-0.079, median 0.033" in shown(grid, 80)
+
+
 def test_a_terminal_that_is_wide_enough_shows_what_a_pipe_gets():
     assert shown(ATTACKED, 200).split() == shown(ATTACKED, 10, terminal=False).split()
 
