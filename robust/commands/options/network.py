@@ -105,6 +105,7 @@ def check_there(options: argparse.Namespace) -> None:
     """
     if not options.is_network:
         return
+    _check_no_run(options)
     source = source_of(str(options.runs[0]))
     if source.kind == "weights" and options.network is None:
         raise ConfigError(
@@ -119,6 +120,17 @@ def check_there(options: argparse.Namespace) -> None:
             "as --data mnist; `robust list data` shows all."
         )
     check_source(options.data)
+
+
+def _check_no_run(options: argparse.Namespace) -> None:
+    """Raise if a run folder, which has its data and its network, is given others."""
+    given = [name for name in _FLAGS if getattr(options, name) is not None] or ["network.KEY"]
+    for run in options.runs:
+        if (run / "checkpoints").is_dir():
+            raise ConfigError(
+                f"Expected a network from elsewhere for --{given[0].replace('_', '-')}, but got "
+                f"the run {run}, which has its own. Leave it out."
+            )
 
 
 def _number(text: str) -> float:
