@@ -13,8 +13,9 @@ from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
+from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
-from robust.loading.restore import arguments_of, restore
+from robust.loading.restore import restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
@@ -136,10 +137,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_changes(description: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = update(description)
-    model = described["model"]
-    accepted = arguments_of(model["class_path"])
-    model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
-    return described
+    return {**described, "model": changed_model(described["model"], changed)}
 
 
 def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -> None:
@@ -150,7 +148,7 @@ def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -
     """
     kinds = sorted({type(run.defense) for run in trained_runs}, key=lambda kind: kind.__name__)
     known = {name for kind in kinds for name in inspect.signature(kind).parameters}
-    for key in sorted(set(changed) - known):
+    for key in sorted(key for key in changed if argument_of(key) not in known):
         raise ConfigError(
             f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
             f"({', '.join(sorted(known))}), but got --model.{key}."

@@ -54,8 +54,14 @@ def add_to(add: Callable[..., Any]) -> None:
     add("--view-from", metavar="CLASS", **_HIDDEN)
 
 
-def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def taken(
+    arguments: Sequence[str], pattern: str = r"--network\.([A-Za-z_]\w*)"
+) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments of the network's class among those of a command, and all others.
+
+    Args:
+        arguments: Flags with their values, in one word or two.
+        pattern: What such flags are, with their key.
 
     Raises:
         ConfigError: If one has no value, or a value that is no YAML.
@@ -65,7 +71,7 @@ def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     words = iter(arguments)
     for word in words:
         flag, equals, value = word.partition("=")
-        key = re.fullmatch(r"--network\.([A-Za-z_]\w*)", flag)
+        key = re.fullmatch(pattern, flag)
         if key is None:
             others.append(word)
             continue
