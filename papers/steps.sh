@@ -55,7 +55,8 @@ command -v robust >/dev/null || robust() { python3 -m robust "$@"; }
 
 run() { # COMMAND: run it, or print it
   if [[ -n ${PLAN:-} ]]; then
-    printf '%q ' "$@"
+    printf '%q' "$1"
+    printf ' %q' "${@:2}"
     echo
   else
     "$@"

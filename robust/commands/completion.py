@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from robust.commands import listing
-from robust.commands.options import dashboard, draw, measure, sweep, train
+from robust.commands.options import dashboard, draw, measure, reproduce, sweep, train
 from robust.commands.options.evaluate import evaluate_parser
 from robust.commands.options.parser import OneLineParser
 from robust.commands.report import report_parser
@@ -65,6 +65,8 @@ def _parser(files: object) -> argparse.ArgumentParser:
         for action in own._actions:
             if action.dest in _NAMES:
                 action.choices = sorted(known(_NAMES[action.dest]))
+            if action.dest == "paper":
+                action.choices = reproduce.papers()
             if action.dest in _PATHS:
                 vars(action)["complete"] = files
         # A command without help is hidden.
@@ -79,6 +81,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         "report": report_parser("robust report"),
         "sweep": sweep.sweep_parser(),
         "dashboard": dashboard.dashboard_parser(),
+        "reproduce": reproduce.reproduce_parser(),
         "measure": _chosen("what", measure.MEASURES, measure.FLAGS),
         "draw": _chosen("figure", draw.FIGURES, draw.FLAGS),
         "list": _chosen("kind", listing.KINDS, ()),

@@ -25,7 +25,6 @@ from robust.evaluation.checks import check_targets
 from robust.figures.adversarials import members
 from robust.io import files
 from robust.io.notes import Figures, Steps, note, reason
-from robust.io.text_files import expanded
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
 from robust.loading.parsing.parser import typed
@@ -144,8 +143,6 @@ def _check(
 ) -> None:
     """Raise for what a user can get wrong, as far as it can be told before the first stage."""
     check_figures(options.draw, trained_runs)
-    if options.output is not None:
-        options.output = expanded(options.output)
     if options.output is not None and not options.output.absolute().parent.is_dir():
         raise _unwritable(options.output, "its folder does not exist")
     if suite is None:

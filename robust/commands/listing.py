@@ -3,6 +3,9 @@
 import ast
 import importlib.util
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
@@ -14,6 +17,8 @@ from robust.loading.messages import nearest
 from robust.loading.trust import shown
 
 _PACKAGE = Path(__file__).parents[1]
+_NARROWEST = 20
+"""Columns that a sentence takes at least."""
 _Classes = Mapping[str, ast.ClassDef]
 _ABBREVIATIONS = r"(?<!et al)(?<!vs)(?<!e\.g)(?<!i\.e)(?<!Eq)"
 
@@ -35,10 +40,24 @@ def list_names(args: Sequence[str]) -> int:
     told = KINDS[args[0]]()
     longest = max(map(len, told))
     for name, sentence in told.items():
-        print(f"{name:{longest}}  {sentence}")
+        print(_wrapped(f"{name:{longest}}  {sentence}", longest + 2))
     if args[0] == "attacks":
-        print(f"\nAnd classes of torchattacks, such as torchattacks.FGSM: {_torchattacks()}")
+        others = f"And classes of torchattacks, such as torchattacks.FGSM: {_torchattacks()}"
+        print(f"\n{_wrapped(others, 2)}")
     return 0
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """Return an entry of a list, for a terminal in as many lines as it needs."""
+    if not sys.stdout.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        max(shutil.get_terminal_size().columns, indent + _NARROWEST),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def first_sentence(text: str) -> str:

@@ -28,8 +28,10 @@ look at results:
   draw FIGURE RUN    figures that need no suite of attacks
   report FOLDER...   a page that compares runs and needs no network
   dashboard          a workspace and a report at Weights & Biases
-  completion SHELL   a script for bash or zsh that completes all this
+
+find names:
   list KIND          defenses, attacks, suites, data, tables, networks or sweeps
+  completion SHELL   a script for bash or zsh that completes all this
 
 full control:
   fit, validate, test    as train.py: every flag of the trainer and the config

@@ -193,6 +193,6 @@ def _check_threat_model(
     if isinstance(eps, int | float) and not math.isclose(eps, threat_model.eps, rel_tol=1e-9):
         raise ConfigError(
             f"Expected attack `{name}` to have the eps of its threat model, "
-            f"{threat_model.eps:.6g}, but got {eps:.6g}. Change one, or give the attack a threat "
-            "model of its own in `threat_models`."
+            f"{threat_model.eps:.6g}, but got {eps:.6g}. Leave `eps` out of the attack, set that "
+            "of `threat_model`, or give the attack one of its own in `threat_models`."
         )

@@ -98,7 +98,7 @@ class Suite:
             patterns: Names of attacks, or patterns such as ``bim_*``.
 
         Raises:
-            ConfigError: If no attack is meant.
+            ConfigError: If no attack is meant, or one of the patterns means none.
         """
         kept = chosen(self.attacks, patterns)
         return replace(
@@ -113,18 +113,33 @@ def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
     """Return names that are given, or match a pattern that is not the name of one itself.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is none, or one of the patterns means none.
     """
     known = list(names)
-    found = {
-        name
-        for pattern in patterns
-        for name in known
-        if (name == pattern if pattern in known else fnmatchcase(name, pattern))
-    }
-    if not found:
+    found = {pattern: _meant(known, pattern) for pattern in patterns}
+    unknown = next((pattern for pattern, meant in found.items() if not meant), None)
+    if unknown is not None or not found:
+        given = "none" if unknown is None else repr(unknown[:_SHOWN])
         raise ConfigError(
-            f"Expected attacks of the suite ({', '.join(known)}), but got {', '.join(patterns)}. "
+            f"Expected attacks of the suite ({_some(known)}), but got {given}. "
             "Name some of them, or patterns such as 'bim_*'."
         )
-    return found
+    return set().union(*found.values())
+
+
+_SHOWN = 40
+"""Characters of a name that a message shows."""
+_MOST = 150
+"""Characters of all names together."""
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names, or those that come first with `...` where they are many."""
+    text = ", ".join(name[:_SHOWN] for name in names)
+    return text if len(text) <= _MOST else f"{text[:_MOST].rpartition(', ')[0]}, ..."
+
+
+def _meant(known: Sequence[str], pattern: str) -> set[str]:
+    if pattern in known:
+        return {pattern}
+    return {name for name in known if fnmatchcase(name, pattern)}

@@ -1,6 +1,5 @@
 """Trained defenses read back from their checkpoints, with their data."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +10,11 @@ from robust.checkpoints import DESCRIPTION, check_finite, description_of, read_c
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
-from robust.loading.class_paths import imported
+from robust.loading.changes import changed_arguments, changed_model
 from robust.loading.messages import explain
 from robust.loading.moved import update
 from robust.loading.parsing.parser import Parser, check_built
 from robust.loading.pretrained.described import built_from, is_pretrained
-from robust.loading.trust import UntrustedError
 
 
 class Restored(NamedTuple):
@@ -38,7 +36,8 @@ def restore(
 
     Args:
         path: The checkpoint.
-        changed: Arguments that the defense gets instead of its own, if it has such arguments.
+        changed: Arguments that the defense gets instead of its own, if it has such arguments;
+            see `robust.loading.changes`.
         checkpoint: Its content, which is changed; read if None.
 
     Raises:
@@ -54,8 +53,7 @@ def restore(
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
         parts["model"]["init_args"].pop(key, None)
-    accepted = arguments_of(parts["model"]["class_path"])
-    parts["model"]["init_args"] |= {k: v for k, v in (changed or {}).items() if k in accepted}
+    parts["model"] = changed_model(parts["model"], changed or {})
     parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(Defense, "model")
     parser.add_subclass_arguments(ImageDataModule, "data")
@@ -79,7 +77,7 @@ def _restored_pretrained(
 ) -> Restored:
     data = {"data": parts["data"]}
     check_built(data, path)
-    model = built_from({**parts["model"]["init_args"], **changed}, path)
+    model = built_from(changed_arguments(parts["model"]["init_args"], changed), path)
     parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(ImageDataModule, "data")
     try:
@@ -91,20 +89,6 @@ def _restored_pretrained(
             f"{explain(str(error))}. Evaluate its source again."
         ) from None
     return Restored(model.eval(), built.data)
-
-
-def arguments_of(class_path: str) -> set[str]:
-    """Names of the arguments of a class; none if there is no such class.
-
-    Raises:
-        UntrustedError: If it may not be imported.
-    """
-    try:
-        return set(inspect.signature(imported(class_path)).parameters)
-    except UntrustedError:
-        raise
-    except (ImportError, AttributeError, ValueError):
-        return set()
 
 
 def check_fits(

@@ -75,7 +75,7 @@ def find(name: str, kind: Kind) -> Path:
     Raises:
         ConfigError: If there is no such short name.
     """
-    if not is_short(name):
+    if name and not is_short(name):
         return _shipped(Path(name))
     files = known(kind)
     if name in files:

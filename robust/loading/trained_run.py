@@ -13,8 +13,9 @@ from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
+from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
-from robust.loading.restore import arguments_of, restore
+from robust.loading.restore import restore
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
 
 
@@ -109,9 +110,19 @@ def find_checkpoint(path: Path) -> Path:
     for name in (BEST, LAST):
         if (path / "checkpoints" / name).is_file():
             return path / "checkpoints" / name
-    found = sorted(str(p.parent.parent) for p in path.glob(f"**/checkpoints/{LAST}"))
-    hint = f"Name one of its runs: {', '.join(found[:5])}." if found else "Train one first."
-    raise ConfigError(f"Expected a run in {path}, but it has no checkpoints/{LAST}. {hint}")
+    raise ConfigError(
+        f"Expected a run in {path}, but it has no checkpoints/{LAST}. {_what_else(path)}"
+    )
+
+
+def _what_else(folder: Path) -> str:
+    """Return what to do with a folder without a checkpoint."""
+    found = sorted(str(p.parent.parent) for p in folder.glob(f"**/checkpoints/{LAST}"))
+    if found:
+        return f"Name one of its runs: {', '.join(found[:5])}."
+    if (folder / "records").is_dir():
+        return f"It has records alone; `robust report {folder}` shows them."
+    return "Train one first."
 
 
 def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,10 +137,7 @@ def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_changes(description: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = update(description)
-    model = described["model"]
-    accepted = arguments_of(model["class_path"])
-    model["init_args"] |= {key: value for key, value in changed.items() if key in accepted}
-    return described
+    return {**described, "model": changed_model(described["model"], changed)}
 
 
 def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -> None:
@@ -140,7 +148,7 @@ def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -
     """
     kinds = sorted({type(run.defense) for run in trained_runs}, key=lambda kind: kind.__name__)
     known = {name for kind in kinds for name in inspect.signature(kind).parameters}
-    for key in sorted(set(changed) - known):
+    for key in sorted(key for key in changed if argument_of(key) not in known):
         raise ConfigError(
             f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
             f"({', '.join(sorted(known))}), but got --model.{key}."

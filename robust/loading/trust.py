@@ -16,8 +16,8 @@ from robust.io.text_files import read_text
 ENVIRONMENT = "ROBUST_TRUST"
 """Variable of packages that the user trusts, separated by commas or colons."""
 TRUST_HELP = (
-    "--trust PACKAGE: files may name classes of this package, too; or a pyproject.toml with "
-    f"`trust = [...]` under [tool.robust]. Repeatable. So does {ENVIRONMENT}. "
+    "With --trust PACKAGE, which may be repeated, files may name classes of this package, too. "
+    f"`trust = [...]` under [tool.robust] of a pyproject.toml and {ENVIRONMENT} say the same. "
     "See docs/untrusted-files.md."
 )
 FLAGS_OF_FILE = "ROBUST_FLAGS_OF_FILE"

@@ -37,8 +37,8 @@ _ROBUSTNESS_NOTES = (
     "sensitivity: mean L2 norm of the gradient of the cross-entropy, and below it of the softmax "
     "output of the predicted class, which is what the authors' code prints; +- 1.96 standard "
     "errors, and the median, which is far lower where few images carry the mean.",
-    "published: the search with the indexing error of the authors' code, which leaves most images "
-    "alone after the second eps; to be compared with their Table 2, and with nothing else.",
+    "released: the search with the indexing error of the authors' code, which leaves most images "
+    "alone after the second eps. Compare it with their Table 2, and with nothing else.",
 )
 
 
@@ -140,7 +140,7 @@ class RobustnessMetrics(Measurement[dict[View, Robustness]]):
             for view, measured in result.items()
             for search, made, sensitivity in (
                 ("correct", measured.minimal, [stack(*measured.sensitivity[:2])]),
-                ("published", measured.published, [""]),
+                ("released", measured.published, [""]),
             )
         ]
         first = next(iter(next(iter(results.values())).values()))

@@ -8,12 +8,14 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from robust.io.columns import blocks, fitted, taken
 from robust.results.metrics import Mean, Rate
 
 _PIPE_WIDTH = 400
@@ -119,24 +121,60 @@ class Grid:
     def print(self, console: Console | None = None) -> None:
         """Print the table in a terminal; in a file or pipe it is as wide as it needs to be.
 
+        A terminal that is too narrow gets names in several lines, then parts of the table.
+
         Args:
             console: Where to; standard output if None.
         """
         # A name is no markup: it prints as it is.
         console = Console(markup=False, emoji=False) if console is None else console
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for i, name in enumerate(self.header):
-            table.add_column(
-                name, justify="right" if i else "left", no_wrap=not console.is_terminal
-            )
-        for row in self.rows:
-            table.add_row(*map(as_text, row))
-            table.add_section()
-        if not console.is_terminal:
-            console.width = _PIPE_WIDTH
-        console.print(table)
+        room = console.width if console.is_terminal else None
+        for table in self._tables(room):
+            # No number is cut, even if the table is wider than the terminal.
+            console.width = max(room or _PIPE_WIDTH, table.width or 0)
+            console.print(table)
+        console.width = room or _PIPE_WIDTH
         for note in self.notes:
-            console.print(note, highlight=False, soft_wrap=True)
+            console.print(note, highlight=False, soft_wrap=room is None)
+
+    def _tables(self, room: int | None) -> Iterator[Table]:
+        """Yield the table, or as many parts as it needs in so many columns; in any if None."""
+        columns = self._columns(room)
+        widths = fitted(columns, room)
+        is_spaced = any("\n" in text for texts in columns for text in texts[1:])
+        for number, part in enumerate(blocks(widths, self._keys(widths, room), room)):
+            fitting = fitted([columns[i] for i in part], room)
+            table = Table(title_justify="left", box=box.SIMPLE_HEAD)
+            table.title = None if number else self.title
+            table.width = taken(fitting)
+            for i, width in zip(part, fitting, strict=True):
+                side: Literal["left", "right"] = "right" if i else "left"
+                table.add_column(columns[i][0], width=width, justify=side, overflow="fold")
+            for row in list(zip(*columns, strict=True))[1:]:
+                table.add_row(*(row[i] for i in part))
+                if is_spaced:
+                    table.add_section()
+            yield table
+
+    def _columns(self, room: int | None) -> list[list[str]]:
+        """Return the texts of each column below its header; where it is narrow, in more lines."""
+        rows = [list(self.header), *([as_text(cell) for cell in row] for row in self.rows)]
+        columns = [list(texts) for texts in zip(*rows, strict=True)]
+        if room is None or taken(fitted(columns, None)) <= room:
+            return columns
+        # Names of runs are NAME/ID.
+        return [
+            [text.replace("/", "/\n") if not i or not j else text for j, text in enumerate(texts)]
+            for i, texts in enumerate(columns)
+        ]
+
+    def _keys(self, widths: Sequence[int], room: int | None) -> int:
+        """Return how many columns on the left tell rows apart, in each part of the table."""
+        texts = list(
+            takewhile(lambda column: all(map(_is_text, column)), zip(*self.rows, strict=True))
+        )
+        too_wide = room is not None and taken(widths[: len(texts)]) > room // 2
+        return 1 if too_wide else max(1, len(texts))
 
     def markdown(self) -> str:
         """Return the table in Markdown."""
@@ -165,6 +203,11 @@ def as_markdown(content: Content) -> str:
 def as_html(content: Content) -> str:
     """Return a cell in HTML, with intervals in small letters."""
     return "<br>".join(map(_html_line, _lines(content)))
+
+
+def _is_text(content: Content) -> bool:
+    values = content.values if isinstance(content, Stack) else (content,)
+    return all(isinstance(value, str) for value in values)
 
 
 class _Line(NamedTuple):

@@ -1,11 +1,13 @@
 """Shell completion: the script of a shell knows commands, flags and short names, without torch."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from robust.commands.main import main
+from robust.commands.main import HELP, main
+from robust.commands.options import train
 
 pytest.importorskip("shtab")
 
@@ -24,6 +26,16 @@ def test_a_script_knows_what_there_is(shell, capsys):
         "fashion_mnist",
     ):
         assert word in script
+
+
+def test_every_command_is_completed(capsys):
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    completed = re.search(r"_shtab_robust_subparsers=\((.*?)\)", script)
+    named = re.findall(r"^  ([a-z]+) [A-Z. ]* ", HELP.split("options:")[0], re.MULTILINE)
+    assert len(named) == 10
+    assert set(completed[1].replace("'", "").split()) == {*named, *train.SUBCOMMANDS}
+    assert "tuna2022" in script
 
 
 def test_bash_takes_it_and_it_needs_no_torch(capsys):

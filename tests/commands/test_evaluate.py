@@ -545,7 +545,7 @@ def test_only_some_attacks_of_a_suite(runs, crafted, capsys):
     assert "pgd" not in printed
     assert crafted
     assert evaluate([str(runs["standard"]), f"--suite={SUITE}", "--attacks", "cw"]) == 2
-    assert "Expected attacks of the suite (fgsm, pgd, square), but got cw." in (
+    assert "Expected attacks of the suite (fgsm, pgd, square), but got 'cw'." in (
         capsys.readouterr().err
     )
 
@@ -573,11 +573,16 @@ def test_arguments_that_no_defense_takes(runs, capsys, flag, message):
     assert re.search(message, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("flag", ["--modle.temperature=3", "--model.temperature"])
+@pytest.mark.parametrize("flag", ["--modle.temperature=3", "--model.a..b=3", "--model.=3"])
 def test_options_that_are_none(runs, capsys, flag):
     with pytest.raises(SystemExit):
         evaluate([str(runs["standard"]), f"--suite={SUITE}", flag])
     assert "are written --model.KEY=VALUE" in capsys.readouterr().err
+
+
+def test_an_argument_without_a_value(runs, capsys):
+    assert evaluate([str(runs["standard"]), f"--suite={SUITE}", "--model.temperature"]) == 2
+    assert "a value after --model.temperature, but got none" in capsys.readouterr().err
 
 
 def test_an_argument_that_is_no_yaml(runs, capsys):

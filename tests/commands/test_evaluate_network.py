@@ -180,3 +180,19 @@ def test_output_with_a_suffix_is_the_table_and_without_one_the_run():
 def test_a_weights_file_alone_goes_on_as_a_run(capsys):
     assert main(["evaluate", "w.pt"]) == 2
     assert "--network and --data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["--data=bars.npz"], "--data"),
+        (["--mean", "0.1", "--std", "1"], "--mean"),
+        (["--view-from=a:B"], "--view-from"),
+        (["--network.hidden=3"], "--network.KEY"),
+    ],
+)
+def test_a_run_has_its_own_network_and_data(words, flag, tmp_path, capsys):
+    (tmp_path / "runs/a/b/checkpoints").mkdir(parents=True)
+    assert main(["evaluate", "runs/a/b", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"elsewhere for {flag}, but got the run runs/a/b, which has its own" in line

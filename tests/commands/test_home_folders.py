@@ -2,6 +2,7 @@
 
 import pytest
 
+from robust.commands.options.evaluate import parse_options
 from robust.commands.train import train
 from robust.data import ImageDataModule
 from robust.data.training_set import TrainingSet
@@ -19,6 +20,13 @@ def test_home_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/a") == tmp_path / "a"
     assert str(expanded("a/~b")) == "a/~b"
+
+
+@pytest.mark.parametrize("words", [["run"], ["weights.pt", "--network=a:B", "--data=digits"]])
+def test_the_output_of_an_evaluation(words, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = parse_options([*words, "--output=~/mine"])
+    assert tmp_path / "mine" in (options.output, options.folder)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,15 @@ WRONG = {
     "train squeezed --set modle.temperature=3": "Did you mean model",
     "train squeezed --trainr.devices=1": "'--trainr.devices'",
     "fti": r"Did you mean fit\?",
+    "train squeezed --config missing.yaml": "YAML file at missing.yaml, but there is no such file",
+    "fit --config missing.yaml": "YAML file at missing.yaml, but there is no such file",
+    "train squeezed --suite=": "short name of suites or a path such as mine.yaml, but got ''",
+    "train squeezed --data=": "short name of data or a path such as mine.yaml, but got ''",
+    "evaluate . --suite=": "short name of suites or a path such as mine.yaml, but got ''",
+    "evaluate . --table=": "short name of tables or a path such as mine.yaml, but got ''",
+    "evaluate . --output ~nouser/x": "home folder of a user, but got ~nouser",
+    "evaluate . --output=~nouser/x.md": "home folder of a user, but got ~nouser",
+    "measure lipschitz . --output ~nouser/x": "home folder of a user, but got ~nouser",
     "fit --config squezed": r"'squezed'\. Did you mean squeezed\?",
     "fit --config=configs/squezed.yaml": "no such file",
     "fit -c squezed": "Did you mean squeezed",
@@ -53,6 +62,9 @@ WRONG = {
     "evaluate . --transfer-from nowhere": "at nowhere",
     "measure robustnes .": r"Did you mean robustness\?",
     "measure robustness . --sigma=1": "noise of certify",
+    "measure certify . --sigma x": "--sigma to be a number such as 0.25 or 1/4, but got 'x'",
+    "measure certify . --sigma=true": "--sigma to be a number such as 0.25 or 1/4, but got 'true'",
+    "measure certify . --sigma": "--sigma to be a number such as 0.25 or 1/4, but got ''",
     "measure lipschitz . --suite=quick": "Unknown flag '--suite'",
     "measure certify nowhere": "at nowhere",
     "draw progres .": r"Did you mean progress\?",
@@ -114,7 +126,10 @@ def ended(words, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["evaluate"], ["train"], ["measure"], ["draw"], ["report"], []])
+SCREENS = ["evaluate", "train", "measure", "draw", "report", "sweep", "reproduce", "dashboard"]
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in [*SCREENS, "list", "completion"])])
 def test_help_fits_a_screen(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = ended([*words, "--help"], capsys).splitlines()

@@ -46,10 +46,15 @@ def test_a_name_that_is_near_is_told(kind, name):
         find(wrong, kind)
 
 
-@pytest.mark.parametrize("name", ["squeezed.yaml", "./squeezed", "a/b", "../x.yml", "{a: 1}", ""])
+@pytest.mark.parametrize("name", ["squeezed.yaml", "./squeezed", "a/b", "../x.yml", "{a: 1}"])
 def test_what_is_a_path_stays_one(name):
     assert not is_short(name)
     assert find(name, "defense") == Path(name)
+
+
+def test_an_empty_name_is_no_path():
+    with pytest.raises(ConfigError, match=r"or a path such as mine\.yaml, but got ''"):
+        find("", "suite")
 
 
 def test_a_path_of_the_clone_is_found_elsewhere(folder):

@@ -83,9 +83,9 @@ def test_the_table_of_robustness(data):
     grid = RobustnessMetrics.table({"a": result, "b": result})
     assert [row[:3] for row in grid.rows[:4]] == [
         ["a", "deployed", "correct"],
-        ["a", "deployed", "published"],
+        ["a", "deployed", "released"],
         ["a", "adaptive", "correct"],
-        ["a", "adaptive", "published"],
+        ["a", "adaptive", "released"],
     ]
     assert {len(row) for row in grid.rows} == {len(grid.header)}
     minimal, cells = (

@@ -1,7 +1,6 @@
 """The options of `evaluate.py`, which are read before torch is imported."""
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from robust.commands.options import network
 from robust.commands.options.parser import OneLineParser
+from robust.io.text_files import expanded
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
 from robust.vocabulary import Norm, View
@@ -45,6 +45,8 @@ _MORE = {
     "devices": "default: those that torchrun or srun started, else 1",
     "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
 }
+_MODEL_KEY = r"--model\.([a-z_]\w*(?:\.[a-z_]\w*)*)"
+"""Such as ``--model.temperature``, or ``--model.transform.seed`` of the class that is there."""
 _Add = Callable[..., Any]
 
 
@@ -55,24 +57,24 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         args: The command line after the program.
 
     Raises:
-        ConfigError: If a short name is unknown, or an argument of a defense is no YAML.
+        ConfigError: If a short name or the user of a home folder is unknown, or an argument of a
+            defense is no YAML.
     """
     parser = evaluate_parser()
     arguments, others = network.taken(sys.argv[1:] if args is None else args)
+    model, others = network.taken(others, _MODEL_KEY)
     options, unknown = parser.parse_known_args(others)
+    options.model = model
     options.network_arguments = arguments
+    if options.output is not None:
+        options.output = expanded(options.output)
     network.settle(options)
     if options.images < 1:
         parser.error(f"expected --images to be at least 1, but got {options.images}")
-    options.model = {}
     for argument in unknown:
-        found = re.fullmatch(r"--model\.([a-z_]+)=(.+)", argument)
-        if found is None:
-            parser.error(
-                f"unrecognized arguments: {argument}; those of a defense are written "
-                "--model.KEY=VALUE."
-            )
-        options.model[found[1]] = flag_value(found[2], f"--model.{found[1]}")
+        parser.error(
+            f"unrecognized arguments: {argument}; those of a defense are written --model.KEY=VALUE."
+        )
     if options.table is not None and (options.eps, options.norm) != (None, None):
         parser.error("--eps and --norm change a suite, but --table has those of its paper.")
     options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
+from robust.loading.parsing.fractions import flag_value
 from robust.loading.trust import shown
 
 MEASURES = {
@@ -48,6 +49,7 @@ def translated(args: Sequence[str]) -> list[str]:
             f"Expected one of {', '.join(MEASURES)} after measure, but got {shown(measure)!r}."
             f"{nearest(measure, MEASURES)}"
         )
+    _check_sigma(args)
     rest = [f"--certify{word[7:]}" if _is_sigma(word) else word for word in args[1:]]
     for word in args[1:]:
         flag = word.split("=")[0]
@@ -61,6 +63,21 @@ def translated(args: Sequence[str]) -> list[str]:
     if measure == "certify":
         return rest if any(map(_is_sigma, args)) else [*rest, f"--certify={SIGMA}"]
     return [*rest, *MEASURES[measure]]
+
+
+def _check_sigma(args: Sequence[str]) -> None:
+    """Raise in the words of this command, as `robust evaluate` calls the flag otherwise."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        text = word.partition("=")[2] if "=" in word else following
+        if _is_sigma(word) and not _is_number(text):
+            raise ConfigError(
+                f"Expected --sigma to be a number such as 0.25 or 1/4, but got {shown(text)!r}."
+            )
+
+
+def _is_number(text: str) -> bool:
+    value = flag_value(text, "--sigma")
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_sigma(word: str) -> bool:

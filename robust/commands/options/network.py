@@ -54,8 +54,14 @@ def add_to(add: Callable[..., Any]) -> None:
     add("--view-from", metavar="CLASS", **_HIDDEN)
 
 
-def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def taken(
+    arguments: Sequence[str], pattern: str = r"--network\.([A-Za-z_]\w*)"
+) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments of the network's class among those of a command, and all others.
+
+    Args:
+        arguments: Flags with their values, in one word or two.
+        pattern: What such flags are, with their key.
 
     Raises:
         ConfigError: If one has no value, or a value that is no YAML.
@@ -65,7 +71,7 @@ def taken(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     words = iter(arguments)
     for word in words:
         flag, equals, value = word.partition("=")
-        key = re.fullmatch(r"--network\.([A-Za-z_]\w*)", flag)
+        key = re.fullmatch(pattern, flag)
         if key is None:
             others.append(word)
             continue
@@ -105,6 +111,7 @@ def check_there(options: argparse.Namespace) -> None:
     """
     if not options.is_network:
         return
+    _check_no_run(options)
     source = source_of(str(options.runs[0]))
     if source.kind == "weights" and options.network is None:
         raise ConfigError(
@@ -119,6 +126,17 @@ def check_there(options: argparse.Namespace) -> None:
             "as --data mnist; `robust list data` shows all."
         )
     check_source(options.data)
+
+
+def _check_no_run(options: argparse.Namespace) -> None:
+    """Raise if a run folder, which has its data and its network, is given others."""
+    given = [name for name in _FLAGS if getattr(options, name) is not None] or ["network.KEY"]
+    for run in options.runs:
+        if (run / "checkpoints").is_dir():
+            raise ConfigError(
+                f"Expected a network from elsewhere for --{given[0].replace('_', '-')}, but got "
+                f"the run {run}, which has its own. Leave it out."
+            )
 
 
 def _number(text: str) -> float:

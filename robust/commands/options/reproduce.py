@@ -48,7 +48,7 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: If there is no such paper or part, or it is not of this scale.
     """
-    options = _parser().parse_args(args)
+    options = reproduce_parser().parse_args(args)
     _check_known("paper", options.paper, papers())
     every = parts(options.paper, options.scale)
     if options.part is None:
@@ -162,7 +162,8 @@ def _lines(paper: str, scale: str, *words: str, **settings: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _parser() -> OneLineParser:
+def reproduce_parser() -> OneLineParser:
+    """Return the parser of `robust reproduce`."""
     parser = OneLineParser(
         prog="robust reproduce",
         usage="%(prog)s PAPER [PART] [options]",

@@ -8,8 +8,13 @@ from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
 from robust.io.text_files import expanded
 from robust.loading.short_names import check_exists, find
-from robust.loading.trust import TRUST_HELP, taken
+from robust.loading.trust import taken
 from robust.sweep.process import parse_slots
+
+_EPILOG = """What follows -- is added to the command of every run.
+
+example: robust sweep temperature --workers 2 -- --trainer.max_epochs=2
+"""
 
 
 def parse(args: list[str]) -> argparse.Namespace:
@@ -35,32 +40,51 @@ def sweep_parser() -> OneLineParser:
     """Return the parser of `robust sweep`."""
     parser = OneLineParser(
         prog="robust sweep",
-        formatter_class=argparse.HelpFormatter,
         usage="%(prog)s NAME [options] [-- flags of train.py]",
         description="Run a W&B sweep file here, without a server. The same command goes on where "
-        "it stopped; what is on record is not run again.",
-        epilog=f"{TRUST_HELP} "
-        "What follows -- is added to the command of every run: -- --trainer.max_epochs=2",
+        "it stopped. What is on record is not run again.",
+        epilog=_EPILOG,
     )
     parser.add_argument("file", metavar="NAME", help="short name or YAML file of a sweep")
     places = parser.add_mutually_exclusive_group()
     places.add_argument(
         "--slots",
+        metavar="SLOT,...",
         help="where runs go, one in each at a time: gpu:0,gpu:1 or, of two GPUs each, gpu:0+1; "
         "default: every GPU there is",
     )
-    places.add_argument("--workers", type=_positive, help="so many at a time, sharing the cores")
-    parser.add_argument("--count", type=_positive, help="number of runs in all")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="default: runs")
-    parser.add_argument(
-        "--max-failures", type=_positive, default=3, help="failed runs in a row that end it; 3"
+    places.add_argument(
+        "--workers", metavar="N", type=_positive, help="so many runs at a time, sharing the cores"
     )
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=_positive,
+        help="number of runs in all; default: the file's run_cap",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("runs"),
+        help="folder of all runs; default: runs",
+    )
+    parser.add_argument(
+        "--max-failures",
+        metavar="N",
+        type=_positive,
+        default=3,
+        help="the sweep ends when so many runs in a row fail; default: 3",
+    )
+    parser.add_argument("--retry", action="store_true", help="run those again that failed")
     parser.add_argument(
         "--trust-command",
         action="store_true",
         help="run the file's `program` and `command` even if they are not train.py or robust",
     )
-    parser.add_argument("--retry", action="store_true", help="run those again that failed")
+    parser.add_argument(
+        "--trust", metavar="PACKAGE", help="files may name classes of this package, too"
+    )
     return parser
 
 
