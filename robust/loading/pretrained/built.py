@@ -173,7 +173,7 @@ def _of_library(source: Source, request: Request, classes: int) -> Built:
     kind = f"{type(found.network).__module__}.{type(found.network).__qualname__}"
     description = _description(kind, found.arguments, source.kind, request.attribute)
     description["source"]["name"] = source.place
-    network = _part(found.network, request.attribute)
+    network = _part(found.network, request.attribute).eval()  # a library builds them for training
     if found.mean is not None and found.std is not None:
         usual = " ".join(f"{value:.4g}" for value in found.mean)
         notes = [*notes, f"normalized as its library says (mean {usual}) unless --mean is given."]
