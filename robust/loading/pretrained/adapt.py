@@ -20,6 +20,7 @@ from robust.errors import ConfigError
 from robust.loading.pretrained.checks import (
     check_accuracy,
     check_classes,
+    check_gradient,
     check_view,
     scores_of,
     set_outputs,
@@ -97,6 +98,7 @@ def adapt(
         check_classes(foreign, scores.shape[1], data)
         defense.check_fit(data.shape, data.num_classes, data.name)
         notes += set_outputs(defense, foreign, x, given.outputs)
+        notes += check_gradient(foreign, x, given.adaptive is not None)
         notes += check_accuracy(foreign, x, y)
         check_view(defense, x)
     return Adapted(defense, notes)

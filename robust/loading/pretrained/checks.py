@@ -95,6 +95,33 @@ def set_outputs(
     )
 
 
+def check_gradient(network: Foreign, x: Images, has_view: bool) -> list[str]:
+    """Return what is to be said of a network whose scores have no gradient at any image.
+
+    Args:
+        network: The network.
+        x: Some images.
+        has_view: Whether the caller gave a view, which then has a better one.
+    """
+    some = x[:_FEW].clone().requires_grad_()
+    # Weighted, since probabilities have one sum whatever the image.
+    scores = network(some)
+    weights = torch.arange(scores.shape[1], device=x.device).to(scores.dtype)
+    (gradient,) = torch.autograd.grad((scores * weights).sum(), some)
+    if gradient.abs().sum() > 0:
+        return []
+    what = f"{network.called} has no gradient at {len(some)} images"
+    if has_view:
+        return [f"{what}: attacks on the deployed view find nothing but by queries."]
+    return [
+        f"{what}, so gradient attacks find nothing: give a view with --view-from (`view_from` in "
+        "Python), or count on attacks by queries alone."
+    ]
+
+
+_FEW = 8
+
+
 def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
     """Notes on a clean accuracy that is suspiciously low.
 
