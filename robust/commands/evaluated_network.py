@@ -2,7 +2,7 @@
 
 import argparse
 
-from robust.loading.pretrained.adapt import Given
+from robust.defenses.adapting.adapt import Given
 from robust.loading.pretrained.built import Request, dotted
 from robust.loading.pretrained.kept import Asked, keep
 from robust.loading.trained_run import TrainedRun

@@ -6,9 +6,9 @@ from torch import nn
 
 from robust.data.arrays import data_of
 from robust.defenses import Pretrained
+from robust.defenses.adapting.adapt import Given, adapt, prepared
+from robust.defenses.adapting.normalizations import Normalization
 from robust.errors import ConfigError
-from robust.loading.pretrained.adapt import Given, adapt, prepared
-from robust.loading.pretrained.normalizations import Normalization
 from tests.support.bars import Bars, Normalized, bars
 
 
@@ -170,7 +170,9 @@ def test_a_view_of_the_callers_own_is_the_adaptive_one(data):
 
 def test_flags_of_a_normalization():
     assert str(Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))) == "--mean 0.5 --std 0.25"
-    assert str(Normalization((0.1, 0.2, 0.3), (1, 1, 1), "bgr")).endswith("--channel-order bgr")
+    assert str(Normalization((0.1, 0.2, 0.3), (1.0, 1.0, 1.0), "bgr")).endswith(
+        "--channel-order bgr"
+    )
 
 
 def test_normalized_prototypes_need_their_normalization(data):

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from robust.data import ImageDataModule
 from robust.defenses import Pretrained
+from robust.defenses.adapting.normalizations import accuracy, best_fit
 from robust.errors import ConfigError, in_short
-from robust.loading.pretrained.normalizations import accuracy, best_fit
 from robust.networks.foreign import Foreign
 from robust.networks.outputs import outputs_of
 from robust.types import Images, Labels
@@ -122,8 +122,14 @@ def check_gradient(network: Foreign, x: Images, has_view: bool) -> list[str]:
 _FEW = 8
 
 
-def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
+def check_accuracy(network: Foreign, x: Images, y: Labels, is_certain: bool = False) -> list[str]:
     """Notes on a clean accuracy that is suspiciously low.
+
+    Args:
+        network: Pixels to scores.
+        x: Some images.
+        y: Their labels.
+        is_certain: Whether its normalization is known, so that no other is tried.
 
     Raises:
         ConfigError: If it is near chance, and another normalization makes it much better.
@@ -133,6 +139,8 @@ def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
     near = own <= chance + 3 * (chance * (1 - chance) / len(y)) ** 0.5 + 0.02
     if not near and own > _GOOD:
         return []
+    if is_certain:
+        return [_said_of_chance(network, x, y, own)] if near else []
     best, reached = best_fit(network, x, y)
     if reached >= own + max(_MUCH, _CHANCE / len(y) ** 0.5):
         said = (
