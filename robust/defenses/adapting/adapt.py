@@ -101,9 +101,9 @@ def adapt(
         check_classes(foreign, scores.shape[1], data)
         defense.check_fit(data.shape, data.num_classes, data.name)
         notes += set_outputs(defense, foreign, x, given.outputs)
-        notes += check_gradient(foreign, x, given.adaptive is not None)
-        notes += check_accuracy(foreign, x, y, is_certain)
         check_view(defense, x)
+        notes += check_gradient(defense, x)
+        notes += check_accuracy(foreign, x, y, is_certain)
     return Adapted(defense, notes)
 
 

@@ -179,6 +179,19 @@ def test_normalized_prototypes_need_their_normalization(data):
     assert adapted(Normalized(0.1307, 0.3081), data, mean=0.1307, std=0.3081).notes == []
 
 
+def _fails(_):
+    raise ValueError("no")
+
+
+def test_a_view_that_fails_is_one_line_before_its_gradient_is_asked_for(data):
+    flat = Bars().eval()
+    with (
+        pytest.raises(ConfigError, match=r"but it failed \(ValueError: no\)"),
+        prepared(lambda x: flat(x.detach()), data, Given(adaptive=_fails)),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("layer", ["rounded", "detached", "sure"])
 def test_a_network_without_a_gradient_is_said_and_goes_on(layer, data):
     network = Bars(scale=1e4 if layer == "sure" else 1.0)
@@ -188,7 +201,9 @@ def test_a_network_without_a_gradient_is_said_and_goes_on(layer, data):
         "sure": lambda x: network(x).softmax(dim=1),
     }
     with prepared(calls[layer], data, Given()) as (defense, notes):
-        assert any("has no gradient at 8 images, so gradient attacks" in note for note in notes)
+        # The adaptive view of probabilities is of what their softmax was given.
+        told = ": attacks on the deployed view" if layer == "sure" else ", so gradient attacks"
+        assert any(f"has no gradient at 8 images{told}" in note for note in notes)
         x, _, _ = data.test_samples(0, 2)
         assert defense(x.requires_grad_()).requires_grad
     with prepared(calls[layer], data, Given(adaptive=lambda _: network)) as (_, notes):
