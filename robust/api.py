@@ -40,13 +40,13 @@ from robust.defenses import (
     Trades,
     VirtualAdversarial,
 )
+from robust.defenses.adapting.adapt import Given, prepared
 from robust.defenses.sizes import take_sizes
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
 from robust.evaluation.plan import threat_model_of
 from robust.io.text_files import named_path
-from robust.loading.pretrained.adapt import Given, prepared
 from robust.loading.suites import AnySuite, Suite
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import entries, trusting

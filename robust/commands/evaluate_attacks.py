@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
 from robust.commands.process import progress_bar, user_errors
 from robust.errors import ConfigError
@@ -202,7 +202,12 @@ def _measure(trained_run: TrainedRun, measurement: Measurement[_Result]) -> _Res
     return measurement.result
 
 
-def _test(trained_run: TrainedRun, callback: Callback, what: str, processes: Processes) -> None:
+def _test(
+    trained_run: TrainedRun,
+    callback: AttackEvaluation | Measurement[Any],
+    what: str,
+    processes: Processes,
+) -> None:
     with user_errors():
         trainer = Trainer(
             accelerator="auto",
@@ -216,4 +221,5 @@ def _test(trained_run: TrainedRun, callback: Callback, what: str, processes: Pro
             inference_mode=False,
             use_distributed_sampler=False,
         )
-    trainer.test(trained_run.defense, datamodule=trained_run.data, verbose=False)
+    with trained_run.data.test_limited(callback.limit):
+        trainer.test(trained_run.defense, datamodule=trained_run.data, verbose=False)

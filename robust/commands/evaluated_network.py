@@ -2,7 +2,7 @@
 
 import argparse
 
-from robust.loading.pretrained.adapt import Given
+from robust.defenses.adapting.adapt import Given
 from robust.loading.pretrained.built import Request, dotted
 from robust.loading.pretrained.kept import Asked, keep
 from robust.loading.trained_run import TrainedRun
@@ -37,6 +37,7 @@ def _asked(options: argparse.Namespace) -> Asked:
         options.network_arguments,
         options.weights,
         options.attribute,
+        options.key,
     )
     given = Given(options.mean, options.std, options.outputs, channels=options.channel_order)
     view = None if options.view_from is None else dotted(options.view_from)

@@ -1,6 +1,8 @@
 """One data module for every image set: bytes, sliced by batch, exact on many devices."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -110,6 +112,7 @@ class ImageDataModule(ImageSamples):
         self.channels, self.skip_broken, self.workers = channels, skip_broken, workers
         self._train: Samples | None = None
         self._data: Dataset | None = None
+        self._test_limit: int | None = None
         reading = Reading(
             Decoding(size, crop, interpolation, channels),
             skip_broken,
@@ -215,10 +218,24 @@ class ImageDataModule(ImageSamples):
         return EvaluationLoader(Source(train, index), self.eval_batch_size, self._share())
 
     def test_dataloader(self) -> EvaluationLoader:
-        """Return the test set in order."""
-        test = self._loaded().test
-        source = Source(test, torch.arange(len(test.y)))
-        return EvaluationLoader(source, self.eval_batch_size, self._share())
+        """It gives the test set in order, or what of it `test_limited` leaves."""
+        test, share = self._loaded().test, self._share()
+        limit = len(test.y) if self._test_limit is None else max(self._test_limit, share.world)
+        source = Source(test, torch.arange(len(test.y))[:limit])
+        return EvaluationLoader(source, self.eval_batch_size, share)
+
+    @contextmanager
+    def test_limited(self, limit: int | None) -> Iterator[None]:
+        """Have the test loader give the first images alone, for a test that needs no others.
+
+        Args:
+            limit: Number of images, of which each process gets at least one; all if None.
+        """
+        earlier, self._test_limit = self._test_limit, limit
+        try:
+            yield
+        finally:
+            self._test_limit = earlier
 
     def on_after_batch_transfer(self, batch: Batch | CopiedBatch, dataloader_idx: int) -> Batch:
         """Turn bytes to float32 in [0, 1], on the device: a quarter of the bytes travel there.

@@ -211,7 +211,7 @@ class Defense(LightningModule, ABC):
         self._log_clean("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log accuracy and cross-entropy of the deployed scores over the complete test set."""
+        """Log accuracy and cross-entropy of the deployed scores over the tested images."""
         self._log_clean("test", batch)
 
     def _log_clean(self, stage: str, batch: Batch) -> None:

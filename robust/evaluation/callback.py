@@ -10,9 +10,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
-from robust.attacks.views import EOT
 from robust.checkpoints import UNTRAINED
 from robust.data.module_arguments import usual_batch
+from robust.defenses.adapting.loaders import Normalization
+from robust.defenses.adapting.of_trainer import check_normalization, tested, validated
 from robust.defenses.base import Defense
 from robust.defenses.tested import datamodule_of, defense_and_data
 from robust.errors import ConfigError, check_at_least
@@ -31,19 +32,16 @@ from robust.evaluation.blocks import (
     view_and_judge,
 )
 from robust.evaluation.checks import check_targets, check_validation
-from robust.evaluation.fingerprints import model_sha256
-from robust.evaluation.masking_signs import differs_by_call, gradient_signs, has_tie
+from robust.evaluation.headers import header_of
+from robust.evaluation.masking_signs import gradient_signs, has_tie
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
-from robust.results.records import Evaluation, Header
+from robust.results.records import Evaluation
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import Batch, Images, Norm, View
-
-_SOME = 64
-"""Images of which two calls of the defense are compared."""
 
 
 @final
@@ -77,9 +75,13 @@ class AttackEvaluation(Callback):
         val_limit: Number of validation images for that, from the first.
         robustness: Whether a test also measures `RobustnessMetrics`, of the same images and views.
         notes: What a reader of the records has to know of the weights, as sentences.
+        mean: Of the normalization in the loader of a module that is no `Defense`: one number a
+            channel, or one for all. Its images are attacked as pixels. None if they are in [0, 1].
+        std: As ``mean``.
 
     Raises:
-        ConfigError: If a number is out of range, or there are no attacks to run every few epochs.
+        ConfigError: If a number is out of range, one of mean and std is given alone, or there are
+            no attacks to run every few epochs.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class AttackEvaluation(Callback):
         val_limit: int = 100,
         robustness: bool = False,
         notes: Sequence[str] = (),
+        mean: Any = None,  # noqa: ANN401
+        std: Any = None,  # noqa: ANN401
     ) -> None:
         check_at_least("val_limit", val_limit, 1)
         check_at_least("every_n_epochs", every_n_epochs, 0)
@@ -109,6 +113,7 @@ class AttackEvaluation(Callback):
         self.result: Evaluation | None = None
         """Records of the last test, on every process."""
         self._notes, self._untrained = list(notes), False
+        self._normalization = Normalization(mean, std).checked()
 
     def replaced(
         self,
@@ -132,6 +137,8 @@ class AttackEvaluation(Callback):
             val_limit=self.val_limit,
             robustness=self.robustness is not None,
             notes=self._notes if notes is None else notes,
+            mean=self._normalization.mean,
+            std=self._normalization.std,
         )
 
     @property
@@ -155,20 +162,24 @@ class AttackEvaluation(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check what can be checked before a run, rather than after its hours."""
+        check_normalization(trainer, pl_module, self._normalization)
+        if self.robustness is not None:
+            defense_and_data(trainer, pl_module)
         if not self.suite.attacks:
             return
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
-        check_targets(self.suite.infos, datamodule_of(trainer))
+        if isinstance(pl_module, Defense):
+            check_targets(self.suite.infos, datamodule_of(trainer))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the worst case of the first validation images, if it is time."""
         if not self._is_due(trainer):
             return
-        defense, data = defense_and_data(trainer, pl_module)
+        defense, batch = validated(trainer, pl_module, self._normalization, self.val_limit)
         view: View = "adaptive" if "adaptive" in self.suite.views else "deployed"
         with isolated(defense, defense.device, self.suite.seed):
-            rate = self._worst_case(trainer, defense, data.val_samples(self.val_limit), view)
+            rate = self._worst_case(trainer, defense, batch, view)
         numbers = rate_numbers({f"val/worst_robust_acc/{view}": rate})
         pl_module.log_dict(numbers, sync_dist=True)
 
@@ -180,11 +191,13 @@ class AttackEvaluation(Callback):
             self.robustness.on_test_epoch_end(trainer, pl_module)
 
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        defense, data = defense_and_data(trainer, pl_module)
+        found = tested(trainer, pl_module, self._normalization, self.suite.limit)
+        defense, data = found.defense, found.data
+        check_targets(self.suite.infos, data)
         images = AttackedImages(data, self.suite.split, self.suite.seed)
-        header = self._header(trainer, defense, images)
+        header = header_of(self.suite, trainer, defense, images, self._count(images))
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
-        classes, notes = images.data.num_classes, self.notes
+        classes, notes = data.num_classes, [*self.notes, *found.notes]
         file = RecordFile(folder, header, trainer.global_rank, classes, notes)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
@@ -203,28 +216,6 @@ class AttackEvaluation(Callback):
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
         self.result = complete(evaluation, asked, self._count(images))
         pl_module.log_dict(summarize(self.result), sync_dist=True)
-
-    def _header(self, trainer: Trainer, defense: Defense, images: AttackedImages) -> Header:
-        suite, source = self.suite, self.suite.source
-        adaptive = source.differentiated() if source is not None else defense.adaptive_view()
-        some = images.samples(0, min(_SOME, self._count(images))).x.to(defense.device)
-        # One answer for all processes, since it is part of the name of the records.
-        random = trainer.strategy.reduce_boolean_decision(differs_by_call(defense, some), all=False)
-        return Header(
-            suite=suite.name,
-            attacks=dict(suite.infos),
-            seed=suite.seed,
-            block=min(suite.block, usual_batch(images.data.shape)),
-            data=images.data.name,
-            split=suite.split,
-            data_sha256=images.fingerprint(),
-            model_sha256=model_sha256(defense),
-            adaptive_sha256=model_sha256(adaptive),
-            source_sha256=None if source is None else model_sha256(source.defense),
-            source_view=None if source is None else source.view,
-            random=random,
-            averaged=random and any(isinstance(module, EOT) for module in adaptive.modules()),
-        )
 
     def _count(self, images: AttackedImages) -> int:
         limit = self.suite.limit

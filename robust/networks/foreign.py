@@ -18,9 +18,9 @@ from robust.vocabulary import Channels
 class Foreign(nn.Module):
     """It calls a network that was written elsewhere, behind a normalization of its own.
 
-    Output objects with ``.logits``, as those
-    of Hugging Face, are taken for their logits. Weights of another precision get images of that
-    precision. A network that takes batches of one size alone gets such batches, filled up.
+    Scores of a network without a gradient have one that is zero. Output objects with ``.logits``,
+    as those of Hugging Face, are taken for their logits. Weights of another precision get images of
+    that precision. A network that takes batches of one size alone gets such batches, filled up.
 
     Args:
         network: Normalized images to scores.
@@ -75,8 +75,12 @@ class Foreign(nn.Module):
     def _scores(self, x: Images) -> Any:  # noqa: ANN401
         returned = self.network(x.to(_precision(self.network)))
         scores = getattr(returned, "logits", returned)
-        is_half = isinstance(scores, Tensor) and scores.is_floating_point()
-        return scores.float() if is_half else scores
+        if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.ndim != 2:
+            return scores
+        if x.requires_grad and torch.is_grad_enabled():
+            # Attacks ask for a gradient. A network without one has a zero, and that is told.
+            scores = scores + 0 * x.flatten(1).sum(dim=1, keepdim=True)
+        return scores.float()
 
 
 @final

@@ -18,6 +18,7 @@ MORE = {
     "network.KEY": "an argument of that class",
     "weights": "weights of a network of torchvision or timm",
     "attribute": "part of it that is the network, such as model of a Lightning module",
+    "key": "where in the file its weights are, such as state_dict.0, if it has several networks",
     "data": "images to attack it on; `robust list data` shows all; or a path",
     "mean": "of its normalization, in pixels of [0, 1]: one number, or one for each channel",
     "std": "as --mean; without both, no normalization",
@@ -31,7 +32,7 @@ MORE = {
 }
 """What ``--help-all`` says of each option; ``--help`` has no room for them."""
 _FLAGS = (
-    *("network", "weights", "attribute", "data", "mean", "std", "outputs", "view_from"),
+    *("network", "weights", "attribute", "key", "data", "mean", "std", "outputs", "view_from"),
     *("size", "crop"),
 )
 _HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
@@ -43,6 +44,7 @@ def add_to(add: Callable[..., Any]) -> None:
     add("--network.KEY", metavar="VALUE", **_HIDDEN)
     add("--weights", type=Path, metavar="FILE", **_HIDDEN)
     add("--attribute", metavar="NAME", **_HIDDEN)
+    add("--key", metavar="KEY", **_HIDDEN)
     add("--data", metavar="NAME", **_HIDDEN)
     add("--mean", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--std", type=_number, nargs="+", metavar="X", **_HIDDEN)

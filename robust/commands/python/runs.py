@@ -133,7 +133,8 @@ def test(
     """
     with _running(defense, data) as folder:
         trainer = _trainer(folder, [evaluation], progress, settings)
-        trainer.test(defense, datamodule=data, verbose=False)
+        with data.test_limited(evaluation.limit):
+            trainer.test(defense, datamodule=data, verbose=False)
     assert evaluation.result is not None
     return evaluation.result
 

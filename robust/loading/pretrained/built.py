@@ -37,6 +37,7 @@ class Request:
         arguments: Its arguments, or those of a library's network.
         weights: File of the weights of a library's network.
         attribute: Which part of it the network is, such as ``model`` of a Lightning module.
+        key: Where in the file its weights are, if there are those of several networks.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Request:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
     attribute: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _of_weights(source: Source, request: Request) -> Built:
         )
     kind = dotted(request.network)
     network = _called(_imported(kind), kind, request.arguments)
-    weights = read_weights(path)
+    weights = read_weights(path, request.key)
     complete, part = network, _part(network, request.attribute)
     try:
         notes = load_weights(part, weights, path)
@@ -167,13 +169,15 @@ def _of_library(source: Source, request: Request, classes: int) -> Built:
         found = build(source.kind, source.place, arguments)
     notes = []
     if request.weights is not None:
-        notes = load_weights(found.network, read_weights(request.weights), request.weights)
+        notes = load_weights(
+            found.network, read_weights(request.weights, request.key), request.weights
+        )
     elif not found.has_weights:
         notes = ["untrained: no --weights were given, so these are numbers of random weights."]
     kind = f"{type(found.network).__module__}.{type(found.network).__qualname__}"
     description = _description(kind, found.arguments, source.kind, request.attribute)
     description["source"]["name"] = source.place
-    network = _part(found.network, request.attribute)
+    network = _part(found.network, request.attribute).eval()  # a library builds them for training
     if found.mean is not None and found.std is not None:
         usual = " ".join(f"{value:.4g}" for value in found.mean)
         notes = [*notes, f"normalized as its library says (mean {usual}) unless --mean is given."]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from robust.checkpoints import DESCRIPTION, NOTES, checksums, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Pretrained
+from robust.defenses.adapting.adapt import Given, adapt
 from robust.errors import ConfigError
 from robust.io import files
 from robust.io.notes import note
@@ -18,7 +19,6 @@ from robust.io.version import package_version
 from robust.io.yaml_writing import dump
 from robust.loading.parsing.fractions import read_yaml
 from robust.loading.parsing.parser import Parser, check_built
-from robust.loading.pretrained.adapt import Given, adapt
 from robust.loading.pretrained.built import PROGRAM, Built, Request, built, view_of
 from robust.loading.pretrained.described import described
 from robust.loading.short_names import find, known

@@ -22,7 +22,7 @@ def read_onnx(path: Path) -> tuple[nn.Module, int | None]:
     except ImportError:
         raise ConfigError(
             "Expected the packages onnx and onnx2torch for such a file, but they are not "
-            "installed. Install them: pip install 'robust-defenses[onnx]'."
+            "installed. Install them: pip install onnx onnx2torch."
         ) from None
     try:
         with warnings.catch_warnings():

@@ -25,23 +25,37 @@ _SAVE = "Save weights alone: torch.save(model.state_dict(), 'weights.pt')."
 _COUNTER = "num_batches_tracked"
 """A buffer of batch normalization that older files lack, and that no prediction needs."""
 _SHOWN = 3
+_DEEPEST = 3
+"""Levels of a file in which weights are looked for."""
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, key: str | None = None) -> Weights:
     """Return the weights in a file of torch or safetensors, wherever they are in it.
 
     Nothing in the file is executed.
+
+    Args:
+        path: The file.
+        key: Where in it they are, such as ``state_dict.0``, if it has those of several networks.
 
     Raises:
         ConfigError: If it holds pickled code, no weights, or more than one network's, or is
             damaged.
     """
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
-    weights = _weights_in(content)
-    if not weights:
+    found = dict(_weights_in(content, ""))
+    if key is not None:
+        found = {place: weights for place, weights in found.items() if place == key}
+    elif len(found) > 1:
+        found = _likeliest(found)
+    if len(found) != 1:
+        places = [place for place, _ in _weights_in(content, "") if place]
+        hint = f"Choose one with --key: {_some(places)}." if places else _SAVE
         raise ConfigError(
-            f"Expected weights in {path}, but it holds {_described(content)}. {_SAVE}"
+            f"Expected the weights of one network in {path}, but it holds {_described(content)}. "
+            f"{hint}"
         )
+    (weights,) = found.values()
     check_finite(weights, str(path))
     return weights
 
@@ -109,20 +123,30 @@ def _safetensors(path: Path) -> object:
         raise _unreadable(path, error) from None
 
 
-def _weights_in(content: object) -> Weights | None:
-    """The weights of one network, at the top, under a usual key, or in a list of one."""
+def _weights_in(content: object, place: str) -> Iterator[tuple[str, Weights]]:
+    """All weights in a file, with their places: mappings of nothing but tensors, by name."""
     if isinstance(content, list | tuple):
-        return _weights_in(content[0]) if len(content) == 1 else None
-    if not isinstance(content, Mapping):
-        return None
-    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    if tensors and len(tensors) == len(content) and all(isinstance(key, str) for key in content):
-        return tensors
+        parts = {str(i): value for i, value in enumerate(content)}
+    elif isinstance(content, Mapping):
+        parts = {key: value for key, value in content.items() if isinstance(key, str)}
+        tensors = {key: value for key, value in parts.items() if isinstance(value, Tensor)}
+        if tensors and len(tensors) == len(content):
+            yield place, tensors
+            return
+    else:
+        return
+    if place.count(".") < _DEEPEST:
+        for key, value in parts.items():
+            yield from _weights_in(value, f"{place}.{key}" if place else key)
+
+
+def _likeliest(found: Mapping[str, Weights]) -> dict[str, Weights]:
+    """Those under the first of the usual keys, of several in a file."""
     for key in _KEYS:
-        if key in content and (found := _weights_in(content[key])):
-            return found
-    others = [found for value in content.values() if (found := _weights_in(value))]
-    return others[0] if len(others) == 1 else None
+        under = {p: weights for p, weights in found.items() if p == key or p.startswith(f"{key}.")}
+        if under:
+            return under
+    return dict(found)
 
 
 def _described(content: object) -> str:
@@ -136,7 +160,9 @@ def _described(content: object) -> str:
 
 
 def _is_list_of_weights(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(map(_weights_in, value))
+    if not isinstance(value, list) or len(value) < 2:
+        return False
+    return all(any(True for _ in _weights_in(part, "")) for part in value)
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:  # noqa: ANN401

@@ -125,8 +125,11 @@ FILES = {
     "cut": (lambda p: p.write_bytes(cut(p)), "cannot be read"),
     "plain": (lambda p: torch.save({"epoch": 3}, p), "holds the keys epoch"),
     "tensor": (lambda p: torch.save(torch.ones(3), p), "holds a Tensor"),
-    "two": (lambda p: torch.save({"g": weights(), "d": weights()}, p), "the keys g, d"),
-    "list": (lambda p: torch.save({"state_dict": [weights(), weights()]}, p), "2 networks under"),
+    "two": (lambda p: torch.save({"g": weights(), "d": weights()}, p), "--key: g, d"),
+    "list": (
+        lambda p: torch.save({"state_dict": [weights()] * 3}, p),
+        r"3 networks under 'state_dict'\..*--key: state_dict\.0, ",
+    ),
     "nothing": (lambda p: torch.save({}, p), "holds nothing"),
 }
 
@@ -161,3 +164,14 @@ def test_safetensors_without_the_package(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(ConfigError, match="pip install safetensors"):
         read_weights(path.with_suffix(".safetensors"))
+
+
+def test_one_of_several_networks_is_chosen_by_its_place(path):
+    cascade = {
+        "state_dict": [Network(5).state_dict(), weights(), Network(6).state_dict()],
+        "err": 0.1,
+    }
+    assert read_weights(saved(cascade, path), "state_dict.1").keys() == weights().keys()
+    load_weights(Network(), read_weights(path, "state_dict.1"), path)
+    with pytest.raises(ConfigError, match=r"--key: state_dict\.0, state_dict\.1, state_dict\.2"):
+        read_weights(path, "state_dict.7")

@@ -6,9 +6,9 @@ from torch import nn
 
 from robust.data.arrays import data_of
 from robust.defenses import Pretrained
+from robust.defenses.adapting.adapt import Given, adapt, prepared
+from robust.defenses.adapting.normalizations import Normalization
 from robust.errors import ConfigError
-from robust.loading.pretrained.adapt import Given, adapt, prepared
-from robust.loading.pretrained.normalizations import Normalization
 from tests.support.bars import Bars, Normalized, bars
 
 
@@ -87,7 +87,8 @@ def test_few_images_refuse_nothing_by_luck():
 
 
 def test_near_chance_is_said_and_goes_on(data):
-    (note,) = adapted(nn.Sequential(Bars(scale=0.0)), data).notes
+    flat, note = adapted(nn.Sequential(Bars(scale=0.0)), data).notes
+    assert "no gradient" in flat
     assert note.startswith("near chance: the clean accuracy on 80 images is 25%")
 
 
@@ -107,7 +108,6 @@ REFUSED = {
     "fewer classes": (lambda x: Bars()(x)[:, :3], "labels up to 3, but .* has 3 classes"),
     "in place": (lambda x: Bars()(x.sub_(0.5)), "in place"),
     "batch": (lambda x: Bars()(x - x.mean(dim=0)), "depend on its batch"),
-    "no gradient": (lambda x: Bars()(x.detach().round()).detach(), "gradient"),
     "size": (lambda x: Bars(size=16)(x), "size and channels"),
     "nan": (lambda x: Bars()(x) * torch.nan, "finite scores"),
 }
@@ -170,8 +170,41 @@ def test_a_view_of_the_callers_own_is_the_adaptive_one(data):
 
 def test_flags_of_a_normalization():
     assert str(Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))) == "--mean 0.5 --std 0.25"
-    assert str(Normalization((0.1, 0.2, 0.3), (1, 1, 1), "bgr")).endswith("--channel-order bgr")
+    assert str(Normalization((0.1, 0.2, 0.3), (1.0, 1.0, 1.0), "bgr")).endswith(
+        "--channel-order bgr"
+    )
 
 
 def test_normalized_prototypes_need_their_normalization(data):
     assert adapted(Normalized(0.1307, 0.3081), data, mean=0.1307, std=0.3081).notes == []
+
+
+def _fails(_):
+    raise ValueError("no")
+
+
+def test_a_view_that_fails_is_one_line_before_its_gradient_is_asked_for(data):
+    flat = Bars().eval()
+    with (
+        pytest.raises(ConfigError, match=r"but it failed \(ValueError: no\)"),
+        prepared(lambda x: flat(x.detach()), data, Given(adaptive=_fails)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("layer", ["rounded", "detached", "sure"])
+def test_a_network_without_a_gradient_is_said_and_goes_on(layer, data):
+    network = Bars(scale=1e4 if layer == "sure" else 1.0)
+    calls = {
+        "rounded": lambda x: network((4 * x).round() / 4),
+        "detached": lambda x: network(x.detach()).detach(),
+        "sure": lambda x: network(x).softmax(dim=1),
+    }
+    with prepared(calls[layer], data, Given()) as (defense, notes):
+        # The adaptive view of probabilities is of what their softmax was given.
+        told = ": attacks on the deployed view" if layer == "sure" else ", so gradient attacks"
+        assert any(f"has no gradient at 8 images{told}" in note for note in notes)
+        x, _, _ = data.test_samples(0, 2)
+        assert defense(x.requires_grad_()).requires_grad
+    with prepared(calls[layer], data, Given(adaptive=lambda _: network)) as (_, notes):
+        assert any("attacks on the deployed view" in note for note in notes)

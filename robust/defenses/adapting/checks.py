@@ -1,13 +1,13 @@
 """Checks of a network on some images: what it returns, how many classes, how accurate it is."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robust.data import ImageDataModule
 from robust.defenses import Pretrained
+from robust.defenses.adapting.normalizations import accuracy, best_fit
 from robust.errors import ConfigError, in_short
-from robust.loading.pretrained.normalizations import accuracy, best_fit
-from robust.networks.foreign import Foreign
+from robust.networks.foreign import Foreign, name_of
 from robust.networks.outputs import outputs_of
 from robust.types import Images, Labels
 from robust.vocabulary import Outputs
@@ -95,8 +95,49 @@ def set_outputs(
     )
 
 
-def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
+def check_gradient(defense: Pretrained, x: Images) -> list[str]:
+    """Return what is to be said of a network whose scores have no gradient at any image.
+
+    Probabilities that are exactly 0 and 1 have none, but their adaptive view may have one.
+
+    Args:
+        defense: The network, whose outputs are known.
+        x: Some images.
+    """
+    some = x[:_FEW]
+    if _has_gradient(defense, some):
+        return []
+    what = f"{name_of(defense.network)} has no gradient at {len(some)} images"
+    if _has_gradient(defense.adaptive_view().eval(), some):
+        return [f"{what}: attacks on the deployed view find nothing but by queries."]
+    return [
+        f"{what}, so gradient attacks find nothing: give a view with --view-from (`view_from` in "
+        "Python), or count on attacks by queries alone."
+    ]
+
+
+def _has_gradient(network: nn.Module, x: Images) -> bool:
+    some = x.clone().requires_grad_()
+    # Weighted, since probabilities have one sum whatever the image.
+    scores = network(some)
+    weights = torch.arange(scores.shape[1], device=x.device).to(scores.dtype)
+    if not scores.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad((scores * weights).sum(), some)
+    return bool(gradient.abs().sum() > 0)
+
+
+_FEW = 8
+
+
+def check_accuracy(network: Foreign, x: Images, y: Labels, is_certain: bool = False) -> list[str]:
     """Notes on a clean accuracy that is suspiciously low.
+
+    Args:
+        network: Pixels to scores.
+        x: Some images.
+        y: Their labels.
+        is_certain: Whether its normalization is known, so that no other is tried.
 
     Raises:
         ConfigError: If it is near chance, and another normalization makes it much better.
@@ -106,6 +147,8 @@ def check_accuracy(network: Foreign, x: Images, y: Labels) -> list[str]:
     near = own <= chance + 3 * (chance * (1 - chance) / len(y)) ** 0.5 + 0.02
     if not near and own > _GOOD:
         return []
+    if is_certain:
+        return [_said_of_chance(network, x, y, own)] if near else []
     best, reached = best_fit(network, x, y)
     if reached >= own + max(_MUCH, _CHANCE / len(y) ** 0.5):
         said = (

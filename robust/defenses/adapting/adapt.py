@@ -15,15 +15,16 @@ from robust.attacks import isolated
 from robust.checkpoints import UNTRAINED
 from robust.data import ImageDataModule
 from robust.defenses import Defense, Pretrained
-from robust.defenses.sizes import outputs_of, take_sizes
-from robust.errors import ConfigError
-from robust.loading.pretrained.checks import (
+from robust.defenses.adapting.checks import (
     check_accuracy,
     check_classes,
+    check_gradient,
     check_view,
     scores_of,
     set_outputs,
 )
+from robust.defenses.sizes import outputs_of, take_sizes
+from robust.errors import ConfigError
 from robust.networks.arguments import is_untouched
 from robust.networks.foreign import Called, Foreign, find_batch_size, per_channel
 from robust.types import Images, Labels
@@ -61,6 +62,8 @@ def adapt(
     network: Callable[..., Any],
     data: ImageDataModule,
     given: Given = Given(),  # noqa: B008 (a tuple)
+    *,
+    is_certain: bool = False,
 ) -> Adapted:
     """Return a network as a defense, once it has passed all checks on some test images.
 
@@ -68,6 +71,7 @@ def adapt(
         network: Images to scores; its mode is the same afterwards.
         data: Whose images it is to classify.
         given: What is said of it.
+        is_certain: Whether it gets the images for certain as in its training.
 
     Raises:
         ConfigError: With what does not fit, and what to do.
@@ -86,19 +90,20 @@ def adapt(
     )
     foreign = defense.network
     assert isinstance(foreign, Foreign)
+    device = _device_of(foreign.network)
+    defense.to(device)  # its normalization, to where the network is
     notes = _train_mode(network)
     with isolated(defense, torch.device("cpu"), seed=0):
         find_batch_size(foreign, data.shape, given.batch_size)
-    x, y = _some(data)
-    device = next((value.device for value in defense.state_dict().values()), x.device)
-    x, y = x.to(device), y.to(device)
+    x, y = (part.to(device) for part in _some(data))
     with isolated(defense, device, seed=0):
         scores = scores_of(foreign, x[:2], data)
         check_classes(foreign, scores.shape[1], data)
         defense.check_fit(data.shape, data.num_classes, data.name)
         notes += set_outputs(defense, foreign, x, given.outputs)
-        notes += check_accuracy(foreign, x, y)
         check_view(defense, x)
+        notes += check_gradient(defense, x)
+        notes += check_accuracy(foreign, x, y, is_certain)
     return Adapted(defense, notes)
 
 
@@ -132,12 +137,14 @@ def prepared(
             "Expected a module, or another callable from images to scores, as `network`, but got "
             f"{_described(network)}. See docs/own-network.md."
         )
-    modes = _modes(network)
+    modes, device = _modes(network), _device_of(network)
     try:
         yield adapt(network, data, given)
     finally:
         for module, mode in modes:
             module.training = mode
+        if isinstance(network, nn.Module) and _device_of(network) != device:
+            network.to(device)  # a test of Lightning's leaves it on the CPU
 
 
 def _check_not_given(given: Given) -> None:
@@ -153,6 +160,11 @@ def _described(network: object) -> str:
     if isinstance(network, type):
         return f"the class {network.__name__}, not an object of it"
     return type(network).__name__
+
+
+def _device_of(network: object) -> torch.device:
+    weights = network.state_dict() if isinstance(network, nn.Module) else {}
+    return next((v.device for v in weights.values() if hasattr(v, "device")), torch.device("cpu"))
 
 
 def _modes(network: object) -> list[tuple[nn.Module, bool]]:
