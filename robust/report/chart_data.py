@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from robust.errors import ConfigError
 from robust.io.notes import Steps
@@ -20,7 +20,7 @@ from robust.report.protocols import Entry, Protocol
 from robust.results.curves import Curve, Panel, accuracy_curves
 from robust.results.metrics import Rate
 from robust.results.run_folder import Point, RunFiles
-from robust.results.verdict import Verdict
+from robust.results.verdict import WORDS
 
 _CURVE_POINTS = 26
 _TRAINING_POINTS = 120
@@ -144,12 +144,11 @@ def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
         )
     if not table.columns["run"]:
         return None
-    words = get_args(Verdict.__annotations__["word"])
     return charts.add(
         f"{protocol.key}-pareto",
         "Clean accuracy against the adaptive worst case",
         "pareto",
-        lambda: pareto_spec(charts.names, words),
+        lambda: pareto_spec(charts.names, WORDS),
         data=table.columns,
     )
 

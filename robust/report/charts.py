@@ -27,6 +27,10 @@ _UNITS: dict[Norm, str] = {
     "L2": "L2, pixel units",
     "L0": "L0, pixels",
 }
+_SHAPES = [
+    *("triangle-left", "cross", "triangle-up", "diamond"),
+    *("triangle-down", "triangle-right", "square", "circle"),
+]
 _HEIGHT = 260
 _HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
                   interpolate="rgb")  # fmt: skip
@@ -131,7 +135,7 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
             "verdict:N",
             scale=alt.Scale(
                 domain=list(verdicts),
-                range=["cross", "triangle-up", "diamond", "square", "circle"][: len(verdicts)],
+                range=_SHAPES[: len(verdicts)],
             ),
             legend=alt.Legend(title="verdict", orient="bottom", columns=3),
         ),

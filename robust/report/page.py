@@ -24,6 +24,7 @@ from robust.results.cells import Cell, Content, as_html
 from robust.results.colors import COLORS
 from robust.results.metrics import Rate
 from robust.results.run_folder import Reader, RunFiles
+from robust.results.verdict import WORDS
 
 _LARGEST = 4_900_000
 """Bytes of a page, as far as leaving out figures can achieve it."""
@@ -111,6 +112,7 @@ def render(
         views=[v for v in _VIEWS if any(v in protocol.views for protocol in found)],
         unfinished=[run for run in runs if run.missing],
         watched=watched,
+        words=WORDS,
     )
     return text
 

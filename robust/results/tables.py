@@ -19,6 +19,7 @@ from robust.results.metrics import (
 )
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
+from robust.results.verdict import notes as signs_of_attacks
 from robust.results.verdict import verdict
 
 MEASURED = "robustness"
@@ -50,6 +51,7 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
         rows,
         [
             *(f"{name}: {found}." for name, found in verdicts.items()),
+            *(f"{n}: {note}." for n, e in evaluations.items() for note in signs_of_attacks(e)),
             *_notes(evaluations),
             *_tie_notes(evaluations),
             *_protocol_notes(evaluations),

@@ -1,33 +1,47 @@
-"""The verdict says whether a robust accuracy can be believed, from records alone.
+"""The verdict says whether a robust accuracy can be believed, from records alone."""
 
-The signs of gradient masking are those of Athalye, Carlini and Wagner 2018
-(https://arxiv.org/abs/1802.00420, section 3.1) and Carlini et al. 2019
-(https://arxiv.org/abs/1902.06705, section 5).
-"""
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, get_args
 
-from itertools import product
-from typing import Literal, NamedTuple
+from robust.results import signs
+from robust.results.records import Evaluation
 
-from robust.results.metrics import Rate, not_finite_gradients, success_rate, zero_gradients
-from robust.results.records import AttackInfo, Evaluation, Target
-
-_BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump"}
+Word = Literal[
+    "near chance",
+    "masked",
+    "overstated",
+    "suspect",
+    "not robust",
+    "too few images",
+    "unverified",
+    "no masking seen",
+]
+WORDS: tuple[Word, ...] = get_args(Word)
+"""All verdicts; of several that hold, the first one is given."""
+_FEW = 50
+"""Attacked images at least: with fewer, one image is more than two points."""
+_WIDE = 0.2
+"""Width of the interval at most: a wider one cannot tell a robust accuracy of .4 from .6."""
+_NOTHING_LEFT = 0.1
+"""Upper end of the interval of a network that is not robust."""
 _RANDOM = "two calls of the defense on the same images give other scores"
-_SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
 
 
 class Verdict(NamedTuple):
     """A verdict says whether to believe the robust accuracy of a run.
 
-    ``masked``: attacks succeed through the adaptive view where they fail through the deployed one.
-    ``overstated``: the deployed view hides nothing, but the paper's attacker saw another view and
-    missed what the adaptive one finds. ``suspect``: an attack behaves as it does on masked
-    gradients, so a better one may exist, or the defense is random at test time. ``unverified``:
-    there is no adaptive view in the records, or it does not average over the defense's randomness.
-    ``no alarm``: none of that, which is no proof of robustness.
+    ``near chance``: the clean accuracy may be that of a guess. ``masked``: the worst case is lower
+    through the adaptive view than through the deployed one. ``overstated``: the deployed view hides
+    nothing, but the paper's attacker saw another view and missed what the adaptive one finds.
+    ``suspect``: an attack behaves as it does on masked gradients, so a better one may exist. Or the
+    adaptive view is weaker than another, or the defense is random at test time. ``not robust``:
+    next to nothing is left. ``too few images`` cannot tell. ``unverified``: there is no adaptive
+    view in the records, or it does not average over the defense's randomness, or nothing was
+    attacked. ``no masking seen``: none of that, which is no proof of robustness.
     """
 
-    word: Literal["masked", "overstated", "suspect", "unverified", "no alarm"]
+    word: Word
     reason: str
 
     def __str__(self) -> str:
@@ -35,102 +49,93 @@ class Verdict(NamedTuple):
 
 
 def verdict(evaluation: Evaluation) -> Verdict:
-    """Return the verdict on an evaluation, from its records."""
+    """Return the verdict on an evaluation, from its records.
+
+    Of several threat models it is the one that comes first in `WORDS`; its reason names the others.
+    """
+    found = verdicts(evaluation)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    first = min(found.values(), key=lambda each: WORDS.index(each.word))
+    where = {
+        word: [budget for budget, each in found.items() if each.word == word] for word in WORDS
+    }
+    if len(where[first.word]) == len(found):
+        return first
+    told = "; ".join(f"{word} at {', '.join(at)}" for word, at in where.items() if at)
+    return Verdict(first.word, f"{first.reason} ({told})")
+
+
+def verdicts(evaluation: Evaluation) -> dict[str, Verdict]:
+    """Return the verdict on each threat model of an evaluation, by its name."""
+    return {budget: _judged(part) for budget, part in signs.threat_models(evaluation)}
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Return what the records say against attacks of the suite, not against the network."""
     if "adaptive" not in evaluation.views:
-        return Verdict("unverified", "no adaptive view was attacked")
-    masked, overstated = (_missed(evaluation, view) for view in ("deployed", "published"))
-    if masked or overstated:
-        reason = "; ".join(filter(None, (masked, overstated)))
-        return Verdict("masked" if masked else "overstated", reason)
-    random = evaluation.header.random
-    if random and not evaluation.header.averaged:
-        return Verdict("unverified", f"{_RANDOM}, and no attack averaged over its randomness (EOT)")
-    suspicions = [
-        _weak_iteration(evaluation),
-        _black_box(evaluation),
-        _not_finite(evaluation),
-        _zero_gradient(evaluation),
-        _RANDOM if random else "",
+        return []
+    return [
+        note for _, part in signs.threat_models(evaluation) for note in signs.weak_attacks(part)
     ]
-    for reason in filter(None, suspicions):
-        return Verdict("suspect", reason)
-    return Verdict("no alarm", "")
 
 
-def _rate(evaluation: Evaluation, view: str, attack: str) -> Rate:
-    return success_rate(evaluation.select(view, attack), evaluation.header.attacks[attack])
+def _judged(part: Evaluation) -> Verdict:
+    for word, reason in _found(part):
+        if reason:
+            return Verdict(word, reason)
+    return Verdict("no masking seen", "")
 
 
-def _above(one: Rate, other: Rate) -> bool:
-    """Return whether the first rate is larger and their intervals do not overlap."""
-    return one.interval[0] > other.interval[1]
+def _found(part: Evaluation) -> Iterator[tuple[Word, str]]:
+    """Yield each verdict in order with its reason, which is empty where it does not hold."""
+    if not len(part.rows):
+        yield "unverified", "nothing was attacked"
+        return
+    yield "near chance", signs.near_chance(part)
+    random, is_averaged = part.header.random, part.header.averaged
+    if "adaptive" in part.views:
+        masked, overstated = (signs.missed(part, view) for view in ("deployed", "published"))
+        both = "; ".join(filter(None, (masked, overstated)))
+        yield ("masked" if masked else "overstated"), both
+        yield "suspect", _suspicion(part) or (_RANDOM if random and is_averaged else "")
+    yield "not robust", _nothing_left(part)
+    yield "too few images", _too_few(part)
+    if "adaptive" not in part.views:
+        yield "unverified", "no adaptive view was attacked"
+    elif random and not is_averaged:
+        yield "unverified", f"{_RANDOM}, and no attack averaged over its randomness (EOT)"
 
 
-def _percent(rate: Rate) -> str:
-    return f"{100 * rate.value:.1f} %"
-
-
-def _missed(evaluation: Evaluation, view: str) -> str:
-    """Return the attack that the adaptive view helps most, beyond both intervals; else nothing."""
-    gaps = []
-    for name in evaluation.header.attacks:
-        seen, true = (_rate(evaluation, v, name) for v in (view, "adaptive"))
-        if seen.n and _above(true, seen):
-            gaps.append((true.value - seen.value, name, seen, true))
-    if not gaps:
-        return ""
-    _, name, seen, true = max(gaps)
-    return f"{name} succeeds on {_percent(seen)} {view}, {_percent(true)} adaptive"
-
-
-def _weak_iteration(evaluation: Evaluation) -> str:
-    attacks = evaluation.header.attacks
-    for (one, single), (many, iterated) in product(attacks.items(), repeat=2):
-        if single.name not in _SINGLE_STEP or _steps(iterated) <= 1:
-            continue
-        if _goal(single) != _goal(iterated):
-            continue
-        if _above(_rate(evaluation, "adaptive", one), _rate(evaluation, "adaptive", many)):
-            return f"{one} with one step succeeds more often than {many}"
-    return ""
-
-
-def _black_box(evaluation: Evaluation) -> str:
-    attacks = evaluation.header.attacks
-    for (black, blind), (white, seeing) in product(attacks.items(), repeat=2):
-        if blind.name not in _BLACK_BOX or _goal(blind) != _goal(seeing):
-            continue
-        if _steps(seeing) <= 1:
-            continue
-        if _above(_rate(evaluation, "adaptive", black), _rate(evaluation, "adaptive", white)):
-            return f"{black}, which sees no gradient, succeeds more often than {white}"
-    return ""
-
-
-def _zero_gradient(evaluation: Evaluation) -> str:
-    for name in evaluation.header.attacks:
-        rate = zero_gradients(evaluation.select("adaptive", name))
-        if rate.n and rate.value > 0.5:
-            return f"the adaptive view has no gradient at {_percent(rate)} of the images"
-    return ""
-
-
-def _not_finite(evaluation: Evaluation) -> str:
-    """Return the attack with the most gradients that are not finite; one image is enough."""
-    attacks = evaluation.header.attacks
-    rates = {name: not_finite_gradients(evaluation.select("adaptive", name)) for name in attacks}
-    name, rate = max(rates.items(), key=lambda item: item[1].hits)
-    if not rate.hits:
-        return ""
-    return (
-        f"the gradient of the adaptive view is not finite on {rate.hits} of {rate.n} images "
-        f"({name})"
+def _suspicion(part: Evaluation) -> str:
+    suspicions = (
+        signs.weaker_than(part),
+        signs.weak_iteration(part),
+        signs.black_box(part),
+        signs.not_finite(part),
+        signs.no_gradient(part),
     )
+    return next(filter(None, suspicions), "")
 
 
-def _steps(info: AttackInfo) -> int:
-    return int(info.arguments.get("steps", 0))
+def _nothing_left(part: Evaluation) -> str:
+    """Return the worst case over all views if it is next to nothing, at an eps that is a bound."""
+    rate = signs.worst(part)
+    if rate.interval[1] >= _NOTHING_LEFT or not _is_bounded(part):
+        return ""
+    return f"robust accuracy {signs.percent(rate)} over all views"
 
 
-def _goal(info: AttackInfo) -> tuple[str, float, Target | None]:
-    return info.norm, info.eps, info.target
+def _is_bounded(part: Evaluation) -> bool:
+    return all(math.isfinite(info.eps) for info in part.header.attacks.values())
+
+
+def _too_few(part: Evaluation) -> str:
+    rows = signs.images(part)
+    attacked = int(rows["attacked"].sum())
+    low, high = signs.worst(part).interval
+    if attacked < _FEW:
+        return f"{attacked} attacked, expected at least {_FEW}"
+    if high - low > _WIDE:
+        return f"of {len(rows)} images, the interval is {100 * (high - low):.0f} points wide"
+    return ""

@@ -64,7 +64,7 @@ def judged(successes=SILENT, **signs):
 
 
 def test_verdicts():
-    assert verdict(judged()).word == "no alarm"
+    assert verdict(judged()).word == "no masking seen"
     one = verdict(judged(random=True))
     assert one.word == "unverified"
     assert "two calls of the defense on the same images give other scores" in one.reason

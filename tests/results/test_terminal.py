@@ -16,7 +16,7 @@ VIEWS = Stack(("deployed\n", "adaptive\n"))
 ATTACKED = Grid(
     "Attack success",
     ["run", "view", "clean acc", "fgsm", "pgd", "square", "robust acc", "verdict"],
-    [[RUN, VIEWS, SHARE, *[SHARES] * 4, "no alarm"], ["b", VIEWS, SHARE, *[SHARES] * 4, "masked"]],
+    [[RUN, VIEWS, SHARE, *[SHARES] * 4, "suspect"], ["b", VIEWS, SHARE, *[SHARES] * 4, "masked"]],
     ["n = 20 test images."],
 )
 CERTIFIED = Grid("Certified", ["run", *"abcdefgh"], [[RUN, *[SHARE] * 8]])

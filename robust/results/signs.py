@@ -1,0 +1,183 @@
+"""Signs, in records alone, that a robust accuracy is not what it seems.
+
+They are those of Athalye, Carlini and Wagner 2018 (https://arxiv.org/abs/1802.00420, section 3.1)
+and Carlini et al. 2019 (https://arxiv.org/abs/1902.06705, section 5). Each is judged on one threat
+model and on the worst case of several attacks. An attack that fails says nothing where another one
+succeeds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from robust.results.metrics import (
+    Rate,
+    clean_accuracy,
+    not_finite_gradients,
+    worst_robust_accuracy,
+    zero_gradients,
+)
+from robust.results.records import AttackInfo, Evaluation
+from robust.results.rows import Rows
+
+_BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump", "Pointwise", "OnePixel", "Pixle"}
+_SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
+
+
+def threat_models(evaluation: Evaluation) -> Iterator[tuple[str, Evaluation]]:
+    """Yield the name of each threat model with its part of an evaluation, as the suite has them."""
+    attacks = evaluation.header.attacks
+    for budget in dict.fromkeys(info.budget for info in attacks.values()):
+        yield budget, _of(evaluation, [n for n, i in attacks.items() if i.budget == budget])
+
+
+def images(evaluation: Evaluation) -> Rows:
+    """Return one row of each image."""
+    _, firsts = np.unique(evaluation.rows["index"], return_index=True)
+    chosen = np.zeros(len(evaluation.rows), dtype=bool)
+    chosen[firsts] = True
+    return evaluation.rows.where(chosen)
+
+
+def near_chance(evaluation: Evaluation) -> str:
+    """Return that the clean accuracy may be that of a guess, else nothing.
+
+    The guess is the commonest class. Nobody can tell where all images are of one class.
+    """
+    rows = images(evaluation)
+    _, counts = np.unique(rows["label"], return_counts=True)
+    clean = clean_accuracy(rows)
+    if len(counts) < 2 or clean.interval[0] > counts.max() / len(rows):
+        return ""
+    share = 100 * counts.max() / len(rows)
+    return f"clean accuracy {percent(clean)}, where the commonest class has {share:.1f} %"
+
+
+def missed(part: Evaluation, view: str) -> str:
+    """Return by how much the adaptive view finds more than another, beyond both intervals."""
+    if view not in part.views:
+        return ""
+    seen, true = worst(part, view), worst(part, "adaptive")
+    if not _above(seen, true):
+        return ""
+    return f"robust accuracy {percent(seen)} {view}, {percent(true)} adaptive"
+
+
+def weaker_than(part: Evaluation) -> str:
+    """Return which view finds more than the adaptive one, beyond both intervals."""
+    true = worst(part, "adaptive")
+    for view in part.views:
+        if view != "adaptive" and _above(true, found := worst(part, view)):
+            return (
+                f"the adaptive view is the weaker one: robust accuracy {percent(true)} adaptive, "
+                f"{percent(found)} {view}"
+            )
+    return ""
+
+
+def weak_iteration(part: Evaluation) -> str:
+    """Return which attack of one step finds more than all of many steps together."""
+    return _beaten(part, _SINGLE_STEP, " with one step")
+
+
+def black_box(part: Evaluation) -> str:
+    """Return which attack without gradients finds more than all with gradients together."""
+    return _beaten(part, _BLACK_BOX, ", which sees no gradient,")
+
+
+def no_gradient(part: Evaluation) -> str:
+    """Return at how many images the adaptive view has no gradient, if these are most."""
+    for name in part.header.attacks:
+        rate = zero_gradients(part.select("adaptive", name))
+        if rate.n and rate.value > 0.5:
+            return f"the adaptive view has no gradient at {percent(rate)} of the images"
+    return ""
+
+
+def not_finite(part: Evaluation) -> str:
+    """Return the attack with the most gradients that are not finite; one image is enough."""
+    attacks = part.header.attacks
+    rates = {name: not_finite_gradients(part.select("adaptive", name)) for name in attacks}
+    name, rate = max(rates.items(), key=lambda item: item[1].hits)
+    if not rate.hits:
+        return ""
+    return (
+        f"the gradient of the adaptive view is not finite on {rate.hits} of {rate.n} images "
+        f"({name})"
+    )
+
+
+def weak_attacks(part: Evaluation) -> Iterator[str]:
+    """Yield each attack with gradients that finds less than another, beyond both intervals.
+
+    That is a sign of the attack, and none of the network.
+    """
+    white = _names(part, lambda info: _is_iterated(info) and info.target is None)
+    left = {name: worst(_of(part, [name]), "adaptive") for name in white}
+    for name, rate in left.items():
+        best = min(left, key=lambda other: left[other].value)
+        if _above(rate, left[best]):
+            yield (
+                f"{name} is a weak attack here: robust accuracy {percent(rate)}, "
+                f"under {best} {percent(left[best])}"
+            )
+
+
+def worst(part: Evaluation, *views: str) -> Rate:
+    """Return the share of images that are robust under all attacks, through all of some views."""
+    if len(views) == 1:
+        return worst_robust_accuracy(part, views[0])
+    rows, total = part.rows, len(np.unique(part.rows["index"]))
+    lost = [
+        found["index"][~info.robust(found)]
+        for name, info in part.header.attacks.items()
+        for found in (rows.where(rows["attack"] == name),)
+    ]
+    return Rate(total - len(np.unique(np.concatenate(lost))), total)
+
+
+def percent(rate: Rate) -> str:
+    """Return a rate as text."""
+    return f"{100 * rate.value:.1f} %"
+
+
+def _beaten(part: Evaluation, kinds: set[str], how: str) -> str:
+    """Return which attack of such kinds beats all attacks of many steps that have its goal."""
+    for name in _names(part, lambda info: info.name in kinds):
+        target = part.header.attacks[name].target
+        many = [
+            each
+            for each, info in part.header.attacks.items()
+            if _is_iterated(info) and info.target == target
+        ]
+        if not many:
+            continue
+        one, together = worst(_of(part, [name]), "adaptive"), worst(_of(part, many), "adaptive")
+        if _above(together, one):
+            return f"{name}{how} succeeds more often than {' and '.join(many)}"
+    return ""
+
+
+def _is_iterated(info: AttackInfo) -> bool:
+    """Whether an attack takes many steps along gradients."""
+    return info.name not in _BLACK_BOX and int(info.arguments.get("steps", 0)) > 1
+
+
+def _names(part: Evaluation, wanted: Callable[[AttackInfo], bool]) -> list[str]:
+    return [name for name, info in part.header.attacks.items() if wanted(info)]
+
+
+def _of(evaluation: Evaluation, names: Iterable[str]) -> Evaluation:
+    """Return the part of an evaluation that has some attacks alone."""
+    attacks = {name: evaluation.header.attacks[name] for name in names}
+    rows = evaluation.rows
+    if len(attacks) == len(evaluation.header.attacks):
+        return evaluation
+    chosen = rows.where(np.isin(rows["attack"], list(attacks)))
+    return Evaluation(replace(evaluation.header, attacks=attacks), chosen, evaluation.notes)
+
+
+def _above(one: Rate, other: Rate) -> bool:
+    """Return whether the first rate is larger and their intervals do not overlap."""
+    return one.interval[0] > other.interval[1]
