@@ -4,6 +4,7 @@ Packages that import torch are imported where they are used: the first process o
 this file, too, and runs no test.
 """
 
+import gc
 import os
 import sys
 from contextlib import contextmanager, nullcontext
@@ -31,6 +32,17 @@ def pytest_collection(session):
     if not session.config.getoption("numprocesses", None):
         quicker.import_heavy()
         quicker.install()
+
+
+def pytest_collection_finish(session):
+    """All tests and modules are looked through for garbage once, and not at each collection."""
+    if not session.config.getoption("numprocesses", None):
+        quicker.forget_garbage()
+
+
+def pytest_unconfigure():
+    """Extensions complain of what is left at the end of a process."""
+    gc.unfreeze()
 
 
 PROCESSES = (

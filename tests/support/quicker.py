@@ -3,8 +3,10 @@
 Each of these does the same in less time; what is ours runs as users run it.
 """
 
+import gc
 import importlib
 import os
+import sys
 from pathlib import Path
 
 HEAVY = ("wandb", "wandb.sdk.launch", "torch", "lightning.pytorch", "torchattacks")
@@ -31,7 +33,14 @@ def install():
     """Have others do at once what they can, in a process that has imported Lightning."""
     _stop_progress_bars_at_once()
     _leave_numbers_where_they_are()
+    _make_each_parser_once()
     os.fsync = _nothing  # the machine does not lose its power meanwhile
+
+
+def forget_garbage():
+    """Nothing that is there already is looked through again for garbage: no test makes it any."""
+    gc.collect()
+    gc.freeze()
 
 
 def _nothing(file):
@@ -68,6 +77,29 @@ def _leave_numbers_where_they_are():
         return self if there and (args, kwargs) == asked else usual(self, *args, **kwargs)
 
     _ResultMetric.to = to
+
+
+PARSERS = "parser", "_subcommand_parsers", "_subcommand_method_arguments"
+"""What Lightning's command line makes before it parses, and what parsing leaves as it is."""
+
+
+def _make_each_parser_once():
+    """The parsers of `train.py` take as long to make as all else of a mistake that they find."""
+    from lightning.pytorch.cli import LightningCLI
+
+    usual, made = USUAL.setdefault("setup_parser", LightningCLI.setup_parser), {}
+
+    def setup_parser(self, *args, **kwargs):
+        if not hasattr(self, "_asked"):  # another command line than ours
+            return usual(self, *args, **kwargs)
+        asked = self._asked if self._asked in self.subcommands() else None
+        key = type(self), type(self)._add_arguments, asked, sys.argv[0]
+        if key not in made:
+            usual(self, *args, **kwargs)
+            made[key] = {name: getattr(self, name) for name in PARSERS}
+        vars(self).update(made[key])
+
+    LightningCLI.setup_parser = setup_parser
 
 
 def share_vega(folder: Path):

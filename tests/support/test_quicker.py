@@ -4,11 +4,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
 
+from robust.commands.train import RobustCLI
 from robust.report import javascript
 from tests.support import quicker
+from tests.support.tiny import ROOT
 
 
 def logged():
@@ -27,6 +31,26 @@ def test_numbers_are_logged_as_before(monkeypatch):
         quicker.USUAL["to"],
     )
     assert logged() == found
+
+
+def test_a_parser_that_was_used_parses_as_a_new_one(monkeypatch):
+    """Also after a command line that ends in an error in the middle of a class."""
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.setattr(RobustCLI, "_run_subcommand", lambda self, command: None)
+    words = ["fit", f"--config={ROOT / 'configs' / 'squeezed.yaml'}", "--trainer.logger=false"]
+
+    def config():
+        return RobustCLI([*words, "--run.id=a", "--model.temperature=7"]).config
+
+    parser = RobustCLI(words).parser
+    with pytest.raises(SystemExit):
+        RobustCLI([*words, "--model.temperature=3", "--model.tau=x"])
+    found = config()
+    assert found.fit.model.init_args.temperature == 7
+    assert RobustCLI(words).parser is parser
+    monkeypatch.setattr(LightningCLI, "setup_parser", quicker.USUAL["setup_parser"])
+    assert RobustCLI(words).parser is not parser
+    assert config() == found
 
 
 def test_the_charts_library_is_put_together_once(tmp_path, monkeypatch):
