@@ -5,6 +5,7 @@ the network as it is deployed, decides what is a success.
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from robust.attacks import BPDA, Rescale, craft, sample_seeds
 from robust.threat import ThreatModel
+from tests.support.cases import crossed
 from tests.support.every_attack import EVERY, EXPORTED
 from tests.support.oracles import LinearOracle
 
@@ -117,10 +119,15 @@ def test_no_attack_is_forgotten():
 PLAIN = ("two classes", "three classes")
 
 
-@shorts
+HARD = [control for control in CONTROLS if control not in PLAIN]
+
+
 @pytest.mark.parametrize(
-    "control",
-    [pytest.param(c, marks=pytest.mark.slow) if c in PLAIN else c for c in CONTROLS],
+    ("name", "control"),
+    [
+        *crossed(EVERY, HARD, every=2),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in product(EVERY, PLAIN)),
+    ],
 )
 def test_controls(name, control):
     short, control = EVERY[name], CONTROLS[control]

@@ -12,6 +12,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from robust.commands.evaluate import evaluate
 from robust.commands.train import train
 from tests.conftest import write_npz
+from tests.support.cases import crossed
 from tests.support.tiny import ROOT, arguments
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -246,36 +247,35 @@ class Malicious:
         return os.mknod, (str(self.witness),)
 
 
-@pytest.fixture
-def checkpoint(request, trained, tmp_path):
-    """A bad checkpoint of the kind that the test asks for."""
+def bad_checkpoint(kind, trained, tmp_path):
+    """Return the path of a bad checkpoint."""
     good = trained["squeezed"] / "checkpoints" / "last.ckpt"
     path = tmp_path / "bad.ckpt"
-    if request.param == "truncated":
+    if kind == "truncated":
         path.write_bytes(good.read_bytes()[:5000])
-    elif request.param == "text":
+    elif kind == "text":
         path.write_text("not a checkpoint")
-    elif request.param == "malicious":
+    elif kind == "malicious":
         content = torch.load(good, weights_only=True)
         torch.save({**content, "callbacks": Malicious(tmp_path / "witness")}, path)
-    elif request.param == "foreign":
+    elif kind == "foreign":
         torch.save({"state_dict": BoringModel().state_dict()}, path)
     return path
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "message"),
-    [
-        ("missing", "bad.ckpt, but there is no such file"),
-        ("truncated", "complete checkpoint at .*bad.ckpt"),
-        ("text", "a checkpoint at .*bad.ckpt, but got a file of another kind"),
-        ("malicious", "bad.ckpt .*no checkpoint or holds pickled code, which was not run"),
-        ("foreign", "bad.ckpt"),
-    ],
-    indirect=["checkpoint"],
-)
-@pytest.mark.parametrize("use", ["fit", "test", "teacher", "run", "transfer"])
-def test_checkpoints(trained, npz, suite, tmp_path, capsys, checkpoint, message, use):
+BAD = {
+    "missing": "bad.ckpt, but there is no such file",
+    "truncated": "complete checkpoint at .*bad.ckpt",
+    "text": "a checkpoint at .*bad.ckpt, but got a file of another kind",
+    "malicious": "bad.ckpt .*no checkpoint or holds pickled code, which was not run",
+    "foreign": "bad.ckpt",
+}
+USES = ("fit", "test", "teacher", "run", "transfer")
+
+
+@pytest.mark.parametrize(("bad", "use"), crossed(BAD, USES, every=3))
+def test_checkpoints(trained, npz, suite, tmp_path, capsys, bad, use):
+    message, checkpoint = BAD[bad], bad_checkpoint(bad, trained, tmp_path)
     command = train
     if use in ("fit", "test"):
         args = [*arguments(npz, tmp_path / "runs", suite, command=use), f"--ckpt_path={checkpoint}"]
