@@ -26,12 +26,13 @@ def with_less(function, **less):
 
 
 @pytest.fixture(autouse=True)
-def _one_epoch(tmp_path, monkeypatch):
-    """Trainings of an epoch and few images, in an empty folder."""
+def _two_batches(tmp_path, monkeypatch):
+    """Trainings of two batches and few images, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     short = {"accelerator": "cpu", "progress": False}
     attacked = {**short, "limit": 10, "attacks": ["fgsm", "pgd"]}
-    monkeypatch.setattr(robust, "fit", with_less(robust.fit, max_epochs=1, **short))
+    trained = {**short, "max_epochs": 1, "limit_train_batches": 2}
+    monkeypatch.setattr(robust, "fit", with_less(robust.fit, **trained))
     monkeypatch.setattr(robust, "evaluate", with_less(robust.evaluate, **attacked))
     evaluate = with_less(robust.LoadedRun.evaluate, **attacked)
     monkeypatch.setattr(robust.LoadedRun, "evaluate", evaluate)

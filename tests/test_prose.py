@@ -88,6 +88,7 @@ def test_a_fault_has_its_line(tmp_path, capsys):
     assert prose.main([str(path)]) == 0
 
 
+@pytest.mark.slow  # as `make lint`, which reads them all
 def test_no_python_file_has_a_fault():
     faults = [(path, fault) for path in prose.code() for fault in prose.faults(path)]
     assert not faults
