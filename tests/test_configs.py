@@ -22,6 +22,7 @@ from robust.loading.parsing.parser import Parser
 from robust.loading.suites import evaluation_class, read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, paper_table
+from robust.transforms import TotalVariation
 from tests.support import papers
 from tests.support.suites import suite_of
 
@@ -97,6 +98,18 @@ SMALL = {
 }
 
 
+@pytest.fixture
+def few_iterations(monkeypatch):
+    """Total variation is minimized in 2 steps; its 200 take longer than all else of a suite."""
+    usual = TotalVariation.forward
+
+    def forward(self, x):
+        self.iterations = 2
+        return usual(self, x)
+
+    monkeypatch.setattr(TotalVariation, "forward", forward)
+
+
 def parameters_of(attack):
     return inspect.signature(imported(attack["class_path"])).parameters
 
@@ -114,6 +127,7 @@ def small(attacks):
 
 @pytest.mark.parametrize("config", DEFENSES, ids=name)
 class TestDefenseConfig:
+    @pytest.mark.usefixtures("few_iterations")
     @pytest.mark.parametrize("accelerator", ACCELERATORS)
     def test_trains_a_batch_and_survives_its_suite(
         self, config, accelerator, fake_data, tmp_path, capsys
