@@ -129,15 +129,26 @@ SUITES = {
 
 
 @pytest.mark.parametrize("case", SUITES)
-def test_suites_that_are_none(tmp_path, capsys, quiet, npz, case):
+def test_suites_that_are_none(tmp_path, case):
     changed, message = SUITES[case]
     path = written(tmp_path, **changed)
     with pytest.raises(ConfigError) as error:
         read_suite(path)
     assert_told(str(error.value), message)
+
+
+# Of a training null attacks are no attacks.
+TRAINED = [case for case in SUITES if case != "null attacks"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] if i % 3 else []) for i, c in enumerate(TRAINED)],
+)
+def test_suites_that_no_training_takes(tmp_path, capsys, quiet, npz, case):
+    changed, message = SUITES[case]
+    path = written(tmp_path, **changed)
     args = [*arguments(npz, tmp_path / "runs", path), "--trainer.logger=false"]
-    if case == "null attacks":
-        return  # of a training it is one without
     assert code_of(train, args) == 2
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(told) == 1

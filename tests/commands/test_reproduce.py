@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def planned(*args):
     return plan(parse(args))
 
 
+@cache
+def at_scale(paper, scale):
+    """Return the plan in a folder where nothing is done, which each test has."""
+    return planned(paper, "--scale", scale)
+
+
 def test_every_paper_can_be_reproduced():
     assert papers() == PAPERS
     assert {path.name for path in (ROOT / "papers").iterdir() if path.is_dir()} == set(PAPERS)
@@ -37,7 +44,7 @@ def test_every_paper_can_be_reproduced():
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_step_of_a_plan_is_a_command_of_ours(paper, scale):
     """Configs, suites, tables and flags are there, as far as it shows without torch."""
-    made = planned(paper, "--scale", scale)
+    made = at_scale(paper, scale)
     trained = set()
     for words in made.steps:
         if words[0] == "touch":
@@ -55,10 +62,10 @@ def test_every_step_of_a_plan_is_a_command_of_ours(paper, scale):
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_table_is_made_at_one_of_the_scales(paper):
-    steps = [words for scale in SCALES for words in planned(paper, "--scale", scale).steps]
+    steps = [words for scale in SCALES for words in at_scale(paper, scale).steps]
     tables = {words[words.index("--table") + 1] for words in steps if "--table" in words}
     assert tables == {name for name in known("table") if name.startswith(paper)}
-    assert any("--table" in words for words in planned(paper, "--scale", "smoke").steps)
+    assert any("--table" in words for words in at_scale(paper, "smoke").steps)
 
 
 def test_a_step_that_two_parts_need_comes_once():

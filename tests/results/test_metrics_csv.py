@@ -76,6 +76,7 @@ def refused(folder):
     assert read_metrics(folder) == []
 
 
+@pytest.mark.slow  # as `test_thousands_of_metrics_do_not_hang_a_page`
 def test_thousands_of_metrics_are_no_thousands_of_charts(folder):
     names = [f"train/m{n}" for n in range(3_000)]
     (folder / "metrics.csv").write_text(f"step,{','.join(names)}\n1{',0.5' * 3_000}\n")

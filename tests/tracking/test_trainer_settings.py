@@ -68,8 +68,8 @@ def test_checkpoints_are_complete_beside_other_plugins():
     ("flag", "message"),
     [
         ("precision=64-true", "32-true, 16-mixed, bf16-mixed, but got 64-true"),
-        ("precision=16-true", "but got 16-true"),
-        ("precision=bf16-true", "but got bf16-true"),
+        pytest.param("precision=16-true", "but got 16-true", marks=pytest.mark.slow),
+        pytest.param("precision=bf16-true", "but got bf16-true", marks=pytest.mark.slow),
         ("precision=transformer-engine", "a trainer that can be had|but got transformer"),
         ("plugins=lightning.pytorch.plugins.DoublePrecision", "but got 64-true"),
         ("strategy=ddp_spawn", "start processes of their own"),
