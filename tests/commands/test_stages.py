@@ -154,7 +154,13 @@ def test_a_note_is_one_line_for_any_error(error, capsys):
     assert figures.failed == {"Figure a": error}
 
 
-@pytest.mark.parametrize("error", [ERRORS[0], ERRORS[3]], ids=["defect", "full disk"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ERRORS[0], id="defect", marks=pytest.mark.slow),
+        pytest.param(ERRORS[3], id="full disk"),
+    ],
+)
 def test_no_figure_costs_a_table(runs, eps_suite, error, monkeypatch, capsys, tmp_path):
     def failing(*args, **kwargs):
         raise error

@@ -84,14 +84,14 @@ def test_a_page_of_damaged_runs_is_made(good, bad, tmp_path):
     assert "adversarials.png: no file" in page.read_text()
 
 
+PLAIN_CONFIGS = ["5", "null", "a: b: c", "trainer: {max_epochs: many}"]
+
+
 @pytest.mark.parametrize(
     "config",
     [
         "[1, 2]",
-        "5",
-        "null",
-        "a: b: c",
-        "trainer: {max_epochs: many}",
+        *(pytest.param(text, marks=pytest.mark.slow) for text in PLAIN_CONFIGS),
         "trainer: 5\nmodel: [1]\ndata: {init_args: 3}",
         "model: {class_path: [1, {}]}\nx: 2024-01-01\n1: {2: 3}\n",
         "x: " + "y" * 1_000_000,
