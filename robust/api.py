@@ -305,7 +305,7 @@ def load(path: str | Path, *, trust: str | Sequence[str] = ()) -> LoadedRun:
     """
     with trusting([name for word in as_list(trust) or () for name in entries(word)]):
         found = TrainedRun.load(named_path(path))
-    return LoadedRun(found.name, found.folder, found.defense, found.data, found.notes)
+    return LoadedRun(found)
 
 
 def _defense(network: Any) -> Defense:  # noqa: ANN401

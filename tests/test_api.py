@@ -83,7 +83,7 @@ NAMES = [name for name in robust.__all__ if name != "__version__"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_an_example_that_is_true(name, monkeypatch):
-    monkeypatch.setattr("robust.commands.python.runs.progress_bar", ProgressBar)
+    monkeypatch.setattr("robust.tracking.trainers.progress_bar", ProgressBar)
     globs = {"robust": robust, "torch": torch}
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(robust, name), name, globs=globs)
     assert test.examples

@@ -11,9 +11,10 @@ import rich.console
 from torch import nn
 
 import robust
-from robust.commands.process import own_console, progress_bar
+from robust.commands.process import own_console
 from robust.commands.python.answers import in_python
 from robust.errors import ConfigError
+from robust.tracking.trainers import progress_bar
 
 QUIET = {"progress": False, "accelerator": "cpu"}
 PGD = {"class_path": "robust.attacks.PGD"}

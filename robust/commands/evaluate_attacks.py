@@ -7,9 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning.pytorch import Trainer
-
-from robust.commands.process import progress_bar, user_errors
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
@@ -72,11 +69,10 @@ class Attacks:
         found = Attacked(crafted_on=source.name if source is not None else None)
 
         def attack(name: str) -> Evaluation:
-            evaluation = self._attack(suite, trained_runs[name], source)
-            found.suites[name] = evaluation.suite
+            found.suites[name], result = self._attack(suite, trained_runs[name], source)
             if self.options.eps is not None or self.options.norm is not None:
-                found.at = f" at {evaluation.suite.threat_model}"
-            return _result(evaluation)
+                found.at = f" at {found.suites[name].threat_model}"
+            return result
 
         found.results = self._each(trained_runs, attack)
         if table is not None and not table.measured:
@@ -100,13 +96,13 @@ class Attacks:
         if "adaptive_suite" in table.content and "adaptive" in (self.options.view or ["adaptive"]):
             own = table.suite("adaptive_suite")
             found.adaptive = self._each(
-                runs, lambda c: _result(self._attack(own, runs[c], adaptive=True))
+                runs, lambda c: self._attack(own, runs[c], adaptive=True)[1]
             )
 
     def _transfer(
         self, suite: Path, runs: Mapping[str, TrainedRun], source: TrainedRun, column: str
     ) -> Evaluation:
-        return _result(self._attack(suite, runs[column], source))
+        return self._attack(suite, runs[column], source)[1]
 
     def measure(
         self, measurement: Measurement[_Result], trained_runs: Mapping[str, TrainedRun]
@@ -137,7 +133,7 @@ class Attacks:
         source: TrainedRun | None = None,
         *,
         adaptive: bool = False,
-    ) -> AttackEvaluation:
+    ) -> tuple[Suite, Evaluation]:
         """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
         evaluation, _ = suite_for(self.options, suite, adaptive=adaptive)
         crafted = evaluation.suite
@@ -145,11 +141,8 @@ class Attacks:
             # A table is of what a paper's attacker did, who took a network as it is.
             view: View = "published" if self.options.table else "adaptive"
             crafted = replace(crafted, source=Source(source.defense, view))
-        evaluation = evaluation.replaced(
-            suite=crafted, records=str(trained_run.folder / "records"), notes=trained_run.notes
-        )
-        _test(trained_run, evaluation, crafted.name, self.options.processes)
-        return evaluation
+        trainer = _trainer(self.options.processes)
+        return crafted, trained_run.evaluate(evaluation.replaced(suite=crafted), **trainer)
 
 
 def processes(devices: int | None) -> Processes:
@@ -191,35 +184,14 @@ def suite_for(
     return evaluation.replaced(suite=changed.suite), changed.notes
 
 
-def _result(evaluation: AttackEvaluation) -> Evaluation:
-    assert evaluation.result is not None
-    return evaluation.result
-
-
 def _measure(trained_run: TrainedRun, measurement: Measurement[_Result]) -> _Result:
-    _test(trained_run, measurement, measurement.name, Processes.leave_process_group())
+    trainer = _trainer(Processes.leave_process_group())
+    trained_run.test(measurement, measurement.name, **trainer)
     assert measurement.result is not None
     return measurement.result
 
 
-def _test(
-    trained_run: TrainedRun,
-    callback: AttackEvaluation | Measurement[Any],
-    what: str,
-    processes: Processes,
-) -> None:
-    with user_errors():
-        trainer = Trainer(
-            accelerator="auto",
-            devices=processes.devices,
-            num_nodes=processes.nodes,
-            logger=trained_run.loggers(what),
-            callbacks=[callback, progress_bar(), Preemption()],
-            default_root_dir=trained_run.folder,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            inference_mode=False,
-            use_distributed_sampler=False,
-        )
-    with trained_run.data.test_limited(callback.limit):
-        trainer.test(trained_run.defense, datamodule=trained_run.data, verbose=False)
+def _trainer(processes: Processes) -> dict[str, Any]:
+    """Return what the trainer of a command has that one of Python has not."""
+    several = {"devices": processes.devices, "num_nodes": processes.nodes}
+    return {**several, "callbacks": [Preemption()]}

@@ -14,9 +14,8 @@ from typing import Any
 
 import rich
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import RichProgressBar
 
-from robust.errors import ConfigError, in_short, unusable_path
+from robust.errors import in_short, unusable_path
 from robust.io.notes import note
 from robust.io.streams import code_of, lost_output, make_usable
 from robust.loading.messages import fixable_cause, shortened
@@ -91,30 +90,6 @@ def _raised_in(error: BaseException | None, package: str) -> bool:
     """Whether an error was raised in a module whose name begins so."""
     frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(package)
-
-
-@contextlib.contextmanager
-def user_errors() -> Iterator[None]:
-    """While a `Trainer` is built: what it refuses is the user's to fix.
-
-    Raises:
-        ConfigError: With Lightning's own words, such as on an accelerator that is not there.
-    """
-    try:
-        yield
-    except ConfigError:
-        raise
-    # Its connectors fail in many ways on values that its types allow.
-    except Exception as error:
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        reason = f"{kind}{error}" if str(error) else type(error).__name__
-        reason = reason if len(reason) < 240 else f"{reason[:236]} ..."
-        raise ConfigError(f"Expected a trainer that can be had, but: {reason}") from error
-
-
-def progress_bar() -> RichProgressBar:
-    """Return a progress bar on standard error, since standard output is for results."""
-    return RichProgressBar(console_kwargs={"stderr": True})
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from robust.checkpoints import check_finite, notes_of, read_checkpoint
 from robust.commands.options.train import with_paths
-from robust.commands.process import progress_bar, run_command, user_errors
+from robust.commands.process import run_command
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
@@ -41,6 +41,7 @@ from robust.tracking import (
     plugins,
     remove_unused,
 )
+from robust.tracking.trainers import progress_bar, user_errors
 
 
 class RobustCLI(LightningCLI):

@@ -13,10 +13,14 @@ from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
+from robust.evaluation import AttackEvaluation
 from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
 from robust.loading.restore import restore
+from robust.measures.measurements import Measurement
+from robust.results.records import Evaluation
 from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
+from robust.tracking.trainers import run_test, trainer_of
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,41 @@ class TrainedRun:
     def folder(self) -> Path:
         """Where records and figures go: the run's folder, or the checkpoint's."""
         return self.run.folder if self.run is not None else self.path.parent
+
+    def evaluate(self, evaluation: AttackEvaluation, **trainer: Any) -> Evaluation:  # noqa: ANN401
+        """Attack the run with a suite, and keep the records in its folder.
+
+        Args:
+            evaluation: The suite with its settings; its folder of records and its notes are those
+                of this run.
+            trainer: As `test` takes them.
+
+        Raises:
+            ConfigError: If run and suite do not fit, or the trainer cannot be had.
+        """
+        own = evaluation.replaced(records=str(self.folder / "records"), notes=self.notes)
+        self.test(own, own.suite.name, **trainer)
+        assert own.result is not None
+        return own.result
+
+    def test(
+        self,
+        callback: AttackEvaluation | Measurement[Any],
+        what: str,
+        **trainer: Any,  # noqa: ANN401
+    ) -> None:
+        """Run a test of the run, at whose end something is attacked or measured.
+
+        Args:
+            callback: It does that, and keeps the result.
+            what: In the name of the W&B run.
+            trainer: As `robust.tracking.trainers.trainer_of` takes them.
+
+        Raises:
+            ConfigError: If run and callback do not fit, or the trainer cannot be had.
+        """
+        settings = trainer if "logger" in trainer else {"logger": self.loggers(what), **trainer}
+        run_test(trainer_of(self.folder, [callback], **settings), self.defense, self.data, callback)
 
     def loggers(self, what: str) -> list[Logger]:
         """A W&B run of this evaluation in the group of the training; none without a run."""

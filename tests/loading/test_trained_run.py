@@ -1,11 +1,14 @@
 """A trained run keeps what its checkpoint says of it, which is read once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.callbacks import LambdaCallback
 
 from robust.errors import ConfigError
 from robust.loading import restore, trained_run
+from robust.loading.suites import evaluation_of_suite
 from robust.loading.trained_run import TrainedRun, find_checkpoint
 
 
@@ -35,3 +38,16 @@ def test_what_a_folder_without_a_checkpoint_has(tmp_path, monkeypatch):
     Path("mine/records").mkdir()
     with pytest.raises(ConfigError, match="records alone; `robust report mine` shows them"):
         find_checkpoint(Path("mine"))
+
+
+def test_its_records_lie_in_its_folder_and_the_callbacks_of_a_command_are_kept(trained, tmp_path):
+    run = TrainedRun.load(shutil.copytree(trained["standard"], tmp_path / "a"))
+    shutil.rmtree(run.folder / "records", ignore_errors=True)
+    seen = []
+    listener = LambdaCallback(on_test_end=lambda *_: seen.append(True))
+    evaluation = evaluation_of_suite("quick", ["fgsm"], limit=5, views=["deployed"])
+    found = run.evaluate(evaluation, logger=False, progress=False, callbacks=[listener])
+    assert found.views == ["deployed"]
+    assert list((run.folder / "records").glob("*.csv"))
+    assert seen == [True]
+    assert evaluation.result is None

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from robust.checkpoints import DESCRIPTION
-from robust.commands.process import own_console, progress_bar, quiet_lightning, user_errors
+from robust.commands.process import own_console, quiet_lightning
 from robust.commands.python.answers import answered, as_list, trainer_arguments
 from robust.data import ImageDataModule
 from robust.defenses import Defense
@@ -24,11 +24,13 @@ from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
 from robust.loading.suites import AnySuite, evaluation_of_suite
+from robust.loading.trained_run import TrainedRun
 from robust.networks.descriptions import description
 from robust.precision import keep_float32
 from robust.results.records import Evaluation
 from robust.results.result import Result
-from robust.tracking import LAST, AtomicCheckpoints
+from robust.tracking import LAST
+from robust.tracking.trainers import run_test, trainer_of
 from robust.types import Norm, View
 
 
@@ -105,7 +107,7 @@ def train(
     """
     callbacks = [] if run is None else [run]
     with _running(defense, data) as folder:
-        trainer = _trainer(folder, callbacks, progress, settings)
+        trainer = trainer_of(folder, callbacks, progress=progress, **settings)
         defense.train()  # Lightning leaves the modes of an earlier evaluation
         trainer.fit(defense, datamodule=data)
         if run is not None:
@@ -132,9 +134,8 @@ def test(
         ConfigError: If they do not fit, or the trainer cannot be had.
     """
     with _running(defense, data) as folder:
-        trainer = _trainer(folder, [evaluation], progress, settings)
-        with data.test_limited(evaluation.limit):
-            trainer.test(defense, datamodule=data, verbose=False)
+        trainer = trainer_of(folder, [evaluation], progress=progress, **settings)
+        run_test(trainer, defense, data, evaluation)
     assert evaluation.result is not None
     return evaluation.result
 
@@ -203,6 +204,9 @@ def number_of(eps: object) -> float:
 class LoadedRun:
     """A loaded run has a trained network with its weights, and its data.
 
+    It has a ``name``, which is ``name/id`` or the checkpoint, and ``notes``: what a reader of its
+    numbers has to know of its weights.
+
     Example:
         >>> data = robust.ImageDataModule("digits")
         >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/a")
@@ -211,18 +215,35 @@ class LoadedRun:
         ['deployed', 'adaptive']
 
     Args:
-        name: ``name/id`` of the run, or the checkpoint without one.
-        folder: Where its records are kept.
-        network: What was trained.
-        data: What it was trained on.
-        notes: What a reader of its numbers has to know of its weights.
+        trained_run: What the command evaluates, too.
     """
 
-    name: str
-    folder: Path
-    network: Defense
-    data: ImageDataModule
-    notes: tuple[str, ...] = ()
+    trained_run: TrainedRun
+
+    @property
+    def name(self) -> str:
+        """``name/id`` of the run, or the checkpoint without one."""
+        return self.trained_run.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its records are kept."""
+        return self.trained_run.folder
+
+    @property
+    def network(self) -> Defense:
+        """What was trained."""
+        return self.trained_run.defense
+
+    @property
+    def data(self) -> ImageDataModule:
+        """What it was trained on."""
+        return self.trained_run.data
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its numbers has to know of its weights."""
+        return self.trained_run.notes
 
     @answered(others=trainer_arguments)
     def evaluate(
@@ -247,10 +268,11 @@ class LoadedRun:
         asked = Asked.of(
             suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
         )
-        records = str(self.folder / "records")
-        evaluation = asked.evaluation.replaced(records=records, notes=self.notes)
-        tested = test(self.network, self.data, evaluation, progress, trainer)
-        return Result(self.name, tested, self.data.num_classes, asked.at)
+        run = self.trained_run
+        with _running(run.defense, run.data) as folder:
+            quiet = {"logger": False, "progress": progress, "default_root_dir": folder}
+            tested = run.evaluate(asked.evaluation, **{**quiet, **trainer})
+        return Result(run.name, tested, run.data.num_classes, asked.at)
 
 
 @contextlib.contextmanager
@@ -273,25 +295,3 @@ def _float32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = earlier
-
-
-def _trainer(
-    folder: str, callbacks: Sequence[Callback], progress: bool, settings: Mapping[str, Any]
-) -> Trainer:
-    bars = [progress_bar()] if progress else []
-    usual = {
-        "accelerator": "auto",
-        "devices": 1,
-        "logger": False,
-        "plugins": [AtomicCheckpoints()],
-        "default_root_dir": folder,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "inference_mode": False,
-        "use_distributed_sampler": False,
-    }
-    own = settings.get("callbacks") or []
-    joined = [*callbacks, *bars, *(own if isinstance(own, list) else [own])]
-    with user_errors():
-        return Trainer(**{**usual, **settings, "callbacks": joined})
