@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from robust.attacks import isolated
 from robust.attacks.views import straight_through
 from robust.data import ImageDataModule
+from robust.data.of_trainer import image_module
 from robust.defenses.probe import Probe, try_optimizer
 from robust.errors import ConfigError, in_short
 from robust.networks.foreign import Foreign, name_of
@@ -117,8 +118,8 @@ class Defense(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit before any work is done."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if isinstance(datamodule, ImageDataModule):
+        datamodule = image_module(self.trainer)
+        if datamodule is not None:
             self.check_fit(datamodule.shape, datamodule.num_classes, datamodule.name)
             if stage == "fit":
                 self.check_training(datamodule.shape, datamodule.name, datamodule.batch_size)

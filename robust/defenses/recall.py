@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robust.attacks.views import Rescale
 from robust.data import ImageDataModule
+from robust.data.of_trainer import required_image_module
 from robust.data.samples import Pixels
 from robust.defenses.base import Defense
 from robust.defenses.codewords import NetworkCallable, codeword_scores
@@ -122,13 +123,7 @@ class Recall(Defense):
         super().setup(stage)
         if not self.representatives.isnan().any():
             return
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule):
-            raise ConfigError(
-                "Expected an ImageDataModule to take representatives from, but got "
-                f"{type(data).__name__}. Pass one as `datamodule`; it reads any .npz file."
-            )
-        self.choose(data)
+        self.choose(required_image_module(self.trainer, "representatives"))
 
     @torch.no_grad()
     def choose(self, data: ImageDataModule) -> None:

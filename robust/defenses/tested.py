@@ -3,6 +3,7 @@
 from lightning.pytorch import LightningModule, Trainer
 
 from robust.data import ImageDataModule
+from robust.data.of_trainer import required_image_module
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 
@@ -20,19 +21,4 @@ def defense_and_data(
             f"Expected a Defense to attack, but got {type(pl_module).__name__}. Subclass "
             "robust.defenses.Defense."
         )
-    return pl_module, datamodule_of(trainer)
-
-
-def datamodule_of(trainer: Trainer) -> ImageDataModule:
-    """Return the data module of a run.
-
-    Raises:
-        ConfigError: If they come from no `ImageDataModule`.
-    """
-    datamodule = getattr(trainer, "datamodule", None)
-    if not isinstance(datamodule, ImageDataModule):
-        raise ConfigError(
-            "Expected an ImageDataModule to take test samples from, but got "
-            f"{type(datamodule).__name__}. Pass one as `datamodule`; it reads any .npz file."
-        )
-    return datamodule
+    return pl_module, required_image_module(trainer, "test samples")

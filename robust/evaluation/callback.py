@@ -12,10 +12,11 @@ from torch import nn
 from robust.attacks import craft, isolated, sample_seeds
 from robust.checkpoints import UNTRAINED
 from robust.data.module_arguments import usual_batch
+from robust.data.of_trainer import required_image_module
 from robust.defenses.adapting.loaders import Normalization
 from robust.defenses.adapting.of_trainer import check_normalization, tested, validated
 from robust.defenses.base import Defense
-from robust.defenses.tested import datamodule_of, defense_and_data
+from robust.defenses.tested import defense_and_data
 from robust.errors import ConfigError, check_at_least
 from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.blocks import (
@@ -170,7 +171,7 @@ class AttackEvaluation(Callback):
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
         if isinstance(pl_module, Defense):
-            check_targets(self.suite.infos, datamodule_of(trainer))
+            check_targets(self.suite.infos, required_image_module(trainer, "test samples"))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the worst case of the first validation images, if it is time."""

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from robust.data import ImageDataModule
+from robust.data.of_trainer import image_module
 from robust.defenses.adapting.adapt import Given, adapt
 from robust.defenses.adapting.loaders import Normalization, read
 from robust.defenses.base import Defense
@@ -32,7 +33,7 @@ def check_normalization(
     """
     if normalization.mean is None:
         return
-    for value in (pl_module, getattr(trainer, "datamodule", None)):
+    for value in (pl_module, image_module(trainer)):
         if isinstance(value, Defense | ImageDataModule):
             raise ConfigError(
                 f"Expected no `mean` and `std` of a loader with {type(value).__name__}, whose "
@@ -80,7 +81,7 @@ def validated(
         defense, data = defense_and_data(trainer, pl_module)
         return defense, data.val_samples(limit)
     wrapped = _wrapped(trainer, pl_module, "val", normalization, limit)
-    if isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
+    if image_module(trainer) is not None:
         return wrapped.defense, wrapped.data.val_samples(limit)
     return wrapped.defense, wrapped.data.test_samples(0, min(limit, wrapped.data.test_size))
 
@@ -93,8 +94,8 @@ def _wrapped(
     limit: int | None,
 ) -> Tested:
     with torch.inference_mode(False), torch.no_grad():
-        data = getattr(trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule):
+        data = image_module(trainer)
+        if data is None:
             data, normalization = read(_loader(trainer, stage), normalization, limit)
         given = Given(*normalization)
         defense, notes = adapt(pl_module, data, given, is_certain=True)

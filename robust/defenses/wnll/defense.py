@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from robust.attacks.views import BPDA, Rescale
 from robust.data import ImageDataModule
+from robust.data.of_trainer import image_module, required_image_module
 from robust.defenses.base import Defense
 from robust.defenses.crafting import frozen
 from robust.defenses.standard import Standard
@@ -233,8 +234,8 @@ class WNLL(Defense):
     def setup(self, stage: str) -> None:
         """Check that network, data and the sizes of batches fit before any work is done."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        if self.queries == "batch" and isinstance(data, ImageDataModule):
+        data = image_module(self.trainer)
+        if self.queries == "batch" and data is not None:
             check_batches(data, self.trainer.callbacks, self.trainer.world_size)  # type: ignore[attr-defined]
 
     def on_restored(self, data: ImageDataModule) -> None:
@@ -293,7 +294,7 @@ class WNLL(Defense):
     def _choose_templates(self, data: ImageDataModule | None = None) -> None:
         """Choose the templates of ``data``, or of the trainer's data if it is None."""
         templates = templates_of(
-            getattr(self.trainer, "datamodule", None) if data is None else data,
+            required_image_module(self.trainer, "a template") if data is None else data,
             self.templates,
             self.template_size,
             self.num_classes,
