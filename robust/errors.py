@@ -1,6 +1,7 @@
 """Errors that the user can fix are of one class."""
 
 import errno
+import math
 import os
 
 
@@ -25,6 +26,35 @@ def check_at_least(name: str, value: float, least: int) -> None:
     """
     if not value >= least:
         raise ConfigError(f"Expected `{name}` to be at least {least}, but got {value}.")
+
+
+def check_eps(norm: str, eps: float) -> None:
+    """Raise unless a number can be the radius of a threat model.
+
+    Raises:
+        ConfigError: If it is negative, no number, or as `check_radius`.
+    """
+    if not eps >= 0:
+        raise ConfigError(
+            f"Expected `eps` to be non-negative, but got {eps}. "
+            "Give it in pixel units, such as 8/255."
+        )
+    check_radius(norm, eps)
+
+
+def check_radius(norm: str, eps: float) -> None:
+    """Raise if a finite Linf radius is larger than the range of a pixel.
+
+    A larger L2 or L0 radius than an image has room for is as good as none, and may be meant so.
+
+    Raises:
+        ConfigError: If it is larger, with what was perhaps meant.
+    """
+    if norm == "Linf" and 1 < eps < math.inf:
+        raise ConfigError(
+            f"Expected `eps` of Linf to be at most 1, since pixels are in [0, 1], but got {eps:g}. "
+            f"Did you mean {eps:g}/255?"
+        )
 
 
 _LONGEST = 110

@@ -1,6 +1,5 @@
 """A threat model says what an attacker may do to an image, and checks that it did no more."""
 
-import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -8,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, check_eps
 from robust.io.call_arguments import checked_constructor
 from robust.types import Images, Norm
 from robust.vocabulary import budget, limit_of
@@ -45,12 +44,7 @@ class ThreatModel:
             raise ConfigError(
                 f"Expected `norm` to be one of {', '.join(get_args(Norm))}, but got {self.norm!r}."
             )
-        if not self.eps >= 0:
-            raise ConfigError(
-                f"Expected `eps` to be non-negative, but got {self.eps}. "
-                "Give it in pixel units, such as 8/255."
-            )
-        check_radius(self.norm, self.eps)
+        check_eps(self.norm, self.eps)
 
     def __str__(self) -> str:
         return budget(self.norm, self.eps)
@@ -119,21 +113,6 @@ class ThreatModel:
                 f"eps={self.eps:.6g}. Give the attack the same norm and eps as "
                 "`evaluation.threat_model`, or its own in `evaluation.threat_models`."
             )
-
-
-def check_radius(norm: str, eps: float) -> None:
-    """Raise if a finite Linf radius is larger than the range of a pixel.
-
-    A larger L2 or L0 radius than an image has room for is as good as none, and may be meant so.
-
-    Raises:
-        ConfigError: If it is larger, with what was perhaps meant.
-    """
-    if norm == "Linf" and 1 < eps < math.inf:
-        raise ConfigError(
-            f"Expected `eps` of Linf to be at most 1, since pixels are in [0, 1], but got {eps:g}. "
-            f"Did you mean {eps:g}/255?"
-        )
 
 
 def distance(x: Images, x_adv: Images, norm: Norm) -> Float[Tensor, " n"]:

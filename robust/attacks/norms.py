@@ -4,7 +4,7 @@ import math
 
 from torchattacks.attack import Attack as TorchAttack
 
-from robust.threat import check_radius
+from robust.errors import check_radius
 from robust.types import Norm
 
 # torchattacks does not say which norm these bound; the others have a `norm`, or are checked by the

@@ -12,7 +12,7 @@ import pytest
 import robust.attacks
 import robust.networks
 from robust.commands.main import HELP, main
-from robust.commands.options import dashboard, measure, train
+from robust.commands.options import dashboard, early, measure, train
 from robust.commands.options.evaluate import parse_options
 from robust.commands.train import train as run_train
 from robust.errors import ConfigError
@@ -41,6 +41,13 @@ WRONG = {
     "fti": r"Did you mean fit\?",
     "train squeezed --config missing.yaml": "YAML file at missing.yaml, but there is no such file",
     "fit --config missing.yaml": "YAML file at missing.yaml, but there is no such file",
+    "train squeezed digits": r"got 'digits' too\. Did you mean --data digits\?",
+    "train squeezed quick": r"got 'quick' too\. Did you mean --suite quick\?",
+    "train squeezed mine.yaml": r"Did you mean --data mine\.yaml\?",
+    "evaluate . --eps 8": r"at most 1, since .* but got 8\. Did you mean 8/255\?",
+    "evaluate . --eps=8 --suite zantedeschi2017_table1": r"Did you mean 8/255\?",
+    "evaluate . --eps=8 --norm=Linf": r"Did you mean 8/255\?",
+    "evaluate . --eps=-1 --norm=L2": "`eps` to be non-negative, but got -1",
     "train squeezed --suite=": "short name of suites or a path such as mine.yaml, but got ''",
     "train squeezed --data=": "short name of data or a path such as mine.yaml, but got ''",
     "evaluate . --suite=": "short name of suites or a path such as mine.yaml, but got ''",
@@ -109,6 +116,23 @@ def test_what_is_wrong_is_said_before_torch_is_imported(answers, line):
     assert re.fullmatch(rf"error: .*{WRONG[line]}.*\n", said)
     assert len(said) <= 300
     assert loaded == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "content"),
+    [
+        ([], "threat_model: {norm: L2, eps: 1}"),
+        (["--norm=L0"], "threat_model: {norm: Linf, eps: 1}"),
+        ([], "class_path: mine.Evaluation"),
+        ([], "threat_model: [1]"),
+        ([], "- 1"),
+        ([], "a: [b"),
+    ],
+)
+def test_a_large_eps_waits_where_its_norm_is_not_known_to_be_linf(flags, content, tmp_path):
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(content)
+    early.check("evaluate", [str(tmp_path), "--eps=8", f"--suite={suite}", *flags])
 
 
 def test_it_is_said_soon(answers):

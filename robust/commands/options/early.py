@@ -1,11 +1,16 @@
 """What is wrong with the arguments of a command, said before torch is imported."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
 
 from robust.commands.options import dashboard, network, sweep, train
 from robust.commands.options.evaluate import parse_options
+from robust.errors import ConfigError, check_eps
+from robust.io.strict_yaml import read
 from robust.loading.short_names import check_exists
 from robust.loading.trust import taken
+from robust.vocabulary import Norm
 
 
 def check(command: str, args: Sequence[str]) -> None:
@@ -37,3 +42,18 @@ def _check_evaluation(args: Sequence[str]) -> None:
             check_exists(run, "a run folder or a checkpoint")
     for file in filter(None, (options.suite, options.table)):
         check_exists(file)
+    if options.eps is not None:
+        check_eps(options.norm or _norm_of(options.suite), options.eps)
+
+
+def _norm_of(suite: Path | None) -> str:
+    """Return the norm of a suite, or nothing where that is found out when it is built."""
+    try:
+        content = read(suite) if suite is not None else {}
+    except (ConfigError, OSError):
+        return ""  # which is said with all else that is wrong with it
+    if not isinstance(content, dict) or "class_path" in content:
+        return ""
+    threat_model = content.get("threat_model", {})
+    is_mapping = isinstance(threat_model, dict)
+    return str(threat_model.get("norm", get_args(Norm)[0])) if is_mapping else ""

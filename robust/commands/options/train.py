@@ -116,13 +116,22 @@ def translated(args: Sequence[str]) -> list[str]:
     options, others = train_parser().parse_known_args(_joined(args))
     unknown = [word for word in others if not word.startswith("--") or not is_flag(word)]
     if unknown:
-        flag = unknown[0].split("=")[0]
-        near = nearest(flag, [*train_parser().flags(), *FLAGS])
-        raise ConfigError(f"Unknown key or flag {shown(flag)!r}.{near}")
+        raise _unknown(unknown[0].split("=")[0])
     settings = [_setting(text) for text in options.set]
     return ["fit", f"--config={find(options.defense, 'defense')}", *_given(options), *others] + [
         f"--{key}={value}" for key, value in settings
     ]
+
+
+def _unknown(flag: str) -> ConfigError:
+    if flag.startswith("-"):
+        near = nearest(flag, [*train_parser().flags(), *FLAGS])
+        return ConfigError(f"Unknown key or flag {shown(flag)!r}.{near}")
+    kinds: dict[Kind, str] = {"data": "--data", "suite": "--suite"}
+    of = [kinds[kind] for kind in kinds if flag in known(kind)] or ["--data"]
+    return ConfigError(
+        f"Expected one defense, but got {shown(flag)!r} too. Did you mean {of[0]} {shown(flag)}?"
+    )
 
 
 def _joined(args: Sequence[str]) -> list[str]:
