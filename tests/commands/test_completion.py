@@ -1,6 +1,7 @@
 """Shell completion: the script of a shell knows commands, flags and short names, without torch."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -47,6 +48,17 @@ def test_bash_takes_it_and_it_needs_no_torch(capsys):
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_zsh_completes_with_it_after_compinit(capsys):
+    assert main(["completion", "zsh"]) == 0
+    script = capsys.readouterr().out
+    begun = 'autoload -Uz compinit; compinit -u -D; eval "$(cat)"; print $_comps[robust]'
+    shell = subprocess.run(
+        ["zsh", "-f", "-c", begun], input=script, text=True, capture_output=True, check=True
+    )
+    assert (shell.stdout, shell.stderr) == ("_shtab_robust\n", "")
 
 
 def test_help(capsys):
