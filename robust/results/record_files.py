@@ -14,11 +14,11 @@ from filelock import FileLock
 
 from robust.errors import ConfigError
 from robust.io import files
-from robust.results.checksums import Key, Sums, both, nested
-from robust.results.headers import DAMAGE, header_fault, read_header
-from robust.results.intact import Check, Damage, Intact, as_text, block_text, complete, union
 from robust.results.records import Header, unchecked_note
 from robust.results.rows import Row, Rows
+from robust.results.stored.checksums import Key, Sums, both, nested
+from robust.results.stored.headers import DAMAGE, header_fault, read_header
+from robust.results.stored.intact import Check, Damage, Intact, as_text, block_text, complete, union
 
 
 class RecordFile:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from robust.errors import ConfigError
 from robust.io import files
-from robust.results.headers import DAMAGE, fingerprint_of, header_fault, read_header
-from robust.results.intact import Check
 from robust.results.rows import Column, Row, Rows
+from robust.results.stored.headers import DAMAGE, fingerprint_of, header_fault, read_header
+from robust.results.stored.intact import Check
 from robust.vocabulary import Norm, Split, View, budget, limit_of
 
 Target = int | Literal["random"]

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from robust.results.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
 from robust.results.rows import Column, Row, Rows
+from robust.results.stored.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
 from robust.vocabulary import View, limit_of
 
 VIEWS = (*get_args(View), "transfer")

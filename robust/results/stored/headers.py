@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robust.io import files
-from robust.results.checksums import Sums, flat
+from robust.results.stored.checksums import Sums, flat
 
 _LARGEST = 64_000_000
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
