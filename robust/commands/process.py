@@ -107,8 +107,8 @@ def _silence() -> None:
     """Drop what third parties say that nobody who runs this can act upon."""
     for message in _IDLE_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    for package in ("pytorch", "fabric"):
-        logging.getLogger(f"lightning.{package}.utilities.rank_zero").addFilter(_is_worth_reading)
+    for module in _CHATTY:
+        logging.getLogger(f"lightning.{module}").addFilter(_is_worth_reading)
 
 
 @contextlib.contextmanager
@@ -140,10 +140,13 @@ _IDLE_WARNINGS = (
 )
 
 
+_CHATTY = ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed")
+
+
 def _is_worth_reading(record: logging.LogRecord) -> bool:
-    # An advertisement, hardware that none of our dependencies drives, and a seed that the config
-    # keeps: the line would come before an error in the rest of the config.
-    idle = ("litlogger", "TPU available", "Seed set to")
+    # An advertisement, hardware that nothing here drives or that is not there, and a seed that the
+    # config keeps: the line would come before an error in the rest of the config.
+    idle = ("litlogger", "TPU available", "GPU available: False", "Seed set to")
     return not any(word in record.getMessage() for word in idle)
 
 

@@ -59,7 +59,7 @@ class Tracker(WandbLogger):
     """W&B's logger, which needs no account, asks nothing and never stops a training.
 
     ``WANDB_MODE`` wins. Otherwise it records online if W&B has a key that the server accepts.
-    Otherwise it records offline, and one line says how to upload the run later. If the server goes
+    Otherwise it records offline, and two lines say how to upload the run later. If the server goes
     away later, the end of the run waits for it for 25 s, or ``WANDB_FINISH_TIMEOUT``.
 
     Args:
@@ -110,7 +110,7 @@ class Tracker(WandbLogger):
         """Begin online, or return why that fails."""
         try:
             if not wandb.login(prompt=False, verify=False):
-                return "it has no key, which `wandb login` would set"
+                return "no key; `wandb login` sets one"
             self._begin("online", silent=False)
         except wandb.Error as error:
             wandb.teardown()
@@ -128,7 +128,7 @@ class Tracker(WandbLogger):
         if mode == "offline":
             folder = Path(run.dir).parent
             print(
-                f"W&B records this run offline ({trouble}). Upload it with: wandb sync {folder}",
+                f"W&B records this run offline ({trouble}).\nUpload: wandb sync {folder}",
                 file=sys.stderr,
             )
 

@@ -248,9 +248,10 @@ def test_newcomer_without_a_key_records_offline(tmp_path, capfd, monkeypatch):
     assert {path.name for path in run.folder.iterdir()} == {"checkpoints", "metrics.csv", "wandb"}
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "home"}
     said = [line for line in capfd.readouterr().err.splitlines() if re.search("wandb|W&B", line)]
-    assert len(said) == 1
-    assert said[0].endswith(f"wandb sync {run.folder}/wandb/{offline}")
-    assert "no key" in said[0]
+    assert said == [
+        "W&B records this run offline (no key; `wandb login` sets one).",
+        f"Upload: wandb sync {run.folder}/wandb/{offline}",
+    ]
 
 
 def test_tracker_passes_the_run_on():
@@ -327,7 +328,7 @@ def test_server_out_of_reach_goes_on_offline(monkeypatch, capfd):
     trainer = fit(run)
     assert trainer.global_step == 2
     assert len(offline_runs(run)) == 1
-    assert re.search(r"records this run offline \(no answer.*wandb sync", capfd.readouterr().err)
+    assert re.search(r"run offline \(no answer.*\nUpload: wandb sync", capfd.readouterr().err)
 
 
 class _Refuse(BaseHTTPRequestHandler):
