@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 .PHONY: demo test wheel test-cpus test-pythons test-lowest test-newest smoke-lowest smoke-newest fuzz \
 	lint prose lock bench
 
-# A standard and a squeezed net on the embedded digits, attacked through both views and compared.
+# A standard and a squeezed network on embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
 	--trainer.max_epochs 20 --trainer.devices 1 --evaluation.limit 200
 demo: export WANDB_MODE = offline

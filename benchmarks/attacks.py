@@ -177,7 +177,7 @@ def cases(eps: float) -> list[Case]:
             "AutoAttack",
             (16, 4),
             0.7,
-            crafted(lambda m: AutoAttack(m, eps / 2)),  # half of the images resist
+            crafted(lambda m: AutoAttack(m, eps / 2)),  # half of the images are robust
             peers.auto_attack(eps / 2),
             most_rounds=1,
         ),

@@ -37,6 +37,7 @@ def page(tmp_path):
         ("The net is robust.", "'net': write network"),
         ("An image is\nbroken.", "'broken': write misclassified, or an attack succeeds"),
         ("Images that were flipped", "'flipped': write misclassified"),
+        ("PGD 0.3 leaves\n9.5 % of it.", "write a robust accuracy of"),
         ("It was turned.", "'turned': write misclassified"),
         ("It draws a figure.", "'draws': write plot a figure"),
         ("All but for one, made anew.", "'anew': write again"),
@@ -89,6 +90,17 @@ def test_a_fault_has_its_line(tmp_path, capsys):
 
 
 @pytest.mark.slow  # as `make lint`, which reads them all
+def test_the_comments_of_a_config_are_read(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("# Paper: FGSM leaves 95 %.\nnet: 1\n# Ours: it resists.\n")
+    assert [fault.line for fault in prose.faults(path)] == [1, 3]
+
+
+def test_no_config_has_a_fault():
+    assert len(prose.configs()) > 90
+    assert not [(path, fault) for path in prose.configs() for fault in prose.faults(path)]
+
+
 def test_no_python_file_has_a_fault():
     faults = [(path, fault) for path in prose.code() for fault in prose.faults(path)]
     assert not faults

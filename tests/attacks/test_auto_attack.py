@@ -64,7 +64,7 @@ def test_later_attacks_see_survivors_only(monkeypatch):
     misclassified = network(x_adv).argmax(dim=1) != y
     assert not misclassified[::2].any()
     assert misclassified[1::2].all()
-    # Cross-entropy on all, then three targets on the ten that resist.
+    # Cross-entropy on all, then three targets on the ten that are robust.
     assert sizes == [20, 10, 10, 10]
 
 

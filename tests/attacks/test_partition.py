@@ -48,7 +48,7 @@ def parts_and_full(name, network, *, sizes, targeted=False):
 
     def crafted(rows, seed):
         return craft(
-            # Some images resist within such radii, so that AutoAttack comes to its last parts.
+            # Some images are robust within such radii, so that AutoAttack comes to its last parts.
             lambda m: short.build(m, {"Linf": 0.02, "L2": 0.2, "L0": 0.0}[short.norm]),
             network,
             x[rows],

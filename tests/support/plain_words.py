@@ -17,6 +17,8 @@ PLAIN = {
     r"\bpictures?\b": "figure",
     r"\bwhole\b": "complete, full or all",
     r"\bsubjects?\b": "run",
+    r"\bleaves?\s+(them\s+)?[\d.]+ %": "a robust accuracy of",
+    r"\bresists?\b": "robust; in a table of resistance, that word",
 }
 """Words of prose as regular expressions, whatever their case."""
 

@@ -2,7 +2,7 @@
 
 ``python -m tests.support.prose [PATHS]`` prints what is wrong and where, and exits with 1 if
 anything is. PATHS are Markdown pages, Python files, and folders with Python files. Without any, it
-reads every page and every Python file of the repository.
+reads every page, config and Python file of the repository; of a config, the words of its comments.
 """
 
 import re
@@ -78,9 +78,23 @@ def faults(path: Path) -> list[Fault]:
     """Return all that is wrong with a page or a Python file, in the order of its lines."""
     if path.suffix == ".py":
         return python_prose.faults(path.read_text(encoding="utf-8"))
+    if path.suffix == ".yaml":
+        page = blocks(_comments(path.read_text(encoding="utf-8")))
+        return [fault for block in page for fault in other_words(block)]
     rules = (long_lines, long_sentences, other_words, lambda block: dead_links(block, path))
     page = blocks(path.read_text(encoding="utf-8"))
     return sorted(fault for block in page for rule in rules for fault in rule(block))
+
+
+def _comments(text: str) -> str:
+    """Return the comments of a config, each in its line."""
+    return "\n".join(line[2:] if line[:2] == "# " else "" for line in text.splitlines())
+
+
+def configs() -> list[Path]:
+    """Return the configs, suites, tables and sweeps of the repository."""
+    folders = ("configs", "papers", "sweeps")
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.yaml"))
 
 
 def pages() -> list[Path]:
@@ -103,7 +117,11 @@ def files(path: Path) -> list[Path]:
 
 def main(names: list[str]) -> int:
     """Print what is wrong with the files, and return the exit code."""
-    paths = [path for name in names for path in files(Path(name))] or [*pages(), *code()]
+    paths = [path for name in names for path in files(Path(name))] or [
+        *pages(),
+        *configs(),
+        *code(),
+    ]
     found = [(path, fault) for path in paths for fault in faults(path)]
     for path, fault in found:
         print(f"{path}:{fault.line}: {fault.text}")

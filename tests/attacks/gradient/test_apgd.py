@@ -50,7 +50,7 @@ def test_at_least_as_strong_as_torchattacks(curved, norm, loss):
     assert misclassified[0] >= misclassified[1] - 0.02
 
 
-def test_the_loss_of_what_resists_is_as_high(curved):
+def test_the_loss_of_robust_images_is_as_high(curved):
     network, x, y = curved
     small = 0.01
     ours = craft(lambda m: APGD(m, small, 50), network, x, y).x_adv
