@@ -29,10 +29,10 @@ def scores_of(network: Foreign, x: Images, data: ImageDataModule) -> Tensor:
             "channels, or choose other data."
         ) from None
     if isinstance(scores, tuple | list) and any(map(_are_scores, scores)):
-        place = next(i for i, part in enumerate(scores) if _are_scores(part))
+        index = next(i for i, part in enumerate(scores) if _are_scores(part))
         raise ConfigError(
             f"Expected {network.called} to return one tensor of scores, but it returned a "
-            f"{type(scores).__name__} of {len(scores)}. Wrap it: lambda x: network(x)[{place}]."
+            f"{type(scores).__name__} of {len(scores)}. Wrap it: lambda x: network(x)[{index}]."
         )
     if isinstance(scores, Tensor) and (scores.ndim != 2 or scores.shape[1] < 2):
         shape = tuple(scores.shape)
