@@ -1,6 +1,5 @@
 """Data-dependent activation: training in stages, the template, the views, checkpoints."""
 
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -377,7 +376,8 @@ class TestTemplate:
         model = WNLL(dense, template_size=100, linear_epochs=1)
         seen = []
         model.set_template = lambda x, y, place: seen.append(x)
-        model._trainer = SimpleNamespace(datamodule=data)
+        model._trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        model._trainer.datamodule = data
         model.on_fit_start()
         held_out = data.val_samples(10_000).x
         held_out = {row.numpy().tobytes() for row in (*held_out, *FeatureSqueezing(1)(held_out))}
