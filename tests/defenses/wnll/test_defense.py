@@ -1,6 +1,5 @@
 """Data-dependent activation: training in stages, the template, the views, checkpoints."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F
