@@ -98,8 +98,8 @@ def test_resnet_56_is_as_accurate_as_published():
     """93.39 % on the true test set, 83.2 % on the copy of JPEG at quality 75 that is here.
 
     It is JPEG that costs the 10 points, not the loading. Saved once more at quality 75, 93 % of
-    the pixels stay as they are, and 82.7 % of 1,000 images are right as before; at quality 50 it
-    is 67.8 %. And the inputs of all batch normalizations are like those of the training
+    the pixels stay as they are, and 82.7 % of 1,000 images are right as before. At quality 50 it
+    is 67.8 %. The inputs of all batch normalizations are like those of the training
     (`test_statistics_of_resnet_56_fit`). Other networks lose as much (CIFAR-10-C,
     https://arxiv.org/abs/1903.12261).
     """
