@@ -172,6 +172,7 @@ def off_training(normalization, x):
     return float(torch.stack(found).mean())
 
 
+@pytest.mark.filterwarnings("ignore")  # of exporters
 def test_a_resnet_gives_the_same_records_in_all_forms(tmp_path, capsys):
     network = network_of(ResNet, "resnet56_cifar10.th")
     torch.jit.trace(network, torch.rand(2, 3, 32, 32)).save("r.pt")
