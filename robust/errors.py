@@ -75,6 +75,15 @@ def in_short(error: BaseException, *, kind: bool = False) -> str:
     return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 3]}..."
 
 
+def how_to_install(extra: str) -> str:
+    """Return the sentence that says how packages are installed which not everybody needs.
+
+    Args:
+        extra: Their name in this package, such as ``onnx``.
+    """
+    return f'Install it: pip install "robust-defenses[{extra}]".'
+
+
 _PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES)
 
 

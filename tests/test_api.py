@@ -189,7 +189,7 @@ def test_names_in_html_are_text(network, digits):
 def test_a_frame_needs_pandas(network, digits, monkeypatch):
     result = robust.evaluate(network, digits, limit=5, attacks=["fgsm"], **QUIET)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ConfigError, match="pip install pandas"):
+    with pytest.raises(ConfigError, match=r"pip install \"robust-defenses\[pandas\]\""):
         result.frame()
 
     class Pandas:

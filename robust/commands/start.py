@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from robust.commands.deferred import deferred
 from robust.commands.options import early
 from robust.errors import ConfigError
 from robust.io.streams import code_of, make_usable
@@ -65,7 +66,8 @@ def _imported(command: str) -> object:
     if name in sys.modules:
         return sys.modules[name]
     gc.disable()  # a quarter of the time to start: collections find nothing in a million objects
-    module = importlib.import_module(name)
+    with deferred():
+        module = importlib.import_module(name)
     gc.freeze()
     atexit.register(gc.unfreeze)  # Triton takes what is left at exit for leaks, and prints them
     gc.enable()

@@ -19,7 +19,7 @@ from robust.loading.moved import update
 from robust.loading.restore import restore
 from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
-from robust.tracking import BEST, LAST, SCHEME, Run, Tracker, fetch_run
+from robust.tracking import BEST, LAST, SCHEME, LateLoggers, Run, Tracker, fetch_run
 from robust.tracking.trainers import run_test, trainer_of
 
 
@@ -107,8 +107,9 @@ class TrainedRun:
         Raises:
             ConfigError: If run and callback do not fit, or the trainer cannot be had.
         """
-        settings = trainer if "logger" in trainer else {"logger": self.loggers(what), **trainer}
-        run_test(trainer_of(self.folder, [callback], **settings), self.defense, self.data, callback)
+        own = [] if "logger" in trainer else [LateLoggers(self.loggers(what))]
+        made = trainer_of(self.folder, [*own, callback], **trainer)
+        run_test(made, self.defense, self.data, callback)
 
     def loggers(self, what: str) -> list[Logger]:
         """A W&B run of this evaluation in the group of the training; none without a run."""

@@ -10,7 +10,6 @@ from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Float, Int64
-from scipy.stats import beta, binomtest, norm
 from torch import Tensor, nn
 
 from robust.attacks import RandomStreams, isolated, sample_seeds
@@ -90,6 +89,8 @@ class Smoothed:
         """
         check_at_least("n", n, 1)
         (counts,) = self._counts(x, index, n)
+        from scipy.stats import binomtest  # half a second, which attacks need not wait for
+
         best = counts.topk(2, dim=1)
         sure = [
             float(binomtest(first, first + second).pvalue) <= self.alpha
@@ -161,6 +162,8 @@ def lower_bound(hits: int, n: int, alpha: float) -> float:
         n: Trials, at least 1.
         alpha: Probability that the bound is above the true one, in (0, 1).
     """
+    from scipy.stats import beta
+
     return float(beta.ppf(alpha, hits, n - hits + 1)) if hits else 0.0
 
 
@@ -170,6 +173,8 @@ def certified_radius(hits: int, n: int, sigma: float, alpha: float) -> float:
     Cohen et al. 2019, Algorithm 1: ``sigma * Phi^-1(p)`` with the lower bound ``p`` of the class's
     probability, if that exceeds one half.
     """
+    from scipy.stats import norm
+
     return max(0.0, sigma * float(norm.ppf(lower_bound(hits, n, alpha))))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, how_to_install
 from robust.io.text_files import named_path
 from robust.results.cells import Cell, Grid
 from robust.results.metrics import clean_accuracy, success_rate, worst_robust_accuracy
@@ -101,8 +101,7 @@ class Result:
             import pandas as pd
         except ImportError:
             raise ConfigError(
-                "Expected pandas for a frame, but it is not installed. Install it: pip install "
-                "pandas."
+                f"Expected pandas for a frame, but it is not installed. {how_to_install('pandas')}"
             ) from None
         rows = self.evaluation.rows
         return pd.DataFrame({name: rows[name] for name in Row._fields})

@@ -5,14 +5,17 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import wandb
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from robust.errors import ConfigError
 from robust.io import files
 from robust.tracking.run import Run
+
+if TYPE_CHECKING:
+    import wandb
 
 SCHEME = "wandb:"
 """The prefix of a run on a W&B server, such as ``wandb:entity/project/run``."""
@@ -37,6 +40,8 @@ def log_run(loggers: Iterable[Logger], run: Run) -> None:
         loggers: Loggers; only those of W&B are used.
         run: A settled run whose training or test ended.
     """
+    import wandb  # a second, which a command without it need not wait for
+
     for logger in loggers:
         if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
             assert run.name is not None
@@ -64,6 +69,8 @@ def fetch_run(name: str) -> Path:
     Raises:
         ConfigError: If the server is out of reach or has no such run, or that has no artifact.
     """
+    import wandb
+
     try:
         if not wandb.login(prompt=False, verify=False):
             raise ConfigError(

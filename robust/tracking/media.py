@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import wandb
 from jaxtyping import Float
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -12,6 +12,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from robust.io.names import file_name
 from robust.types import Images, Labels
+
+if TYPE_CHECKING:
+    import wandb
 
 
 @rank_zero_only
@@ -97,8 +100,10 @@ def _class(label: int, names: Sequence[str]) -> int | str:
     return names[label] if label < len(names) else label
 
 
-def _image(pixels: Float[Tensor, "c h w"]) -> wandb.Image:
+def _image(pixels: Float[Tensor, "c h w"]) -> "wandb.Image":
     """Return an image for W&B, grey or RGB; other numbers of channels as their mean."""
+    import wandb  # a second, which a command without it need not wait for
+
     if len(pixels) not in (1, 3):
         pixels = pixels.mean(0, keepdim=True)
     # As a PIL image, because W&B stretches the contrast of tensors and drops sides of one pixel.

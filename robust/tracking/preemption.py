@@ -7,7 +7,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, final
 
-import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
@@ -161,9 +160,7 @@ class Preemption(Callback):
             for logger in trainer.loggers:
                 # A logger without a run would begin one here.
                 if isinstance(logger, WandbLogger) and logger._experiment and not given_up:
-                    run = logger.experiment
-                    assert isinstance(run, wandb.Run)
-                    run.mark_preempting()
+                    logger.experiment.mark_preempting()
         # 0 from the others: at any other code srun, torchrun and Lightning kill what still runs.
         raise SystemExit(code if trainer.is_global_zero else 0)
 

@@ -5,6 +5,7 @@ import itertools
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import wandb
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
@@ -260,7 +260,7 @@ def remove_unused(folders: Sequence[Path]) -> None:
     config, server = folders[0] / "config.yaml", folders[0] / "wandb"
     with contextlib.suppress(OSError):
         if set(folders[0].iterdir()) <= {config, server}:
-            if wandb.run is not None:
+            if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
                 wandb.run.finish(exit_code=1)
             config.unlink(missing_ok=True)
             if server.is_dir() and not server.is_symlink():

@@ -6,17 +6,19 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import wandb
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import Logger, WandbLogger
-from wandb.sdk.lib import RunDisabled
 
 from robust.errors import ConfigError
 from robust.io import files
 from robust.tracking.metrics import MetricsFile
 from robust.tracking.run import Run
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb.sdk.lib import RunDisabled
 
 # Seconds; W&B's own 90 look like a hang behind a firewall. It takes ten more to ask for the name of
 # the user and to fail.
@@ -87,7 +89,7 @@ class Tracker(WandbLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> wandb.Run | RunDisabled:
+    def experiment(self) -> "wandb.Run | RunDisabled":
         """The run of W&B, begun on first use and by the first process only.
 
         Raises:
@@ -95,6 +97,8 @@ class Tracker(WandbLogger):
         """
         if self._experiment is not None:
             return self._experiment
+        import wandb  # a second, which a command without it need not wait for
+
         # Otherwise WandbLogger goes on in the run of an earlier training in this process.
         wandb.finish()
         # W&B keeps the images of tables here. By default that is the home directory, and if that
@@ -104,10 +108,12 @@ class Tracker(WandbLogger):
         trouble = self._connect() if mode == "online" else f"its mode is {mode}"
         if trouble is not None:
             self._begin_locally("offline" if mode == "online" else mode, trouble)
-        return cast(wandb.Run | RunDisabled, self._experiment)
+        return cast("wandb.Run | RunDisabled", self._experiment)
 
     def _connect(self) -> str | None:
         """Begin online, or return why that fails."""
+        import wandb
+
         try:
             if not wandb.login(prompt=False, verify=False):
                 return "no key; `wandb login` sets one"
@@ -118,6 +124,8 @@ class Tracker(WandbLogger):
         return None
 
     def _begin_locally(self, mode: str, trouble: str) -> None:
+        import wandb
+
         try:
             run = self._begin(mode, silent=True)
         except (wandb.Error, ValueError) as error:
@@ -132,7 +140,9 @@ class Tracker(WandbLogger):
                 file=sys.stderr,
             )
 
-    def _begin(self, mode: str, *, silent: bool) -> wandb.Run | RunDisabled:
+    def _begin(self, mode: str, *, silent: bool) -> "wandb.Run | RunDisabled":
+        import wandb
+
         self._wandb_init["mode"] = mode
         self._wandb_init["settings"] = wandb.Settings(
             init_timeout=_INIT_TIMEOUT,
@@ -141,7 +151,7 @@ class Tracker(WandbLogger):
             silent=silent,
             quiet=True,
         )
-        return cast(wandb.Run | RunDisabled, super().experiment)
+        return cast("wandb.Run | RunDisabled", super().experiment)
 
 
 def _first_line(error: Exception) -> str:

@@ -3,18 +3,21 @@
 Their weights are not of this repository: without `../shared/nets` these tests are skipped.
 """
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import robust
 from robust.commands.main import main
 from robust.loading.pretrained.state_dicts import load_weights, read_weights
 from robust.results.records import read_evaluation
+from tests.outside.bounds import certified
 from tests.outside.networks import ResNet, SchottCNN, StraightThrough, WongCNN
 
 ROOT = Path(__file__).parents[2]
@@ -44,58 +47,40 @@ def network_of(kind, file, key=None):
     return network.eval()
 
 
-def certified(network, x, y, eps):
-    """Which images no perturbation of `eps` can change, by interval bounds through each layer."""
-    low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
-    *layers, last = network.double()
-    for layer in layers:
-        low, high = _bounds(layer, low.double(), high.double())
-    # The last layer at once with the differences of scores, which is tighter.
-    weight = last.weight[y][:, None] - last.weight
-    bias = last.bias[y][:, None] - last.bias
-    worst = (weight.clamp(min=0) * low[:, None] + weight.clamp(max=0) * high[:, None]).sum(dim=2)
-    margins = worst + bias
-    margins[torch.arange(len(y)), y] = torch.inf
-    return (margins > 1e-6).all(dim=1)
-
-
-def _bounds(layer, low, high):
-    if not isinstance(layer, nn.Conv2d | nn.Linear):
-        return layer(low), layer(high)
-    middle, radius = (low + high) / 2, (high - low) / 2
-    center = layer(middle)
-    weight = layer.weight.abs()
-    if isinstance(layer, nn.Conv2d):
-        spread = nn.functional.conv2d(radius, weight, None, layer.stride, layer.padding)
-    else:
-        spread = radius @ weight.T
-    return center - spread, center + spread
-
-
-@pytest.mark.parametrize("file", WONG)
-@torch.no_grad()
-def test_no_certified_image_is_misclassified(file):
+# Of the first 100 images 96 and 55 are certified. Its authors prove 94.2 % of all for the first.
+# The second is the first of three in its file, which together have 66.4 %.
+@pytest.mark.parametrize(("file", "share"), [*zip(WONG, (0.92, 0.5), strict=True)])
+def test_no_certified_image_is_misclassified(file, share):
     key, eps = WONG[file]
     data = robust.ImageDataModule("mnist")
-    x, y, _ = data.test_samples(0, 200)
-    sound = None
-    for radius in (0.003, 0.01, 0.03, eps):
-        proved = certified(network_of(WongCNN, file, key), x, y, radius)
-        with torch.enable_grad():
-            result = robust.evaluate(
-                network_of(WongCNN, file, key), data, eps=radius, limit=200, **QUIET
-            )
-        rows = result.evaluation.rows
-        wrong = rows["index"][rows["adv_pred"] != rows["label"]]
-        assert not set(proved.nonzero().flatten().tolist()) & set(np.unique(wrong).tolist())
-        sound = max(int(proved.sum()), sound or 0)
-    assert sound > 50  # else the test would show nothing
+    x, y, _ = data.test_samples(0, 100)
+    network = network_of(WongCNN, file, key)
+    proved = certified(network, x, y, eps)
+    print(f"{file}: {int(proved.sum())} of {len(x)} images are certified at Linf {eps}")
+    assert proved.double().mean() >= share  # else the test would show little
+    result = robust.evaluate(network, data, eps=eps, limit=100, **QUIET)
+    rows = result.evaluation.rows
+    wrong = rows["index"][rows["adv_pred"] != rows["label"]]
+    assert not set(proved.nonzero().flatten().tolist()) & set(np.unique(wrong).tolist())
+    assert len(np.unique(wrong)) > 0  # some are misclassified
+
+
+def test_a_bound_that_is_too_good_would_be_found():
+    """For a linear network the bound is exact."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[1.0, 1, 1, 1], [0, 0, 0, 0]]))
+        network[1].bias.copy_(torch.tensor([-1.6, 0.0]))
+    x, y = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    # The margin is 0.4 of four pixels.
+    assert certified(network, x, y, 0.099).all()
+    assert not certified(network, x, y, 0.101).any()
 
 
 def test_wongs_numbers_through_the_command(tmp_path, capsys):
     """10,000 images at Linf 0.1: error clean 1.8 %, PGD 4.1 %, and proved to be at most 5.8 %."""
     words = [str(WEIGHTS / "wong_mnist_linf_0.1.pth"), "--network=tests.outside.networks:WongCNN"]
-    words += ["--data=mnist", "--suite=quick", "--eps=0.1", "-n", "500", "--output=run"]
+    words += ["--data=mnist", "--suite=quick", "--eps=0.1", "-n", "300", "--output=run"]
     assert main(["evaluate", *words]) == 0
     (file,) = (tmp_path / "run" / "records").glob("*.csv")
     result = robust.results.result.Result("wong", read_evaluation(file), 10)
@@ -106,26 +91,88 @@ def test_wongs_numbers_through_the_command(tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_resnet_56_is_as_accurate_as_published():
-    """93.39 % on the true test set.
+GIVEN = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
-    The copy in `cifar10.npz` is of JPEG at quality 75, which costs 10.2 points: 83.20 %. That of
-    other networks at about this quality is alike (CIFAR-10-C, https://arxiv.org/abs/1903.12261).
+
+def test_resnet_56_is_as_accurate_as_published():
+    """93.39 % on the true test set, 83.2 % on the copy of JPEG at quality 75 that is here.
+
+    It is JPEG that costs the 10 points, not the loading. Saved once more at quality 75, 93 % of
+    the pixels stay as they are, and 82.7 % of 1,000 images are right as before. At quality 50 it
+    is 67.8 %. The inputs of all batch normalizations are like those of the training
+    (`test_statistics_of_resnet_56_fit`). Other networks lose as much (CIFAR-10-C,
+    https://arxiv.org/abs/1903.12261).
     """
     data = robust.ImageDataModule("cifar10")
+    defense = robust.Pretrained(network_of(ResNet, "resnet56_cifar10.th"), **GIVEN).eval()
+    x, y = some_of(data)
+    right = accuracy(defense, x, y)
+    print(f"ResNet-56: clean accuracy {right:.1%} of {len(y)}, published 93.39 %")
+    if not (Path(data.root) / "cifar10.npz").is_file():
+        assert abs(right - 0.934) <= 0.02
+        return
+    assert abs(right - 0.832) <= 0.03  # of 1,000 images; all 10,000 have 83.20 %
+    again = saved_as_jpeg(x, 75)
+    assert (again == x).double().mean() > 0.9  # so this is the quality that they have
+    assert abs(accuracy(defense, again, y) - right) <= 0.01
+    assert accuracy(defense, saved_as_jpeg(x, 50), y) < right - 0.1
+
+
+def some_of(data):
+    """1,000 test images of all parts of the test set, with labels."""
+    parts = [data.test_samples(start, start + 100) for start in range(0, 10000, 1000)]
+    return torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
+
+
+@torch.no_grad()
+def accuracy(network, x, y):
+    right = [network(part).argmax(dim=1) for part in x.split(250)]
+    return float((torch.cat(right) == y).double().mean())
+
+
+def saved_as_jpeg(x, quality):
+    saved = []
+    for pixels in (x * 255).round().byte().permute(0, 2, 3, 1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        saved.append(np.asarray(Image.open(file)).copy())
+    return torch.from_numpy(np.stack(saved)).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"mean": [0.5] * 3, "std": [0.5] * 3}],
+    ids=["no normalization", "another normalization"],
+)
+def test_statistics_of_resnet_56_fit(wrong):
+    """Variances in all 55 batch normalizations are those of the training, with its normalization.
+
+    Their logarithms differ by 0.22 on average; by 0.77 and 1.33 with the wrong ones.
+    """
+    data = robust.ImageDataModule("cifar10")
+    x, _ = some_of(data)
+    assert off_training(GIVEN, x) < 0.4
+    assert off_training(wrong, x) > 0.6
+
+
+@torch.no_grad()
+def off_training(normalization, x):
+    """Mean difference of log variances between these images and running averages."""
     network = network_of(ResNet, "resnet56_cifar10.th")
-    given = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-    defense = robust.Pretrained(network, **given).eval()
-    with torch.no_grad():
-        right = 0
-        for start in range(0, 10000, 500):
-            x, y, _ = data.test_samples(start, start + 500)
-            right += int((defense(x).argmax(dim=1) == y).sum())
-    print(f"ResNet-56: clean accuracy {right / 100:.2f} %, published 93.39 %")
-    is_jpeg = (Path(data.root) / "cifar10.npz").is_file()
-    assert abs(right / 100 - (83.2 if is_jpeg else 93.4)) <= (0.2 if is_jpeg else 2)
+    found = []
+
+    def compare(module, inputs, output):
+        found.append((inputs[0].var(dim=(0, 2, 3)) / module.running_var).log().abs().mean())
+
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(compare)
+    robust.Pretrained(network, **normalization).eval()(x)
+    assert len(found) == 55
+    return float(torch.stack(found).mean())
 
 
+@pytest.mark.filterwarnings("ignore")  # of exporters
 def test_a_resnet_gives_the_same_records_in_all_forms(tmp_path, capsys):
     network = network_of(ResNet, "resnet56_cifar10.th")
     torch.jit.trace(network, torch.rand(2, 3, 32, 32)).save("r.pt")

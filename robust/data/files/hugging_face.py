@@ -12,7 +12,7 @@ import torch
 
 from robust.data.files.decoding import Decoding, UnusableImage, channels_of, opened
 from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages, no_samples
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, how_to_install, in_short
 from robust.io.text_files import expanded
 
 _TESTS = ("test", "validation", "valid", "val")
@@ -20,8 +20,8 @@ _TRAIN = "train"
 _LABELS = ("label", "labels", "fine_label", "target")
 _LOOKED_AT = 32
 _MISSING = (
-    "Expected the library of Hugging Face for hf:, but `datasets` is not installed. Install it: "
-    "pip install 'robust-defenses[datasets]'."
+    "Expected the library of Hugging Face for hf:, but `datasets` is not installed. "
+    f"{how_to_install('hf')}"
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, how_to_install, in_short
 from robust.loading.messages import nearest
 from robust.loading.pretrained.source import Library
 from robust.loading.trust import shown
@@ -80,7 +80,7 @@ def _library(library: Library) -> Any:  # noqa: ANN401
     except ImportError as error:
         raise ConfigError(
             f"Expected the package {package} for {library}:, but it cannot be imported "
-            f"({in_short(error)}). Install it: pip install {package}."
+            f"({in_short(error)}). {how_to_install(library)}"
         ) from None
 
 

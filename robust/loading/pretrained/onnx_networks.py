@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, how_to_install, in_short
 
 
 def read_onnx(path: Path) -> tuple[nn.Module, int | None]:
@@ -22,7 +22,7 @@ def read_onnx(path: Path) -> tuple[nn.Module, int | None]:
     except ImportError:
         raise ConfigError(
             "Expected the packages onnx and onnx2torch for such a file, but they are not "
-            "installed. Install them: pip install onnx onnx2torch."
+            f"installed. {how_to_install('onnx')}"
         ) from None
     try:
         with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from robust.checkpoint_bounds import check_bounds
 from robust.checkpoints import check_finite
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, how_to_install, in_short
 
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...] | None]
@@ -114,8 +114,8 @@ def _safetensors(path: Path) -> object:
         from safetensors.torch import load_file
     except ImportError:
         raise ConfigError(
-            "Expected the package safetensors for such a file, but it is not installed. Install "
-            "it: pip install safetensors."
+            "Expected the package safetensors for such a file, but it is not installed. "
+            f"{how_to_install('safetensors')}"
         ) from None
     try:
         return load_file(path)

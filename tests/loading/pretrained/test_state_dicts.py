@@ -162,7 +162,7 @@ def test_safetensors(path):
 
 def test_safetensors_without_the_package(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    with pytest.raises(ConfigError, match="pip install safetensors"):
+    with pytest.raises(ConfigError, match=r"pip install \"robust-defenses\[safetensors\]\""):
         read_weights(path.with_suffix(".safetensors"))
 
 
