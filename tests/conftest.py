@@ -55,6 +55,7 @@ PROCESSES = (
     "tests/evaluation/test_epochs.py",
     "tests/defenses/wnll/test_defense.py",
     "tests/results/test_records.py",
+    "tests/sweep/test_killed_driver.py",
     "tests/tracking/test_processes.py",
     "tests/loading/test_parsing.py",
 )

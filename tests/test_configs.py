@@ -217,8 +217,21 @@ def classified(tmp_path):
 ONE_CHANNEL = {"mean": [0.5], "std": [0.25]}
 
 
+def named_by(config):
+    """The suite that a config names."""
+    (suite,) = re.findall(r"^evaluation: (\S+)", config.read_text(), re.MULTILINE)
+    return (config.parent / suite).resolve()
+
+
+SMOKED = {named_by(config) for config in DEFENSES}
+# Each of these has been survived by every config that names it.
+UNLESS_SMOKED = [
+    pytest.param(suite, marks=pytest.mark.slow) if suite in SMOKED else suite for suite in SUITES
+]
+
+
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
-@pytest.mark.parametrize("suite", SUITES, ids=name)
+@pytest.mark.parametrize("suite", UNLESS_SMOKED, ids=name)
 def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
     attacks = small(read_yaml(suite)["attacks"])
     for attack in attacks.values():

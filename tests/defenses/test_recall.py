@@ -16,6 +16,7 @@ from robust.evaluation.masking_signs import has_zero_gradient
 from robust.loading.restore import restore
 from robust.networks import MLP
 from robust.transforms import Binarize
+from tests.support.digits import fast
 from tests.support.tiny import arguments
 
 SHAPE = (1, 4, 4)
@@ -186,8 +187,8 @@ def test_a_fit_chooses_once(data, tmp_path):
 
 def test_learns_the_digits():
     torch.manual_seed(0)
-    model = Recall(lambda d: MLP(d, hidden=64), transform=Binarize())
-    fit(model, ImageDataModule("digits", batch_size=32), epochs=8)
+    model = Recall(lambda d: MLP(d, hidden=64), transform=Binarize(), optimizer=fast)
+    fit(model, ImageDataModule("digits", batch_size=32), epochs=4)
     x, y, _ = ImageDataModule("digits").test_samples(0, 360)
     assert (model(x).argmax(dim=1) == y).float().mean() > 0.85
 

@@ -15,10 +15,15 @@ def dense():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
-def trained(defense=Standard, epochs=4, **arguments):
+def fast(parameters):
+    """Return the usual optimizer with ten times its steps: two epochs do for eight."""
+    return torch.optim.Adam(parameters, lr=1e-2)
+
+
+def trained(defense=Standard, epochs=2, **arguments):
     """A defense after a few epochs from the same start."""
     seed_everything(0, verbose=False)
-    model = defense(dense(), **arguments)
+    model = defense(dense(), optimizer=fast, **arguments)
     Trainer(
         max_epochs=epochs,
         limit_val_batches=0,

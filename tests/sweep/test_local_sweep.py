@@ -6,7 +6,6 @@ import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -27,16 +26,9 @@ from robust.sweep.process import Slot, parse_slots
 from robust.sweep.summary import pareto_front, short_names
 from robust.sweep.trials import Trial
 from robust.tracking import read_metrics
+from tests.support.sweeps import GRID, TOY, run, runs, starts, states
 from tests.support.tiny import ROOT, arguments
 
-TOY = str(ROOT / "tests" / "support" / "sweep_toy.py")
-GRID = {
-    "program": TOY,
-    "name": "toy",
-    "method": "grid",
-    "metric": {"name": "val/clean_acc", "goal": "maximize"},
-    "parameters": {"x": {"values": [0.1, 0.3, 0.2]}},
-}
 RANDOM = {
     **GRID,
     "method": "random",
@@ -51,26 +43,6 @@ def fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(robust.commands.sweep, "_POLL", 0.05)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-
-
-def run(content, *args):
-    Path("toy.yaml").write_text(yaml.safe_dump(content))
-    # The toy is no program of ours.
-    return sweep(["toy.yaml", "--trust-command", *args])
-
-
-def runs():
-    return json.loads(Path("runs/toy/sweep.json").read_text())["runs"]
-
-
-def states():
-    return [run["state"] for run in runs()]
-
-
-def starts():
-    """How often each run was started."""
-    files = sorted(Path("runs/toy").glob("*/starts.txt"))
-    return [len(file.read_text().splitlines()) for file in files]
 
 
 def test_grid_runs_once(capfd):
@@ -237,38 +209,6 @@ def test_interrupt_ends_the_runs_and_the_same_command_goes_on(capsys):
     assert run(GRID, *flags) == 0
     assert states() == ["finished"] * 3
     assert sorted(starts()) == [1, 2, 2]
-
-
-def test_driver_that_is_killed_goes_on_and_repeats_nothing():
-    flags = ["--workers=2", "--", "--seconds=0.5", "--epochs=4"]
-    Path("toy.yaml").write_text(yaml.safe_dump(GRID))
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "robust.sweep", "toy.yaml", "--trust-command", *flags],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while len(list(Path("runs/toy").glob("*/checkpoints/last.ckpt"))) < 2:
-        assert driver.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    driver.kill()
-    driver.wait()
-    (journal,) = Path("runs/toy").glob("sweep.jsonl")
-    events = [json.loads(line) for line in journal.read_text().splitlines()]
-    orphans = [event["pid"] for event in events if event["event"] == "pid"]
-    assert len(orphans) == 2
-    assert run(GRID, *flags) == 0
-    for pid in orphans:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    assert states() == ["finished"] * 3
-    assert starts() == [2, 2, 1]
-    for trial in runs():
-        steps = [row["step"] for row in read_metrics(Path("runs/toy") / trial["id"])]
-        assert steps == [0, 1, 2, 3]
-    assert run(GRID, *flags) == 0
-    assert starts() == [2, 2, 1]
 
 
 def test_killed_run_is_a_failure_with_its_signal():
