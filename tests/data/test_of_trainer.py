@@ -36,7 +36,7 @@ def test_a_template_needs_images():
     def network(width):
         return nn.Sequential(nn.Flatten(), nn.Linear(4, width))
 
-    defense = WNLL(network, num_classes=3, template_size=6)
+    defense = WNLL(network, num_classes=3, template_size=30)
     defense._trainer = trainer_of(None)
     with pytest.raises(ConfigError, match="to take a template from, but got NoneType"):
         defense.on_fit_start()
