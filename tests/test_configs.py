@@ -87,7 +87,7 @@ def source(network, folder):
 
 # What makes a suite of hours one of a second.
 SMALL = {
-    "steps": 3,
+    "steps": 2,
     "iterations": 2,
     "levels": 5,
     "max_pixels": 3,

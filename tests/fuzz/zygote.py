@@ -7,15 +7,16 @@ and signals, so it can be watched and killed as one that a shell started.
 import contextlib
 import ctypes
 import io
-import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+
+from tests.support.forkserver import FORKSERVER
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("train.py", "evaluate.py", "sweep")
@@ -52,14 +53,10 @@ class Zygote:
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         for name in ("ROBUST_RUN_ID", "WANDB_RUN_ID"):
             environment.pop(name, None)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.zygote"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._link, others = FORKSERVER.Pipe()
+        self._process = FORKSERVER.Process(target=_main, args=(others, environment))
+        self._process.start()
+        others.close()
 
     def run(
         self,
@@ -92,9 +89,8 @@ class Zygote:
             "resident": resident,
             "environment": environment or {},
         }
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        self._link.send(request)
+        answer = self._link.recv()
         texts = [(folder / name).read_bytes().decode(errors="replace") for name in (".out", ".err")]
         for name in (".out", ".err"):
             (folder / name).unlink()
@@ -106,21 +102,22 @@ class Zygote:
         return self
 
     def __exit__(self, *_) -> None:
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
+        self._link.close()
+        self._process.join(30)
 
 
-def _main() -> None:
-    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+def _main(link: Connection, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     _import_everything()
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    for line in requests:
-        answers.write(json.dumps(_serve(json.loads(line))) + "\n")
-        answers.flush()
+    with contextlib.suppress(EOFError):
+        while True:
+            link.send(_serve(link.recv()))
     os._exit(0)  # without the complaints of extensions about what is left
 
 
@@ -267,7 +264,3 @@ def _command(program: str):
     else:
         from robust.commands.evaluate import evaluate as command
     return command
-
-
-if __name__ == "__main__":
-    _main()

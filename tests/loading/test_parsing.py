@@ -11,7 +11,7 @@ from robust.loading.messages import explain, nearest
 from robust.loading.parsing.fractions import read_yaml
 from robust.loading.restore import check_fits, restore
 from robust.loading.suites import read_suite
-from tests.support.cluster import FORKSERVER
+from tests.support.forkserver import FORKSERVER
 from tests.support.tiny import TinyNetwork
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -11,8 +11,8 @@ from filelock import FileLock
 from robust.errors import ConfigError
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation, read_evaluation
-from tests.support.cluster import FORKSERVER
 from tests.support.factories import header, info, row, rows
+from tests.support.forkserver import FORKSERVER
 
 HEADER = header(fgsm=info(alpha=0.1 + 0.2, loss="ce"))
 

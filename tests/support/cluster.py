@@ -5,7 +5,6 @@ They are forked from one that has imported everything: to import it takes longer
 
 import contextlib
 import itertools
-import multiprocessing
 import os
 import re
 import runpy
@@ -22,13 +21,11 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 import robust.commands.evaluate
 import robust.commands.train  # noqa: F401
+from tests.support.forkserver import FORKSERVER
 from tests.support.tiny import ROOT
 
 TIMEOUT = 300
 """Seconds; on a machine with nothing else to do they take a few."""
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["tests.support.cluster"])
-"""Starts processes that have imported everything; what they run lies in a module of tests."""
 _LOGS = itertools.count()
 
 

@@ -11,7 +11,7 @@ import yaml
 import robust.commands.sweep
 from robust.commands.sweep import sweep
 from robust.tracking import read_metrics
-from tests.support.cluster import FORKSERVER
+from tests.support.forkserver import FORKSERVER
 from tests.support.sweeps import GRID, run, runs, starts, states
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from robust.tracking import patient_barrier
-from tests.support.cluster import FORKSERVER
+from tests.support.forkserver import FORKSERVER
 
 
 def test_alone_there_is_nobody_to_wait_for():
