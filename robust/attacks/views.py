@@ -4,6 +4,7 @@ A defense that hides its gradient is attacked through a view that does not. Its 
 together from these pieces (Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420).
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
+from robust.transforms.quantized import Quantized
 from robust.types import Images, Labels, Scores
 
 
@@ -110,6 +112,46 @@ class EOT(nn.Module):
         return torch.stack([self.module(x) for _ in range(self.samples)]).mean(dim=0)
 
 
+@final
+class SoftSteps(nn.Module):
+    """SoftSteps stands in for a quantizing transform, by the slopes of soft steps.
+
+    A soft step is sigmoid(k (x - t)) at each threshold t. Its slope says which values can cross
+    the threshold for little. The straight-through gradient does not, and an attack in L2 then
+    spends its budget on values that cross none. Small k look further, and large ones are exact
+    near the threshold. The slope here is the mean over several k, each relative to the number of
+    thresholds. So one pass does for all of them.
+
+    Only its gradient means anything, which is what `BPDA` asks for.
+
+    Args:
+        thresholds: Where the transform changes its level, in ascending order.
+    """
+
+    def __init__(self, thresholds: Sequence[float]) -> None:
+        super().__init__()
+        self.thresholds = tuple(thresholds)
+        self.straight = False
+        """Whether the gradient goes straight through; ``craft`` tries that, too."""
+
+    def forward(self, x: Images) -> Images:
+        """Return images whose derivative by ``x`` is the slope at each value."""
+        return x if self.straight else x * self.slope(x.detach())
+
+    def slope(self, x: Images) -> Images:
+        """Return the slope at each value, relative to that at a threshold."""
+        thresholds = x.new_tensor(self.thresholds)
+        halfway = (thresholds[1:] + thresholds[:-1]) / 2
+        way = (x - thresholds[torch.bucketize(x, halfway)]) * len(thresholds)
+        # The slope of sigmoid(k z) is k / 4 / cosh(k z / 2)^2.
+        slopes = [k * (way * (k / 2)).cosh().square().reciprocal() for k in _HARDNESS]
+        return torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
+
+
+_HARDNESS = (5, 10, 20, 40)
+"""Of soft steps, for a single threshold."""
+
+
 @runtime_checkable
 class Randomized(Protocol, metaclass=ByAttribute):
     """Such an input transform may be random, and an attacker then averages over its calls."""
@@ -125,11 +167,15 @@ class Randomized(Protocol, metaclass=ByAttribute):
 def straight_through(transform: nn.Module, network: nn.Module) -> nn.Module:
     """Put ``network`` behind ``transform``, with the gradient let straight through the transform.
 
+    Behind a quantizing transform (`Quantized`), the gradient is that of `SoftSteps`.
+
     Behind a random transform (`Randomized`), scores are still those of ``transform``, so that the
     view predicts like the defense. The gradient is that of the mean scores over new random numbers.
     Where two calls of ``transform`` differ, two predictions of the view may differ, too.
     """
     resampled = transform.resampled() if isinstance(transform, Randomized) else None
+    if isinstance(transform, Quantized):
+        return nn.Sequential(BPDA(transform, SoftSteps(transform.level_thresholds)), network)
     if resampled is None:
         return nn.Sequential(BPDA(transform), network)
     fresh, samples = resampled
