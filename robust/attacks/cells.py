@@ -63,7 +63,7 @@ def brought_nearer(cells: Cells, x: Images, x_adv: Images, succeeds: Succeeds) -
     Args:
         cells: Of the transform in front of what is attacked.
         x: Clean images.
-        x_adv: What an attack made of them.
+        x_adv: What an attack returned for them.
         succeeds: Asks the judge.
     """
     result, near = x_adv.clone(), cells.nearest(x, x_adv)

@@ -72,13 +72,14 @@ class BPDA(nn.Module):
 
     Args:
         transform: Tensors to tensors of the same shape; need not be differentiable.
-        substitute: A differentiable stand-in; the identity by default.
+        substitute: A differentiable stand-in. By default the identity, or `SoftSteps` if the
+            transform is `Quantized`.
     """
 
     def __init__(self, transform: nn.Module, substitute: nn.Module | None = None) -> None:
         super().__init__()
         self.transform = transform
-        self.substitute = substitute if substitute is not None else nn.Identity()
+        self.substitute = substitute if substitute is not None else _stand_in(transform)
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return what ``transform`` makes of ``x``."""
@@ -152,6 +153,12 @@ _HARDNESS = (5, 10, 20, 40)
 """Of soft steps, for a single threshold."""
 
 
+def _stand_in(transform: nn.Module) -> nn.Module:
+    if isinstance(transform, Quantized):
+        return SoftSteps(transform.level_thresholds)
+    return nn.Identity()
+
+
 @runtime_checkable
 class Randomized(Protocol, metaclass=ByAttribute):
     """Such an input transform may be random, and an attacker then averages over its calls."""
@@ -174,8 +181,6 @@ def straight_through(transform: nn.Module, network: nn.Module) -> nn.Module:
     Where two calls of ``transform`` differ, two predictions of the view may differ, too.
     """
     resampled = transform.resampled() if isinstance(transform, Randomized) else None
-    if isinstance(transform, Quantized):
-        return nn.Sequential(BPDA(transform, SoftSteps(transform.level_thresholds)), network)
     if resampled is None:
         return nn.Sequential(BPDA(transform), network)
     fresh, samples = resampled

@@ -32,7 +32,7 @@ class FeatureSqueezing(nn.Module):
 
     @property
     def level_thresholds(self) -> Sequence[float]:
-        """Half-way between two levels."""
+        """The middles between two levels."""
         steps = (1 << self.bits) - 1
         return [(step + 0.5) / steps for step in range(steps)]
 
@@ -129,7 +129,7 @@ class BitDepthReduction(nn.Module):
 
     @property
     def level_thresholds(self) -> Sequence[float]:
-        """The multiples of 2^bits / 255, but for 0."""
+        """The positive multiples of 2^bits / 255."""
         return [level / 255 for level in range(1 << self.bits, 256, 1 << self.bits)]
 
     def forward(self, x: Images) -> Images:

@@ -216,6 +216,15 @@ def test_soft_steps_have_the_mean_slope_of_sigmoids():
     torch.testing.assert_close(slope, expected / (75 / 4), atol=1e-6, rtol=1e-4)
 
 
+def test_bpda_of_a_quantizing_transform_has_soft_steps_unless_it_is_given_something_else():
+    x = torch.tensor([0.0, 0.5, 0.9]).view(1, 1, 1, 3).requires_grad_()
+    for given, expected in (((), SoftSteps([HALF]).slope(x)), ((nn.Identity(),), torch.ones(3))):
+        out = BPDA(Binarize(HALF), *given)(x)
+        assert out.flatten().tolist() == [0, 1, 1]
+        (gradient,) = torch.autograd.grad(out.sum(), x)
+        torch.testing.assert_close(gradient.flatten(), expected.flatten())
+
+
 def test_soft_steps_of_several_thresholds_are_steepest_at_them():
     thresholds = FeatureSqueezing(3).level_thresholds
     slope = SoftSteps(thresholds).slope(torch.linspace(0, 1, 15).view(1, 1, 1, -1)).flatten()
