@@ -120,8 +120,9 @@ class SoftSteps(nn.Module):
     A soft step is sigmoid(k (x - t)) at each threshold t. Its slope says which values can cross
     the threshold for little. The straight-through gradient does not, and an attack in L2 then
     spends its budget on values that cross none. Small k look further, and large ones are exact
-    near the threshold. The slope here is the mean over several k, each relative to the number of
-    thresholds. So one pass does for all of them.
+    near the threshold. The slope here is the mean over several k, so that one pass does for all of
+    them. Where there are many thresholds, a value crosses several, and the straight gradient is
+    right: of n thresholds, the soft part is one n-th.
 
     Only its gradient means anything, which is what `BPDA` asks for.
 
@@ -143,10 +144,11 @@ class SoftSteps(nn.Module):
         """Return the slope at each value, relative to that at a threshold."""
         thresholds = x.new_tensor(self.thresholds)
         halfway = (thresholds[1:] + thresholds[:-1]) / 2
-        way = (x - thresholds[torch.bucketize(x, halfway)]) * len(thresholds)
+        share = 1 / len(thresholds)
+        way = (x - thresholds[torch.bucketize(x, halfway)]) / share
         # The slope of sigmoid(k z) is k / 4 / cosh(k z / 2)^2.
         slopes = [k * (way * (k / 2)).cosh().square().reciprocal() for k in _HARDNESS]
-        return torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
+        return 1 - share + share * torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
 
 
 _HARDNESS = (5, 10, 20, 40)

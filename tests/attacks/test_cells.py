@@ -225,11 +225,15 @@ def test_bpda_of_a_quantizing_transform_has_soft_steps_unless_it_is_given_someth
         torch.testing.assert_close(gradient.flatten(), expected.flatten())
 
 
-def test_soft_steps_of_several_thresholds_are_steepest_at_them():
-    thresholds = FeatureSqueezing(3).level_thresholds
-    slope = SoftSteps(thresholds).slope(torch.linspace(0, 1, 15).view(1, 1, 1, -1)).flatten()
-    assert slope[1::2].tolist() == pytest.approx([1] * 7, abs=1e-3)
-    assert (slope[::2] < 0.1).all()
+@pytest.mark.parametrize("bits", [2, 3])
+def test_soft_steps_of_several_thresholds_are_steepest_at_them_and_nowhere_flat(bits):
+    thresholds = FeatureSqueezing(bits).level_thresholds
+    n = len(thresholds)
+    ends_and_middles = torch.linspace(0, 1, 2 * n + 1).view(1, 1, 1, -1)
+    slope = SoftSteps(thresholds).slope(ends_and_middles).flatten()
+    assert slope[1::2].tolist() == pytest.approx([1] * n, abs=1e-3)
+    assert (slope[::2] < 1 - 0.9 / n).all()
+    assert (slope[::2] >= 1 - 1 / n).all()
 
 
 def defenses():

@@ -231,7 +231,7 @@ def test_schotts_numbers():
 
 
 def test_schotts_network_is_not_robust_in_l2():
-    """DDN leaves 1 % at L2 1.5, where images that stay in the midst of their cells leave 93 %."""
+    """Listed under DDN at L2 1.5: 1 %, or 93 % where images stay in the midst of their cells."""
     network = network_of(SchottCNN, "schott_binary_cnn.net")
     suite = {"suite": "listed", "threat_model": {"norm": "L2", "eps": 1.5}}
     suite["attacks"] = {"ddn": {"class_path": "robust.attacks.DDN"}}
