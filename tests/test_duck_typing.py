@@ -15,11 +15,13 @@ from robust.defenses.wnll.templates import _Blocks
 from robust.duck_typing import ByAttribute
 from robust.figures.features import _HasFeatures
 from robust.figures.recalled import Recalls
+from robust.transforms.quantized import Quantized
 
 PROTOCOLS = {
     HasCodebook: ("codebook", "outputs"),
     HasObjective: ("objective",),
     HasTargetedObjective: ("targeted_objective",),
+    Quantized: ("level_thresholds",),
     Randomized: ("resampled",),
     Recalls: ("representatives", "recalled"),
     _Blocks: ("block", "limit"),

@@ -24,7 +24,7 @@ from robust.attacks.query.hop_skip_jump import HopSkipJump
 from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
 from robust.attacks.query.pointwise import Pointwise
 from robust.attacks.query.square import Square
-from robust.attacks.views import BPDA, EOT, HasObjective, Rescale
+from robust.attacks.views import BPDA, EOT, HasObjective, Rescale, SoftSteps, straight_through
 from robust.attacks.wang2018_released import ReleasedCarliniWagner, ReleasedFGSM
 
 __all__ = [
@@ -60,10 +60,12 @@ __all__ = [
     "ReleasedFGSM",
     "Rescale",
     "SinglePixel",
+    "SoftSteps",
     "Square",
     "TargetedBIM",
     "craft",
     "gradient_of",
     "isolated",
     "sample_seeds",
+    "straight_through",
 ]

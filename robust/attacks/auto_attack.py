@@ -74,6 +74,7 @@ class AutoAttack(Attack):
             attack.set_device(images.device)
             attack.sample_seeds = seeds[left] + number
             attack.judge, attack.transferred = self.judge, self.transferred
+            attack.cells = self.cells
             found = attack(images[left], labels[left])
             success = self._successes(images[left], found, labels[left])
             x_adv[left[success]] = found[success]

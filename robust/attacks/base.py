@@ -7,10 +7,12 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack as TorchAttack
 
+from robust.attacks.cells import brought_nearer
 from robust.attacks.finite import finite_gradients
 from robust.errors import ConfigError
 from robust.random_streams import RandomStreams as RandomStreams
 from robust.random_streams import sample_seeds as sample_seeds
+from robust.transforms.quantized import Cells
 from robust.types import Images, Labels, Norm, Scores
 
 
@@ -24,6 +26,9 @@ class Attack(TorchAttack):  # type: ignore[misc]
     equal, it may still predict the label of an image that the view misclassifies. With
     `transferred`, a network that the attack cannot see judges. Then an attack that has a budget
     should use all of it.
+
+    Behind a quantizing transform, ``craft`` sets `cells`. Every success then goes to the nearest
+    image of its cell, and distances count from there.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -32,6 +37,7 @@ class Attack(TorchAttack):  # type: ignore[misc]
         self.sample_seeds: Int64[Tensor, " n"] | None = None
         self.judge: nn.Module | None = None
         self.transferred = False
+        self.cells: Cells | None = None
 
     def __call__(self, inputs: Tensor, labels: Labels) -> Images:
         """Return adversarial images of the shape of ``inputs``.
@@ -51,11 +57,29 @@ class Attack(TorchAttack):  # type: ignore[misc]
         with finite_gradients(self.model, innermost=True):
             x_adv: Images = super().__call__(inputs, labels)
         minimal = "eps" not in vars(self)
+        if minimal and self.judge is not None:
+            x_adv = self._extended_until_misclassified(inputs, x_adv, labels)
         return (
-            self._extended_until_misclassified(inputs, x_adv, labels)
-            if minimal and self.judge is not None
-            else x_adv
+            x_adv if self.cells is None else self._brought_nearer(self.cells, inputs, x_adv, labels)
         )
+
+    def nearest_alike(self, x: Images, x_adv: Images) -> Images:
+        """Return the images nearest to ``x`` in the cells of ``x_adv``; these without cells."""
+        return x_adv if self.cells is None else self.cells.nearest(x, x_adv)
+
+    def _brought_nearer(self, cells: Cells, x: Images, x_adv: Images, y: Labels) -> Images:
+        target = self.target(x, y)
+
+        def succeeds(images: Images, rows: Int64[Tensor, " m"]) -> Bool[Tensor, " m"]:
+            return self._succeeds(images, y[rows], None if target is None else target[rows])
+
+        result = brought_nearer(cells, x, x_adv, succeeds)
+        threat_model = vars(self).get("threat_model")
+        if threat_model is None:
+            return result
+        # An attack that counts distances of cells leaves them where the judge does not follow.
+        outside = threat_model.distance(x, result) > threat_model.limit
+        return torch.where(outside.view(-1, 1, 1, 1), cells.nearest(x, x_adv), result)
 
     def _extended_until_misclassified(self, x: Images, x_adv: Images, y: Labels) -> Images:
         """Move images a little further out where only the view misclassifies them, not the judge.

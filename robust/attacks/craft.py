@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from robust.attacks.base import Attack
+from robust.attacks.cells import cells_of
 from robust.attacks.finite import NotFinite, finite_gradients
+from robust.attacks.substitutes import attacked_in_cells
 from robust.types import AttackCallable, Images, Labels
 
 
@@ -49,6 +51,10 @@ def craft(
     Modes, gradients and random state are restored afterwards, also after an error. Gradients that
     are not finite are replaced by finite ones, as `finite_gradients` says.
 
+    Where the view begins with a quantizing transform, a success of any attack is moved to the
+    nearest image that is quantized alike (see `attacked_in_cells`). That is not done to images that
+    are meant for another network.
+
     Args:
         attack: Builds the attack on ``view``.
         view: Module from pixels to class scores.
@@ -82,11 +88,17 @@ def craft(
             return Crafted(x, 0.0, 0.0, torch.zeros_like(y, dtype=torch.bool))
         if target is not None:
             _check_classes(goal, view, x[:2])
+        cells = None if transferred else cells_of(view, x)
+        if isinstance(built, Attack):
+            built.cells = cells
         seen = NotFinite(len(x), x.device)
         with finite_gradients(view, seen):
             with _counted(view) as images_seen, _counted(judge) as images_judged:
                 start = time.perf_counter()
-                x_adv = built(x, y).detach()
+                if cells is None:
+                    x_adv = built(x, y).detach()
+                else:
+                    x_adv = attacked_in_cells(built, view, cells, x, y, target, judge)
                 seconds = time.perf_counter() - start
             if seen.any and x_adv.shape == x.shape:
                 gradient_of(view, x_adv, y)  # `seen` takes note of all of them

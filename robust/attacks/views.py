@@ -4,6 +4,7 @@ A defense that hides its gradient is attacked through a view that does not. Its 
 together from these pieces (Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420).
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from robust.duck_typing import ByAttribute
 from robust.errors import ConfigError
+from robust.transforms.quantized import Quantized
 from robust.types import Images, Labels, Scores
 
 
@@ -70,13 +72,14 @@ class BPDA(nn.Module):
 
     Args:
         transform: Tensors to tensors of the same shape; need not be differentiable.
-        substitute: A differentiable stand-in; the identity by default.
+        substitute: A differentiable stand-in. By default the identity, or `SoftSteps` if the
+            transform is `Quantized`.
     """
 
     def __init__(self, transform: nn.Module, substitute: nn.Module | None = None) -> None:
         super().__init__()
         self.transform = transform
-        self.substitute = substitute if substitute is not None else nn.Identity()
+        self.substitute = substitute if substitute is not None else _stand_in(transform)
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return what ``transform`` makes of ``x``."""
@@ -110,6 +113,54 @@ class EOT(nn.Module):
         return torch.stack([self.module(x) for _ in range(self.samples)]).mean(dim=0)
 
 
+@final
+class SoftSteps(nn.Module):
+    """SoftSteps stands in for a quantizing transform, by the slopes of soft steps.
+
+    A soft step is sigmoid(k (x - t)) at each threshold t. Its slope says which values can cross
+    the threshold for little. The straight-through gradient does not, and an attack in L2 then
+    spends its budget on values that cross none. Small k look further, and large ones are exact
+    near the threshold. The slope here is the mean over several k, so that one pass does for all of
+    them. Where there are many thresholds, a value crosses several, and the straight gradient is
+    right: of n thresholds, the soft part is one n-th.
+
+    Only its gradient means anything, which is what `BPDA` asks for.
+
+    Args:
+        thresholds: Where the transform changes its level, in ascending order.
+    """
+
+    def __init__(self, thresholds: Sequence[float]) -> None:
+        super().__init__()
+        self.thresholds = tuple(thresholds)
+        self.straight = False
+        """Whether the gradient goes straight through; ``craft`` tries that, too."""
+
+    def forward(self, x: Images) -> Images:
+        """Return images whose derivative by ``x`` is the slope at each value."""
+        return x if self.straight else x * self.slope(x.detach())
+
+    def slope(self, x: Images) -> Images:
+        """Return the slope at each value, relative to that at a threshold."""
+        thresholds = x.new_tensor(self.thresholds)
+        halfway = (thresholds[1:] + thresholds[:-1]) / 2
+        share = 1 / len(thresholds)
+        way = (x - thresholds[torch.bucketize(x, halfway)]) / share
+        # The slope of sigmoid(k z) is k / 4 / cosh(k z / 2)^2.
+        slopes = [k * (way * (k / 2)).cosh().square().reciprocal() for k in _HARDNESS]
+        return 1 - share + share * torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
+
+
+_HARDNESS = (5, 10, 20, 40)
+"""Of soft steps, for a single threshold."""
+
+
+def _stand_in(transform: nn.Module) -> nn.Module:
+    if isinstance(transform, Quantized):
+        return SoftSteps(transform.level_thresholds)
+    return nn.Identity()
+
+
 @runtime_checkable
 class Randomized(Protocol, metaclass=ByAttribute):
     """Such an input transform may be random, and an attacker then averages over its calls."""
@@ -124,6 +175,8 @@ class Randomized(Protocol, metaclass=ByAttribute):
 
 def straight_through(transform: nn.Module, network: nn.Module) -> nn.Module:
     """Put ``network`` behind ``transform``, with the gradient let straight through the transform.
+
+    Behind a quantizing transform (`Quantized`), the gradient is that of `SoftSteps`.
 
     Behind a random transform (`Randomized`), scores are still those of ``transform``, so that the
     view predicts like the defense. The gradient is that of the mean scores over new random numbers.

@@ -1,5 +1,6 @@
 """These transforms quantize or smooth: feature squeezing and its relatives."""
 
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -28,6 +29,12 @@ class FeatureSqueezing(nn.Module):
         super().__init__()
         _check_bits(bits, most=8)
         self.bits = bits
+
+    @property
+    def level_thresholds(self) -> Sequence[float]:
+        """The middles between two levels."""
+        steps = (1 << self.bits) - 1
+        return [(step + 0.5) / steps for step in range(steps)]
 
     def forward(self, x: Images) -> Images:
         """Return images of 2^bits levels, of the same shape."""
@@ -89,6 +96,11 @@ class Binarize(nn.Module):
             )
         self.threshold = threshold
 
+    @property
+    def level_thresholds(self) -> Sequence[float]:
+        """The one threshold."""
+        return [self.threshold]
+
     def forward(self, x: Images) -> Images:
         """Return images of zeros and ones, of the same shape."""
         # A comparison has no gradient at all, where rounding has one of zero; attacks ask for one.
@@ -114,6 +126,11 @@ class BitDepthReduction(nn.Module):
         super().__init__()
         _check_bits(bits, most=7)
         self.bits = bits
+
+    @property
+    def level_thresholds(self) -> Sequence[float]:
+        """The positive multiples of 2^bits / 255."""
+        return [level / 255 for level in range(1 << self.bits, 256, 1 << self.bits)]
 
     def forward(self, x: Images) -> Images:
         """Return images whose pixels are multiples of 2^bits / 255, of the same shape."""

@@ -1,8 +1,9 @@
 """Architectures of public networks whose weights are tried, as their authors describe them."""
 
-import torch
 import torch.nn.functional as F
 from torch import nn
+
+from robust.attacks import BPDA
 
 
 class WongCNN(nn.Sequential):
@@ -50,16 +51,13 @@ class ResNet(nn.Module):
         return self.linear(x.mean(dim=(2, 3)))
 
 
-class _Threshold(torch.autograd.Function):
-    """Zero or one; the gradient goes straight through."""
+class Above(nn.Module):
+    """Zero or one, with a threshold that attacks know of."""
 
-    @staticmethod
-    def forward(ctx, x):
+    level_thresholds = (0.5,)
+
+    def forward(self, x):
         return (x > 0.5).float()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
 
 
 class SchottCNN(nn.Module):
@@ -67,8 +65,6 @@ class SchottCNN(nn.Module):
 
     Its gradient is zero, since its input is binarized.
     """
-
-    binarized = staticmethod(lambda x: (x > 0.5).float())
 
     def __init__(self):
         super().__init__()
@@ -79,7 +75,7 @@ class SchottCNN(nn.Module):
                 self.add_module(f"bn_{i}", nn.BatchNorm2d(outputs))
 
     def forward(self, x):
-        return self.behind(self.binarized(x))
+        return self.behind((x > 0.5).float())
 
     def behind(self, x):
         """Scores of a binarized image."""
@@ -98,6 +94,7 @@ class StraightThrough(nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network = network
+        self.binarized = BPDA(Above())
 
     def forward(self, x):
-        return self.network.network.behind(_Threshold.apply(x))
+        return self.network.network.behind(self.binarized(x))

@@ -228,3 +228,23 @@ def test_schotts_numbers():
         left = 100 * result.robust_accuracy("adaptive").value
         print(f"Binary CNN at Linf {eps}: {left:.0f} %, listed {listed} %")
         assert abs(left - listed) <= 3
+
+
+def test_schotts_network_is_not_robust_in_l2():
+    """Listed under DDN at L2 1.5: 1 %, or 93 % where images stay in the midst of their cells."""
+    network = network_of(SchottCNN, "schott_binary_cnn.net")
+    suite = {"suite": "listed", "threat_model": {"norm": "L2", "eps": 1.5}}
+    suite["attacks"] = {"ddn": {"class_path": "robust.attacks.DDN"}}
+    result = robust.evaluate(
+        network,
+        robust.ImageDataModule("mnist"),
+        suite,
+        limit=100,
+        view_from=StraightThrough,
+        views=["adaptive"],
+        **QUIET,
+    )
+    assert result.clean_accuracy().value == 1
+    left = 100 * result.robust_accuracy("adaptive").value
+    print(f"Binary CNN at L2 1.5: {left:.0f} %, listed 1 %")
+    assert left <= 3

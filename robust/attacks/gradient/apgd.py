@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
+from robust.attacks.cells import projected
 from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -156,12 +157,15 @@ class APGD(Attack):
     def _move(self, climb: _Climb, *, first: bool) -> None:
         """Take a projected step, with momentum after the first (Eq. 1 and 2)."""
         step = climb.step.view(-1, 1, 1, 1) * direction(climb.gradient, self.norm)
-        moved = self.threat_model.project(climb.x, climb.now + step)
+        moved = self._projected(climb.x, climb.now + step)
         if not first:
             momentum = _MOMENTUM * (moved - climb.now)
             drift = (1 - _MOMENTUM) * (climb.now - climb.before)
-            moved = self.threat_model.project(climb.x, climb.now + momentum + drift)
+            moved = self._projected(climb.x, climb.now + momentum + drift)
         climb.before, climb.now = climb.now, moved
+
+    def _projected(self, x: Images, x_adv: Images) -> Images:
+        return projected(self.threat_model, self.cells, x, x_adv)
 
     def _look(
         self, x: Images, y: Labels, target: Labels | None

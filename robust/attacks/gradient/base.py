@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
+from robust.attacks.cells import projected
 from robust.attacks.judging import is_adversarial
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -18,6 +19,9 @@ from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
 Precision = Literal["float32", "bfloat16"]
+
+_STRIDE = 4
+"""Steps are so much longer in L2 where only values that cross a threshold use up eps."""
 
 
 @dataclass
@@ -133,7 +137,10 @@ class GradientAttack(Attack):
 
     def _moved(self, x: Images, x_adv: Images, step_direction: Images) -> Images:
         """One step on, and back into the threat model."""
-        return self.threat_model.project(x, x_adv + self.alpha * step_direction)
+        alpha, cells = self.alpha, self.cells
+        if cells is not None and self.norm == "L2":
+            alpha *= _STRIDE
+        return projected(self.threat_model, cells, x, x_adv + alpha * step_direction)
 
     def _gradient(self, active: _Active) -> tuple[Images, Scores]:
         x_adv = active.x_adv.detach().requires_grad_()

@@ -192,7 +192,7 @@ class CarliniWagner(Attack):
             found = self._found(scores, margin, label)
             if 2 * step >= self.steps - 1:
                 succeeded = succeeded | found
-            distance = (x_adv - x).flatten(1).norm(dim=1)
+            distance = (self.nearest_alike(x, x_adv) - x).flatten(1).norm(dim=1)
             better = found & (distance < nearest)
             nearest = torch.where(better, distance, nearest)
             best = torch.where(better.view(-1, 1, 1, 1), x_adv, best)

@@ -83,7 +83,7 @@ class DDN(Attack):
             x_adv = (x + delta).clamp(0, 1).requires_grad_(step < self.steps - 1)
             scores = self.get_logits(x_adv)
             adversarial = is_adversarial(scores, y, target)
-            distance = (x_adv.detach() - x).flatten(1).norm(dim=1)
+            distance = (self.nearest_alike(x, x_adv.detach()) - x).flatten(1).norm(dim=1)
             better = adversarial & (distance < nearest)
             nearest = torch.where(better, distance, nearest)
             best = torch.where(better.view(-1, 1, 1, 1), x_adv.detach(), best)

@@ -104,7 +104,8 @@ class FAB(Attack):
                 break
             walk.now = self._moved(walk, gap[usable], slope[usable])
             success = self._succeeds(walk.now, walk.y, self._goal(walk))
-            near = self.threat_model.distance(walk.x, walk.now) <= self.threat_model.limit
+            alike = self.nearest_alike(walk.x, walk.now)
+            near = self.threat_model.distance(walk.x, alike) <= self.threat_model.limit
             result[walk.index[success & near]] = walk.now[success & near]
             found.append(walk.index[success & near])
             back = walk.x + _BETA * (walk.now - walk.x)
