@@ -10,6 +10,7 @@ from torch import Tensor
 from robust.errors import ConfigError, check_eps
 from robust.io.call_arguments import checked_constructor
 from robust.types import Images, Norm
+from robust.usual_eps import Usual
 from robust.vocabulary import budget, limit_of
 
 
@@ -18,7 +19,20 @@ class ThreatModelViolation(RuntimeError):
 
 
 @dataclass(frozen=True)
-class ThreatModel:
+class NamedThreatModel:
+    """A named threat model is what a suite's file says, whose eps may be that of the data set.
+
+    Args:
+        norm: As of `ThreatModel`.
+        eps: As of `ThreatModel`, or ``usual`` for the one of the data set.
+    """
+
+    norm: Norm = "Linf"
+    eps: float | Usual = 8 / 255
+
+
+@dataclass(frozen=True)
+class ThreatModel(NamedThreatModel):
     """A threat model allows all images of [0, 1] within ``eps`` of the clean one.
 
     Example:

@@ -36,3 +36,9 @@ def check_validation(trainer: Trainer) -> None:
             "Set `data.init_args.val_fraction` and `trainer.limit_val_batches` above 0, or "
             "`evaluation.every_n_epochs` to 0."
         )
+
+
+def name_of_data(trainer: Trainer) -> str:
+    """Return the name of the data set of a run, or words for images that have none."""
+    data = getattr(trainer, "datamodule", None)
+    return data.name if isinstance(data, ImageDataModule) else "these images"

@@ -18,6 +18,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
+from robust.evaluation.open_eps import OpenThreatModel
 from robust.io import files
 from robust.io.notes import note
 from robust.io.text_files import named_path
@@ -185,7 +186,9 @@ class Asked:
         changed = within(evaluation.suite, *budget.checked())
         for text in changed.notes:
             note(text)
-        at = f" at {changed.suite.threat_model}" if any(v is not None for v in budget) else ""
+        model = changed.suite.threat_model
+        is_said = budget.eps is not None or not isinstance(model, OpenThreatModel)
+        at = f" at {model}" if is_said and any(v is not None for v in budget) else ""
         return Asked(evaluation.replaced(suite=changed.suite), at)
 
 
