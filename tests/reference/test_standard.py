@@ -1,7 +1,6 @@
 """The suite `standard` beside AutoAttack of its authors, as `pyautoattack` has it.
 
-Theirs with one seed differs from theirs with another on some images. Ours may differ from theirs on
-as many, and on one more where it is ours that succeeds or fails by the rounding of a score.
+Theirs with one seed differs from theirs with another on some images. Ours may differ on as many.
 """
 
 import warnings
@@ -130,5 +129,5 @@ def test_it_differs_from_theirs_as_theirs_from_itself(trained, digits, norm, cou
     print(f"{with_restarts.sum()}; theirs {first.sum()} and {second.sum()}; differ on ", end="")
     print(f"{(mine != first).sum()} from theirs, theirs on {(first != second).sum()}")
     assert 0.1 < first.float().mean() < 0.9
-    assert (mine != first).sum() <= (first != second).sum() + 1
+    assert (mine != first).sum() <= (first != second).sum()
     assert with_restarts.sum() <= first.sum()
