@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+import robust
 from robust.commands.evaluate import evaluate
 from robust.commands.options.early import check
 from robust.errors import ConfigError
+from tests.support.factories import linear
 from tests.support.tiny import ROOT
 
 
@@ -98,3 +101,12 @@ def test_the_evaluation_says_it_too_and_the_table_has_the_eps(trained, tmp_path,
     assert "an eps for suite black_box" in said
     assert evaluate([*flags, "--suite=quick"]) == 0
     assert "Threat models: square Linf 0.2." in capsys.readouterr().out
+
+
+def test_python_says_it_before_anything_is_attacked():
+    x, y = torch.randint(256, (6, 1, 4, 4)) / 255, torch.arange(6) % 3
+    attacked = {"suite": "standard", "attacks": ["restarts"], "progress": False}
+    with pytest.raises(ConfigError, match=r"an eps for suite standard on .*`eps=8/255` in Python"):
+        robust.evaluate(robust.Standard(linear()), (x, y), **attacked)
+    result = robust.evaluate(robust.Standard(linear()), (x, y), **attacked, eps=0.01)
+    assert result.evaluation.header.attacks["restarts"].budget == "Linf 0.01"
