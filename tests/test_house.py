@@ -15,6 +15,7 @@ CONSTRUCTORS_OF_YAML = {
     ("defenses/wnll/defense.py", "__init__"),
     ("data/datamodule.py", "__init__"),
     ("attacks/gradient/base.py", "__init__"),
+    ("attacks/gradient/pgd.py", "__init__"),
     ("evaluation/flat.py", "evaluation_of"),
     ("api.py", "evaluate"),
 }

@@ -17,7 +17,7 @@ from robust.attacks.gradient.pgd import PGD
 from robust.attacks.minimal.carlini_wagner import CarliniWagner, HasCodebook
 from robust.attacks.minimal.ddn import DDN
 from robust.attacks.minimal.deepfool import DeepFool
-from robust.attacks.minimal.fab import FAB
+from robust.attacks.minimal.fab import FAB, MinimalFAB
 from robust.attacks.minimal.lbfgs import LBFGS
 from robust.attacks.query.boundary import BoundaryAttack
 from robust.attacks.query.hop_skip_jump import HopSkipJump
@@ -52,6 +52,7 @@ __all__ = [
     "HasCodebook",
     "HasObjective",
     "HopSkipJump",
+    "MinimalFAB",
     "MinimalFGSM",
     "Pointwise",
     "RandomFGSM",

@@ -2,6 +2,7 @@
 
 import random
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -11,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.base import Attack
 from robust.attacks.cells import cells_of
 from robust.attacks.finite import NotFinite, finite_gradients
 from robust.attacks.substitutes import attacked_in_cells
+from robust.errors import ConfigError
 from robust.types import AttackCallable, Images, Labels
 
 
@@ -72,6 +75,7 @@ def craft(
     Raises:
         ValueError: If ``target`` is given and the attack has no targeted mode, or one of them is no
             class of the view.
+        ConfigError: If an attack of torchattacks cannot work on so small images or few classes.
     """
     with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
         # Tensors made in inference mode cannot enter a graph; their clones can.
@@ -95,15 +99,38 @@ def craft(
         with finite_gradients(view, seen):
             with _counted(view) as images_seen, _counted(judge) as images_judged:
                 start = time.perf_counter()
-                if cells is None:
-                    x_adv = built(x, y).detach()
-                else:
-                    x_adv = attacked_in_cells(built, view, cells, x, y, target, judge)
+                with _failures_told(built):
+                    if cells is None:
+                        x_adv = built(x, y).detach()
+                    else:
+                        x_adv = attacked_in_cells(built, view, cells, x, y, target, judge)
                 seconds = time.perf_counter() - start
             if seen.any and x_adv.shape == x.shape:
                 gradient_of(view, x_adv, y)  # `seen` takes note of all of them
         forwards = sum(images_seen) + sum(images_judged)
         return Crafted(x_adv, forwards / len(x), seconds / len(x), seen.images)
+
+
+@contextmanager
+def _failures_told(attack: TorchAttack) -> Iterator[None]:
+    """Raise a `ConfigError` for what torchattacks' own code raises."""
+    try:
+        yield
+    except Exception as error:
+        # Of memory there are other things to say.
+        if not _is_raised_by_torchattacks(error) or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ConfigError(
+            f"torchattacks.{type(attack).__name__} fails on these images ({error}). It needs as "
+            "many classes as its targets, ten by default, and images of a usual size. Leave it "
+            "out, or take that of robust.attacks."
+        ) from error
+
+
+def _is_raised_by_torchattacks(error: Exception) -> bool:
+    """Return whether the error is of its own code, not of a network or of torch."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("torchattacks.")
 
 
 def gradient_of(view: nn.Module, x: Images, y: Labels) -> Images:

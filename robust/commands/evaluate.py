@@ -150,6 +150,7 @@ def _check(
     evaluation, notes = suite_for(options, suite)
     evaluated = evaluation.suite
     for trained_run in trained_runs.values():
+        evaluated.on(trained_run.data.name)
         check_targets(evaluated.infos, trained_run.data)
         if source is not None:
             data = trained_run.data

@@ -136,7 +136,7 @@ class Attacks:
     ) -> tuple[Suite, Evaluation]:
         """Attack a run; with a source by what is crafted on that; or all of it, but adaptively."""
         evaluation, _ = suite_for(self.options, suite, adaptive=adaptive)
-        crafted = evaluation.suite
+        crafted = evaluation.suite.on(trained_run.data.name)
         if source is not None:
             # A table is of what a paper's attacker did, who took a network as it is.
             view: View = "published" if self.options.table else "adaptive"

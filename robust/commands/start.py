@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from robust.commands.deferred import deferred
 from robust.commands.options import early
 from robust.errors import ConfigError
+from robust.io.deferred import deferred
 from robust.io.streams import code_of, make_usable
 from robust.loading.messages import shortened
 

@@ -10,7 +10,7 @@ from robust.errors import ConfigError
 from robust.evaluation.inheritance import arguments_given, inheriting, with_scaled_step
 from robust.evaluation.plan import build
 from robust.evaluation.suite import Suite
-from robust.threat import ThreatModel
+from robust.threat import OpenThreatModel, ThreatModel
 from robust.types import Norm
 
 
@@ -32,7 +32,7 @@ def within(suite: Suite, eps: float | None = None, norm: Norm | None = None) -> 
 
     An attack keeps its threat model if `Suite.threat_models` has one for it, or if it was given an
     ``eps`` or a ``norm``. Attacks that do not bound the new norm are left out. A step ``alpha``
-    keeps its share of ``eps``.
+    keeps its share of ``eps``. A suite with the eps of the data set has that in a new norm, too.
 
     Args:
         suite: The suite.
@@ -45,7 +45,7 @@ def within(suite: Suite, eps: float | None = None, norm: Norm | None = None) -> 
     if eps is None and norm is None:
         return Within(suite)
     old = suite.threat_model
-    new = ThreatModel(norm or old.norm, old.eps if eps is None else eps)
+    new = _changed(old, eps, norm)
     kinds = {name: _kind(suite, name, new) for name in suite.attacks}
     unfit = [name for name, kind in kinds.items() if kind == "unfit"]
     if "follows" not in kinds.values():
@@ -61,7 +61,14 @@ def within(suite: Suite, eps: float | None = None, norm: Norm | None = None) -> 
         threat_model=new,
         threat_models={**dict.fromkeys(own, old), **fit.threat_models},
     )
-    return Within(changed, list(_notes(suite, new, own, unfit, kept_eps=eps is None)))
+    kept_eps = eps is None and not isinstance(new, OpenThreatModel)
+    return Within(changed, list(_notes(suite, new, own, unfit, kept_eps=kept_eps)))
+
+
+def _changed(old: ThreatModel, eps: float | None, norm: Norm | None) -> ThreatModel:
+    if eps is None and isinstance(old, OpenThreatModel):
+        return old.in_norm(norm or old.norm)
+    return ThreatModel(norm or old.norm, old.eps if eps is None else eps)
 
 
 _Kind = Literal["follows", "own", "unfit"]

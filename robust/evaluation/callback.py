@@ -32,7 +32,7 @@ from robust.evaluation.blocks import (
     targets_of,
     view_and_judge,
 )
-from robust.evaluation.checks import check_targets, check_validation
+from robust.evaluation.checks import check_targets, check_validation, name_of_data
 from robust.evaluation.headers import header_of
 from robust.evaluation.masking_signs import gradient_signs, has_tie
 from robust.evaluation.suite import Suite
@@ -105,7 +105,9 @@ class AttackEvaluation(Callback):
                 "Expected attacks to run every so many epochs, but got none. Give a suite, or set "
                 "`evaluation.every_n_epochs` to 0."
             )
-        self.suite, self.records, self.examples = suite, records, examples
+        self._asked, self.records, self.examples = suite, records, examples
+        self.suite = suite
+        """What is attacked, and how; from the setup on within the eps of the data set."""
         self.every_n_epochs, self.val_limit = every_n_epochs, val_limit
         self.robustness = (
             RobustnessMetrics(suite.limit, suite.views, suite.block) if robustness else None
@@ -131,7 +133,7 @@ class AttackEvaluation(Callback):
             notes: Other notes; its own if None.
         """
         return AttackEvaluation(
-            self.suite if suite is None else suite,
+            self._asked if suite is None else suite,
             records=self.records if records is None else records,
             examples=self.examples,
             every_n_epochs=self.every_n_epochs,
@@ -168,6 +170,7 @@ class AttackEvaluation(Callback):
             defense_and_data(trainer, pl_module)
         if not self.suite.attacks:
             return
+        self.suite = self._asked.on(name_of_data(trainer))
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
         if isinstance(pl_module, Defense):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lightning.pytorch import Trainer
 
 from robust.data import ImageDataModule
+from robust.data.of_trainer import image_module
 from robust.errors import ConfigError
 from robust.results.records import AttackInfo
 
@@ -36,3 +37,9 @@ def check_validation(trainer: Trainer) -> None:
             "Set `data.init_args.val_fraction` and `trainer.limit_val_batches` above 0, or "
             "`evaluation.every_n_epochs` to 0."
         )
+
+
+def name_of_data(trainer: Trainer) -> str:
+    """Return the name of the data set of a run, or words for images that have none."""
+    data = image_module(trainer)
+    return "these images" if data is None else data.name

@@ -6,15 +6,16 @@ from robust.errors import ConfigError
 from robust.evaluation.callback import AttackEvaluation
 from robust.evaluation.suite import Suite
 from robust.results.records import Target
-from robust.threat import ThreatModel
-from robust.types import AttackCallable, View
+from robust.threat import NamedThreatModel, ThreatModel, threat_model_named
+from robust.types import AttackCallable, Norm, View
 from robust.vocabulary import Split
 
 
 def evaluation_of(
     suite: str = "none",
     attacks: dict[str, AttackCallable] | None = None,
-    threat_model: ThreatModel = ThreatModel(),  # noqa: B008 (frozen)
+    threat_model: NamedThreatModel = NamedThreatModel(),  # noqa: B008 (frozen)
+    eps_on: dict[Norm, dict[str, float]] | None = None,
     threat_models: dict[str, ThreatModel] | None = None,
     targets: dict[str, Target] | None = None,
     views: Sequence[View] = ("deployed", "adaptive"),
@@ -33,7 +34,9 @@ def evaluation_of(
     Args:
         suite: Name of the suite, in the names of its record files.
         attacks: Attacks by name. One without ``eps`` or ``norm`` has that of its threat model.
-        threat_model: What the attacks may do, unless `threat_models` says otherwise.
+        threat_model: What the attacks may do, unless `threat_models` says otherwise. Its ``eps``
+            may be ``usual``, for the one that papers take on the data set.
+        eps_on: Where that differs, by norm and data set; ``other`` for all that are not named.
         threat_models: Threat models of single attacks, by their names.
         targets: Target classes of targeted attacks, by their names. ``random`` chooses one of the
             other classes for each image, the same in all attacks that have it.
@@ -59,7 +62,7 @@ def evaluation_of(
         Suite(
             suite,
             attacks or {},
-            threat_model,
+            threat_model_named(threat_model, eps_on or {}),
             threat_models or {},
             targets or {},
             views,

@@ -12,9 +12,9 @@ from robust.evaluation.inheritance import inheriting
 from robust.evaluation.plan import plan
 from robust.io.names import check_name
 from robust.results.records import AttackInfo, Target
-from robust.threat import ThreatModel
+from robust.threat import OpenThreatModel, ThreatModel
 from robust.types import AttackCallable, View
-from robust.vocabulary import Split
+from robust.vocabulary import Split, no_usual_eps
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,32 @@ class Suite:
         infos = plan(builders, self.threat_model, self.threat_models, self.targets)
         object.__setattr__(self, "builders", builders)
         object.__setattr__(self, "infos", infos)
+
+    def on(self, data: str) -> "Suite":
+        """Return the suite as it attacks a data set, whose eps it may take.
+
+        Args:
+            data: Name of the data set.
+
+        Raises:
+            ConfigError: If it takes that, and none is known.
+        """
+        models = [self.threat_model, *self.threat_models.values()]
+        if not any(isinstance(model, OpenThreatModel) for model in models):
+            return self
+        return replace(
+            self,
+            threat_model=self._closed(self.threat_model, data),
+            threat_models={n: self._closed(model, data) for n, model in self.threat_models.items()},
+        )
+
+    def _closed(self, model: ThreatModel, data: str) -> ThreatModel:
+        if not isinstance(model, OpenThreatModel):
+            return model
+        found = model.on(data)
+        if found is None:
+            raise no_usual_eps(self.name, model.norm, data)
+        return found
 
     def only(self, patterns: Sequence[str]) -> "Suite":
         """Return the suite with some of its attacks.

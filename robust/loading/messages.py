@@ -202,7 +202,10 @@ def _not_yaml(match: re.Match[str], message: _Message) -> str:
     return f"Expected a YAML file, but it cannot be parsed: {one_line(match[1])}."
 
 
-_WORDS = {"NoneType": "null", "str": "a string", "int": "an integer", "float": "a number"}
+_WORDS = {
+    **{"NoneType": "null", "str": "a string", "int": "an integer", "float": "a number"},
+    "Sequence": "a list of them",
+}
 _KIND = r"Expected an? (?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]+)\])"
 _YAML = r"[^\s'\"]+\.ya?ml"
 _Explanation = Callable[[re.Match[str], _Message], str]

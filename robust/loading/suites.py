@@ -155,6 +155,7 @@ def _build(
     if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
         raise missing_attacks(content, where)
     check_attack_specs(content["attacks"], where)
+    _check_threat_model(content.get("threat_model", {}), where)
     check_built(content, where)
     content = content if only is None else _only(dict(content), only)
     try:
@@ -162,6 +163,19 @@ def _build(
     except ArgumentError as error:
         raise ConfigError(f"{where}: {explain(str(error), parser._names())}") from None
     return cast(AttackEvaluation, parser.instantiate(config).evaluation)
+
+
+def _check_threat_model(given: object, where: object) -> None:
+    """Raise unless it is a mapping; the parser takes a word for the path of a file."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"{where}: Expected `threat_model` to be a mapping such as {{norm: Linf, eps: usual}}, "
+            f"but got {str(given)[:_SHOWN]!r}."
+        )
+
+
+_SHOWN = 40
+"""Characters of a value that a message shows."""
 
 
 def _only(suite: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 
-from robust.commands.deferred import deferred
+from robust.io.deferred import deferred
 from robust.tracking import LateLoggers
 from tests.support.bars import Bars, bars
 

@@ -27,6 +27,7 @@ from robust.attacks import (
     CarliniWagner,
     DeepFool,
     HopSkipJump,
+    MinimalFAB,
     MinimalFGSM,
     Pointwise,
     RandomFGSM,
@@ -123,6 +124,16 @@ def _fab(norm):
     )
 
 
+def _minimal_fab(norm):
+    return Short(
+        MinimalFAB,
+        lambda view, eps: MinimalFAB(view, norm, steps=5),
+        norm,
+        enough=1.05,
+        scores_lead=True,
+    )
+
+
 def _auto(norm):
     return Short(
         AutoAttack,
@@ -201,6 +212,8 @@ EVERY = {
     "APGD log odds": _budget(APGD, steps=8, loss="log_odds"),
     "FAB Linf": _fab("Linf"),
     "FAB L2": _fab("L2"),
+    "MinimalFAB Linf": _minimal_fab("Linf"),
+    "MinimalFAB L2": _minimal_fab("L2"),
     "AutoAttack Linf": _auto("Linf"),
     "AutoAttack L2": _auto("L2"),
     "DeepFool L2": _minimal(DeepFool, steps=10),

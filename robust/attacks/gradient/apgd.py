@@ -77,6 +77,8 @@ class APGD(Attack):
         restarts: Random starts; an image that is misclassified after one skips the later ones.
         rank: Climb towards the other class of this rank among the clean image's scores, 0 for the
             highest. Unlike in targeted mode, an image of any other class counts as a success.
+        samples: Calls of a random view whose losses, gradients and scores are averaged at every
+            step; 20 in AutoAttack for random defenses (EOT).
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -91,9 +93,10 @@ class APGD(Attack):
         loss: Loss = "cross_entropy",
         restarts: int = 1,
         rank: int | None = None,
+        samples: int = 1,
     ) -> None:
         super().__init__(model)
-        for name, count in (("steps", steps), ("restarts", restarts)):
+        for name, count in (("steps", steps), ("restarts", restarts), ("samples", samples)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
         check_choice("loss", loss, losses.NAMED)
@@ -102,7 +105,7 @@ class APGD(Attack):
         self.norm, self.eps, self.steps = norm, eps, steps
         if rank is not None and rank < 0:
             raise ConfigError(f"Expected `rank` to be non-negative, but got {rank}.")
-        self.loss, self.restarts, self.rank = loss, restarts, rank
+        self.loss, self.restarts, self.rank, self.samples = loss, restarts, rank, samples
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Return adversarial images of the same shape; of the highest loss where none was found."""
@@ -170,14 +173,23 @@ class APGD(Attack):
     def _look(
         self, x: Images, y: Labels, target: Labels | None
     ) -> tuple[Float[Tensor, " n"], Images, Bool[Tensor, " n"]]:
+        seen = [self._look_once(x, y, target) for _ in range(self.samples)]
+        loss, gradient, scores = (
+            sum(parts[1:], parts[0]) / self.samples for parts in zip(*seen, strict=True)
+        )
+        if self.transferred:
+            return loss, gradient, torch.zeros_like(y, dtype=torch.bool)
+        goal = None if self.rank is not None else target
+        return loss, gradient, self.seen_success(x.detach(), scores, y, goal)
+
+    def _look_once(
+        self, x: Images, y: Labels, target: Labels | None
+    ) -> tuple[Float[Tensor, " n"], Images, Scores]:
         x = x.detach().requires_grad_()
         scores: Scores = self.get_logits(x)
         loss = self._loss(scores, y, target)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
-        if self.transferred:
-            return loss.detach(), gradient, torch.zeros_like(y, dtype=torch.bool)
-        goal = None if self.rank is not None else target
-        return loss.detach(), gradient, self.seen_success(x.detach(), scores.detach(), y, goal)
+        return loss.detach(), gradient, scores.detach()
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         label = y if target is None else target

@@ -1,5 +1,6 @@
 """All attacks that follow the gradient share one loop; fgsm, bim and pgd preset it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -35,6 +36,7 @@ class _Active:
     target: Labels | None
     x_adv: Images
     momentum: Images
+    loss: Loss
 
     def keep(self, chosen: Bool[Tensor, " n"]) -> None:
         if chosen.all():
@@ -68,10 +70,11 @@ class GradientAttack(Attack):
         random_start: bool = False,
         restarts: int = 1,
         difference: bool = False,
-        loss: Loss = "cross_entropy",
+        loss: Loss | Sequence[Loss] = "cross_entropy",
         decay: float = 0.0,
         early_stop: bool = True,
         precision: Precision = "float32",
+        falling: bool = False,
     ) -> None:
         super().__init__(model)
         for name, count in (("steps", steps), ("restarts", restarts)):
@@ -80,13 +83,22 @@ class GradientAttack(Attack):
         for name, value in (("alpha", alpha), ("decay", decay)):
             if not value >= 0:
                 raise ConfigError(f"Expected `{name}` to be non-negative, but got {value}.")
-        check_choice("loss", loss, losses.NAMED)
+        self._losses: Sequence[Loss] = [loss] if isinstance(loss, str) else list(loss)
+        for one in self._losses:
+            check_choice("loss", one, losses.NAMED)
+        if not 1 <= len(self._losses) <= restarts:
+            raise ConfigError(
+                f"Expected at least one `loss` and at most one for each of {restarts} restarts, "
+                f"but got {len(self._losses)}. Change one of both."
+            )
         check_choice("precision", precision, get_args(Precision))
         check_choice("norm", threat_model.norm, ("Linf", "L2"))
         self.threat_model = threat_model
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start
-        self.restarts, self.difference, self.loss = restarts, difference, loss
+        self.restarts, self.difference = restarts, difference
+        self.falling = falling
+        self.loss = loss if isinstance(loss, str) else tuple(loss)
         self.decay, self.early_stop, self.precision = decay, early_stop, precision
 
     def forward(self, images: Images, labels: Labels) -> Images:
@@ -99,11 +111,12 @@ class GradientAttack(Attack):
         target, streams = self.target(images, labels), self.random_streams(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
-        for _ in range(self.restarts):
+        for restart in range(self.restarts):
             x = images[left]
             start = self._start(x, streams) if self.random_start else x
             goal = None if target is None else target[left]
-            active = _Active(left, x, labels[left], goal, start, torch.zeros_like(x))
+            loss = self._losses[restart % len(self._losses)]
+            active = _Active(left, x, labels[left], goal, start, torch.zeros_like(x), loss)
             self._climb(active, x_adv)
             if self.restarts > 1:
                 survived = ~self._succeeds(x_adv[left], labels[left], goal)
@@ -132,6 +145,8 @@ class GradientAttack(Attack):
                 if not len(active.index):
                     return
             step_direction = direction(self._with_momentum(active, gradient), self.norm)
+            if self.falling:
+                step_direction = step_direction * (1 - step / self.steps)
             active.x_adv = self._moved(active.x, active.x_adv, step_direction)
         result[active.index] = active.x_adv
 
@@ -145,21 +160,23 @@ class GradientAttack(Attack):
     def _gradient(self, active: _Active) -> tuple[Images, Scores]:
         x_adv = active.x_adv.detach().requires_grad_()
         scores: Scores = self.get_logits(x_adv)
-        total = self._loss(scores.to(x_adv.dtype), active.y, active.target).sum()
+        total = self._total(scores.to(x_adv.dtype), active).sum()
         (gradient,) = torch.autograd.grad(total, x_adv)
         return gradient, scores.detach()
 
-    def _loss(self, outputs: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
-        if target is None:
-            return self._objective(outputs, y)
-        own = -self._objective(outputs, target, targeted=True)
-        return own + self._objective(outputs, y) if self.difference else own
+    def _total(self, outputs: Scores, active: _Active) -> Float[Tensor, " n"]:
+        if active.target is None:
+            return self._objective(outputs, active.y, active.loss)
+        own = -self._objective(outputs, active.target, active.loss, targeted=True)
+        if not self.difference:
+            return own
+        return own + self._objective(outputs, active.y, active.loss)
 
     def _objective(
-        self, outputs: Scores, y: Labels, *, targeted: bool = False
+        self, outputs: Scores, y: Labels, loss: Loss, *, targeted: bool = False
     ) -> Float[Tensor, " n"]:
         named = named_objective(self.model, outputs, y, targeted=targeted)
-        return losses.NAMED[self.loss](outputs, y) if named is None else named
+        return losses.NAMED[loss](outputs, y) if named is None else named
 
     def _with_momentum(self, active: _Active, gradient: Images) -> Images:
         if not self.decay:

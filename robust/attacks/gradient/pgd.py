@@ -1,5 +1,6 @@
 """Projected gradient descent is the attack of Madry et al. 2018, https://arxiv.org/abs/1706.06083."""
 
+from collections.abc import Sequence
 from typing import Literal, final
 
 from torch import nn
@@ -16,14 +17,18 @@ class PGD(GradientAttack):
     Args:
         model: View to attack.
         eps: Radius in pixel units, not negative.
-        alpha: Length of a step in pixel units; ``2.5 * eps / steps`` if None.
+        alpha: Length of a step in pixel units, or of the first one if `falling`. If None it is
+            ``2.5 * eps / steps``, or ``eps`` if `falling`.
         steps: Gradient steps from each start; Madry et al. take 40 of 0.01 on MNIST.
         norm: Linf (sign of the gradient) or L2 (its direction).
         random_start: Start uniformly in the ball, or at the image.
         restarts: Starts; an image that is misclassified after one skips the later ones.
-        loss: What to climb where the view names no objective.
+        loss: What to climb where the view names no objective. Of several losses, the restarts climb
+            one after the other: some images yield to the margin alone, some to the log-odds alone.
         early_stop: Whether an image stays as it is once it is misclassified.
         precision: Of the gradients; success is decided in the precision of the images.
+        falling: Whether the steps become shorter, on a line that ends at zero after the last one.
+            The long ones leave what is around the start, the short ones settle on a maximum.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -38,18 +43,21 @@ class PGD(GradientAttack):
         norm: Literal["Linf", "L2"] = "Linf",
         random_start: bool = True,
         restarts: int = 1,
-        loss: Loss = "cross_entropy",
+        loss: Loss | Sequence[Loss] = "cross_entropy",
         early_stop: bool = True,
         precision: Precision = "float32",
+        falling: bool = False,
     ) -> None:
+        usual = eps if falling else 2.5 * eps / max(steps, 1)
         super().__init__(
             model,
             threat_model=ThreatModel(norm, eps),
-            alpha=2.5 * eps / max(steps, 1) if alpha is None else alpha,
+            alpha=usual if alpha is None else alpha,
             steps=steps,
             random_start=random_start,
             restarts=restarts,
             loss=loss,
             early_stop=early_stop,
             precision=precision,
+            falling=falling,
         )

@@ -6,6 +6,7 @@ from typing import get_args
 
 from robust.commands.options import dashboard, network, sweep, train
 from robust.commands.options.evaluate import parse_options
+from robust.commands.options.suite_eps import check_has_eps
 from robust.errors import ConfigError, check_eps
 from robust.io.strict_yaml import read
 from robust.loading.short_names import check_exists
@@ -42,6 +43,7 @@ def _check_evaluation(args: Sequence[str]) -> None:
             check_exists(run, "a run folder or a checkpoint")
     for file in filter(None, (options.suite, options.table)):
         check_exists(file)
+    check_has_eps(options)
     if options.eps is not None:
         check_eps(options.norm or _norm_of(options.suite), options.eps)
 

@@ -29,6 +29,7 @@ from robust.networks.descriptions import description
 from robust.precision import keep_float32
 from robust.results.records import Evaluation
 from robust.results.result import Result
+from robust.threat import OpenThreatModel
 from robust.tracking import LAST
 from robust.tracking.trainers import run_test, trainer_of
 from robust.types import Norm, View
@@ -185,7 +186,9 @@ class Asked:
         changed = within(evaluation.suite, *budget.checked())
         for text in changed.notes:
             note(text)
-        at = f" at {changed.suite.threat_model}" if any(v is not None for v in budget) else ""
+        model = changed.suite.threat_model
+        is_said = budget.eps is not None or not isinstance(model, OpenThreatModel)
+        at = f" at {model}" if is_said and any(v is not None for v in budget) else ""
         return Asked(evaluation.replaced(suite=changed.suite), at)
 
 

@@ -6,10 +6,10 @@ import torchattacks
 from torch import nn
 from torchattacks.attacks.fab import projection_l2, projection_linf
 
-from robust.attacks import FAB, craft
+from robust.attacks import FAB, MinimalFAB, craft
 from robust.attacks.minimal.fab import onto_plane
 from robust.errors import ConfigError
-from robust.threat import ThreatModel
+from robust.threat import ThreatModel, distance
 from tests.support.oracles import LinearOracle
 
 EPS = {"Linf": 0.05, "L2": 0.25}
@@ -63,6 +63,28 @@ def test_succeeds_where_torchattacks_succeeds(curved, norm):
     assert torch.equal(found["ours"].x_adv[robust_images], x[robust_images])
 
 
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_the_nearest_within_eps_is_what_the_budget_attack_finds(curved, norm):
+    network, x, y = curved
+    nearest = craft(lambda m: MinimalFAB(m, norm, steps=20, targets=4), network, x, y).x_adv
+    assert (network(nearest).argmax(dim=1) != y).all()
+    for eps in (0.5 * EPS[norm], EPS[norm], 1.5 * EPS[norm]):
+        within = craft(lambda m, e=eps: FAB(m, e, norm, steps=20, targets=4), network, x, y).x_adv
+        found = network(within).argmax(dim=1) != y
+        assert 0.05 < found.float().mean() < 1
+        assert not (found & (distance(x, nearest, norm) > eps * (1 + 1e-5))).any()
+
+
+def test_the_last_stretch_is_halved():
+    oracle = LinearOracle(4)
+    x, y = oracle.samples(20)
+    nearest = craft(lambda m: MinimalFAB(m, steps=3), oracle, x, y).x_adv
+    excess = distance(x, nearest, "L2") / oracle.budget("L2") - 1
+    assert (excess > 0).all()
+    # FAB itself ends 5 % beyond the boundary.
+    assert (excess < 0.002).all()
+
+
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 @pytest.mark.parametrize("n", [1, 64])
@@ -97,5 +119,7 @@ def test_a_flat_view_costs_one_look_a_class():
     ],
 )
 def test_arguments_are_checked(arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        FAB(LinearOracle(), **arguments)
+    kinds = [FAB] if "eps" in arguments else [FAB, MinimalFAB]
+    for kind in kinds:
+        with pytest.raises(ConfigError, match=message):
+            kind(LinearOracle(), **arguments)
