@@ -252,7 +252,7 @@ def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
     ).test(Coded(), datamodule=classified, verbose=False)
     for view in read.views:
         for attack, info in read.infos.items():
-            rows = evaluation.result.select(view, attack)
+            rows = evaluation.evaluated.select(view, attack)
             assert [row.index for row in rows] == [0, 1]
             # A target given as a number may be the class of an image.
             assert all(row.attacked for row in rows) or isinstance(info.target, int)

@@ -237,8 +237,8 @@ class RobustCLI(LightningCLI):
 
 
 def _print_tables(name: str, evaluation: AttackEvaluation) -> None:
-    if evaluation.result is not None:
-        comparison({name: evaluation.result}).print()
+    if evaluation.evaluated is not None:
+        comparison({name: evaluation.evaluated}).print()
     else:
         for note in evaluation.notes:
             print(f"{name}: {note}")

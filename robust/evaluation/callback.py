@@ -40,6 +40,7 @@ from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
+from robust.results.result import Result
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import Batch, Images, Norm, View
@@ -113,7 +114,8 @@ class AttackEvaluation(Callback):
             RobustnessMetrics(suite.limit, suite.views, suite.block) if robustness else None
         )
         """Measured beside the attacks; it keeps its own result."""
-        self.result: Evaluation | None = None
+        self.evaluated: Evaluation | None = None
+        self.result: Result | None = None
         """Records of the last test, on every process."""
         self._notes, self._untrained = list(notes), False
         self._normalization = Normalization(mean, std).checked()
@@ -218,8 +220,9 @@ class AttackEvaluation(Callback):
             file.merge()
         asked = self.suite.views if self.suite.source is None else ["transfer"]
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
-        self.result = complete(evaluation, asked, self._count(images))
-        pl_module.log_dict(summarize(self.result), sync_dist=True)
+        self.evaluated = complete(evaluation, asked, self._count(images))
+        self.result = Result(type(pl_module).__name__, self.evaluated, classes)
+        pl_module.log_dict(summarize(self.evaluated), sync_dist=True)
 
     def _count(self, images: AttackedImages) -> int:
         limit = self.suite.limit

@@ -88,8 +88,8 @@ class TrainedRun:
         """
         own = evaluation.replaced(records=str(self.folder / "records"), notes=self.notes)
         self.test(own, own.suite.name, **trainer)
-        assert own.result is not None
-        return own.result
+        assert own.evaluated is not None
+        return own.evaluated
 
     def test(
         self,

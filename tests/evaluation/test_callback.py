@@ -227,7 +227,7 @@ def test_transfer_crafts_on_another_network(data, tmp_path):
         inference_mode=False,
     )
     trainer.test(Standard(linear()), datamodule=data, verbose=False)
-    result = callback.result
+    result = callback.evaluated
     assert result.views == ["transfer"]
     assert result.header.source_view == "adaptive"
     # The source's gradient points the other way: it makes the deployed network surer.

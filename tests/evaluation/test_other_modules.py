@@ -70,7 +70,7 @@ def trainer(*callbacks, **settings):
 def attacked(module, data, tmp_path, suite=SUITE, **arguments):
     evaluation = robust.AttackEvaluation(suite, records=str(tmp_path), **arguments)
     numbers = trainer(evaluation).test(module, data, verbose=False)
-    return evaluation.result, numbers[0]
+    return evaluation.evaluated, numbers[0]
 
 
 def columns(result):

@@ -89,4 +89,4 @@ def evaluate(data, tmp_path, defense=None, **arguments):
     )
     defense = Standard(linear()) if defense is None else defense
     trainer.test(defense, datamodule=data, verbose=False)
-    return callback.result, trainer
+    return callback.evaluated, trainer

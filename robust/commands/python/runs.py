@@ -137,8 +137,8 @@ def test(
     with _running(defense, data) as folder:
         trainer = trainer_of(folder, [evaluation], progress=progress, **settings)
         run_test(trainer, defense, data, evaluation)
-    assert evaluation.result is not None
-    return evaluation.result
+    assert evaluation.evaluated is not None
+    return evaluation.evaluated
 
 
 class Budget(NamedTuple):
