@@ -41,5 +41,6 @@ def _asked(options: argparse.Namespace) -> Asked:
     )
     given = Given(options.mean, options.std, options.outputs, channels=options.channel_order)
     view = None if options.view_from is None else dotted(options.view_from)
-    reading = {"size": options.size, "crop": options.crop, "skip_broken": options.skip_broken}
+    names = ("size", "crop", "channels", "skip_broken")
+    reading = {name: getattr(options, name) for name in names}
     return Asked(request, options.data, reading, given, view, options.folder)

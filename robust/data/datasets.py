@@ -72,12 +72,17 @@ def check_name(name: str) -> None:
     """
     if name in DATASETS:
         return
-    near = difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
+    hint = f"Did you mean {near}?" if (near := _near(name)) else "Choose one of them."
     raise ConfigError(
         f"Expected `dataset` to be one of {', '.join(DATASETS)}, {':, '.join(DATA_SOURCES)}: with "
         f"a path, or a path that ends in .npz, but got {name[:60]!r}. {hint}"
     )
+
+
+def _near(name: str) -> str | None:
+    if Path(name).is_dir():
+        return f"imagefolder:{name[:60]}"
+    return next(iter(difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.5)), None)
 
 
 def _idx_path(dataset: type[MNIST], root: Path, part: str, kind: str) -> Path:

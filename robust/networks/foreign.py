@@ -43,7 +43,9 @@ class Foreign(nn.Module):
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
-            raise ConfigError("Expected both `mean` and `std` or none of them, but got one.")
+            raise ConfigError(
+                "Expected both `mean` and `std` or none of them, but got one. Give the other, too."
+            )
         self.normalize = nn.Identity() if mean is None else Normalize(mean, std or ())
         self.network = network
         self.channels = channels

@@ -26,6 +26,7 @@ MORE = {
     "channel_order": "rgb or bgr, as it was trained with; default: rgb",
     "size": "pixels to which the shorter side of image files is resized",
     "crop": "side of the square in the middle that is kept; default: --size",
+    "channels": "1 or 3: reads image files in grey or in colour; default: as the first ones are",
     "skip_broken": "leave out image files that cannot be used",
     "view_from": "class that takes the network, predicts like it and has a better gradient: its "
     "adaptive view",
@@ -33,7 +34,7 @@ MORE = {
 """What ``--help-all`` says of each option; ``--help`` has no room for them."""
 _FLAGS = (
     *("network", "weights", "attribute", "key", "data", "mean", "std", "outputs", "view_from"),
-    *("size", "crop"),
+    *("size", "crop", "channels"),
 )
 _HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
 
@@ -50,7 +51,7 @@ def add_to(add: Callable[..., Any]) -> None:
     add("--std", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--outputs", choices=get_args(Outputs), metavar="KIND", **_HIDDEN)
     add("--channel-order", choices=get_args(Channels), default="rgb", **_HIDDEN)
-    for name in ("--size", "--crop"):
+    for name in ("--size", "--crop", "--channels"):
         add(name, type=int, metavar="N", **_HIDDEN)
     add("--skip-broken", action="store_true", **_HIDDEN)
     add("--view-from", metavar="CLASS", **_HIDDEN)

@@ -159,6 +159,7 @@ _KEYS = {
     "data": "--data",
     "size": "--data.size",
     "crop": "--data.crop",
+    "channels": "--data.channels",
     "skip_broken": "--data.skip_broken",
     "suite": "--evaluation",
     "epochs": "--trainer.max_epochs",
@@ -205,6 +206,7 @@ def train_parser() -> OneLineParser:
             "--data": "short name, YAML file or images: imagefolder:DIR",
             "--size": "resize the shorter side of image files to so many pixels",
             "--crop": "keep the middle square of so many pixels; default: --size",
+            "--channels": argparse.SUPPRESS,  # its help has no room for more; docs/data.md says it
             "--skip-broken": "leave out image files that cannot be used",
         },
     )
@@ -236,7 +238,7 @@ def train_parser() -> OneLineParser:
 
 
 _METAVARS = {"--set": "KEY=VALUE", "--resume": "auto", "--trust": "PACKAGE", "--root": "FOLDER"}
-_LEAST = {"--limit": 1, "--epochs": -1, "--seed": 0, "--size": 1, "--crop": 1}
+_LEAST = {"--limit": 1, "--epochs": -1, "--seed": 0, "--size": 1, "--crop": 1, "--channels": 1}
 """Numbers and their lower bounds; -1 epochs are those without end."""
 
 

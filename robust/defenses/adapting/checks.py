@@ -26,7 +26,7 @@ def scores_of(network: Foreign, x: Images, data: ImageDataModule) -> Tensor:
         raise ConfigError(
             f"Expected a network for the {'x'.join(map(str, data.shape))} images of {data.name}, "
             f"but {network.called} does not take them ({in_short(error)}). Check their size and "
-            "channels, or choose other data."
+            "channels (--size, --channels), or choose other data."
         ) from None
     if isinstance(scores, tuple | list) and any(map(_are_scores, scores)):
         index = next(i for i, part in enumerate(scores) if _are_scores(part))

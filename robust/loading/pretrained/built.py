@@ -203,7 +203,10 @@ def dotted(name: str) -> str:
     """
     path = name.replace(":", ".")
     if not is_class_path(path):
-        raise ConfigError(f"Expected a class such as mymodels:CNN, but got {shown(name)!r}.")
+        raise ConfigError(
+            f"Expected a class such as mymodels:CNN, but got {shown(name)!r}. "
+            "Put the name of its module, and a colon, before it."
+        )
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     return path
@@ -219,7 +222,8 @@ def _imported(path: str) -> Any:  # noqa: ANN401
             f"({in_short(error)}). Start where its file is, or set PYTHONPATH."
         ) from None
     except AttributeError:
-        known = [name for name in vars(sys.modules[module]) if not name.startswith("_")]
+        public = {k: v for k, v in vars(sys.modules[module]).items() if not k.startswith("_")}
+        known = [name for name, value in public.items() if callable(value)]
         raise ConfigError(
             f"Expected a class in {shown(module)}, but it has no {shown(last)}."
             f"{nearest(last, known)}"
@@ -227,6 +231,11 @@ def _imported(path: str) -> Any:  # noqa: ANN401
 
 
 def _called(kind: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:  # noqa: ANN401
+    if not callable(kind):
+        raise ConfigError(
+            f"Expected {shown(name)} to be a class or a function, but it is {type(kind).__name__}. "
+            "Name the network's class, or a function that builds it."
+        )
     try:
         network = kind(**arguments)
     except ConfigError:
