@@ -7,6 +7,7 @@ from typing import Any, final, get_args
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
@@ -172,7 +173,9 @@ class AttackEvaluation(Callback):
             defense_and_data(trainer, pl_module)
         if not self.suite.attacks:
             return
-        self.suite = self._asked.on(name_of_data(trainer))
+        # Attacks are built to be checked; the training that follows does not depend on that.
+        with isolate_rng():
+            self.suite = self._asked.on(name_of_data(trainer))
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
         if isinstance(pl_module, Defense):

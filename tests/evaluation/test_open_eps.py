@@ -1,15 +1,19 @@
 """Suites whose eps is that of the data set, until somebody gives another."""
 
 import pytest
+import torch
+from lightning.pytorch import Trainer
 
 from robust.attacks import PGD
+from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
 from robust.loading.suites import evaluation_of_suite, read_suite
-from tests.support.factories import evaluate
+from tests.support.factories import evaluate, linear
 from tests.support.tiny import ROOT
 
+OTHERS = {"Linf": {"other": 0.1}}
 QUICK = ROOT / "configs/suites/quick.yaml"
 
 
@@ -106,3 +110,14 @@ def test_an_evaluation_takes_it_at_each_test(data, tmp_path):
     data.name = "mnist"
     evaluation.setup(trainer, trainer.lightning_module, "test")
     assert evaluation.suite.infos["pgd"].budget == "Linf 0.3"
+
+
+def test_a_training_does_not_depend_on_the_eps_of_its_data(data):
+    """Attacks are built on a small network of random weights to be checked."""
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.datamodule = data
+    evaluation = AttackEvaluation(suite_of({"norm": "Linf", "eps": "usual"}, eps_on=OTHERS))
+    before = torch.get_rng_state()
+    evaluation.setup(trainer, Standard(linear()), "fit")
+    assert str(evaluation.suite.threat_model) == "Linf 0.1"
+    assert torch.equal(torch.get_rng_state(), before)
