@@ -117,7 +117,7 @@ def test_a_training_does_not_depend_on_the_eps_of_its_data(data):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.datamodule = data
     evaluation = AttackEvaluation(suite_of({"norm": "Linf", "eps": "usual"}, eps_on=OTHERS))
-    before = torch.get_rng_state()
-    evaluation.setup(trainer, Standard(linear()), "fit")
+    defense, before = Standard(linear()), torch.get_rng_state()
+    evaluation.setup(trainer, defense, "fit")
     assert str(evaluation.suite.threat_model) == "Linf 0.1"
     assert torch.equal(torch.get_rng_state(), before)
