@@ -116,8 +116,9 @@ class AttackEvaluation(Callback):
         )
         """Measured beside the attacks; it keeps its own result."""
         self.evaluated: Evaluation | None = None
-        self.result: Result | None = None
         """Records of the last test, on every process."""
+        self.result: Result | None = None
+        """What `robust.evaluate` returns for them."""
         self._notes, self._untrained = list(notes), False
         self._normalization = Normalization(mean, std).checked()
 
