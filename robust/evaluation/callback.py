@@ -174,8 +174,7 @@ class AttackEvaluation(Callback):
             defense_and_data(trainer, pl_module)
         if not self.suite.attacks:
             return
-        # Attacks are built to be checked; the training that follows does not depend on that.
-        with isolate_rng():
+        with isolate_rng():  # attacks are built to be checked, and a training may follow
             self.suite = self._asked.on(name_of_data(trainer))
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
