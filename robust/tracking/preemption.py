@@ -5,7 +5,7 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, final
+from typing import Any, NoReturn, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -19,6 +19,7 @@ from robust.tracking.interrupts import (
     say,
     which_interrupt,
 )
+from robust.tracking.saving import forget_other_files
 
 REQUEUE = 75
 """Exit code after SIGUSR1: EX_TEMPFAIL of sysexits.h, "try again"."""
@@ -60,6 +61,12 @@ class Preemption(Callback):
         self._told: signal.Signals | None = None
         self._leaving = False
         self._steps = 0
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep callbacks from removing files that are not theirs (see `forget_other_files`)."""
+        forget_other_files(trainer, checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals; Lightning restores the earlier handlers after the training."""

@@ -1,6 +1,7 @@
 """A run keeps its last and best checkpoints, which are complete at any time."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -122,6 +123,41 @@ def _is_logged_now_and_then(trainer: Trainer) -> bool:
     """Return whether a callback such as `AttackEvaluation` logs only every so many epochs."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     return any(getattr(callback, "every_n_epochs", 0) > 1 for callback in callbacks)
+
+
+def forget_other_files(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Leave out of a checkpoint the names of files that are not those of the trainer's callbacks.
+
+    Lightning removes what the state of a `ModelCheckpoint` names, even a folder. It compares paths
+    as text, for which `checkpoints/../..` is below `checkpoints`.
+
+    Args:
+        trainer: Its callbacks are about to load their states.
+        checkpoint: What they load, which is changed.
+    """
+    states = checkpoint.get("callbacks")
+    for callback in trainer.checkpoint_callbacks:
+        state = states.get(callback.state_key) if isinstance(states, Mapping) else None
+        if not isinstance(callback, ModelCheckpoint) or not isinstance(state, dict):
+            continue
+        folder = Path(callback.dirpath or "")
+        for key in _PATHS:
+            if key in state and not _is_checkpoint_in(folder, state[key]):
+                state[key] = ""
+        if isinstance(kept := state.get("best_k_models"), Mapping):
+            own = {path: kept[path] for path in kept if _is_checkpoint_in(folder, path)}
+            state["best_k_models"] = own
+
+
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+"""Keys of a `ModelCheckpoint`'s state whose files it may remove."""
+
+
+def _is_checkpoint_in(folder: Path, path: object) -> bool:
+    """Return whether a path is of a checkpoint below a folder, by no link."""
+    if not isinstance(path, str) or not path.endswith(".ckpt") or not Path(path).is_file():
+        return False
+    return not Path(path).is_symlink() and Path(path).resolve().is_relative_to(folder.resolve())
 
 
 @final
