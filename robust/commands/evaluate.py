@@ -24,6 +24,7 @@ from robust.errors import ConfigError
 from robust.evaluation.checks import check_targets
 from robust.figures.adversarials import members
 from robust.io import files
+from robust.io.names import printable
 from robust.io.notes import Figures, Steps, note, reason
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
@@ -293,7 +294,7 @@ def _write(grids: Sequence[Grid], output: Path | None) -> None:
             raise
         except OSError as error:
             raise _unwritable(output, str(error.strerror)) from None
-        print(f"Written to {output}", file=sys.stderr)
+        print(f"Written to {printable(output)}", file=sys.stderr)
 
 
 def _unwritable(output: Path, why: str) -> ConfigError:

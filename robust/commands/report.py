@@ -9,6 +9,7 @@ from pathlib import Path
 from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
+from robust.io.names import printable
 from robust.io.notes import Steps, note, sentences
 from robust.io.streams import code_of, make_usable
 from robust.io.text_files import expanded
@@ -69,7 +70,10 @@ def _write(options: argparse.Namespace) -> None:
         ) from None
     for sentence in sentences(steps):
         note(sentence)
-    print(f"Written to {options.output} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
+    print(
+        f"Written to {printable(options.output)} ({len(files.encoded(text)) / 1e6:.1f} MB)",
+        file=sys.stderr,
+    )
 
 
 def report_parser(program: str | None) -> OneLineParser:

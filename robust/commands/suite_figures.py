@@ -11,7 +11,7 @@ from robust.figures.accuracy_curves import plot_accuracy_curves
 from robust.figures.adversarials import plot_grid
 from robust.figures.one_image import figures_of
 from robust.figures.operator_norms import log_lipschitz, plot_operator_norms
-from robust.io.names import file_name
+from robust.io.names import file_name, printable
 from robust.io.notes import Figures
 from robust.loading.trained_run import TrainedRun
 from robust.measures.lipschitz import OperatorNorm, operator_norms
@@ -159,4 +159,4 @@ def show(makers: Makers, trained_run: TrainedRun, what: str, figures: Figures) -
 
 def _say(paths: Iterable[Path]) -> None:
     for path in paths:
-        print(f"Figure: {path}")
+        print(f"Figure: {printable(path)}")

@@ -13,6 +13,7 @@ from rich.console import Console
 from robust.commands.options.sweep import parse
 from robust.commands.process import run_command
 from robust.errors import ConfigError
+from robust.io.names import printable
 from robust.loading.parsing.parser import typed
 from robust.loading.trust import FLAGS_OF_FILE, taken, trusting
 from robust.sweep.command import check_command, check_parameters
@@ -73,7 +74,7 @@ def _conclude(driver: Driver) -> int:
     summary = summarize(driver)
     summary.write(driver.folder)
     summary.grid().print()
-    print(f"Files of this sweep: {driver.folder}")
+    print(f"Files of this sweep: {printable(driver.folder)}")
     if driver.interrupts:
         print("Interrupted: the same command goes on.", file=sys.stderr)
         return 130

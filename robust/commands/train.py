@@ -19,7 +19,9 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.io.names import printable
 from robust.io.notes import Figures
+from robust.io.text_files import check_arguments
 from robust.loading.parsing.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
 from robust.loading.suites import evaluation_class
@@ -226,7 +228,7 @@ class RobustCLI(LightningCLI):
         with Figures().step("What W&B is given of this run"):
             log_run(self.trainer.loggers, self.run)
         if self.trainer.is_global_zero:
-            print(f"Files of this run: {self.trainer.default_root_dir}")
+            print(f"Files of this run: {printable(self.trainer.default_root_dir)}")
 
     def _print_tables(self) -> None:
         """Print what was attacked and measured, once."""
@@ -260,6 +262,7 @@ def train(args: Sequence[str] | None = None, *, short: bool = False) -> int:
 def _train(args: Sequence[str] | None, *, short: bool) -> None:
     trusted, others = taken(sys.argv[1:] if args is None else args)
     with trusting([*trusted, *typed(others)]):
+        check_arguments(others)
         others = with_paths(others)
         check_files(others)
         if args is None:

@@ -61,7 +61,12 @@ def write(path: Path, content: str | bytes) -> None:
         OSError: If it cannot be written; the earlier file stays as it was.
     """
     with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(encoded(content) if isinstance(content, str) else content)
+
+
+def encoded(text: str) -> bytes:
+    r"""Return a text in UTF-8, with an escape such as ``\udcff`` for a byte that is none."""
+    return text.encode(errors="backslashreplace")
 
 
 def write_output(path: Path, text: str) -> None:
@@ -81,7 +86,7 @@ def write_output(path: Path, text: str) -> None:
     if stat.S_ISREG(mode):
         write(path, text)
     else:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def append(path: Path, text: str, *, sync: bool = True) -> None:

@@ -62,6 +62,11 @@ def _wrong_file(name: str) -> str | None:
     return None
 
 
+def printable(text: object) -> str:
+    r"""Return a text, or a path, with an escape such as ``\x1b`` for what does not print."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
 def file_name(name: str, longest: int = 80) -> str:
     """Return a name for a part of a file's name, without separators and cut if long.
 

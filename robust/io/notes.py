@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from robust.errors import ConfigError
+from robust.io.names import printable
 from robust.io.streams import OutputError
 
 _LONGEST = 300
@@ -22,7 +23,7 @@ def reason(error: BaseException) -> str:
 
 def note(text: str) -> None:
     """Print a note on standard error, as one line of at most 300 characters."""
-    line = f"note: {' '.join(text.split())}"
+    line = printable(f"note: {' '.join(text.split())}")
     print(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}...", file=sys.stderr)
 
 

@@ -1,10 +1,12 @@
 """A file that somebody names has to be a regular file of bounded size with text in UTF-8."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.io.names import printable
 
 _LARGEST = 16 << 20
 """Bytes of text."""
@@ -38,6 +40,20 @@ def named_path(path: object) -> Path:
             "as runs/mine/a."
         )
     return expanded(path)
+
+
+def check_arguments(words: Sequence[str]) -> None:
+    """Raise if an argument has bytes that are not UTF-8, which no config can hold.
+
+    Raises:
+        ConfigError: With the argument.
+    """
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise ConfigError(
+                f"Expected arguments in UTF-8, but got {printable(word):.80}. Rename that file or "
+                "folder."
+            )
 
 
 def open_file(path: str | Path, name: str | None = None) -> BinaryIO:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from robust.errors import ConfigError
+from robust.io.names import printable
 from robust.loading.class_paths import imported, refusal
 
 
@@ -60,7 +61,7 @@ def one_line(text: str) -> str:
 
 def shortened(text: str) -> str:
     """The text in one line of at most 280 characters, without some of its middle."""
-    line = one_line(text)
+    line = printable(one_line(text))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 85]} ... {line[-80:]}"
 
 

@@ -14,6 +14,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.io.names import printable
 from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
 from robust.loading.restore import restore
@@ -68,7 +69,7 @@ class TrainedRun:
     @property
     def name(self) -> str:
         """``name/id`` of the run; the file without one."""
-        return f"{self.run.name}/{self.run.id}" if self.run is not None else str(self.path)
+        return f"{self.run.name}/{self.run.id}" if self.run is not None else printable(self.path)
 
     @property
     def folder(self) -> Path:
@@ -133,7 +134,7 @@ def by_name(trained_runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
         return (
             f"{trained_run.name}/{trained_run.path.name}"
             if in_one_folder
-            else str(trained_run.path)
+            else printable(trained_run.path)
         )
 
     return {label(trained_run): trained_run for trained_run in trained_runs}

@@ -88,7 +88,7 @@ def _entry(word: str) -> list[str]:
 def _in_pyproject(path: Path) -> list[str]:
     try:
         content = tomllib.loads(read_text(path))
-    except (ConfigError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ConfigError, ValueError, RecursionError) as error:  # also a number of 5,000 digits
         wrong = "no file of text" if isinstance(error, ConfigError) else "no TOML"
         raise ConfigError(
             f"Expected a pyproject.toml to trust at {path}, but there is {wrong}. Name another."

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from robust.errors import ConfigError
+from robust.io import files
 from robust.report.page import render
 from robust.results.run_folder import Reader, run_folders
 
@@ -81,7 +82,7 @@ def state_of(roots: Sequence[Path]) -> str:
                 status = path.stat()
             except OSError:  # a part of records, merged since
                 continue
-            digest.update(f"{path} {status.st_mtime_ns} {status.st_size}\n".encode())
+            digest.update(files.encoded(f"{path} {status.st_mtime_ns} {status.st_size}\n"))
     return digest.hexdigest()
 
 
@@ -104,7 +105,7 @@ def server(page: Page, port: int = 0) -> ThreadingHTTPServer:
             if answer is None or name not in ("127.0.0.1", "localhost"):
                 self.send_error(404)
                 return
-            content = answer().encode()
+            content = files.encoded(answer())
             self.send_response(200)
             kind = "text/plain" if self.path.startswith("/version") else "text/html"
             self.send_header("Content-Type", f"{kind}; charset=utf-8")

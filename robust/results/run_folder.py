@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
+from robust.io.names import printable
 from robust.io.strict_yaml import read
 from robust.results.metrics_csv import read_sessions
 from robust.results.records import Evaluation, UnreadableRecords, read_evaluation
@@ -128,7 +129,9 @@ class Reader:
         if not _files(folder, "checkpoints/*.ckpt", missing):
             missing.append("no checkpoint yet")
         figures = _files(folder, "figures/*.png", missing)
-        return RunFiles(folder, name, config, metrics, epoch, evaluations, figures, missing)
+        return RunFiles(
+            folder, printable(name), config, metrics, epoch, evaluations, figures, missing
+        )
 
     def _evaluations(self, folder: Path, missing: list[str]) -> dict[Path, Evaluation]:
         found: dict[Path, Evaluation] = {}

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from robust.io.names import printable
 from robust.io.streams import print_all
 from robust.loading.messages import nearest
 
@@ -47,7 +48,9 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message on standard error, and exit with code 2."""
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-        line = " ".join(message.split()) + (nearest(unknown[1], self.flags()) if unknown else "")
+        line = printable(" ".join(message.split())) + (
+            nearest(unknown[1], self.flags()) if unknown else ""
+        )
         line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2)
