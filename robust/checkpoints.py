@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robust.checkpoint_bounds import check_bounds
 from robust.errors import ConfigError, in_short
+from robust.io.file_kinds import not_of_torch
 
 DESCRIPTION = "robust"
 """Under this key a checkpoint keeps ``{"model": {...}, "data": {...}}``, which rebuilds it."""
@@ -78,20 +79,11 @@ def _check_kind(path: Path) -> None:
     Raises:
         ConfigError: With what to name instead.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(max(map(len, _STARTS)))
-    except OSError:  # what reads all of it says so
-        return
-    if not start.startswith(_STARTS):
-        what = "a file of another kind" if start else "an empty file"
+    what = not_of_torch(path)
+    if what is not None:
         raise ConfigError(
             f"Expected a checkpoint at {path}, but got {what}. Name a run folder or a .ckpt file."
         )
-
-
-_STARTS = (b"PK", b"\x80")
-"""How a zip file and a pickle begin."""
 
 
 def description_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def test_attacks_of_a_suite(network, moons):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"export A=1\n", "a file of another kind"),
-        (b"\x89PNG\r\n" + bytes(99), "a file of another kind"),
+        (b"export A=1\n", "got text."),
+        (b"\x89PNG\r\n" + bytes(99), "got an image."),
         (b"", "an empty file"),
         (b"PK\x03\x04 and no more", "a complete checkpoint"),
     ],

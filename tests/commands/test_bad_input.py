@@ -266,7 +266,7 @@ def bad_checkpoint(kind, trained, tmp_path):
 BAD = {
     "missing": "bad.ckpt, but there is no such file",
     "truncated": "complete checkpoint at .*bad.ckpt",
-    "text": "a checkpoint at .*bad.ckpt, but got a file of another kind",
+    "text": "a checkpoint at .*bad.ckpt, but got text",
     "malicious": "bad.ckpt .*no checkpoint or holds pickled code, which was not run",
     "foreign": "bad.ckpt",
 }

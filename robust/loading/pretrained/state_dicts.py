@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from robust.checkpoint_bounds import check_bounds
 from robust.checkpoints import check_finite
 from robust.errors import ConfigError, how_to_install, in_short
+from robust.io.file_kinds import not_of_torch, weights_kind
 
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...] | None]
@@ -42,7 +43,7 @@ def read_weights(path: Path, key: str | None = None) -> Weights:
         ConfigError: If it holds pickled code, no weights, or more than one network's, or is
             damaged.
     """
-    content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    content = _safetensors(path) if weights_kind(path) == "safetensors" else _torch(path)
     found = dict(_weights_in(content, ""))
     if key is not None:
         found = {place: weights for place, weights in found.items() if place == key}
@@ -87,6 +88,9 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) 
 
 
 def _torch(path: Path) -> object:
+    other = not_of_torch(path)
+    if other is not None:
+        raise ConfigError(f"Expected a file of weights at {path}, but got {other}. {_SAVE}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
