@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
@@ -95,4 +95,16 @@ def user_errors() -> Iterator[None]:
 
 def progress_bar() -> RichProgressBar:
     """Return a progress bar on standard error, since standard output is for results."""
-    return RichProgressBar(console_kwargs={"stderr": True})
+    return _Bar(console_kwargs={"stderr": True})
+
+
+@final
+class _Bar(RichProgressBar):
+    """It shows no ``v_num``: Lightning cuts the id of a run to its last four letters."""
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return the numbers of the training alone."""
+        shown = super().get_metrics(trainer, pl_module)
+        return {name: number for name, number in shown.items() if name != "v_num"}
