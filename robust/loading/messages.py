@@ -80,14 +80,19 @@ def fixable_cause(error: BaseException | None) -> str | None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence that names what was perhaps meant; empty if nothing is near.
+    """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
+    found = nearest_name(name, names)
+    return f" Did you mean {found}?" if found else ""
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is perhaps meant; None if nothing is near.
 
     A name that differs in the case of its letters alone comes first.
     """
     others = [n for n in names if n != name]
     same = [n for n in others if n.lower() == name.lower()]
-    close = same or difflib.get_close_matches(name, others, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    return next(iter(same or difflib.get_close_matches(name, others, n=1)), None)
 
 
 def _innermost(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from robust.errors import ConfigError
-from robust.loading.messages import nearest
+from robust.loading.messages import nearest, nearest_name
 from robust.loading.trust import shown
 
 Kind = Literal["defense", "suite", "data", "table", "sweep"]
@@ -115,11 +115,24 @@ def check_exists(path: str | Path, what: str = "a YAML file") -> None:
     """
     if os.path.lexists(path):
         return
-    beside = {other.name for other in _siblings(Path(path))}
+    is_folder = "folder" in what and not Path(path).suffix
+    near = _nearest_path(Path(path))
     raise ConfigError(
-        f"Expected {what} at {shown_path(path)}, but there is no such file."
-        f"{nearest(Path(path).name, beside)}"
+        f"Expected {what} at {shown_path(path)}, but there is no such "
+        f"{'folder' if is_folder else 'file'}."
+        f"{'' if near is None else f' Did you mean {shown_path(near)}?'}"
     )
+
+
+def _nearest_path(path: Path) -> Path | None:
+    """Return the path that is perhaps meant, of which one name may be misspelt."""
+    missing = next((p for p in reversed(path.parents) if not os.path.lexists(p)), path)
+    name = nearest_name(missing.name, [other.name for other in _siblings(missing)])
+    if name is None:
+        return None
+    found = missing.parent / name
+    complete = found / path.relative_to(missing)
+    return complete if os.path.lexists(complete) else found
 
 
 def shown_path(path: str | Path) -> str:

@@ -97,9 +97,28 @@ def test_every_name_is_a_short_one():
 
 def test_what_is_beside_a_file_that_is_not_there(tmp_path):
     (tmp_path / "suite.yaml").touch()
-    with pytest.raises(ConfigError, match=r"no such file\. Did you mean suite\.yaml\?"):
+    with pytest.raises(ConfigError, match=r"no such file\. Did you mean .*suite\.yaml\?"):
         check_exists(tmp_path / "suit.yaml")
     for odd in ("9" * 5000, "a\0b", tmp_path / "none" / "x"):
         with pytest.raises(ConfigError, match="no such file") as error:
             check_exists(odd)
         assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [
+        ("runs/squeezed/firs", "no such folder. Did you mean runs/squeezed/first?"),
+        ("runs/squezed/first", "no such folder. Did you mean runs/squeezed/first?"),
+        ("run/squeezed/first/", "no such folder. Did you mean runs/squeezed/first?"),
+        ("runs/squezed/2", "no such folder. Did you mean runs/squeezed?"),
+        ("runs/squeezed/firs/last.ckpt", "no such file. Did you mean runs/squeezed/first?"),
+        ("other/x", "no such folder."),
+    ],
+)
+def test_the_complete_path_of_a_run_is_named(path, end, tmp_path, monkeypatch):
+    (tmp_path / "runs/squeezed/first").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        check_exists(path, "a run folder or a checkpoint")
+    assert str(error.value).endswith(end)
