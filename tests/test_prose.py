@@ -94,6 +94,8 @@ def test_the_comments_of_a_config_are_read(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("# Paper: FGSM leaves 95 %.\nnet: 1\n# Ours: it resists.\n")
     assert [fault.line for fault in prose.faults(path)] == [1, 3]
+    path.write_text("# " + "a " * 50 + "\n  # " + "a" * 99 + "\na: [" + "1, " * 40 + "1]\n")
+    assert [fault.line for fault in prose.faults(path)] == [1]
 
 
 def test_no_config_has_a_fault():

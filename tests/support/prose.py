@@ -2,7 +2,7 @@
 
 ``python -m tests.support.prose [PATHS]`` prints what is wrong and where, and exits with 1 if
 anything is. PATHS are Markdown pages, Python files, and folders with Python files. Without any, it
-reads every page, config and Python file of the repository; of a config, the words of its comments.
+reads every page, config and Python file of the repository; of a config, its comments.
 """
 
 import re
@@ -79,8 +79,9 @@ def faults(path: Path) -> list[Fault]:
     if path.suffix == ".py":
         return python_prose.faults(path.read_text(encoding="utf-8"))
     if path.suffix == ".yaml":
-        page = blocks(_comments(path.read_text(encoding="utf-8")))
-        return [fault for block in page for fault in other_words(block)]
+        text = path.read_text(encoding="utf-8")
+        words = [fault for block in blocks(_comments(text)) for fault in other_words(block)]
+        return sorted([*words, *_long_comments(text)])
     rules = (long_lines, long_sentences, other_words, lambda block: dead_links(block, path))
     page = blocks(path.read_text(encoding="utf-8"))
     return sorted(fault for block in page for rule in rules for fault in rule(block))
@@ -89,6 +90,14 @@ def faults(path: Path) -> list[Fault]:
 def _comments(text: str) -> str:
     """Return the comments of a config, each in its line."""
     return "\n".join(line[2:] if line[:2] == "# " else "" for line in text.splitlines())
+
+
+def _long_comments(text: str) -> Iterator[Fault]:
+    """Yield the comments of a config beyond the last column, unless they are one word."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        comment = line.strip()
+        if comment.startswith("#") and len(line) > COLUMNS and " " in comment[1:].strip():
+            yield Fault(number, f"{len(line)} columns, at most {COLUMNS}")
 
 
 def configs() -> list[Path]:
