@@ -8,24 +8,29 @@ from typing import Any, cast
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from robust import attacks
 from robust.attacks.by_name import Named, attack_builder
-from robust.commands.python.answers import answered, as_list, check_seed, trainer_arguments
+from robust.commands.python.answers import (
+    answered,
+    as_list,
+    check_seed,
+    checked,
+    trainer_arguments,
+)
+from robust.commands.python.loaded_run import LoadedRun
 from robust.commands.python.runs import (
     Asked,
     Budget,
     DescribedRun,
-    LoadedRun,
     number_of,
     test,
+    tested_images,
     train,
 )
 from robust.data import ImageDataModule
 from robust.data.arrays import images_of, labels_of
-from robust.data.python_data import check_named, module_of
+from robust.data.python_data import AnyData, check_named, module_of
 from robust.defenses import (
     WNLL,
     AdversarialTraining,
@@ -107,10 +112,6 @@ __all__ = [
 ]
 
 
-AnyData = ImageDataModule | TorchDataset[Any] | DataLoader[Any] | tuple[Any, Any]
-"""Images with labels, as a data module or as what `robust.data.python_data.module_of` takes."""
-
-
 @answered(skip=("network", "data", "save"), others=trainer_arguments)
 def fit(
     network: Defense,
@@ -146,7 +147,7 @@ def fit(
     """
     defense = _defense(network)
     module = module_of(data, training=True)
-    module = _checked(module, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
+    module = checked(module, ImageDataModule, "data", 'robust.ImageDataModule("digits")')
     if save is not None:
         check_named(module, data)
     check_seed(seed)
@@ -220,10 +221,7 @@ def evaluate(
         asked = Asked.of(
             suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
         )
-        module = module_of(data, asked.evaluation.suite.limit)
-        module = _checked(
-            module, ImageDataModule, "data", "an ImageDataModule or images and labels"
-        )
+        module = tested_images(data, asked.evaluation.suite.limit)
         said = Given(mean, std, outputs, adaptive=view_from)
         with prepared(network, module, said) as (defense, notes):
             evaluation = asked.evaluation.replaced(records=folder, notes=notes)
@@ -310,11 +308,4 @@ def load(path: str | Path, *, trust: str | Sequence[str] = ()) -> LoadedRun:
 
 def _defense(network: Any) -> Defense:  # noqa: ANN401
     example = "a Defense such as robust.Standard(network)"
-    return cast(Defense, _checked(network, Defense, "network", example))
-
-
-def _checked(value: Any, kind: type, key: str, example: str) -> Any:  # noqa: ANN401
-    if not isinstance(value, kind):
-        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise ConfigError(f"Expected {example} as `{key}`, but got {given}. See docs/python.md.")
-    return value
+    return cast(Defense, checked(network, Defense, "network", example))

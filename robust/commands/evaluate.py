@@ -15,7 +15,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
-from robust.commands.evaluated_network import named, network_run
+from robust.commands.evaluated_network import named, network_run, other_data
 from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
 from robust.commands.run_figures import check_figures, plot_figures
@@ -89,7 +89,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _runs(options: argparse.Namespace) -> list[TrainedRun]:
     if options.is_network:
         return [network_run(options)]
-    return [TrainedRun.load(path, options.model) for path in options.runs]
+    data = other_data(options)
+    return [TrainedRun.load(path, options.model, data) for path in options.runs]
 
 
 @dataclass

@@ -1,8 +1,11 @@
-"""A network from elsewhere that `evaluate` is asked to attack, as a run of its own."""
+"""A network or images from elsewhere that `evaluate` is asked for."""
 
 import argparse
+from typing import Any
 
+from robust.data import ImageDataModule
 from robust.defenses.adapting.adapt import Given
+from robust.loading.other_data import data_named
 from robust.loading.pretrained.built import Request, dotted
 from robust.loading.pretrained.kept import Asked, keep
 from robust.loading.trained_run import TrainedRun
@@ -30,6 +33,20 @@ def network_run(options: argparse.Namespace) -> TrainedRun:
     return TrainedRun(run, kept.path, kept.defense, kept.data, kept.notes, kept.described, None)
 
 
+def other_data(options: argparse.Namespace) -> ImageDataModule | None:
+    """Return the images on which runs are to be attacked; None if on their own.
+
+    Raises:
+        ConfigError: If they cannot be read.
+    """
+    return None if options.data is None else data_named(options.data, _reading(options))
+
+
+def _reading(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("size", "crop", "channels", "skip_broken")
+    return {name: getattr(options, name) for name in names}
+
+
 def _asked(options: argparse.Namespace) -> Asked:
     request = Request(
         str(options.runs[0]),
@@ -41,6 +58,4 @@ def _asked(options: argparse.Namespace) -> Asked:
     )
     given = Given(options.mean, options.std, options.outputs, channels=options.channel_order)
     view = None if options.view_from is None else dotted(options.view_from)
-    names = ("size", "crop", "channels", "skip_broken")
-    reading = {name: getattr(options, name) for name in names}
-    return Asked(request, options.data, reading, given, view, options.folder)
+    return Asked(request, options.data, _reading(options), given, view, options.folder)

@@ -62,7 +62,7 @@ def plot_figures(
 
 
 def _file(trained_run: TrainedRun, name: str) -> Path:
-    return trained_run.folder / "figures" / f"{name}.png"
+    return trained_run.figures / f"{name}.png"
 
 
 def _first(trained_runs: Runs) -> TrainedRun:

@@ -38,7 +38,7 @@ def plot_run(trained_run: TrainedRun, suite: Suite, result: Evaluation, figures:
     infos = suite.infos.values()
     radii = [i.eps for i in infos if i.norm == "Linf" and math.isfinite(i.eps)]
     targets = [i.target for i in infos if isinstance(i.target, int)]
-    folder = trained_run.folder / "figures"
+    folder = trained_run.figures
     curves = folder / f"accuracy_{_protocol(suite)}.png"
     makers: Makers = {
         **figures_of(
@@ -71,7 +71,7 @@ def plot_compared(
         figures: Where a figure that cannot be made is noted.
     """
     first, protocol = next(iter(trained_runs.values())), _protocol(suite)
-    folder = first.folder / "figures"
+    folder = first.figures
     makers: Makers = {}
     if options.figures and len(results) > 1:
         curves = folder / f"accuracy_{protocol}_compared.png"
@@ -120,12 +120,12 @@ def plot_norms(
     """
     plotted: list[Path] = []
     for name, of_layers in norms.items():
-        path = trained_runs[name].folder / "figures" / "operator_norms.png"
+        path = trained_runs[name].figures / "operator_norms.png"
         with figures.step(f"Figure operator_norms of {name}"):
             plotted.append(plot_operator_norms({name: of_layers}, path))
             log_lipschitz(trained_runs[name].loggers("lipschitz"), of_layers, path)
     if len(norms) > 1:
-        path = next(iter(trained_runs.values())).folder / "figures" / "operator_norms_compared.png"
+        path = next(iter(trained_runs.values())).figures / "operator_norms_compared.png"
         with figures.step("Figure operator_norms_compared"):
             plotted.append(plot_operator_norms(norms, path))
     _say(plotted)

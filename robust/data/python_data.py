@@ -29,6 +29,8 @@ from robust.data.samples import Dataset, Indices, Pixels, Samples, StoredImages,
 from robust.errors import ConfigError
 from robust.io.notes import note
 
+AnyData = ImageDataModule | TorchDataset[Any] | DataLoader[Any] | tuple[Any, Any]
+"""Images with labels, as a data module or as what `module_of` takes."""
 _IN_MEMORY = 512 << 20
 """Bytes of images that are read once and kept."""
 _CHUNK = 64

@@ -45,6 +45,8 @@ def check_source(dataset: str) -> None:
         check_exists(os.path.expanduser(path), "a folder of images")
     elif colon and kind in ("csv", "npz"):
         check_exists(os.path.expanduser(path), f"a file for {kind}:")
+    elif dataset.endswith(".npz") and not colon:
+        check_exists(os.path.expanduser(dataset), "a data file")
 
 
 def _check_kind_given(value: str) -> None:

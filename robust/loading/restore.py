@@ -28,6 +28,7 @@ def restore(
     path: Path,
     changed: Mapping[str, Any] | None = None,
     checkpoint: dict[str, Any] | None = None,
+    instead: ImageDataModule | None = None,
 ) -> Restored:
     """Build the defense that a checkpoint describes, with its weights, and its data module.
 
@@ -39,6 +40,7 @@ def restore(
         changed: Arguments that the defense gets instead of its own, if it has such arguments;
             see `robust.loading.changes`.
         checkpoint: Its content, which is changed; read if None.
+        instead: Images that take the place of its own where these are not there any more.
 
     Raises:
         ConfigError: If the file is no checkpoint of ours, no longer fits the code, or has weights
@@ -48,7 +50,7 @@ def restore(
     check_finite(checkpoint["state_dict"], str(path))
     parts: dict[str, Any] = update(description_of(checkpoint, path))
     if is_pretrained(parts["model"]):
-        return _restored_pretrained(path, parts, changed or {}, checkpoint)
+        return _restored_pretrained(path, parts, changed or {}, checkpoint, instead)
     check_built(parts, path)
     # How it was trained is of no use here, and a teacher's file may be gone.
     for key in ("optimizer", "scheduler", "teacher"):
@@ -56,17 +58,32 @@ def restore(
     parts["model"] = changed_model(parts["model"], changed or {})
     parser = Parser(exit_on_error=False)
     parser.add_subclass_arguments(Defense, "model")
-    parser.add_subclass_arguments(ImageDataModule, "data")
     try:
-        built = parser.instantiate(parser.parse_object(parts))
-        built.model.load_state_dict(checkpoint["state_dict"])
-        built.model.on_restored(built.data)
+        model = parser.instantiate(parser.parse_object({"model": parts["model"]})).model
+        needs_own = type(model).on_restored is not Defense.on_restored
+        data = _own_data(parts, None if needs_own else instead)
+        model.load_state_dict(checkpoint["state_dict"])
+        model.on_restored(data)
     except (ArgumentError, RuntimeError) as error:
         raise ConfigError(
             f"Expected {path} to be of a defense that this version knows, but: "
             f"{explain(str(error))}"
         ) from None
-    return Restored(built.model.eval(), built.data)
+    return Restored(model.eval(), data)
+
+
+def _own_data(parts: Mapping[str, Any], instead: ImageDataModule | None) -> ImageDataModule:
+    parser = Parser(exit_on_error=False)
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    try:
+        data: ImageDataModule = parser.instantiate(
+            parser.parse_object({"data": parts["data"]})
+        ).data
+    except (ArgumentError, ValueError):  # also what jsonargparse makes of a ConfigError
+        if instead is None:
+            raise
+        return instead
+    return data
 
 
 def _restored_pretrained(
@@ -74,21 +91,19 @@ def _restored_pretrained(
     parts: dict[str, Any],
     changed: Mapping[str, Any],
     checkpoint: Mapping[str, Any],
+    instead: ImageDataModule | None,
 ) -> Restored:
-    data = {"data": parts["data"]}
-    check_built(data, path)
+    check_built({"data": parts["data"]}, path)
     model = built_from(changed_arguments(parts["model"]["init_args"], changed), path)
-    parser = Parser(exit_on_error=False)
-    parser.add_subclass_arguments(ImageDataModule, "data")
     try:
-        built = parser.instantiate(parser.parse_object(data))
+        data = _own_data(parts, instead)
         model.load_state_dict(checkpoint["state_dict"])
     except (ArgumentError, RuntimeError) as error:
         raise ConfigError(
             f"Expected {path} to be of a network that is the same today, but: "
             f"{explain(str(error))}. Evaluate its source again."
         ) from None
-    return Restored(model.eval(), built.data)
+    return Restored(model.eval(), data)
 
 
 def check_fits(

@@ -14,9 +14,10 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
-from robust.io.names import printable
+from robust.io.names import file_name, printable
 from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
+from robust.loading.other_data import are_other, notes_on
 from robust.loading.restore import restore
 from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
@@ -32,10 +33,11 @@ class TrainedRun:
         run: Its name and folder; None for a checkpoint outside a run's folder.
         path: Its checkpoint.
         defense: What was trained.
-        data: What it was trained on.
+        data: What it is attacked on, which is what it was trained on unless others were asked for.
         notes: What a reader of its numbers has to know of its weights.
         described: ``model`` and ``data`` that it was built from, each a class path with arguments.
         epochs: For how many it was trained; None if its checkpoint does not say.
+        elsewhere: Whether ``data`` are others than it was trained on.
     """
 
     run: Run | None
@@ -45,15 +47,23 @@ class TrainedRun:
     notes: tuple[str, ...]
     described: Mapping[str, Any]
     epochs: int | None
+    elsewhere: bool = False
 
     @staticmethod
-    def load(path: Path, changed: Mapping[str, Any] | None = None) -> "TrainedRun":
+    def load(
+        path: Path,
+        changed: Mapping[str, Any] | None = None,
+        data: ImageDataModule | None = None,
+    ) -> "TrainedRun":
         """Read a run folder, a checkpoint, or a run on a W&B server (``wandb:entity/project/run``).
 
-        ``changed`` is as `robust.loading.restore.restore` takes it.
+        Args:
+            path: The run.
+            changed: As `robust.loading.restore.restore` takes it.
+            data: Images to attack it on; those that it was trained on if None.
 
         Raises:
-            ConfigError: If it is none of these.
+            ConfigError: If it is none of these, or its network does not take the images.
         """
         named = str(path)
         if named.startswith(SCHEME):
@@ -62,9 +72,25 @@ class TrainedRun:
         run, content = Run.from_checkpoint(checkpoint), read_checkpoint(checkpoint)
         notes, epochs = tuple(notes_of(content)), trained_epochs(checkpoint, content)
         described = copy.deepcopy(description_of(content, checkpoint))  # restoring changes it
-        restored = restore(checkpoint, changed, content)
+        restored = restore(checkpoint, changed, content, data)
         described = _with_changes(described, changed or {})
-        return TrainedRun(run, checkpoint, *restored, notes, described, epochs)
+        found = TrainedRun(run, checkpoint, *restored, notes, described, epochs)
+        return found if data is None else found.on(data)
+
+    def on(self, data: ImageDataModule) -> "TrainedRun":
+        """Return this run on other images, which its notes say.
+
+        Raises:
+            ConfigError: If its network does not take them, or they have other classes.
+        """
+        described = self.described["data"]
+        if not are_other(data, described):
+            return self
+        own = self.data if self.data is not data else None
+        named = str(described.get("init_args", {}).get("dataset", "other images"))
+        trained_on = named if own is None else own.name
+        notes = notes_on(self.defense, data, own, trained_on)
+        return replace(self, data=data, notes=(*self.notes, *notes), elsewhere=True)
 
     @property
     def name(self) -> str:
@@ -75,6 +101,12 @@ class TrainedRun:
     def folder(self) -> Path:
         """Where records and figures go: the run's folder, or the checkpoint's."""
         return self.run.folder if self.run is not None else self.path.parent
+
+    @property
+    def figures(self) -> Path:
+        """Where figures go; those on other images than its own have a folder below."""
+        figures = self.folder / "figures"
+        return figures / file_name(self.data.name) if self.elsewhere else figures
 
     def evaluate(self, evaluation: AttackEvaluation, **trainer: Any) -> Evaluation:  # noqa: ANN401
         """Attack the run with a suite, and keep the records in its folder.
@@ -113,9 +145,14 @@ class TrainedRun:
         run_test(made, self.defense, self.data, callback)
 
     def loggers(self, what: str) -> list[Logger]:
-        """A W&B run of this evaluation in the group of the training; none without a run."""
+        """A W&B run of this evaluation in the group of the training; none without a run.
+
+        An evaluation on other images than those of the training is a run of its own.
+        """
         if self.run is None:
             return []
+        if self.elsewhere:
+            what = f"{what}-on-{self.data.name}"
         run = replace(self.run, group=self.run.group or self.run.name)
         return [Tracker(run, job_type=f"evaluate-{what}")]
 
@@ -163,6 +200,8 @@ def _what_else(folder: Path) -> str:
         return f"Name one of its runs: {', '.join(found[:5])}."
     if (folder / "records").is_dir():
         return f"It has records alone; `robust report {folder}` shows them."
+    if (folder / "config.json").is_file():
+        return f"Name hf:{folder} if Hugging Face's transformers wrote it."
     return "Train one first."
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
@@ -63,20 +64,25 @@ def album(runs: Sequence[RunFiles], budget: int) -> Album:
     left_out: list[str] = []
     for _, _, name, path in sorted(ranked):
         if budget <= 0:
-            left_out.append(f"{name}: {path.name}")
+            left_out.append(f"{name}: {_shown(path)}")
             continue
         try:
             content, size = _small(files.read(path, _LARGEST))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            left_out.append(f"{name}: {path.name} (cannot be read)")
+            left_out.append(f"{name}: {_shown(path)} (cannot be read)")
             continue
         url = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
         budget -= len(url)
         if budget <= 0:
-            left_out.append(f"{name}: {path.name}")
+            left_out.append(f"{name}: {_shown(path)}")
             continue
-        figures.append(AlbumFigure(name, path.name, _title(path.stem), url, *size))
+        figures.append(AlbumFigure(name, _shown(path), _title(path.stem), url, *size))
     return Album(figures, left_out)
+
+
+def _shown(path: Path) -> str:
+    """A figure's file, below the data that it is on if these are others than the run's own."""
+    return str(path.relative_to(path.parents[1])).removeprefix("figures/")
 
 
 def _small(content: bytes) -> tuple[bytes, tuple[int, int]]:

@@ -12,7 +12,14 @@ from robust.io import files
 from robust.report.page import render
 from robust.results.run_folder import Reader, run_folders
 
-_FILES = ("config.yaml", "metrics*.csv", "checkpoints/*.ckpt", "records/*", "figures/*.png")
+_FILES = (
+    "config.yaml",
+    "metrics*.csv",
+    "checkpoints/*.ckpt",
+    "records/*",
+    "figures/*.png",
+    "figures/*/*.png",
+)
 _REST = 5
 """A page is made again after so many times the time that making it takes."""
 _LONGEST_REST = 60.0

@@ -66,9 +66,10 @@ class RunFiles:
     @property
     def data(self) -> str:
         """The name of the data set; ``?`` if neither records nor config say."""
-        for evaluation in self.evaluations.values():
-            return evaluation.header.data
-        return str(self.setting("data.init_args.dataset", "?"))
+        dataset = str(self.setting("data.init_args.dataset", "?"))
+        own = {dataset, Path(dataset.rpartition(":")[2]).stem}
+        names = [evaluation.header.data for evaluation in self.evaluations.values()]
+        return next((name for name in names if name in own), next(iter(names), dataset))
 
     @property
     def training(self) -> str:
@@ -129,6 +130,7 @@ class Reader:
         if not _files(folder, "checkpoints/*.ckpt", missing):
             missing.append("no checkpoint yet")
         figures = _files(folder, "figures/*.png", missing)
+        figures += _files(folder, "figures/*/*.png", missing)
         return RunFiles(
             folder, printable(name), config, metrics, epoch, evaluations, figures, missing
         )

@@ -187,13 +187,12 @@ def test_a_weights_file_alone_goes_on_as_a_run(capsys):
 @pytest.mark.parametrize(
     ("words", "flag"),
     [
-        (["--data=bars.npz"], "--data"),
         (["--mean", "0.1", "--std", "1"], "--mean"),
         (["--view-from=a:B"], "--view-from"),
         (["--network.hidden=3"], "--network.KEY"),
     ],
 )
-def test_a_run_has_its_own_network_and_data(words, flag, tmp_path, capsys):
+def test_a_run_has_its_own_network(words, flag, tmp_path, capsys):
     (tmp_path / "runs/a/b/checkpoints").mkdir(parents=True)
     assert main(["evaluate", "runs/a/b", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()

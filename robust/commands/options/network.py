@@ -1,4 +1,4 @@
-"""The options of `evaluate` for a network from elsewhere, which are read before torch is there."""
+"""The options of `evaluate` for a network or images from elsewhere, read before torch is there."""
 
 import argparse
 import re
@@ -19,7 +19,7 @@ MORE = {
     "weights": "weights of a network of torchvision or timm",
     "attribute": "part of it that is the network, such as model of a Lightning module",
     "key": "where in the file its weights are, such as state_dict.0, if it has several networks",
-    "data": "images to attack it on; `robust list data` shows all; or a path",
+    "data": "images to attack it on, or runs instead of their own; `robust list data` shows all",
     "mean": "of its normalization, in pixels of [0, 1]: one number, or one for each channel",
     "std": "as --mean; without both, no normalization",
     "outputs": "logits, log_probabilities or probabilities; default: found by a look at some",
@@ -32,10 +32,9 @@ MORE = {
     "adaptive view",
 }
 """What ``--help-all`` says of each option; ``--help`` has no room for them."""
-_FLAGS = (
-    *("network", "weights", "attribute", "key", "data", "mean", "std", "outputs", "view_from"),
-    *("size", "crop", "channels"),
-)
+_OF_NETWORKS = (*("network", "weights", "attribute", "key", "mean", "std", "outputs", "view_from"),)
+"""Options that a run of its own has no use for."""
+_READING = ("size", "crop", "channels")
 _HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
 
 
@@ -88,12 +87,15 @@ def taken(
 def settle(options: argparse.Namespace) -> None:
     """Say in the options whether they are of a network, and where its run goes.
 
+    With images alone they are of a network, too, unless each place is a run's.
+
     Raises:
         ConfigError: If they are of a network and of runs.
     """
-    given = [name for name in _FLAGS if getattr(options, name) is not None]
-    own = [run for run in options.runs if is_network(str(run))]
-    options.is_network = bool(given or own or options.network_arguments)
+    given = any(getattr(options, name) is not None for name in _OF_NETWORKS)
+    own = any(is_network(str(run)) for run in options.runs)
+    weights = options.data is not None and not all(map(_may_be_run, options.runs))
+    options.is_network = bool(given or own or weights or options.network_arguments)
     options.folder = None
     if not options.is_network:
         return
@@ -113,6 +115,7 @@ def check_there(options: argparse.Namespace) -> None:
         ConfigError: With what is missing.
     """
     if not options.is_network:
+        _check_data_of_runs(options)
         return
     _check_no_run(options)
     source = source_of(str(options.runs[0]))
@@ -132,14 +135,40 @@ def check_there(options: argparse.Namespace) -> None:
 
 
 def _check_no_run(options: argparse.Namespace) -> None:
-    """Raise if a run folder, which has its data and its network, is given others."""
-    given = [name for name in _FLAGS if getattr(options, name) is not None] or ["network.KEY"]
+    """Raise if a run folder, which has its network, is given another."""
+    given = [name for name in _OF_NETWORKS if getattr(options, name) is not None]
+    given = given or ["network.KEY"]
     for run in options.runs:
         if (run / "checkpoints").is_dir():
             raise ConfigError(
                 f"Expected a network from elsewhere for --{given[0].replace('_', '-')}, but got "
                 f"the run {run}, which has its own. Leave it out."
             )
+
+
+def _may_be_run(path: Path) -> bool:
+    """Return whether a place is a run's: a folder, a checkpoint, or one on a server."""
+    named = str(path)
+    return named.startswith("wandb:") or path.suffix in ("", ".ckpt") or path.is_dir()
+
+
+def _check_data_of_runs(options: argparse.Namespace) -> None:
+    """Raise unless the images on which runs are attacked, if others than their own, are there."""
+    reading = [name for name in _READING if getattr(options, name) is not None]
+    reading += ["skip_broken"] if options.skip_broken else []
+    if options.data is None and reading:
+        raise ConfigError(
+            f"Expected --data beside --{reading[0].replace('_', '-')}, but got none: a run reads "
+            "its own images as in its training. Name others with --data."
+        )
+    if options.data is None:
+        return
+    if options.robustness:
+        raise ConfigError(
+            "Expected no --data with --robustness, which measures distances to the images of the "
+            "training, but got one. Leave it out."
+        )
+    check_source(options.data)
 
 
 def _number(text: str) -> float:

@@ -41,7 +41,7 @@ def _is_nested(own: object) -> bool:
 
 
 def _data_sets(options: argparse.Namespace) -> Iterator[str]:
-    if options.is_network:
+    if options.data is not None:
         yield from _named(options.data)
         return
     for run in options.runs:

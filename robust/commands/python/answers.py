@@ -4,7 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from lightning.pytorch import Trainer
 
@@ -77,3 +77,21 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"Expected `seed` to be 0 to 2**32 - 1, but got {seed}. Choose another.")
+
+
+def checked(value: Any, kind: type, key: str, example: str) -> Any:  # noqa: ANN401
+    """Return an argument of a call.
+
+    Args:
+        value: The argument.
+        kind: Its class.
+        key: Its name.
+        example: One, for the message.
+
+    Raises:
+        ConfigError: If it is of another class.
+    """
+    if not isinstance(value, kind):
+        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ConfigError(f"Expected {example} as `{key}`, but got {given}. See docs/python.md.")
+    return value

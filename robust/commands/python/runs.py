@@ -12,8 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from robust.checkpoints import DESCRIPTION
 from robust.commands.process import own_console, quiet_lightning
-from robust.commands.python.answers import answered, as_list, trainer_arguments
+from robust.commands.python.answers import checked
 from robust.data import ImageDataModule
+from robust.data.python_data import AnyData, module_of
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
@@ -24,15 +25,13 @@ from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
 from robust.loading.suites import AnySuite, evaluation_of_suite
-from robust.loading.trained_run import TrainedRun
 from robust.networks.descriptions import description
 from robust.precision import keep_float32
 from robust.results.records import Evaluation
-from robust.results.result import Result
 from robust.threat import OpenThreatModel
 from robust.tracking import LAST
 from robust.tracking.trainers import run_test, trainer_of
-from robust.types import Norm, View
+from robust.types import Norm
 
 
 class DescribedRun(Callback):
@@ -107,7 +106,7 @@ def train(
         ConfigError: If they do not fit, or the trainer cannot be had.
     """
     callbacks = [] if run is None else [run]
-    with _running(defense, data) as folder:
+    with running(defense, data) as folder:
         trainer = trainer_of(folder, callbacks, progress=progress, **settings)
         defense.train()  # Lightning leaves the modes of an earlier evaluation
         trainer.fit(defense, datamodule=data)
@@ -134,7 +133,7 @@ def test(
     Raises:
         ConfigError: If they do not fit, or the trainer cannot be had.
     """
-    with _running(defense, data) as folder:
+    with running(defense, data) as folder:
         trainer = trainer_of(folder, [evaluation], progress=progress, **settings)
         run_test(trainer, defense, data, evaluation)
     assert evaluation.evaluated is not None
@@ -203,84 +202,29 @@ def number_of(eps: object) -> float:
     return float(eps)
 
 
-@dataclass(frozen=True)
-class LoadedRun:
-    """A loaded run has a trained network with its weights, and its data.
-
-    It has a ``name``, which is ``name/id`` or the checkpoint, and ``notes``: what a reader of its
-    numbers has to know of its weights.
-
-    Example:
-        >>> data = robust.ImageDataModule("digits")
-        >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/a")
-        >>> run = robust.load("runs/mlp/a")
-        >>> run.evaluate("quick", limit=10, attacks=["fgsm"]).views
-        ['deployed', 'adaptive']
+def tested_images(data: AnyData, limit: int | None) -> ImageDataModule:
+    """Return the data module of what a caller has attacked.
 
     Args:
-        trained_run: What the command evaluates, too.
+        data: A data module, or what `module_of` takes.
+        limit: Number of images that count; all if None.
+
+    Raises:
+        ConfigError: If it is of another kind.
     """
-
-    trained_run: TrainedRun
-
-    @property
-    def name(self) -> str:
-        """``name/id`` of the run, or the checkpoint without one."""
-        return self.trained_run.name
-
-    @property
-    def folder(self) -> Path:
-        """Where its records are kept."""
-        return self.trained_run.folder
-
-    @property
-    def network(self) -> Defense:
-        """What was trained."""
-        return self.trained_run.defense
-
-    @property
-    def data(self) -> ImageDataModule:
-        """What it was trained on."""
-        return self.trained_run.data
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of its numbers has to know of its weights."""
-        return self.trained_run.notes
-
-    @answered(others=trainer_arguments)
-    def evaluate(
-        self,
-        suite: AnySuite = "quick",
-        *,
-        limit: int | None = None,
-        views: View | Sequence[View] | None = None,
-        attacks: str | Sequence[str] | None = None,
-        eps: float | None = None,
-        norm: Norm | None = None,
-        progress: bool = True,
-        **trainer: Any,  # noqa: ANN401
-    ) -> Result:
-        """Attack the run as `robust.evaluate` does, and keep its records as the command does.
-
-        What is on record is not attacked again. Arguments are those of `robust.evaluate`.
-
-        Raises:
-            ConfigError: If the suite cannot be used, or the folder cannot be written.
-        """
-        asked = Asked.of(
-            suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
-        )
-        run = self.trained_run
-        with _running(run.defense, run.data) as folder:
-            quiet = {"logger": False, "progress": progress, "default_root_dir": folder}
-            tested = run.evaluate(asked.evaluation, **{**quiet, **trainer})
-        return Result(run.name, tested, run.data.num_classes, asked.at)
+    example = "an ImageDataModule or images and labels"
+    module: ImageDataModule = checked(module_of(data, limit), ImageDataModule, "data", example)
+    return module
 
 
 @contextlib.contextmanager
-def _running(defense: Defense, data: ImageDataModule) -> Iterator[str]:
-    """A folder that is gone afterwards; then both know no trainer, and can be copied."""
+def running(defense: Defense, data: ImageDataModule) -> Iterator[str]:
+    """A folder that is gone afterwards; then both know no trainer, and can be copied.
+
+    Args:
+        defense: What is trained or attacked.
+        data: On which images.
+    """
     with tempfile.TemporaryDirectory() as folder, quiet_lightning(), own_console(), _float32():
         try:
             yield folder

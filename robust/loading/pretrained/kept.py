@@ -17,11 +17,9 @@ from robust.io import files
 from robust.io.notes import note
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
-from robust.loading.parsing.fractions import read_yaml
-from robust.loading.parsing.parser import Parser, check_built
+from robust.loading.other_data import data_named
 from robust.loading.pretrained.built import PROGRAM, Built, Request, built, view_of
 from robust.loading.pretrained.described import described
-from robust.loading.short_names import find, known
 from robust.networks.descriptions import description
 from robust.tracking import LAST, AtomicCheckpoints
 
@@ -63,7 +61,7 @@ def keep(asked: Asked) -> Kept:
     Raises:
         ConfigError: If the network cannot be read, or does not pass a check.
     """
-    data = _data(asked.data, {k: v for k, v in asked.reading.items() if v})
+    data = data_named(asked.data, asked.reading)
     found = built(asked.request, data.num_classes)
     given = _given(asked, found)
     defense, checked = adapt(found.network, data, given)
@@ -85,19 +83,6 @@ def _given(asked: Asked, found: Built) -> Given:
         given = given._replace(mean=found.mean, std=found.std)
     view = None if asked.view is None else view_of(asked.view)
     return given._replace(adaptive=view, batch_size=found.batch_size)
-
-
-def _data(name: str, reading: Mapping[str, Any]) -> ImageDataModule:
-    if name not in known("data") and Path(name).suffix not in (".yaml", ".yml"):
-        return ImageDataModule(name, **reading)
-    path = find(name, "data")
-    content: dict[str, Any] = {"data": read_yaml(path)}
-    content["data"].setdefault("init_args", {}).update(reading)
-    check_built(content, path)
-    parser = Parser(exit_on_error=False)
-    parser.add_subclass_arguments(ImageDataModule, "data")
-    data: ImageDataModule = parser.instantiate(parser.parse_object(content)).data
-    return data
 
 
 def _content(defense: Pretrained, parts: dict[str, Any], notes: list[str]) -> dict[str, Any]:
