@@ -123,7 +123,8 @@ def test_alpha_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "1", "LA", "YCbCr"])
 def test_every_mode_becomes_grey_or_rgb(tmp_path, mode):
-    suffix = "tif" if mode in ("CMYK", "YCbCr") else "png"
+    # Pillow before 13 writes a TIFF of YCbCr that it cannot read.
+    suffix = {"CMYK": "tif", "YCbCr": "jpg"}.get(mode, "png")
     data = opened(saved(tmp_path, f"a.{suffix}", image(0, 0).convert(mode)))
     grey = mode in ("1", "LA")
     assert data.shape == (1 if grey else 3, 10, 12)
