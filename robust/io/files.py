@@ -152,7 +152,7 @@ def read(path: Path, most: int | None = None) -> bytes:
         return file.read()
 
 
-def open_to_read(path: str | Path) -> BinaryIO:
+def open_to_read(path: str | Path) -> io.BufferedReader:
     """Open a regular file, perhaps through a link; anything else is refused without waiting.
 
     Raises:

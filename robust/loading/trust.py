@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from robust.errors import ConfigError
+from robust.io.files import open_to_read
 from robust.io.text_files import read_text
 
 ENVIRONMENT = "ROBUST_TRUST"
@@ -67,7 +68,7 @@ def file_entry(path: str | Path) -> str:
         ConfigError: If it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open_to_read(path) as file:  # a pipe would block
             return f"file.sha256_{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         raise ConfigError(

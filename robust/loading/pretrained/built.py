@@ -4,6 +4,7 @@ A description is plain values: ``class_path`` and ``init_args`` as everywhere, a
 of what kind it is. Programs lie beside the checkpoint, under a name of their own.
 """
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from robust.errors import ConfigError, in_short
-from robust.loading.class_paths import imported
+from robust.loading.class_paths import allows, imported
 from robust.loading.messages import nearest
 from robust.loading.pretrained.libraries import build, build_again
 from robust.loading.pretrained.programs import read_program
 from robust.loading.pretrained.source import LIBRARIES, Source, source_of
 from robust.loading.pretrained.state_dicts import load_weights, read_weights
-from robust.loading.trust import file_entry, is_class_path, shown
+from robust.loading.trust import file_entry, granted, is_below, is_class_path, shown
 
 PROGRAM = "network"
 """Stem of the copy of a program in a run's folder."""
@@ -196,7 +197,8 @@ def _description(
 def dotted(name: str) -> str:
     """Return the dotted path of what a user names as ``module:Class`` or with dots.
 
-    Modules of the folder that the command was started in are found, too.
+    Modules of the folder that the command was started in are found, too, unless it is a class that
+    any file may name: then nothing in that folder is meant.
 
     Raises:
         ConfigError: If it is no such name.
@@ -207,7 +209,8 @@ def dotted(name: str) -> str:
             f"Expected a class such as mymodels:CNN, but got {shown(name)!r}. "
             "Put the name of its module, and a colon, before it."
         )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+    own = not allows(path) or is_below(path, granted())
+    if own and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     return path
 
@@ -235,6 +238,11 @@ def _called(kind: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:  #
         raise ConfigError(
             f"Expected {shown(name)} to be a class or a function, but it is {type(kind).__name__}. "
             "Name the network's class, or a function that builds it."
+        )
+    if inspect.isclass(kind) and not issubclass(kind, nn.Module):
+        raise ConfigError(
+            f"Expected {shown(name)} to be a torch module, but it is another class, which was not "
+            "built. Name the network's class, or a function that builds it."
         )
     try:
         network = kind(**arguments)

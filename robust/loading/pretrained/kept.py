@@ -113,7 +113,7 @@ def _written(folder: Path | None, found: Built, content: dict[str, Any]) -> Path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if found.program is not None:
-            shutil.copyfile(found.program, place / f"{PROGRAM}{found.program.suffix}")
+            _copy(found.program, place / f"{PROGRAM}{found.program.suffix}")
         files.write(
             place / "config.yaml", dump({k: content[DESCRIPTION][k] for k in ("model", "data")})
         )
@@ -124,3 +124,9 @@ def _written(folder: Path | None, found: Built, content: dict[str, Any]) -> Path
             "Choose another with --output."
         ) from None
     return path
+
+
+def _copy(file: Path, place: Path) -> None:
+    """Copy a file beside its new place and rename it, so that no link there is written through."""
+    with files.open_to_read(file) as content, files.replacing(place) as copy:
+        shutil.copyfileobj(content, copy)

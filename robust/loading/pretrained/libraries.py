@@ -64,6 +64,7 @@ def build_again(library: Library, name: str, arguments: Mapping[str, Any]) -> nn
     transformers = _library(library)
     try:
         settings = json.loads(arguments["config"])
+        _check_no_file(settings)
         config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
         return transformers.AutoModelForImageClassification.from_config(config)  # type: ignore[no-any-return]
     except Exception as error:
@@ -91,6 +92,7 @@ def _vision(name: str, arguments: Mapping[str, Any]) -> Built:
 
 
 def _timm(timm: Any, name: str, arguments: Mapping[str, Any]) -> Built:  # noqa: ANN401
+    _check_no_file(arguments)
     network = timm.create_model(name, pretrained=False, **arguments)
     config = getattr(network, "pretrained_cfg", None) or {}
     mean, std = config.get("mean"), config.get("std")
@@ -99,9 +101,28 @@ def _timm(timm: Any, name: str, arguments: Mapping[str, Any]) -> Built:  # noqa:
     return Built(network, dict(arguments), list(mean), list(std))
 
 
+def _check_no_file(arguments: object) -> None:
+    """Raise if timm is to read a file of weights, which it unpickles in some versions.
+
+    Raises:
+        ValueError: If so.
+    """
+    stack = [arguments]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            if value.get("checkpoint_path"):
+                raise ValueError("`checkpoint_path` is not read: give --weights FILE instead")
+            stack += value.values()
+        elif isinstance(value, list | tuple):
+            stack += value
+
+
 def _from_folder(transformers: Any, name: str) -> Built:  # noqa: ANN401
     kind = transformers.AutoModelForImageClassification
-    network = kind.from_pretrained(name, trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    _check_no_file(config.to_dict())
+    network = kind.from_pretrained(name, config=config, trust_remote_code=False)
     settings = {"model_type": network.config.model_type, **network.config.to_diff_dict()}
     mean, std = _preprocessing(Path(name))
     return Built(network, {"config": json.dumps(settings)}, mean, std, has_weights=True)
