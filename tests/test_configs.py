@@ -24,6 +24,7 @@ from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, paper_table
 from robust.transforms import TotalVariation
 from tests.support import papers
+from tests.support.short_suites import shorten_auto_attack
 from tests.support.suites import suite_of
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +96,8 @@ SMALL = {
     "n_queries": 20,
     "repetitions": 2,
     "starts": 5,
+    "samples": 2,
+    "initial_evaluations": 10,
 }
 
 
@@ -232,7 +235,8 @@ UNLESS_SMOKED = [
 
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
 @pytest.mark.parametrize("suite", UNLESS_SMOKED, ids=name)
-def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path):
+def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path, monkeypatch):
+    shorten_auto_attack(monkeypatch)
     attacks = small(read_yaml(suite)["attacks"])
     for attack in attacks.values():
         for key in ONE_CHANNEL.keys() & parameters_of(attack):

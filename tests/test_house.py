@@ -27,8 +27,9 @@ flags, by name alone."""
 def nodes():
     """All that the syntax trees of the package hold, each with its file."""
     return [
-        (path.relative_to(PACKAGE).as_posix(), node)
+        (name, node)
         for path in sorted(PACKAGE.rglob("*.py"))
+        for name in [path.relative_to(PACKAGE).as_posix()]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     ]
 

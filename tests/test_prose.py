@@ -103,6 +103,7 @@ def test_no_config_has_a_fault():
     assert not [(path, fault) for path in prose.configs() for fault in prose.faults(path)]
 
 
+@pytest.mark.slow  # as `make lint`, which reads them all
 def test_no_python_file_has_a_fault():
     faults = [(path, fault) for path in prose.code() for fault in prose.faults(path)]
     assert not faults

@@ -13,7 +13,7 @@ from robust.loading.suites import evaluation_of_suite
 from robust.threat import ThreatModel
 from tests.support.data_files import write_npz
 from tests.support.factories import evaluate
-from tests.support.short_suites import shortened
+from tests.support.short_suites import shorten_auto_attack, shortened
 
 NAMES = (
     "standard",
@@ -60,8 +60,9 @@ def test_one_word_and_the_eps_of_the_data_set(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_it_runs_in_both_norms(name, norm, ten, tmp_path):
+def test_it_runs_in_both_norms(name, norm, ten, tmp_path, monkeypatch):
     """What does not bound the norm is left out."""
+    shorten_auto_attack(monkeypatch)
     data, defense = ten
     changed = within(shortened(suite_of(name)), 0.2, norm).suite
     left_out = {
