@@ -1,4 +1,4 @@
-"""A sweep file may run train.py and robust with flags, and nothing else."""
+"""A sweep file may train by train.py or robust with flags, and nothing else."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ _MACRO = re.compile(r"\$\{(args\w*|program|interpreter|env)\}")
 
 
 def check_command(file: SweepFile) -> None:
-    """Raise unless the command of a sweep file runs train.py or robust, and nothing else.
+    """Raise unless the command of a sweep file runs train.py or `robust train`, nothing else.
 
     Raises:
         UntrustedError: With the command, and the flag that would allow it.
@@ -25,7 +25,7 @@ def check_command(file: SweepFile) -> None:
     words = [str(word) for word in file.content.get("command") or _DEFAULT]
     program = str(file.content.get("program"))
     own = _arguments(words, program, is_elsewhere=file.is_elsewhere)
-    if own is None and program == "train.py" and not Path(program).exists():
+    if own is None and "train.py" in words and not Path("train.py").exists():
         raise ConfigError(
             f"Expected a train.py here, the `program` of {file.path}, but there is none. "
             "Run the sweep in the folder of train.py."
@@ -34,8 +34,9 @@ def check_command(file: SweepFile) -> None:
         shown = shlex.join([program if word == "${program}" else word for word in words])
         shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
         raise trust.UntrustedError(
-            f"Expected the `command` of {file.path} to run train.py or robust, with flags and "
-            f"${{args}}, but got {' '.join(shown.split())}. If you trust it, add --trust-command."
+            f"Expected the `command` of {file.path} to run train.py or robust train, with flags "
+            f"and ${{args}}, but got {' '.join(shown.split())}. If you trust it, add "
+            "--trust-command."
         )
 
 
@@ -43,15 +44,24 @@ def _arguments(words: list[str], program: str, *, is_elsewhere: bool) -> list[st
     """Return what follows the program; None if the program is not ours."""
     rest = words[1:] if words[:1] == ["${env}"] else words
     match rest:
-        case ["${interpreter}", "${program}", *flags] if is_elsewhere or _is_train(program):
+        case ["${interpreter}", "${program}", *flags] if is_elsewhere:
+            return _training(flags)
+        case ["${interpreter}", "${program}", *flags] if _is_train(program):
             return flags
         case ["${interpreter}", script, *flags] if script != "${program}" and _is_train(script):
             return flags
-        case ["${interpreter}", "-m", module, *flags] if re.fullmatch(r"robust(\.\w+)*", module):
-            return flags
-        case ["robust", *flags]:
-            return flags
+        case ["${interpreter}", "-m", "robust", *flags] | ["robust", *flags]:
+            return _training(flags)
     return None
+
+
+def _training(words: list[str]) -> list[str] | None:
+    """Return what follows `robust` if it trains; other commands write where a file says."""
+    command = words[0] if words else ""
+    return words if command.startswith(("--", "${args")) or command in _TRAIN else None
+
+
+_TRAIN = ("train", "fit", "validate", "test")
 
 
 def _is_train(program: str) -> bool:

@@ -62,6 +62,9 @@ class SweepFile:
         problems = list(_problems(content))
         if "name" in content:
             check_name(f"`name` in {path}", content["name"], is_file=True)
+        if not problems:
+            check_name(f"`name` of `metric` in {path}", content["metric"]["name"])
+            problems = _grid_problems(content)
         if problems:
             raise ConfigError(
                 f"Expected a sweep in {path}, but {one_line(str(problems[0]))}. See sweeps/*.yaml."
@@ -221,6 +224,30 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
         yield "it has no `metric` to compare runs by"
     if "program" not in content:
         yield "it has no `program` to run"
+
+
+def _grid_problems(content: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the size of a grid; W&B's package puts all of it in memory."""
+    size = _grid_size(content["parameters"]) if content["method"] == "grid" else 1
+    if size <= _LARGEST_GRID:
+        return []
+    return [f"its grid has {size:.0e} runs, at most {_LARGEST_GRID:,} can be: leave values out"]
+
+
+_LARGEST_GRID = 100_000
+
+
+def _grid_size(parameters: Mapping[str, Any]) -> float:
+    """Return the number of runs of a grid, at least as far as it is too large."""
+    size = 1.0
+    for given in parameters.values():
+        if isinstance(given.get("parameters"), Mapping):
+            size *= _grid_size(given["parameters"])
+        elif isinstance(given.get("values"), list):
+            size *= len(given["values"])
+        elif "min" in given and "max" in given:
+            size *= max(1.0, (float(given["max"]) - float(given["min"])) / given.get("q", 1))
+    return size
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

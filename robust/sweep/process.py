@@ -14,6 +14,7 @@ from typing import NamedTuple, final
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.io.names import printable
 from robust.loading.messages import one_line
 from robust.loading.trust import FLAGS_OF_FILE
 
@@ -128,7 +129,9 @@ class Process:
             return f"ended by {signal.Signals(-code).name}"
         lines = [line for line in _tail(self._log).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("error: ")]
-        return one_line((errors or lines or ["it printed nothing"])[-1]).removeprefix("error: ")
+        return printable(one_line((errors or lines or ["it printed nothing"])[-1])).removeprefix(
+            "error: "
+        )
 
 
 def end_orphan(folder: Path, pid: int | None, waiting: Callable[[], bool]) -> bool:

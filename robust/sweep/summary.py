@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from robust.io import files
+from robust.io.names import printable
 from robust.results.cells import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
@@ -167,7 +168,7 @@ def shown(value: Any) -> str:  # noqa: ANN401
     """Return a parameter's value in YAML, numbers with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return json.dumps(value, ensure_ascii=False) if _is_word(value) else str(value)
+    return printable(json.dumps(value, ensure_ascii=False) if _is_word(value) else value)
 
 
 def _is_word(value: Any) -> bool:  # noqa: ANN401
