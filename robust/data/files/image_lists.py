@@ -123,6 +123,9 @@ def _row(line: Sequence[str], number: int, columns: Mapping[str, int], file: Pat
 def _numbered(labels: Sequence[str], file: Path) -> tuple[list[int], tuple[str, ...]]:
     """Return the number of each label, and the names of the classes if they are no numbers."""
     if all(label.isdecimal() and label.isascii() for label in labels):
+        for label in labels:
+            if len(label.lstrip("0")) > _MOST_DIGITS:
+                raise too_many_classes(label, file.name)
         return [int(label) for label in labels], ()
     number = next((label for label in labels if _is_number(label) and not label.isdecimal()), None)
     if number is not None:
@@ -159,6 +162,19 @@ def _of(missing: Sequence[int], paths: Paths) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= 80 else f"…{name[-79:]}"
+
+
+def too_many_classes(label: object, name: str) -> ConfigError:
+    """Return the error about a label that is too large to be one."""
+    return ConfigError(
+        f"Expected labels below {MOST_CLASSES} in {name}, but got {label!s:.40}. Number the "
+        "classes from 0."
+    )
+
+
+MOST_CLASSES = 100_000
+_MOST_DIGITS = 9
+"""Longer labels are not even read: Python converts no number of thousands of digits."""
 
 
 def check_labels_begin_at_0(labels: Iterable[torch.Tensor], name: str) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robust.data.files.image_lists import MOST_CLASSES, too_many_classes
 from robust.data.npz import keys_of, read_arrays
 from robust.data.samples import Dataset, Pixels, Samples, StoredImages, no_samples
 from robust.errors import ConfigError
 
-_MOST_CLASSES = 100_000
 _OFFLINE = "or use `--data configs/data/digits.yaml`, which needs no download"
 
 
@@ -116,11 +116,8 @@ def _check_labels(y: NDArray[Any], what: str) -> None:
             f"Expected {what} to have 1 dimension, but got shape {y.shape}. "
             "Store the class of each image, not one-hot rows."
         )
-    if y.size and y.max() >= _MOST_CLASSES:
-        raise ConfigError(
-            f"Expected labels below {_MOST_CLASSES} in {what}, but got {y.max()}. Number the "
-            "classes from 0."
-        )
+    if y.size and y.max() >= MOST_CLASSES:
+        raise too_many_classes(y.max(), what)
     if y.size and y.min() < 0:
         raise ConfigError(
             f"Expected labels from 0 on in {what}, but got {y.min()}. Number the classes from 0."

@@ -8,7 +8,12 @@ from robust.data.files.decoding import Decoding
 from robust.data.files.folders import Found, Listing, find_images
 from robust.data.files.hugging_face import load_hugging_face
 from robust.data.files.image_files import ImageFiles, image_files
-from robust.data.files.image_lists import check_labels_begin_at_0, find_listed
+from robust.data.files.image_lists import (
+    MOST_CLASSES,
+    check_labels_begin_at_0,
+    find_listed,
+    too_many_classes,
+)
 from robust.data.files.npz_sets import class_names_of, load_npz
 from robust.data.samples import Dataset, Samples, no_samples
 from robust.errors import ConfigError
@@ -83,9 +88,12 @@ def open_source(source: Source, reading: Reading) -> Opened:
     data, classes = _OPENERS[source.kind](source.path, reading)
     name = _name(source)
     parts = [part.y for part in data if len(part.y)]
+    largest = max(int(y.max()) for y in parts)
+    if largest >= MOST_CLASSES:
+        raise too_many_classes(largest, name)
     if not classes:
         check_labels_begin_at_0(parts, name)
-    count = max(int(y.max()) for y in parts) + 1
+    count = largest + 1
     if source.kind == "npz":
         classes = class_names_of(expanded(source.path), count)
     return Opened(name, data, max(count, len(classes)), classes)
