@@ -63,13 +63,25 @@ PROCESSES = (
 
 To start that one takes longer than most tests, so one process of xdist runs all of them.
 """
+SUITES = ("tests/test_configs.py", "tests/results/test_families.py")
+"""Files that read every suite, each of which one process of xdist reads once."""
 LONGEST = (
     *PROCESSES,
     "tests/tracking/test_wandb.py",
     "tests/test_configs.py",
+    "tests/commands/test_evaluate.py",
+    "tests/attacks/test_controls.py",
+    "tests/commands/test_stages.py",
     "tests/sweep/test_local_sweep.py",
     "tests/commands/test_bad_input.py",
     "tests/commands/test_train.py",
+    "tests/attacks/query/test_decision.py",
+    "tests/test_api.py",
+    "tests/tracking/test_tracking.py",
+    "tests/tracking/test_preemption.py",
+    "tests/loading/test_standard_suites.py",
+    "tests/commands/test_evaluate_network.py",
+    "tests/transforms/test_total_variation.py",
 )
 """Files that take longest. They come first, so that all processes of xdist end together."""
 
@@ -81,13 +93,13 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Hand out files, of which `PROCESSES` count as one."""
+    """Hand out files, of which `PROCESSES` count as one, and so do `SUITES`."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return PROCESSES[0] if file in PROCESSES else file
+            return next((files[0] for files in (PROCESSES, SUITES) if file in files), file)
 
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
