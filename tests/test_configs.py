@@ -1,4 +1,4 @@
-"""Every YAML parses; every defense config trains one batch and survives its suite for one."""
+"""Every YAML parses; a defense config trains one batch and survives its suite for one."""
 
 import inspect
 import re
@@ -35,11 +35,32 @@ SUITES = list(papers.SUITES.values())
 TABLES = list(papers.TABLES.values())
 DATA = sorted(CONFIGS.glob("data/*.yaml"))
 FILES = [*CONFIGS.rglob("*.yaml"), *papers.PAPERS.rglob("*.yaml")]
+
 ACCELERATORS = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]
 
 
 def name(path):
     return str(path.relative_to(ROOT))
+
+
+def one_of_each_kind():
+    """All configs of `configs/`, and of papers those with another pair of defense and network."""
+    kinds = {}
+    for config in DEFENSES:  # those of papers come last
+        model = read_yaml(config)["model"]
+        network = model["init_args"].get("network")
+        network = network["class_path"] if isinstance(network, dict) else network
+        kind = model["class_path"], network
+        kinds.setdefault(kind, []).append(config)
+    return [
+        config
+        for known in kinds.values()
+        for config in known
+        if config == known[0] or config.is_relative_to(CONFIGS)
+    ]
+
+
+SMOKED_CONFIGS = one_of_each_kind()
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +149,16 @@ def small(attacks):
     return attacks
 
 
-@pytest.mark.parametrize("config", DEFENSES, ids=name)
 class TestDefenseConfig:
     @pytest.mark.usefixtures("few_iterations")
+    @pytest.mark.parametrize(
+        "config",
+        [
+            pytest.param(config, marks=[] if config in SMOKED_CONFIGS else [pytest.mark.slow])
+            for config in DEFENSES
+        ],
+        ids=name,
+    )
     @pytest.mark.parametrize("accelerator", ACCELERATORS)
     def test_trains_a_batch_and_survives_its_suite(
         self, config, accelerator, fake_data, tmp_path, capsys
@@ -171,6 +199,7 @@ class TestDefenseConfig:
         (records,) = (tmp_path / "runs").glob("*/*/records/*.csv")
         assert records.name.startswith(suite["suite"])
 
+    @pytest.mark.parametrize("config", DEFENSES, ids=name)
     def test_is_short_and_says_what_to_expect(self, config):
         lines = config.read_text().splitlines()
         assert len(lines) <= 25
@@ -226,7 +255,7 @@ def named_by(config):
     return (config.parent / suite).resolve()
 
 
-SMOKED = {named_by(config) for config in DEFENSES}
+SMOKED = {named_by(config) for config in SMOKED_CONFIGS}
 # Each of these has been survived by every config that names it.
 UNLESS_SMOKED = [
     pytest.param(suite, marks=pytest.mark.slow) if suite in SMOKED else suite for suite in SUITES

@@ -125,7 +125,7 @@ HARD = [control for control in CONTROLS if control not in PLAIN]
 @pytest.mark.parametrize(
     ("name", "control"),
     [
-        *crossed(EVERY, HARD, every=2),
+        *crossed(EVERY, HARD, every=4),
         *(pytest.param(*pair, marks=pytest.mark.slow) for pair in product(EVERY, PLAIN)),
     ],
 )

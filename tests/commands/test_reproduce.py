@@ -15,6 +15,7 @@ from robust.commands.options.reproduce import SCALES, Plan, papers, parse, parts
 from robust.commands.reproduce import reproduce
 from robust.errors import ConfigError
 from robust.loading.short_names import known
+from tests.support.cases import crossed
 from tests.support.tiny import ROOT
 
 PAPERS = ["paranjape2020", "saito2018", "tuna2022", "wang2018", "zantedeschi2017"]
@@ -40,8 +41,7 @@ def test_every_paper_can_be_reproduced():
     assert {path.name for path in (ROOT / "papers").iterdir() if path.is_dir()} == set(PAPERS)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize(("paper", "scale"), crossed(PAPERS, SCALES, every=3))
 def test_every_step_of_a_plan_is_a_command_of_ours(paper, scale):
     """Configs, suites, tables and flags are there, as far as it shows without torch."""
     made = at_scale(paper, scale)
