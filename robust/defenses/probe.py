@@ -93,6 +93,11 @@ class Probe(NamedTuple):
                 f"Expected {self.name} to return floating-point scores, but in {mode} mode it "
                 f"returned {_described(returned)}. Return the scores, not the classes."
             )
+        if returned.layout is not torch.strided or returned.device != images.device:
+            self._refuse(
+                f"Expected {self.name} to return a dense tensor on {images.device}, but in {mode} "
+                f"mode it returned {returned.layout} on {returned.device}. Return plain scores."
+            )
         if not torch.equal(given, images):
             self._refuse(
                 f"Expected {self.name} to leave its input as it is, but in {mode} mode it changes "
@@ -109,7 +114,7 @@ class Probe(NamedTuple):
         try:
             return self.network(images)
         # Whatever a network of somebody else raises, it is the network that does not fit.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = "" if mode == "eval" else " in train mode"
             self._refuse(
                 f"Expected a network for {self.source}, but {self.name} does not take them{where} "
