@@ -66,8 +66,10 @@ def plain_scalar(text: str) -> Any:  # noqa: ANN401
         return text
     if _INTEGER.fullmatch(text):
         try:
-            # Base 0 knows 0x and 0b.
-            return int(text.replace("_", ""), 0)
+            # Base 0 knows 0x and 0b, of which any number of digits is read but not printed.
+            number = int(text.replace("_", ""), 0)
+            str(number)
+            return number
         except ValueError:
             raise StrictYAMLError(f"a number of {len(text)} digits is too long") from None
     if _FLOAT.fullmatch(text):

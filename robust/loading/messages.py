@@ -209,6 +209,15 @@ def _no_file(path: str) -> str:
     return f"Expected a YAML file at {path}, but there is none that can be read."
 
 
+def _no_mapping(match: re.Match[str], message: _Message) -> str:
+    given = one_line(match[1])[:40] or "nothing"
+    return f"Expected a config of keys such as model and data, but got {given!r}. See configs/."
+
+
+def _no_text(match: re.Match[str], message: _Message) -> str:
+    return f"Expected keys of a config that are text, but got {match[1]}. Put it in quotes."
+
+
 def _not_yaml(match: re.Match[str], message: _Message) -> str:
     return f"Expected a YAML file, but it cannot be parsed: {one_line(match[1])}."
 
@@ -229,6 +238,8 @@ _EXPLANATIONS: list[tuple[str, _Explanation]] = [
     (rf"Unexpected import path format: ({_YAML})", _unreadable),
     (r"Unable to load config ['\"]([^'\"]+)['\"]", _unreadable),
     (r"File does not exist: '([^']+)'", _unreadable),
+    (r"(?s)\AUnexpected config:(.*)", _no_mapping),
+    (r"Key must be a string, got: (.{1,40})\.", _no_text),
     (r"Problems parsing config:\s+(.*)", _not_yaml),
     (r"(?s:Import path.*?does not correspond to a subclass of )(\w+)", _not_a_subclass),
     (r"Expected '[\w.]+' to be a subclass of <class '(\w+)'>", _not_a_subclass),
