@@ -14,6 +14,7 @@ from torch import Tensor
 from robust.checkpoint_bounds import check_bounds
 from robust.errors import ConfigError, in_short
 from robust.io.file_kinds import not_of_torch
+from robust.io.names import printable
 
 DESCRIPTION = "robust"
 """Under this key a checkpoint keeps ``{"model": {...}, "data": {...}}``, which rebuilds it."""
@@ -153,12 +154,17 @@ def check_finite(weights: Mapping[str, Any], where: str) -> None:
 def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
     """Return what a reader of numbers must know of their weights, as sentences."""
     kept = checkpoint.get(NOTES)
-    notes = [note for note in kept if isinstance(note, str)] if isinstance(kept, list) else []
+    texts = [note for note in kept if isinstance(note, str)] if isinstance(kept, list) else []
+    notes = [printable(text)[:_LONGEST_NOTE] for text in texts[:_MOST_NOTES]]
     if _steps(checkpoint) == 0:
         notes.append(UNTRAINED)
     if CHECKSUMS not in checkpoint:
         notes.append("unchecked: its checkpoint has no checksums, as from an earlier version.")
     return notes
+
+
+_MOST_NOTES, _LONGEST_NOTE = 10, 300
+"""Notes and characters of each that are shown; a file may hold any."""
 
 
 UNTRAINED = "untrained: no optimizer step was taken, so these are numbers of random weights."

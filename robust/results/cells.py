@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.io.columns import blocks, fitted, taken
+from robust.io.names import printable
 from robust.results.metrics import Mean, Rate
 
 _PIPE_WIDTH = 400
@@ -135,7 +136,7 @@ class Grid:
             console.print(table)
         console.width = room or _PIPE_WIDTH
         for note in self.notes:
-            console.print(note, highlight=False, soft_wrap=room is None)
+            console.print(printable(note), highlight=False, soft_wrap=room is None)
 
     def _tables(self, room: int | None) -> Iterator[Table]:
         """Yield the table, or as many parts as it needs in so many columns; in any if None."""
@@ -145,7 +146,7 @@ class Grid:
         for number, part in enumerate(blocks(widths, self._keys(widths, room), room)):
             fitting = fitted([columns[i] for i in part], room)
             table = Table(title_justify="left", box=box.SIMPLE_HEAD)
-            table.title = None if number else self.title
+            table.title = None if number else printable(self.title)
             table.width = taken(fitting)
             for i, width in zip(part, fitting, strict=True):
                 side: Literal["left", "right"] = "right" if i else "left"
@@ -227,7 +228,7 @@ def _lines(content: Content) -> list[_Line]:
         case Shares(values):
             return [_Line(" ".join(f"{100 * value:.1f}" for value in values))]
         case str():
-            return [_Line(line, small=not line) for line in content.split("\n")]
+            return [_Line(printable(line), small=not line) for line in content.split("\n")]
     return [_Line(_number(content))]
 
 

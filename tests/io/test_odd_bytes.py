@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from robust.checkpoints import CHECKSUMS, NOTES, notes_of
 from robust.commands.report import report
 from robust.commands.train import train
 from robust.errors import ConfigError
@@ -12,6 +13,7 @@ from robust.io.names import printable
 from robust.io.notes import note
 from robust.io.text_files import check_arguments
 from robust.loading.messages import shortened
+from robust.results.cells import Grid, Stack
 from robust.results.run_folder import Reader
 from tests.support.tiny import arguments
 
@@ -60,3 +62,20 @@ def test_a_training_refuses_what_no_config_can_hold(npz, suite, tmp_path, capsys
     with pytest.raises(ConfigError, match=r"but got --run.root=b\\udcff\. Rename"):
         check_arguments([f"--run.root={NO_TEXT}"])
     check_arguments(["--run.root=Größe", "--a=\U0001f600"])
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_table_prints_nothing_that_a_terminal_obeys(name, capsys):
+    grid = Grid(name, ["run", name], [[name, Stack((name, 1.0))]], [f"{name}: a note"])
+    grid.print()
+    for text in (capsys.readouterr().out, grid.markdown()):
+        assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_notes_of_a_checkpoint_are_bounded(name):
+    notes = notes_of({NOTES: [name, 5, "x" * 10_000, *[name] * 100], CHECKSUMS: {}})
+    assert notes[0] == printable(name)
+    assert len(notes) == 10
+    assert max(map(len, notes)) == 300
+    assert notes_of({NOTES: "text", CHECKSUMS: {}}) == []
