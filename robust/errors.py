@@ -68,11 +68,17 @@ def in_short(error: BaseException, *, kind: bool = False) -> str:
         error: Raised by code that is not ours.
         kind: Whether to name its class also where that says little, as RuntimeError does.
     """
-    first = next(iter(str(error).splitlines()), "").strip()
+    lines = [line.strip() for line in str(error).splitlines()]
+    first = next(iter(lines), "")
+    if first.startswith(_TORCHSCRIPT):  # it says last what failed
+        first = next(filter(None, reversed(lines))).removeprefix("RuntimeError: ")
     name = type(error).__name__
     if not first or kind or not isinstance(error, RuntimeError):
         first = f"{name}: {first}" if first else name
     return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 3]}..."
+
+
+_TORCHSCRIPT = "The following operation failed in the TorchScript interpreter"
 
 
 def how_to_install(extra: str) -> str:

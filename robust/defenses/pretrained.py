@@ -102,7 +102,8 @@ class BeforeSoftmax(nn.Module):
             probabilities: Scores = self.network(x)
         for given, returned in reversed(seen.calls):
             if torch.equal(returned, probabilities):
-                return given
+                # A network that leaves torch on its way has a gradient here, but not to x.
+                return given + 0 * x.flatten(1).sum(dim=1, keepdim=True)
         return _logarithms(probabilities)
 
 

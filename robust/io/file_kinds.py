@@ -15,14 +15,22 @@ _OTHERS = {
     b"\x89PNG": "an image",
     b"\xff\xd8\xff": "an image",
 }
+_LARGEST_HEADER = 100_000_000
+"""Bytes; safetensors themselves allow no more."""
 _HEADER = 512
 """Bytes that are looked at."""
 
 
 def weights_kind(path: Path) -> WeightsKind:
     """Return in which format a file has its weights, if it has any."""
+    is_named = path.suffix == ".safetensors"
+    return "safetensors" if is_named or is_safetensors(path) else "torch"
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file has a header as safetensors have."""
     begin = _begin(path)
-    return "safetensors" if path.suffix == ".safetensors" or begin[8:9] == b"{" else "torch"
+    return begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") < _LARGEST_HEADER
 
 
 def not_of_torch(path: Path) -> str | None:
@@ -39,6 +47,14 @@ def not_of_torch(path: Path) -> str | None:
     if named is not None or not begin:
         return named or "an empty file"
     return "text" if _is_text(begin) else "a file of another kind"
+
+
+def is_cut(path: Path) -> bool:
+    """Return whether a file begins as a zip file, but is none: it is truncated or damaged."""
+    try:
+        return _begin(path).startswith(b"PK") and not zipfile.is_zipfile(path)
+    except OSError:
+        return False
 
 
 def _begin(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from robust.errors import ConfigError
 from robust.networks.normalize import Normalize
@@ -96,6 +97,8 @@ class Called(nn.Module):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function
+        # By its place torchattacks knows the device, and prints a line where there is none.
+        self.place = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def forward(self, x: Images) -> Any:  # noqa: ANN401 (whatever a function returns)
         """What the function returns."""
@@ -117,6 +120,7 @@ def find_batch_size(network: Foreign, shape: tuple[int, int, int], hint: int | N
     """
     device = next((value.device for value in network.state_dict().values()), torch.device("cpu"))
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    hint = hint or _size_of_graph(network.network)
     for size in (None, *([hint] if hint else []), *_SIZES):
         network.batch_size = size
         if _takes(network, images) and (size is not None or _takes(network, images[:1])):
@@ -126,6 +130,15 @@ def find_batch_size(network: Foreign, shape: tuple[int, int, int], hint: int | N
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 10, 50, 100, 500, 1000)
 """Batch sizes that programs are exported with, the likeliest first."""
+
+
+def _size_of_graph(network: nn.Module) -> int | None:
+    """Return the batch size that the graph of an exported program has, if it is fixed."""
+    for node in network.graph.nodes if isinstance(network, GraphModule) else ():
+        if node.op == "placeholder" and hasattr(node.meta.get("val"), "shape"):
+            size = next(iter(node.meta["val"].shape), None)
+            return size if isinstance(size, int) else None
+    return None
 
 
 @torch.no_grad()

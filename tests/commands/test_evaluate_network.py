@@ -129,6 +129,14 @@ def test_a_torchvision_network_with_random_weights(tmp_path, capsys):
     assert "Did you mean mobilenet_v3_small?" in capsys.readouterr().err
 
 
+def test_wandb_has_a_run_of_a_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert evaluated("w.pt", "--network=ownmodels:Network") == 0
+    folder = only_run(tmp_path)
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    assert run.name.endswith(f"-{folder.name}-evaluate-tiny")
+
+
 def test_another_network_in_the_same_folder_is_refused(tmp_path, capsys):
     assert evaluated("w.pt", "--network=ownmodels:Network", "--output=run") == 0
     torch.save(Bars(scale=2.0).state_dict(), tmp_path / "other.pt")
@@ -156,9 +164,24 @@ def test_another_network_in_the_same_folder_is_refused(tmp_path, capsys):
         (["w.pt", "--network=ownmodels:Network", "--attribute=layer"], "Did you mean layers?"),
         (["w.pt", "--network=ownmodels:Network", "--view-from=ownmodels:Network"], "a view that"),
         (["timm:", "-n", "3"], "a network after timm:"),
+        (["cut.pt", "--network=ownmodels:Network"], "cut.pt, but it is truncated or damaged"),
+        (["cut.pt"], "cut.pt, but it is truncated or damaged"),
+        (["cut.pt2", "--trust=cut.pt2"], "cut.pt2, but it is truncated or damaged"),
+        (["text.pt2", "--trust=text.pt2"], "an exported program at text.pt2, but got text."),
+        (["w.pt", "--network=ownmodels:Network", "--key=nope"], "Leave --key out"),
+        (["two.pt", "--network=ownmodels:Network", "--key=nope"], "Choose one of b, a."),
+        (["color.pt", "--trust=color.pt"], "Given groups=1, weight of"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(words, message, tmp_path, capsys):
+    complete = (tmp_path / "w.pt").read_bytes()
+    for name in ("cut.pt", "cut.pt2"):
+        (tmp_path / name).write_bytes(complete[: len(complete) // 2])
+    (tmp_path / "text.pt2").write_text("no program")
+    torch.save({"b": Bars().state_dict(), "a": Bars().state_dict()}, tmp_path / "two.pt")
+    if words[0] == "color.pt":
+        color = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8), torch.nn.Flatten())
+        traced(color, torch.rand(2, 3, 8, 8)).save("color.pt")
     assert evaluated(*words) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -59,6 +59,13 @@ def test_what_torch_wrote_may_have_weights(is_zip, tmp_path):
     assert not_of_torch(path) is None
 
 
+def test_what_is_named_safetensors_and_is_none(tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_text('import json{"a"}')
+    with pytest.raises(ConfigError, match=r"Expected safetensors at .*, but got text\. Save"):
+        read_weights(path)
+
+
 def test_safetensors_are_known_under_any_name(tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     path = tmp_path / "w.pt"

@@ -4,12 +4,14 @@ Each check says one line: what would spoil the numbers ends the evaluation, the 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
+from torch.export import ExportedProgram
 
 from robust.attacks import isolated
 from robust.checkpoints import UNTRAINED
@@ -132,10 +134,12 @@ def prepared(
             data.num_classes = max(data.num_classes, outputs_of(network, data.shape))
         yield network, [UNTRAINED] if is_untouched(network) else []
         return
+    if isinstance(network, ExportedProgram):
+        network = network.module()
     if not callable(network) or isinstance(network, type):
         raise ConfigError(
             "Expected a module, or another callable from images to scores, as `network`, but got "
-            f"{_described(network)}. See docs/own-network.md."
+            f"{_described(network)}. {_what_to_do(network)}"
         )
     modes, device = _modes(network), _device_of(network)
     try:
@@ -160,6 +164,14 @@ def _described(network: object) -> str:
     if isinstance(network, type):
         return f"the class {network.__name__}, not an object of it"
     return type(network).__name__
+
+
+def _what_to_do(network: object) -> str:
+    if isinstance(network, Mapping):
+        return "Load it into its module: network.load_state_dict(...)."
+    if isinstance(network, str | Path):
+        return "Load it first: robust.load for a run, or torch's own way for weights."
+    return "See docs/own-network.md."
 
 
 def _device_of(network: object) -> torch.device:

@@ -68,9 +68,16 @@ def check_classes(network: Foreign, count: int, data: ImageDataModule) -> None:
     if not known:
         labels = f"labels up to {data.num_classes - 1}"
     raise ConfigError(
-        f"Expected scores for {labels}, but {network.called} has {count} classes. Choose the data "
-        "that it was trained on, and number the labels from 0."
+        f"Expected scores for {labels}, but {network.called} has {count} classes. "
+        + (_EMPTY_CLASSES if known and data.class_names else _FROM_0)
     )
+
+
+_FROM_0 = "Choose the data that it was trained on, and number the labels from 0."
+_EMPTY_CLASSES = (
+    "Choose data of the classes that it was trained on. Labels count by their numbers: a folder "
+    "needs one for each class, which may be empty."
+)
 
 
 def set_outputs(

@@ -1,6 +1,7 @@
 """Files that are programs with their weights: TorchScript, exported programs and ONNX."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from robust.errors import ConfigError, in_short
+from robust.io.file_kinds import not_of_torch
 from robust.loading.pretrained.source import Source, check_trusted
 
 
@@ -32,15 +34,22 @@ def read_program(source: Source) -> Program:
 
         return Program(*read_onnx(path))
     check_trusted(path)
+    kind = _CALLED.get(source.kind, source.kind)
+    if not zipfile.is_zipfile(path):  # torch would say so in many lines of its log
+        found = not_of_torch(path) or "a file of another kind"
+        raise ConfigError(f"Expected {kind} at {path}, but got {found}. Name another file.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch is about to give up
             return _torchscript(path) if source.kind == "torchscript" else _exported(path)
     except Exception as error:  # of damaged files and of other versions
         raise ConfigError(
-            f"Expected a {source.kind} program at {path}, but it cannot be loaded "
-            f"({in_short(error)}). It may be truncated, or of another version of torch."
+            f"Expected {kind} at {path}, but it cannot be loaded ({in_short(error)}). It may be "
+            "truncated, or of another version of torch."
         ) from None
+
+
+_CALLED = {"torchscript": "a TorchScript program", "exported": "an exported program"}
 
 
 def _torchscript(path: Path) -> Program:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from robust.errors import ConfigError
+from robust.io.file_kinds import is_cut
 from robust.loading.short_names import check_exists
 from robust.loading.trust import UntrustedError, file_entry, granted, is_below, shown
 
@@ -72,6 +73,11 @@ def source_of(text: str) -> Source:
         raise ConfigError(
             f"Expected a network's file, but {shown(text)} is a folder. Name a file in it, or "
             "hf:PATH for a folder that Hugging Face's transformers wrote."
+        )
+    if is_cut(path):
+        raise ConfigError(
+            f"Expected a complete file at {shown(text)}, but it is truncated or damaged. Copy it "
+            "again."
         )
     return Source(_kind_of(path), text)
 

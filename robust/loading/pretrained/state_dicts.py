@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 from robust.checkpoint_bounds import check_bounds
 from robust.checkpoints import check_finite
 from robust.errors import ConfigError, how_to_install, in_short
-from robust.io.file_kinds import not_of_torch, weights_kind
+from robust.io.file_kinds import is_safetensors, not_of_torch, weights_kind
+from robust.loading.trust import shown
 
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...] | None]
@@ -46,7 +47,7 @@ def read_weights(path: Path, key: str | None = None) -> Weights:
     content = _safetensors(path) if weights_kind(path) == "safetensors" else _torch(path)
     found = dict(_weights_in(content, ""))
     if key is not None:
-        found = {place: weights for place, weights in found.items() if place == key}
+        found = {place: found[place] for place in _asked(key, found, path)}
     elif len(found) > 1:
         found = _likeliest(found)
     if len(found) != 1:
@@ -59,6 +60,16 @@ def read_weights(path: Path, key: str | None = None) -> Weights:
     (weights,) = found.values()
     check_finite(weights, str(path))
     return weights
+
+
+def _asked(key: str, found: Mapping[str, Weights], path: Path) -> list[str]:
+    if key not in found:
+        places = [place for place in found if place]
+        hint = f"Choose one of {_some(places)}." if places else "Leave --key out."
+        raise ConfigError(
+            f"Expected weights under the key {shown(key)!r} in {path}, but there are none. {hint}"
+        )
+    return [key]
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> list[str]:
@@ -114,6 +125,9 @@ def _unreadable(path: Path, error: Exception) -> ConfigError:
 
 
 def _safetensors(path: Path) -> object:
+    if not is_safetensors(path):
+        found = not_of_torch(path) or "a file of another kind"
+        raise ConfigError(f"Expected safetensors at {path}, but got {found}. {_SAVE}")
     try:
         from safetensors.torch import load_file
     except ImportError:

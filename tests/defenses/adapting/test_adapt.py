@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from robust.attacks import FGSM
 from robust.data.arrays import data_of
 from robust.defenses import Pretrained
 from robust.defenses.adapting.adapt import Given, adapt, prepared
@@ -208,3 +209,46 @@ def test_a_network_without_a_gradient_is_said_and_goes_on(layer, data):
         assert defense(x.requires_grad_()).requires_grad
     with prepared(calls[layer], data, Given(adaptive=lambda _: network)) as (_, notes):
         assert any("attacks on the deployed view" in note for note in notes)
+
+
+def test_an_exported_program_is_a_network_of_one_batch_size(data):
+    exported = torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),))
+    for network in (exported, exported.module()):
+        with prepared(network, data, Given()) as (defense, notes):
+            assert (defense.network.batch_size, notes) == (3, [])
+
+
+def test_a_function_is_attacked_in_silence(data, capsys):
+    defense, _ = adapted(Bars().eval().forward, data)
+    FGSM(defense, eps=0.1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("network", "match"),
+    [
+        (Bars().state_dict(), "got OrderedDict. Load it into its module"),
+        ("w.pt", "got str. Load it first"),
+        (3, "got int. See docs"),
+    ],
+)
+def test_what_is_no_network_yet_is_told_what_to_do(network, match, data):
+    with pytest.raises(ConfigError, match=match), prepared(network, data, Given()):
+        pass
+
+
+def test_a_folder_without_all_classes_is_told_what_to_do():
+    x, y = bars(count=12)
+    module = data_of(x, y % 3)
+    module.class_names = ("a", "b", "c")
+    with pytest.raises(ConfigError, match=r"Bars has 4 classes\. .* which may be empty\."):
+        adapted(Bars().eval(), module)
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(dim=1), nn.Identity()])
+def test_a_network_that_leaves_torch_has_no_gradient(last, data):
+    network = nn.Sequential(Bars(), last).eval()
+    defense, notes = adapted(lambda x: network(x.detach()), data)
+    assert "has no gradient at 8 images" in notes[-1]
+    x, y, _ = data.test_samples(0, 4)
+    assert torch.equal(FGSM(defense.adaptive_view(), eps=0.1)(x, y), x)
