@@ -32,6 +32,8 @@ class Crafted(NamedTuple):
     """Mean wall time per image."""
     not_finite: Bool[Tensor, " n"]
     """True where a gradient of the view was not finite, on the way or at the end."""
+    dropped: Bool[Tensor, " n"]
+    """True where the attack gave up before its last steps, as nothing promised a success."""
 
 
 def craft(
@@ -89,7 +91,8 @@ def craft(
             goal = target.detach().clone()
             built.set_mode_targeted_by_function(lambda images, labels: goal, quiet=True)
         if not len(x):
-            return Crafted(x, 0.0, 0.0, torch.zeros_like(y, dtype=torch.bool))
+            nothing = torch.zeros_like(y, dtype=torch.bool)
+            return Crafted(x, 0.0, 0.0, nothing, nothing)
         if target is not None:
             _check_classes(goal, view, x[:2])
         cells = None if transferred else cells_of(view, x)
@@ -108,7 +111,8 @@ def craft(
             if seen.any and x_adv.shape == x.shape:
                 gradient_of(view, x_adv, y)  # `seen` takes note of all of them
         forwards = sum(images_seen) + sum(images_judged)
-        return Crafted(x_adv, forwards / len(x), seconds / len(x), seen.images)
+        dropped = vars(built).get("dropped", torch.zeros_like(seen.images))
+        return Crafted(x_adv, forwards / len(x), seconds / len(x), seen.images, dropped)
 
 
 @contextmanager

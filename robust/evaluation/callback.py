@@ -316,13 +316,12 @@ class AttackEvaluation(Callback):
             judge=judge,
             transferred=self.suite.source is not None,
         )
-        threat_model = ThreatModel(info.norm, info.eps)
-        threat_model.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
+        allowed = ThreatModel(info.norm, info.eps)
+        allowed.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
         x_adv, scores = x.clone(), block.scores.clone()
         x_adv[attacked] = crafted.x_adv.to(x.dtype)
         scores[attacked] = defense(x_adv[attacked])
-        not_finite = torch.zeros_like(attacked)
-        not_finite[attacked] = crafted.not_finite
+        signs = {"not_finite": crafted.not_finite, "dropped": crafted.dropped}
         columns = {
             "index": block.index,
             "label": y,
@@ -335,6 +334,6 @@ class AttackEvaluation(Callback):
             **{norm.lower(): distance(x, x_adv, norm) for norm in get_args(Norm)},
             "forwards": attacked * crafted.forwards,
             "seconds": attacked * crafted.seconds,
-            "not_finite": not_finite,
+            **{key: attacked.masked_scatter(attacked, sign) for key, sign in signs.items()},
         }
         return columns, x_adv

@@ -150,6 +150,11 @@ def not_finite_gradients(rows: Sequence[Row]) -> Rate:
     return _share(Rows.from_rows(rows)["not_finite"])
 
 
+def dropped(rows: Sequence[Row]) -> Rate:
+    """Return the share of images that the attack gave up before its last steps."""
+    return _share(Rows.from_rows(rows)["dropped"])
+
+
 def summarize(evaluation: Evaluation) -> dict[str, float]:
     """Return what a run logs: every rate with its bounds, by view and attack."""
     rates: dict[str, Rate] = {}
@@ -163,6 +168,8 @@ def summarize(evaluation: Evaluation) -> dict[str, float]:
             not_finite = not_finite_gradients(rows)
             if not_finite.hits:
                 rates[f"test/not_finite_gradient/{view}/{name}"] = not_finite
+            if rows["dropped"].any():
+                rates[f"test/dropped/{view}/{name}"] = dropped(rows)
         rates[f"test/worst_robust_acc/{view}"] = worst_robust_accuracy(evaluation, view)
     random = {"test/random": 1.0} if evaluation.header.random else {}
     return {**rate_numbers(rates), **random}

@@ -40,6 +40,13 @@ class Row(NamedTuple):
     not_finite: bool = False
     """Whether a gradient of the view was not finite, at the clean image or on the way. Records from
     before there was this column do not say."""
+    dropped: bool = False
+    """Whether the attack gave the image up before its last steps, as nothing promised a success. It
+    counts as robust."""
+
+
+LATER = 2
+"""So many of the last columns are lacking in records of earlier versions."""
 
 
 Column = NDArray[Any]
@@ -188,9 +195,9 @@ class Rows(Sequence[Row]):
 
 
 def _columns(lines: str) -> int:
-    """Return the number of columns: all, or one less in records of earlier versions."""
-    found = len(next(csv.reader([lines[: lines.find("\n")]])))
-    return found if found == len(Row._fields) - 1 else len(Row._fields)
+    """Return the number of columns: all, or less in records of earlier versions."""
+    found, most = len(next(csv.reader([lines[: lines.find("\n")]]))), len(Row._fields)
+    return found if most - LATER <= found < most else most
 
 
 def _types(attacks: Iterable[str], flag: str = "?", columns: int | None = None) -> np.dtype[Any]:

@@ -11,6 +11,7 @@ from robust.results.cells import Cell, Content, Grid, Shares, Stack, Value, stac
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
+    dropped,
     resistance,
     robust_accuracy,
     success_rate,
@@ -54,6 +55,7 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
             *(f"{n}: {note}." for n, e in evaluations.items() for note in signs_of_attacks(e)),
             *_notes(evaluations),
             *_tie_notes(evaluations),
+            *_dropped_notes(evaluations),
             *_protocol_notes(evaluations),
         ],
     )
@@ -288,6 +290,18 @@ def _goal(info: AttackInfo) -> str:
 
 def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     return [f"{name}: {note}" for name, found in evaluations.items() for note in found.notes]
+
+
+def _dropped_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Return which attacks gave up images before their last steps, as these count as robust."""
+    return [
+        f"{run}: {name} dropped {rate.hits} of {rate.n} images ({view}) before its last steps, as "
+        "nothing promised a success; they count as robust. `--suite standard` attacks them."
+        for run, evaluation in evaluations.items()
+        for view in evaluation.views
+        for name in evaluation.header.attacks
+        if (rate := dropped(evaluation.select(view, name))).hits
+    ]
 
 
 def _tie_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:

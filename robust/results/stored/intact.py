@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from robust.results.rows import Column, Row, Rows
+from robust.results.rows import LATER, Column, Row, Rows
 from robust.results.stored.checksums import ABSENT, UNCHECKED, Key, Sums, checksum, checksums
 from robust.vocabulary import View, limit_of
 
@@ -155,8 +155,8 @@ class Check(NamedTuple):
             return Rows.parse(text, self.attacks).ordered(), []
         except (ValueError, OverflowError, csv.Error):
             lines = text.splitlines(keepends=True)
-            # Rows of earlier versions lack the last column.
-            pattern = _ROW if any(map(_ROW.fullmatch, lines)) else _OLD_ROW
+            # Rows of earlier versions lack the last columns.
+            pattern = next((p for p in (_ROW, *_OLD_ROWS) if any(map(p.fullmatch, lines))), _ROW)
             good = [line for line in lines if pattern.fullmatch(line)]
             bad = [line for line in lines if not pattern.fullmatch(line)]
             return Rows.parse("".join(good), self.attacks).ordered(), bad
@@ -289,7 +289,7 @@ _PATTERNS = {
     bool: r"(?:True|False)",
     float: r"(?:-?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?|-?inf|nan)",
 }
-_HEAD = re.compile(r"\A" + ",".join(Row._fields[:-1]) + f"(?:,{Row._fields[-1]})?" + r"\r?\n")
+_LENGTHS = range(len(Row._fields), len(Row._fields) - LATER - 1, -1)
+_HEAD = re.compile(rf"\A(?:{'|'.join(','.join(Row._fields[:n]) for n in _LENGTHS)})\r?\n")
 _COLUMNS = [_PATTERNS[kind] for kind in Row.__annotations__.values()]
-_ROW = re.compile(",".join(_COLUMNS) + r"\r?\n")
-_OLD_ROW = re.compile(",".join(_COLUMNS[:-1]) + r"\r?\n")
+_ROW, *_OLD_ROWS = (re.compile(",".join(_COLUMNS[:n]) + r"\r?\n") for n in _LENGTHS)
