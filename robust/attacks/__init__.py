@@ -24,6 +24,7 @@ from robust.attacks.query.hop_skip_jump import HopSkipJump
 from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
 from robust.attacks.query.pointwise import Pointwise
 from robust.attacks.query.square import Square
+from robust.attacks.strong import Strong
 from robust.attacks.views import BPDA, EOT, HasObjective, Rescale, SoftSteps, straight_through
 from robust.attacks.wang2018_released import ReleasedCarliniWagner, ReleasedFGSM
 
@@ -63,6 +64,7 @@ __all__ = [
     "SinglePixel",
     "SoftSteps",
     "Square",
+    "Strong",
     "TargetedBIM",
     "craft",
     "gradient_of",

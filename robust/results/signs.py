@@ -22,6 +22,8 @@ from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Rows
 
 _BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump", "Pointwise", "OnePixel", "Pixle"}
+_ITERATED = {"Strong"}
+"""Their steps are no argument."""
 _SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
 
 
@@ -161,7 +163,8 @@ def _beaten(part: Evaluation, kinds: set[str], how: str) -> str:
 
 def _is_iterated(info: AttackInfo) -> bool:
     """Whether an attack takes many steps along gradients."""
-    return info.name not in _BLACK_BOX and int(info.arguments.get("steps", 0)) > 1
+    steps = int(info.arguments.get("steps", 0))
+    return info.name in _ITERATED or (info.name not in _BLACK_BOX and steps > 1)
 
 
 def _names(part: Evaluation, wanted: Callable[[AttackInfo], bool]) -> list[str]:

@@ -17,6 +17,7 @@ from tests.support.short_suites import shorten_auto_attack, shortened
 
 NAMES = (
     "standard",
+    "strong",
     "rand",
     "minimal",
     "black_box",

@@ -35,6 +35,7 @@ from robust.attacks import (
     ReleasedFGSM,
     SinglePixel,
     Square,
+    Strong,
     TargetedBIM,
 )
 from tests.support.oracles import LinearOracle
@@ -143,6 +144,16 @@ def _auto(norm):
     )
 
 
+def _strong(norm, **arguments):
+    return Short(
+        Strong,
+        lambda view, eps: Strong(view, eps, norm, queries=20, **arguments),
+        norm,
+        budget=True,
+        honest=False,
+    )
+
+
 _PIXELS = {"mean": (0.0,), "std": (1.0,)}
 
 
@@ -216,6 +227,9 @@ EVERY = {
     "MinimalFAB L2": _minimal_fab("L2"),
     "AutoAttack Linf": _auto("Linf"),
     "AutoAttack L2": _auto("L2"),
+    "Strong Linf": _strong("Linf"),
+    "Strong L2": _strong("L2"),
+    "Strong without dropping": _strong("Linf", patience=float("inf")),
     "DeepFool L2": _minimal(DeepFool, steps=10),
     "DeepFool Linf": _minimal(DeepFool, "Linf", steps=10),
     "CarliniWagner": _minimal(CarliniWagner, search_steps=4, steps=5),
