@@ -16,6 +16,7 @@ from robust.attacks import (
     HopSkipJump,
     Pointwise,
     Rescale,
+    Strong,
     craft,
     sample_seeds,
 )
@@ -86,7 +87,7 @@ def test_minimal_attacks_find_the_nearest_image_that_is_known(name):
             assert distance(x, crafted.x_adv, norm).item() == pytest.approx(nearest, abs=1e-7)
 
 
-@pytest.mark.parametrize("attack", [PGD, APGD, AutoAttack, FAB])
+@pytest.mark.parametrize("attack", [PGD, APGD, AutoAttack, FAB, Strong])
 @pytest.mark.parametrize("levels", [Binarize(HALF), FeatureSqueezing(1), BitDepthReduction(7)])
 def test_a_budget_in_l2_is_spent_on_what_crosses(attack, levels):
     # A hundred values look as useful, and only one of them is near its threshold.
@@ -98,12 +99,33 @@ def test_a_budget_in_l2_is_spent_on_what_crosses(attack, levels):
     view, judge = behind(Sum(), levels)
     x, y = torch.zeros(1, 1, 10, 10), torch.zeros(1, dtype=torch.int64)
     x[0, 0, 4, 4] = 0.45
-    kwargs = {"steps": 20, **({"queries": 1} if attack is AutoAttack else {})}
+    kwargs = {AutoAttack: {"steps": 20, "queries": 1}, Strong: {}}.get(attack, {"steps": 20})
     arguments = {"seed": 0, "judge": judge, "sample_seeds": sample_seeds(0, y)}
     crafted = craft(lambda v: attack(v, 0.06, norm="L2", **kwargs), view, x, y, **arguments)
     assert judge(crafted.x_adv).argmax() == 1
     assert distance(x, crafted.x_adv, "L2") <= 0.06
     assert distance(x, crafted.x_adv, "L0") == 1
+
+
+THEIRS = {
+    "PGDL2": lambda view: torchattacks.PGDL2(view, eps=0.6, alpha=0.3, steps=5),
+    "APGD": lambda view: torchattacks.APGD(view, norm="L2", eps=0.6, steps=5),
+    "FAB": lambda view: torchattacks.FAB(view, norm="L2", eps=0.6, steps=5, n_classes=3),
+    "Square": lambda view: torchattacks.Square(view, norm="L2", eps=0.6, n_queries=50),
+}
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_those_of_torchattacks_with_a_budget_do_too(name):
+    oracle, transform = LinearOracle(3), FeatureSqueezing(3)
+    view, judge = behind(oracle, transform)
+    x, _ = oracle.samples(6)
+    y = judge(x).argmax(dim=1)
+    x_adv = craft(THEIRS[name], view, x, y, sample_seeds=sample_seeds(0, y), judge=judge).x_adv
+    success = judge(x_adv).argmax(dim=1) != y
+    assert success.any()
+    near = Cells.of(transform, x).nearest(x, x_adv)
+    assert torch.equal(x_adv[success], near[success])
 
 
 @shorts
