@@ -147,11 +147,6 @@ def measure(name: str, run: Method, chosen: Case) -> Measured:
     return Measured(chosen.name, name, clock.found.tolist(), cpu, clock.passes / len(chosen.y))
 
 
-def reached(each: Measured, goal: set[int]) -> float:
-    """Return after how much time all of some images were found."""
-    return max((each.found[i] for i in goal), default=0.0)
-
-
 def report(measured: Sequence[Measured]) -> None:
     """Print a table in Markdown; the images to find are those that AutoAttack of ours found."""
     print("| network | method | images | robust | missed | CPU s | ratio | passes an image |")

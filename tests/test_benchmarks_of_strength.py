@@ -1,0 +1,66 @@
+"""The benchmarks `strong.py` and `truth.py`: what they note, and what they call missed."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from robust.attacks import PGD
+from tests.support.oracles import LinearOracle
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+NEVER = float("inf")
+
+
+def imported(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for module in (name, "peers", "strong_networks"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return importlib.import_module(name)
+
+
+def test_the_clock_notes_images_within_eps_alone(monkeypatch):
+    strong = imported("strong", monkeypatch)
+    oracle = LinearOracle(3)
+    x, y = oracle.samples(4)
+    # They are nearest to themselves only if they differ enough.
+    x[:, 0, -1, -1] = torch.linspace(0, 1, 4)
+    eps = 1.1 * oracle.budget("Linf")
+    chosen = strong.Case("oracle", oracle, eps, x, y)
+    far = strong.Clock(chosen)
+    far(1 - x)
+    assert far.found.isinf().all()
+    measured = strong.measure(
+        "pgd", lambda network, case: PGD(network, eps, steps=5)(case.x, case.y), chosen
+    )
+    assert measured.left == 0
+    assert 0 <= max(measured.found) <= measured.cpu
+
+
+def test_the_table_counts_what_was_missed(monkeypatch, capsys):
+    strong = imported("strong", monkeypatch)
+    measured = [
+        strong.Measured("net", strong.AUTO, [1.0, 2.0, NEVER], 10.0, 500.0),
+        strong.Measured("net", "strong", [0.1, NEVER, 0.2], 1.0, 50.0),
+    ]
+    strong.report(measured)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert rows[0] == f"| net | {strong.AUTO} | 3 | 1 | 0 | 10.00 | 1.000 | 500 |"
+    assert rows[1] == "| net | strong | 3 | 1 | 1 | 1.00 | 0.100 | 50 |"
+    assert len(strong.plotted(measured).axes) == 1
+
+
+@pytest.mark.parametrize(("alone", "fine"), [([2], True), ([2, 3], False)])
+def test_a_peer_alone_is_told(monkeypatch, capsys, alone, fine):
+    truth = imported("truth", monkeypatch)
+    found = [
+        truth.Found("strong", True, [0, 1], 1.0),
+        truth.Found("weak peer", False, [0], 1.0),
+        truth.Found("peer", False, [1, *alone], 1.0),
+    ]
+    assert truth.report("net", "Linf 0.2", 50, found) is fine
+    left = 48 - len(alone)
+    row = f"| net | Linf 0.2 | 50 | 48 | {49 - len(alone)} (peer) | {left} | {len(alone)} |"
+    assert capsys.readouterr().out.strip() == row
