@@ -107,6 +107,14 @@ class Codewords(Defense):
         kind = SquaredErrorView if self.published == "codeword" else AsReleasedView
         return kind(self.network, self.codebook)
 
+    def line_of_outputs(self) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+        """Return the outputs before the tanh that are as near to codeword 0 as to 1, and the way.
+
+        The attack unit test puts them in the place of what the last layer returns.
+        """
+        zero, one = self.codebook[0], self.codebook[1]
+        return torch.atanh((zero + one) / 2), (one - zero) / 2
+
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
         """Raise if images of ``shape`` do not pass, or outputs or classes are of another number.
 

@@ -1,0 +1,198 @@
+"""Attacks of a suite are run where an adversarial image within eps is known to exist.
+
+Zimmermann, Brendel, Tramer and Carlini 2022, https://arxiv.org/abs/2206.13991.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool
+from torch import Generator, nn
+
+from robust.attacks import craft, isolated
+from robust.defenses.base import Defense
+from robust.errors import check_at_least
+from robust.measures.unit_test.layers import (
+    NotMeasured,
+    last_layer,
+    line_of,
+)
+from robust.measures.unit_test.planted import BLOCK, Planted, Planter
+from robust.measures.unit_test.points import edge_points
+from robust.measures.unit_test.readouts import Chooser, replaced
+from robust.results.metrics import Rate
+from robust.threat import ThreatModel
+from robust.types import AttackCallable, Images, View
+
+_RANDOM = 1000
+"""Points of the random search at most."""
+
+_Found = Bool[torch.Tensor, " n"]
+"""On which images an attack succeeds."""
+
+
+class Tried(NamedTuple):
+    """An attack as a suite runs it."""
+
+    attack: AttackCallable
+    threat_model: ThreatModel
+    targeted: bool = False
+
+
+class Scores(NamedTuple):
+    """How often attacks found what was there, on images where no random search finds it."""
+
+    found: dict[View, dict[str, Rate]]
+    """By view and attack."""
+    random: Rate
+    """Images on which random points succeed, of all whose read-out separates its points."""
+    separated: Rate
+    """Of all images."""
+
+    @staticmethod
+    def together(parts: Sequence["Scores"]) -> "Scores":
+        """Return the scores of several blocks of images."""
+        first = parts[0].found
+        return Scores(
+            {
+                view: {
+                    name: _sum([part.found[view][name] for part in parts]) for name in first[view]
+                }
+                for view in first
+            },
+            _sum([part.random for part in parts]),
+            _sum([part.separated for part in parts]),
+        )
+
+
+def unit_test(
+    defense: Defense,
+    x: Images,
+    attacks: Mapping[str, Tried],
+    views: Sequence[View] = ("deployed", "adaptive"),
+    *,
+    points: int = 1000,
+    seed: int = 0,
+    features: str | None = None,
+) -> dict[str, Scores]:
+    """Return how often attacks find what is there, by the name of their threat model.
+
+    Args:
+        defense: Its transform, its features and what follows its last layer stay as they are.
+        x: Clean images in [0, 1].
+        attacks: Those of Linf or L2 with an eps are tried.
+        views: What they differentiate.
+        points: Points around each image, of which all but one keep its class; at least 2.
+        seed: Of the points and the attacks.
+        features: Layer of the network whose input are the features; the last linear one if None.
+
+    Raises:
+        NotMeasured: If scores do not come from a last linear layer, its features separate no
+            points, or no attack can be tried.
+        ConfigError: If there are too few points, or no such layer.
+    """
+    check_at_least("points", points, 2)
+    result = {}
+    for threat_model, some in _by_threat_model(attacks).items():
+        with isolated(defense, x.device, seed):
+            last = last_layer(defense, x[:BLOCK], features)
+            generator = Generator().manual_seed(seed)
+            planter = Planter(defense, last, threat_model, points, generator)
+            scores = [
+                _attacked(defense, block, some, views, seed + number)
+                for number, block in enumerate(planter.plant(x))
+            ]
+        result[str(threat_model)] = Scores.together(scores)
+    return result
+
+
+def _by_threat_model(attacks: Mapping[str, Tried]) -> dict[ThreatModel, dict[str, Tried]]:
+    budgets: dict[ThreatModel, dict[str, Tried]] = {}
+    for name, tried in attacks.items():
+        threat_model = tried.threat_model
+        if threat_model.norm in ("Linf", "L2") and 0 < threat_model.eps < float("inf"):
+            budgets.setdefault(threat_model, {})[name] = tried
+    if not budgets:
+        raise NotMeasured(
+            "Expected an attack of Linf or L2 with an eps for the unit test, but the suite has "
+            "none. Name another suite."
+        )
+    return budgets
+
+
+def _attacked(
+    defense: Defense,
+    planted: Planted,
+    attacks: Mapping[str, Tried],
+    names: Sequence[View],
+    seed: int,
+) -> Scores:
+    if not len(planted.x):
+        nothing = {view: dict.fromkeys(attacks, Rate(0, 0)) for view in names}
+        return Scores(nothing, Rate(0, 0), planted.separated)
+    views: dict[View, nn.Module] = {view: defense.view(view) for view in names}
+    found: dict[View, dict[str, _Found]] = {view: {} for view in views}
+    most = 1.0
+    with _in_place(defense, planted, list(views.values())):
+        for view, module in views.items():
+            for name, tried in attacks.items():
+                judge = None if module is defense or view == "published" else defense
+                found[view][name], forwards = _one(defense, module, judge, planted, tried, seed)
+                most = max(most, forwards)
+        random = _random(defense, planted, min(_RANDOM, round(most)), seed)
+    rates = {
+        view: {name: _rate(success[~random]) for name, success in of_view.items()}
+        for view, of_view in found.items()
+    }
+    return Scores(rates, _rate(random), planted.separated)
+
+
+def _in_place(defense: Defense, planted: Planted, views: list[nn.Module]) -> ExitStack:
+    """Have the read-outs answer in the place of the last layer."""
+    stack = ExitStack()
+    chooser = Chooser(planted.x, planted.threat_model)
+    modules = {id(module): module for module in (defense, *views)}
+    line = line_of(defense, planted.last)
+    layer = planted.last.layer
+    stack.enter_context(replaced(layer, planted.readouts, chooser, line, list(modules.values())))
+    return stack
+
+
+def _one(
+    defense: Defense,
+    view: nn.Module,
+    judge: Defense | None,
+    planted: Planted,
+    tried: Tried,
+    seed: int,
+) -> tuple[_Found, float]:
+    """Return on which images an attack succeeds, and its forward passes per image."""
+    x, threat_model = planted.x, planted.threat_model
+    y = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    target = torch.ones_like(y) if tried.targeted else None
+    made = craft(tried.attack, view, x, y, target=target, seed=seed, judge=judge)
+    within = threat_model.distance(x, made.x_adv) <= threat_model.limit
+    with torch.no_grad():
+        return within & (defense(made.x_adv).argmax(dim=1) != 0), made.forwards
+
+
+@torch.no_grad()
+def _random(defense: Defense, planted: Planted, tries: int, seed: int) -> _Found:
+    """Return on which images one of some random points at the edge succeeds."""
+    generator = Generator().manual_seed(seed + 1)
+    x, device = planted.x.cpu(), planted.x.device
+    found = torch.zeros(len(x), dtype=torch.bool, device=device)
+    for _ in range(tries):
+        points = edge_points(planted.threat_model, x, generator)
+        found |= defense(points.to(device)).argmax(dim=1) != 0
+    return found
+
+
+def _rate(hits: _Found) -> Rate:
+    return Rate(int(hits.sum()), len(hits))
+
+
+def _sum(rates: Sequence[Rate]) -> Rate:
+    return Rate(sum(rate.hits for rate in rates), sum(rate.n for rate in rates))
