@@ -25,6 +25,7 @@ _NAMES: dict[str, Kind] = {
     "defense": "defense",
     "data": "data",
     "suite": "suite",
+    "attack_unit_test": "suite",
     "table": "table",
     "file": "sweep",
 }

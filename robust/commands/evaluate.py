@@ -34,6 +34,7 @@ from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
 from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
+from robust.measures.unit_test.measurement import AttackUnitTest
 from robust.results.cells import Grid
 from robust.results.records import Evaluation
 from robust.results.tables import comparison, paper_table
@@ -137,6 +138,11 @@ def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list
         measurements.append(RobustnessMetrics(**limit, **views))
     if options.certify is not None:
         measurements.append(Certification(options.certify, **limit))
+    if options.attack_unit_test is not None:
+        evaluation, notes = suite_for(options, options.attack_unit_test)
+        for text in notes:
+            note(text)
+        measurements.append(AttackUnitTest(evaluation.suite, features=options.features, **limit))
     return measurements
 
 

@@ -20,7 +20,7 @@ Train adversarial defenses, attack them, and compare the runs.
 train and attack:
   train DEFENSE      train a defense, then attack it
   evaluate RUN...    attack trained runs and compare them
-  measure WHAT RUN   robustness, certify or lipschitz
+  measure WHAT RUN   robustness, certify, lipschitz or attack_unit_test
   sweep NAME         train with many settings, here and without a server
   reproduce PAPER    all of a paper's tables beside its numbers
 

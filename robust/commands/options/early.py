@@ -41,17 +41,18 @@ def _check_evaluation(args: Sequence[str]) -> None:
     for run in [*runs, *filter(None, [options.transfer_from])]:
         if not str(run).startswith("wandb:"):
             check_exists(run, "a run folder or a checkpoint")
-    for file in filter(None, (options.suite, options.table)):
+    for file in filter(None, (options.suite, options.table, options.attack_unit_test)):
         check_exists(file)
-    check_has_eps(options)
-    if options.eps is not None:
-        check_eps(options.norm or _norm_of(options.suite), options.eps)
+    for suite in filter(None, (options.suite, options.attack_unit_test)):
+        check_has_eps(options, suite)
+        if options.eps is not None:
+            check_eps(options.norm or _norm_of(suite), options.eps)
 
 
-def _norm_of(suite: Path | None) -> str:
+def _norm_of(suite: Path) -> str:
     """Return the norm of a suite, or nothing where that is found out when it is built."""
     try:
-        content = read(suite) if suite is not None else {}
+        content = read(suite)
     except (ConfigError, OSError):
         return ""  # which is said with all else that is wrong with it
     if not isinstance(content, dict) or "class_path" in content:

@@ -35,6 +35,9 @@ _MORE = {
     "robustness": "and their distance to the training set, and the sensitivity of the loss, "
     "through --view",
     "certify": "by randomized smoothing with this noise",
+    "attack_unit_test": "attack unit test of a suite, tried on 64 test images or --limit, through "
+    "--view; --eps, --norm and --attacks change it as a suite",
+    "features": "with it: layer whose input are the features; default: the last linear layer",
     "figures": "after the tables; one that cannot be plotted is left out with a note",
     "grid": "in all runs; of some that differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the "
     "smallest that is enough",
@@ -77,7 +80,10 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         )
     if options.table is not None and (options.eps, options.norm) != (None, None):
         parser.error("--eps and --norm change a suite, but --table has those of its paper.")
+    if options.features is not None and options.attack_unit_test is None:
+        parser.error("--features names a layer for --attack-unit-test, which is not given.")
     options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")
+    options.attack_unit_test = _file(options.attack_unit_test, "suite")
     options.by_default = options.suite is None and options.table is None and _attacks(options)
     if options.by_default:
         options.suite = find(DEFAULT_SUITE, "suite")
@@ -90,9 +96,13 @@ def _file(name: str | None, kind: Kind) -> Path | None:
 
 def _attacks(options: argparse.Namespace) -> bool:
     """Whether there is something to do that needs attacks, or nothing else to do."""
+    if options.figures or options.grid:
+        return True
+    if options.attack_unit_test is not None:
+        return False  # which all that changes a suite may be for
     alone = options.lipschitz or options.robustness or options.draw or options.certify is not None
     changed = options.eps is not None or options.norm is not None
-    return bool(options.figures or options.grid or options.attacks or changed or not alone)
+    return bool(options.attacks or changed or not alone)
 
 
 def evaluate_parser() -> OneLineParser:
@@ -137,6 +147,9 @@ def _add_measures(add: _Add) -> None:
     add("--robustness", action="store_true", help="relative minimal perturbations")
     add("--certify", type=_sigma, metavar="SIGMA", help="certified accuracy")
     add("--lipschitz", action="store_true", help="operator norms of the layers")
+    # `robust measure attack_unit_test` has a help of its own.
+    add("--attack-unit-test", metavar="NAME", help=argparse.SUPPRESS)
+    add("--features", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def _add_figures(add: _Add) -> None:

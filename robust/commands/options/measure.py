@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from robust.commands.options.evaluate import DEFAULT_SUITE
 from robust.errors import ConfigError
 from robust.loading.messages import nearest
 from robust.loading.parsing.fractions import flag_value
@@ -11,12 +12,18 @@ MEASURES = {
     "robustness": ["--robustness"],
     "certify": ["--certify"],
     "lipschitz": ["--lipschitz"],
+    "attack_unit_test": ["--attack-unit-test"],
 }
-FLAGS = ("--limit", "--view", "--output", "--trust", "--devices", "--sigma", "--help")
+_OF_SUITE = ("--suite", "--attacks", "--eps", "--norm", "--features")
+"""Flags of `attack_unit_test` alone, which tries the attacks of a suite."""
+FLAGS = (
+    *("--limit", "--view", "--output", "--trust", "--devices", "--sigma"),
+    *(*_OF_SUITE, "--help"),
+)
 SIGMA = "0.25"
 """Noise of `certify` where none is given, as in the paper of randomized smoothing."""
 
-HELP = f"""usage: robust measure {{{",".join(MEASURES)}}} RUN... [options]
+HELP = f"""usage: robust measure WHAT RUN... [options]
 
 Measure trained runs without a suite of attacks.
 
@@ -24,16 +31,23 @@ Measure trained runs without a suite of attacks.
                      training set
   certify            accuracy certified by randomized smoothing
   lipschitz          operator norms of the layers
+  attack_unit_test   whether attacks find an adversarial image that is there
 
 options:
   --limit N          number of test images
-  --view VIEW ...    views to measure through; for robustness
+  --view VIEW ...    views to measure through; for robustness, attack_unit_test
   --sigma SIGMA      noise of certify; default: {SIGMA}
+  --suite NAME       attacks of attack_unit_test; default: {DEFAULT_SUITE}
+  --attacks NAME ... only these of the suite
+  --eps, --norm      of the suite, instead of its own
+  --features NAME    layer whose input are the features; default: the last linear
   --output FILE      also write Markdown here
   --model.KEY=VALUE  another argument of the defenses
   --trust PACKAGE    files may name classes of this package, too
 
-example: robust measure certify runs/squeezed/first --sigma 0.5 --limit 100
+examples:
+  robust measure certify runs/squeezed/first --sigma 0.5 --limit 100
+  robust measure attack_unit_test runs/squeezed/first --suite quick
 """
 
 
@@ -60,9 +74,28 @@ def translated(args: Sequence[str]) -> list[str]:
             )
     if measure != "certify" and any(map(_is_sigma, args)):
         raise ConfigError(f"Expected no --sigma with {measure}. It is the noise of certify.")
+    if measure != "attack_unit_test":
+        _check_no_suite(measure, args)
     if measure == "certify":
         return rest if any(map(_is_sigma, args)) else [*rest, f"--certify={SIGMA}"]
+    if measure == "attack_unit_test":
+        return _of_suite(rest)
     return [*rest, *MEASURES[measure]]
+
+
+def _check_no_suite(measure: str, args: Sequence[str]) -> None:
+    given = [word.split("=")[0] for word in args if word.split("=")[0] in _OF_SUITE]
+    if given:
+        raise ConfigError(
+            f"Expected no {given[0]} with {measure}. It is of attack_unit_test, which has a suite."
+        )
+
+
+def _of_suite(words: Sequence[str]) -> list[str]:
+    """Return arguments whose suite is that of the unit test, and is not attacked."""
+    flag = "--attack-unit-test"
+    renamed = [f"{flag}{word[7:]}" if word.split("=")[0] == "--suite" else word for word in words]
+    return renamed if renamed != list(words) else [*renamed, f"{flag}={DEFAULT_SUITE}"]
 
 
 def _check_sigma(args: Sequence[str]) -> None:

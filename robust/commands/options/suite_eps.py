@@ -11,20 +11,21 @@ from robust.loading.short_names import known
 from robust.vocabulary import DATA_SETS, USUAL_EPS, eps_on, no_usual_eps
 
 
-def check_has_eps(options: argparse.Namespace) -> None:
+def check_has_eps(options: argparse.Namespace, file: Path) -> None:
     """Raise if a suite takes the eps of the data set, and one of the networks is on another.
 
     What cannot be told from the config of a run is left to the evaluation.
 
     Args:
         options: Those of `evaluate.py`, whose files are there.
+        file: Of the suite.
 
     Raises:
         ConfigError: With the data set.
     """
-    if options.suite is None or options.eps is not None:
+    if options.eps is not None:
         return
-    suite = _read(options.suite)
+    suite = _read(file)
     if not isinstance(suite, Mapping):
         return
     model, own = suite.get("threat_model"), suite.get("eps_on") or {}
@@ -33,7 +34,7 @@ def check_has_eps(options: argparse.Namespace) -> None:
     norm = options.norm or model.get("norm", "Linf")
     for data in _data_sets(options) if norm in USUAL_EPS else ():
         if eps_on(norm, data, own) is None:
-            raise no_usual_eps(str(suite.get("suite", options.suite.stem)), norm, data)
+            raise no_usual_eps(str(suite.get("suite", file.stem)), norm, data)
 
 
 def _is_nested(own: object) -> bool:
