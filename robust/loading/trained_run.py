@@ -1,5 +1,6 @@
 """A trained run as `evaluate.py` finds it: its folder, its defense and its data."""
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
@@ -195,9 +196,12 @@ def find_checkpoint(path: Path) -> Path:
 
 def _what_else(folder: Path) -> str:
     """Return what to do with a folder without a checkpoint."""
-    found = sorted(str(p.parent.parent) for p in folder.glob(f"**/checkpoints/{LAST}"))
+    found: list[str] = []
+    with contextlib.suppress(OSError):  # of folders that may not be read, or vanish meanwhile
+        for below in ("*", "*/*", "*/*/*"):  # not all of a disk
+            found += (str(p.parent.parent) for p in folder.glob(f"{below}/checkpoints/{LAST}"))
     if found:
-        return f"Name one of its runs: {', '.join(found[:5])}."
+        return f"Name one of its runs: {', '.join(sorted(found)[:5])}."
     if (folder / "records").is_dir():
         return f"It has records alone; `robust report {folder}` shows them."
     if (folder / "config.json").is_file():
