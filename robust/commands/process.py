@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from robust.errors import in_short, unusable_path
 from robust.io.notes import note
-from robust.io.streams import code_of, lost_output, make_usable
+from robust.io.streams import code_of, lost_output, make_usable, say
 from robust.loading.messages import fixable_cause, shortened
 from robust.precision import keep_float32
 from robust.tracking.interrupts import interruptible
@@ -54,7 +54,7 @@ def run_command(command: Callable[[], Any]) -> int:
         message = _fixable(error)
         if message is None:
             raise
-        print(f"error: {shortened(message)}", file=sys.stderr)
+        say(f"error: {shortened(message)}")
         return 2
     return 0
 
@@ -63,7 +63,7 @@ def _fixable(error: BaseException | None) -> str | None:
     """What the user can fix; None if that is nothing, so that the traceback is kept."""
     if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return (
             f"Expected room on the disk, but: {error}. Checkpoints and records so far are "
             "complete: make room, and run the same command again. A training goes on with its "
@@ -71,6 +71,10 @@ def _fixable(error: BaseException | None) -> str | None:
         )
     cause = fixable_cause(error) or unusable_path(error)
     return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a quota, and a limit of the size of a file."""
 
 
 def _unbuilt(error: BaseException | None) -> str:
@@ -105,6 +109,7 @@ def own_console() -> Iterator[None]:
 
 def _silence() -> None:
     """Drop what third parties say that nobody who runs this can act upon."""
+    logging.raiseExceptions = False  # W&B's own log on a full disk
     for message in _IDLE_WARNINGS:
         warnings.filterwarnings("ignore", message)
     for module in _CHATTY:

@@ -11,7 +11,7 @@ from robust.errors import ConfigError, unusable_path
 from robust.io import files
 from robust.io.names import printable
 from robust.io.notes import Steps, note, sentences
-from robust.io.streams import code_of, make_usable
+from robust.io.streams import code_of, make_usable, say
 from robust.io.text_files import expanded
 from robust.loading.messages import shortened
 from robust.loading.short_names import home, tables_in
@@ -39,7 +39,7 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
         options.output = expanded(options.output)
         (_serve if options.watch else _write)(options)
     except KeyboardInterrupt:
-        print("Stopped by SIGINT (exit code 130). Run the same command again.", file=sys.stderr)
+        say("Stopped by SIGINT (exit code 130). Run the same command again.")
         return 130
     except ConfigError as error:
         return _refuse(str(error))
@@ -52,7 +52,7 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
 
 
 def _refuse(message: str) -> int:
-    print(f"error: {shortened(message)}", file=sys.stderr)
+    say(f"error: {shortened(message)}")
     return 2
 
 

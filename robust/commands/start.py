@@ -12,7 +12,7 @@ from typing import NoReturn
 from robust.commands.options import early
 from robust.errors import ConfigError
 from robust.io.deferred import deferred
-from robust.io.streams import code_of, make_usable
+from robust.io.streams import code_of, make_usable, say
 from robust.loading.messages import shortened
 
 
@@ -57,7 +57,7 @@ def run(command: str, args: Sequence[str] | None = None, **settings: bool) -> in
 
 def refuse(error: ConfigError) -> int:
     """Print an error that the user can fix, and return the exit code for it."""
-    print(f"error: {shortened(str(error))}", file=sys.stderr)
+    say(f"error: {shortened(str(error))}")
     return 2
 
 

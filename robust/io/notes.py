@@ -1,12 +1,11 @@
 """A step that fails costs no other, and a note says what was left out."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 
 from robust.errors import ConfigError
 from robust.io.names import printable
-from robust.io.streams import OutputError
+from robust.io.streams import OutputError, say
 
 _LONGEST = 300
 
@@ -24,7 +23,7 @@ def reason(error: BaseException) -> str:
 def note(text: str) -> None:
     """Print a note on standard error, as one line of at most 300 characters."""
     line = printable(f"note: {' '.join(text.split())}")
-    print(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}...", file=sys.stderr)
+    say(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}...")
 
 
 class Steps:

@@ -1,11 +1,12 @@
 """Standard output and error may be closed, full, unread, or have another encoding."""
 
+import contextlib
 import io
 import os
 import select
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from robust.errors import ConfigError
 
@@ -115,6 +116,17 @@ def check_kept() -> None:
         raise ConfigError(f"{sentence} Leave it open.")
 
 
+def say(line: str) -> None:
+    """Print a line on standard error, unless that cannot be written, such as on a full disk."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except ValueError:  # it was closed meanwhile
+        return
+    except OSError:
+        with contextlib.suppress(OSError):
+            _leave(sys.stderr)
+
+
 def code_of(error: OSError) -> int | None:
     """Return the exit code after standard output could not be written; None of any other error.
 
@@ -124,11 +136,10 @@ def code_of(error: OSError) -> int | None:
         return 128 + signal.SIGPIPE
     if not isinstance(error, OutputError):
         return None
-    _leave_output()
-    print(
+    _leave(sys.stdout)
+    say(
         f"error: Expected standard output that can be written, but got: {error.strerror}. Send it "
-        "elsewhere.",
-        file=sys.stderr,
+        "elsewhere."
     )
     return 2
 
@@ -141,12 +152,12 @@ def _nobody_reads() -> bool:
     asked.register(sys.stdout, 0)
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
         return False
-    _leave_output()
+    _leave(sys.stdout)
     return True
 
 
-def _leave_output() -> None:
+def _leave(stream: TextIO) -> None:
     """Let go what is buffered, or Python complains once more when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

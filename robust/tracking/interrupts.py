@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, NoReturn
 
+from robust.io.streams import say
+
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code after SIGINT, as in a shell."""
 GO_ON = "Run the same command again to go on"
@@ -71,11 +73,3 @@ def end_at_once(first: Callable[[], None] | None = None) -> NoReturn:
         sys.stderr.write("\x1b[?25h")  # the cursor, which a progress bar hides
         sys.stderr.flush()
     os._exit(INTERRUPTED)
-
-
-def say(line: str) -> None:
-    """Print a line on standard error if somebody reads it."""
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        return

@@ -12,11 +12,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from robust.checkpoints import furthest_checkpoint, steps_of
+from robust.io.streams import say
 from robust.tracking.interrupts import (
     GO_ON,
     INTERRUPTED,
     end_at_once,
-    say,
     which_interrupt,
 )
 from robust.tracking.saving import forget_other_files

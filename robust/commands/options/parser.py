@@ -2,12 +2,11 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from robust.io.names import printable
-from robust.io.streams import print_all
+from robust.io.streams import print_all, say
 from robust.loading.messages import nearest
 
 _LONGEST = 280
@@ -52,7 +51,7 @@ class OneLineParser(argparse.ArgumentParser):
             nearest(unknown[1], self.flags()) if unknown else ""
         )
         line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401

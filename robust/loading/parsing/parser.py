@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import os
 import re
-import sys
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from torchattacks.attack import Attack as TorchAttack
 
 from robust.errors import ConfigError
 from robust.evaluation.inheritance import INHERITABLE
-from robust.io.streams import print_all
+from robust.io.streams import print_all, say
 from robust.loading import class_paths, trust
 from robust.loading.messages import explain, fixable_cause, refused_path, shortened
 from robust.loading.parsing.fractions import PARSER_MODE, read_yaml
@@ -229,7 +228,7 @@ class Parser(RestrictedParser):
             super().error(message, ex)
         where = file_naming(refused_path(message))
         said = fixable_cause(ex) or explain(message, self._names(), where)
-        print(f"error: {shortened(said)}", file=sys.stderr)
+        say(f"error: {shortened(said)}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401
