@@ -18,7 +18,7 @@ BLOCK = 64
 """Images that are attacked together: a bound on memory, and on the pairs that are compared."""
 _CHUNK = 8
 """Images whose read-outs are fitted together, a bound on memory."""
-_DRAWS = 5
+_TRIES = 5
 """Points at the edge that are tried, as few features do not separate any one from those inside."""
 
 
@@ -72,7 +72,7 @@ class Planter:
         size = self.last.outputs.std() / line_of(self.defense, self.last).step
         separated = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         readouts = ReadOuts(torch.zeros_like(inside[:, 0]), torch.zeros_like(inside[:, 0, 0]))
-        for _ in range(_DRAWS):
+        for _ in range(_TRIES):
             left = (~separated).nonzero().squeeze(1)
             if not len(left):
                 break

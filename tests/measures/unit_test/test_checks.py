@@ -72,9 +72,10 @@ def trained_codewords():
 )
 def test_bim_with_cross_entropy_misses_what_is_there_but_not_through_the_adaptive_view(make, view):
     rates = found(make(), view, "adaptive")
-    assert rates[view]["bim"].interval[1] < 0.5
-    assert rates["adaptive"]["bim"].value >= 0.95
-    assert rates["adaptive"]["pgd"].value >= 0.95
+    missed, around = rates[view]["bim"], rates["adaptive"]
+    assert missed.interval[1] < 0.5
+    assert around["bim"].interval[0] > missed.interval[1]
+    assert max(around["bim"], around["pgd"]).interval[1] >= 0.95
 
 
 @pytest.mark.parametrize(
