@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from robust.commands.main import main
+from robust.loading.pretrained.onnx_networks import read_onnx
 from robust.results.records import read_evaluation
 from tests.support.bars import Bars, bars
 
@@ -77,3 +78,26 @@ def test_an_onnx_file_is_attacked_like_its_weights(tmp_path, capsys, monkeypatch
         tmp_path, "weights", "w.pt", "--network=tests.support.bars:Bars", data="bars.npz"
     )
     assert predictions(tmp_path, "onnx", "n.onnx", data="bars.npz") == of_weights
+
+
+class WithConstants(nn.Module):
+    """Its export has constants and shapes, whose operators have newer versions."""
+
+    def __init__(self):
+        super().__init__()
+        self.bars = Bars()
+
+    def forward(self, x):
+        padded = nn.functional.pad(x[:, :, 1:], (0, 0, 1, 0))
+        return self.bars(padded.transpose(2, 3).transpose(2, 3).reshape(len(x), 1, 8, 8)) + 0.5
+
+
+def test_an_onnx_file_of_newer_operators_is_converted(tmp_path):
+    pytest.importorskip("onnx2torch")
+    onnx = pytest.importorskip("onnx")
+    x, _ = bars(count=6)
+    network = WithConstants().eval()
+    torch.onnx.export(network, (x[:2],), "n.onnx", dynamo=False, opset_version=20)
+    assert onnx.load("n.onnx").opset_import[0].version == 20
+    found = read_onnx(tmp_path / "n.onnx")[0]
+    assert torch.allclose(found(x[:2]), network(x[:2]), atol=1e-5)

@@ -28,12 +28,49 @@ def read_onnx(path: Path) -> tuple[nn.Module, int | None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = onnx.load(str(path))
+            _lower_opset(onnx, model)
             return onnx2torch.convert(model), _batch_size(model)
     except Exception as error:  # of damaged files, and of operators that cannot be converted
         raise ConfigError(
             f"Expected an ONNX network at {path} that can be converted to torch, but it cannot "
             f"({in_short(error)}). Export it again, or give its weights and --network."
         ) from None
+
+
+_KNOWN = (17, 18)
+"""Sets of operators of which onnx2torch converts those that classifiers have, the best first."""
+_MORE_TYPES = (
+    *("Cast", "Constant", "ConstantOfShape", "Equal", "Flatten", "Identity", "Reshape", "Shape"),
+    *("Size", "Squeeze", "Transpose", "Unsqueeze"),
+)
+"""Operators whose newer versions differ in the types that they take, such as float8, alone."""
+
+
+_PAD_INPUTS = 3
+
+
+def _lower_opset(onnx: Any, model: Any) -> None:  # noqa: ANN401
+    """Have a newer model say an older set of operators, where that changes nothing of it."""
+    own = [node for node in model.graph.node if node.domain in ("", "ai.onnx")]
+    for opset in model.opset_import:
+        if opset.domain not in ("", "ai.onnx"):
+            continue
+        since = [onnx.defs.get_schema(n.op_type, opset.version).since_version for n in own]
+        for known in _KNOWN:
+            newer = [node for node, version in zip(own, since, strict=True) if version > known]
+            if opset.version > known and all(map(_is_older, newer)):
+                opset.version = known
+                break
+
+
+def _is_older(node: Any) -> bool:  # noqa: ANN401
+    """Return whether an earlier version of its operator does the same."""
+    if node.op_type == "Pad":
+        has_axes = len(node.input) > _PAD_INPUTS
+        return not has_axes and all(attribute.s != b"wrap" for attribute in node.attribute)
+    if node.op_type == "AveragePool":
+        return all(attribute.name != "dilations" for attribute in node.attribute)
+    return node.op_type in _MORE_TYPES
 
 
 def _batch_size(model: Any) -> int | None:  # noqa: ANN401 (of a library that need not be there)
