@@ -29,7 +29,8 @@ def header_of(
     """
     source = suite.source
     adaptive = source.differentiated() if source is not None else defense.adaptive_view()
-    some = images.samples(0, min(_SOME, count)).x.to(defense.device)
+    some = images.samples(0, min(_SOME, usual_batch(images.data.shape), count)).x
+    some = some.to(defense.device)
     # One answer for all processes, since it is part of the name of the records.
     random = trainer.strategy.reduce_boolean_decision(differs_by_call(defense, some), all=False)
     return Header(

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from robust.data.module_arguments import usual_batch
 from robust.networks.foreign import Foreign
 from robust.networks.normalize import Normalize
-from robust.types import Images, Labels
+from robust.types import Images, Labels, Scores
 from robust.vocabulary import Channels
 
 
@@ -66,8 +67,14 @@ def best_fit(network: Foreign, x: Images, y: Labels) -> tuple[Normalization, flo
 
 def accuracy(network: nn.Module, x: Images, y: Labels) -> float:
     """Return the share of images that a network classifies correctly, in its mode."""
-    with torch.no_grad():
-        return float((network(x).argmax(dim=1) == y).double().mean())
+    return float((in_pieces(network, x).argmax(dim=1) == y).double().mean())
+
+
+@torch.no_grad()
+def in_pieces(network: nn.Module, x: Images) -> Scores:
+    """Return the scores of images, of which large ones are not all in memory at once."""
+    pieces = torch.split(x, usual_batch(x.shape[1:]))
+    return torch.cat([network(piece) for piece in pieces])
 
 
 def _accuracy_with(network: Foreign, tried: Normalization, x: Images, y: Labels) -> float:

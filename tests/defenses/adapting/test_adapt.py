@@ -252,3 +252,22 @@ def test_a_network_that_leaves_torch_has_no_gradient(last, data):
     assert "has no gradient at 8 images" in notes[-1]
     x, y, _ = data.test_samples(0, 4)
     assert torch.equal(FGSM(defense.adaptive_view(), eps=0.1)(x, y), x)
+
+
+def test_large_images_are_not_all_looked_at_at_once():
+    seen = []
+
+    class Brightness(nn.Module):
+        """Right for a third of the images, so that all normalizations are tried."""
+
+        def forward(self, x):
+            seen.append(len(x))
+            return x.mean(dim=(2, 3))
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (100, 3, 1, 1), dtype=torch.uint8, generator=generator)
+    data = data_of(x.expand(-1, -1, 224, 224), torch.arange(100) % 3)
+    (note,) = adapted(Brightness(), data, adaptive=nn.Sequential).notes
+    assert note.startswith("near chance: the clean accuracy on 96 images")
+    assert max(seen) == 16
+    assert sum(seen) < 15 * 96  # 18 normalizations, with some of the images
