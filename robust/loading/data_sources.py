@@ -51,7 +51,7 @@ def check_source(dataset: str) -> None:
 
 def _check_kind_given(value: str) -> None:
     """Raise for a folder or a list of images of which nobody says that it is one."""
-    kind = _kind_of(Path(value))
+    kind = _kind_of(Path(value)) if value else None  # an empty path would be the current folder
     if kind is not None and value not in known("data"):
         what = "list" if kind == "csv" else "folder"
         raise ConfigError(

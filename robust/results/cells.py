@@ -159,7 +159,7 @@ class Grid:
 
     def _columns(self, room: int | None) -> list[list[str]]:
         """Return the texts of each column below its header; where it is narrow, in more lines."""
-        rows = [list(self.header), *([as_text(cell) for cell in row] for row in self.rows)]
+        rows = [[as_text(cell) for cell in row] for row in (self.header, *self.rows)]
         columns = [list(texts) for texts in zip(*rows, strict=True)]
         if room is None or taken(fitted(columns, None)) <= room:
             return columns
