@@ -47,6 +47,17 @@ _MORE_TYPES = (
 
 
 _PAD_INPUTS = 3
+_REDUCE = ("ReduceMean", "ReduceMax", "ReduceMin")
+"""Operators whose axes were an attribute before set 18, and are an input since."""
+
+
+def _axes(onnx: Any, model: Any, node: Any) -> list[int] | None:  # noqa: ANN401
+    """Return the axes over which a node reduces; None if they are not constant."""
+    name = node.input[1] if len(node.input) > 1 else None
+    found = [value for value in model.graph.initializer if value.name == name]
+    made = [n for n in model.graph.node if n.op_type == "Constant" and name in n.output]
+    found += [attribute.t for n in made for attribute in n.attribute if attribute.name == "value"]
+    return [int(axis) for axis in onnx.numpy_helper.to_array(found[0]).ravel()] if found else None
 
 
 def _lower_opset(onnx: Any, model: Any) -> None:  # noqa: ANN401
@@ -58,7 +69,12 @@ def _lower_opset(onnx: Any, model: Any) -> None:  # noqa: ANN401
         since = [onnx.defs.get_schema(n.op_type, opset.version).since_version for n in own]
         for known in _KNOWN:
             newer = [node for node, version in zip(own, since, strict=True) if version > known]
-            if opset.version > known and all(map(_is_older, newer)):
+            reduced = [(n, _axes(onnx, model, n)) for n in newer if n.op_type in _REDUCE]
+            are_older = all(_is_older(node) for node in newer if node.op_type not in _REDUCE)
+            if opset.version > known and are_older and all(axes for _, axes in reduced):
+                for node, axes in reduced:
+                    node.attribute.append(onnx.helper.make_attribute("axes", axes))
+                    del node.input[1:]
                 opset.version = known
                 break
 
