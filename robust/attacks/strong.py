@@ -61,14 +61,21 @@ _UNMOVED = 0.02
 class _Known:
     """This is what is known of the images of a batch."""
 
-    def __init__(self, x: Images, y: Labels, scores: Scores, seeds: Int64[Tensor, " n"]) -> None:
+    def __init__(
+        self,
+        x: Images,
+        y: Labels,
+        scores: Scores,
+        seeds: Int64[Tensor, " n"],
+        found: Bool[Tensor, " n"],
+    ) -> None:
         self.x, self.y, self.seeds, self.result = x, y, seeds, x.clone()
+        self.open = ~found
         self.promise = _gaps(scores, y)
         """The most that any pass had of each class's score less the label's."""
         self.clean = self.promise.amax(dim=1)
         self.best, self.by_chance = self.clean, self.clean
         """The smallest gap of all passes, and of those without a gradient before."""
-        self.open = scores.argmax(dim=1) == y
 
     @property
     def left(self) -> Int64[Tensor, " m"]:
@@ -129,7 +136,7 @@ class Strong(Attack):
         model: View to attack.
         eps: Radius in pixel units, not negative.
         norm: Linf or L2.
-        patience: Images are dropped later the larger it is, and never if it is infinite.
+        patience: The larger it is, the fewer images are dropped; none if it is None.
         queries: Forward passes of Square.
 
     Raises:
@@ -144,12 +151,12 @@ class Strong(Attack):
         model: nn.Module,
         eps: float = 8 / 255,
         norm: Literal["Linf", "L2"] = "Linf",
-        patience: float = 2.0,
+        patience: float | None = 2.0,
         queries: int = 1000,
     ) -> None:
         super().__init__(model)
         self.supported_mode = ["default"]
-        if not patience >= 0:
+        if patience is not None and not patience >= 0:
             raise ConfigError(f"Expected `patience` to be non-negative, but got {patience}.")
         check_at_least("queries", queries, 2)
         check_choice("norm", norm, ("Linf", "L2"))
@@ -163,14 +170,18 @@ class Strong(Attack):
         if seeds is None:
             seeds = torch.randint(2**62, (len(images),), device=images.device)
         with torch.no_grad():
-            known = _Known(images, labels, self.get_logits(images), seeds)
-        self.dropped = torch.zeros_like(known.open)
+            scores = self.get_logits(images)
+        self.dropped = torch.zeros_like(labels, dtype=torch.bool)
+        found = self.dropped
+        if not self.transferred:
+            found = self.seen_success(images, scores, labels, None)
+        known = _Known(images, labels, scores, seeds, found)
         number = 0
         for stage in _STAGES:
             for each in stage.rounds:
                 self._attack(known, each, number)
                 number += 1
-            if not self.transferred:
+            if not (self.transferred or self.patience is None):
                 self.dropped |= known.hopeless(self.patience * stage.patience)
                 known.open &= ~self.dropped
         if not self.transferred:

@@ -60,7 +60,7 @@ def test_an_image_far_from_the_boundary_is_dropped_after_the_first_rounds(asked)
     # Of those the second stage drops what is not nearly misclassified.
     assert kept.dropped.all()
     assert kept.forwards > far.forwards
-    never = crafted(oracle, x, y, oracle.budget("Linf") / 4, patience=float("inf"))
+    never = crafted(oracle, x, y, oracle.budget("Linf") / 4, patience=None)
     assert not never.dropped.any()
     assert never.forwards > kept.forwards
     assert asked == [6]
@@ -101,6 +101,28 @@ def test_an_image_leaves_at_its_first_success(monkeypatch):
     monkeypatch.setattr(_Climb, "__init__", spy)
     crafted(oracle, x, y, 2 * oracle.budget("Linf"))
     assert sizes == [8]
+
+
+class Tilted(nn.Module):
+    """A view that misclassifies images of class 0, where the oracle does not."""
+
+    def __init__(self, oracle):
+        super().__init__()
+        self.oracle = oracle
+
+    def forward(self, x):
+        return self.oracle(x) + torch.tensor([0.0, 1.5, 0.0, 0.0])
+
+
+def test_an_image_that_only_the_view_misclassifies_is_attacked():
+    oracle = LinearOracle(4)
+    x, y = (part[::2] for part in oracle.samples(8))
+    view = Tilted(oracle)
+    assert (view(x).argmax(dim=1) != y).all()
+    eps = 1.2 * oracle.budget("Linf")
+    seeds = sample_seeds(0, torch.arange(4))
+    x_adv = craft(lambda m: Strong(m, eps), view, x, y, sample_seeds=seeds, judge=oracle).x_adv
+    assert (oracle(x_adv).argmax(dim=1) != y).all()
 
 
 def test_images_for_another_network_use_all_steps():

@@ -229,7 +229,7 @@ EVERY = {
     "AutoAttack L2": _auto("L2"),
     "Strong Linf": _strong("Linf"),
     "Strong L2": _strong("L2"),
-    "Strong without dropping": _strong("Linf", patience=float("inf")),
+    "Strong without dropping": _strong("Linf", patience=None),
     "DeepFool L2": _minimal(DeepFool, steps=10),
     "DeepFool Linf": _minimal(DeepFool, "Linf", steps=10),
     "CarliniWagner": _minimal(CarliniWagner, search_steps=4, steps=5),
