@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from strong_networks import NAMES, Case, case
 from torch import Tensor, nn
 
-from robust.attacks import AutoAttack, Rescale, craft, sample_seeds
+from robust.attacks import AutoAttack, Rescale, craft, gradient_of, sample_seeds
 from robust.commands.process import keep_freed_memory
 from robust.evaluation.budget import within
 from robust.loading.suites import evaluation_of_suite
@@ -139,7 +139,8 @@ class Measured(NamedTuple):
 
 
 def measure(name: str, run: Method, chosen: Case) -> Measured:
-    """Run a method once."""
+    """Run a method once, after a pass that does what is only done once."""
+    gradient_of(chosen.network, chosen.x, chosen.y)
     torch.manual_seed(0)
     clock = Clock(chosen).eval()
     run(clock, chosen)
