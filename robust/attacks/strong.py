@@ -128,7 +128,8 @@ class Strong(Attack):
     On the others it insists with more steps and classes, and drops those that are not nearly
     misclassified by then. To these it gives long climbs and some queries of Square. Square also
     gets the dropped images that gradients did not move. `Crafted.dropped` says which images were
-    given up. An image leaves as soon as it is misclassified as any class.
+    given up. An image leaves as soon as it is misclassified as any class. Behind a quantizing
+    transform nothing is dropped.
 
     Steps are as long as `eps` at first, and fall to zero on a line.
 
@@ -181,12 +182,17 @@ class Strong(Attack):
             for each in stage.rounds:
                 self._attack(known, each, number)
                 number += 1
-            if not (self.transferred or self.patience is None):
-                self.dropped |= known.hopeless(self.patience * stage.patience)
-                known.open &= ~self.dropped
+            self.dropped |= self._hopeless(known, stage)
+            known.open &= ~self.dropped
         if not self.transferred:
             self._ask(known, known.open | (self.dropped & known.unmoved()))
         return known.result
+
+    def _hopeless(self, known: _Known, stage: _Stage) -> Bool[Tensor, " n"]:
+        # Behind a quantizing transform, gaps change by leaps and promise nothing.
+        if self.transferred or self.patience is None or self.cells is not None:
+            return torch.zeros_like(self.dropped)
+        return known.hopeless(self.patience * stage.patience)
 
     def _ask(self, known: _Known, chosen: Bool[Tensor, " n"]) -> None:
         """Attack some images without gradients."""

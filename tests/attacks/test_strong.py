@@ -6,8 +6,10 @@ from torch import nn
 
 from robust.attacks import Square, Strong, craft, sample_seeds
 from robust.attacks.strong import _Climb
+from robust.attacks.views import straight_through
 from robust.errors import ConfigError
 from robust.threat import ThreatModel
+from robust.transforms import FeatureSqueezing
 from tests.support.oracles import LinearOracle
 
 
@@ -64,6 +66,15 @@ def test_an_image_far_from_the_boundary_is_dropped_after_the_first_rounds(asked)
     assert not never.dropped.any()
     assert never.forwards > kept.forwards
     assert asked == [6]
+
+
+def test_nothing_is_dropped_behind_a_quantizing_transform():
+    oracle = LinearOracle(4)
+    x, y = oracle.samples(6)
+    view = straight_through(FeatureSqueezing(5), oracle)
+    eps = oracle.budget("L2") / 4
+    assert not crafted(view, x, y, eps, "L2").dropped.any()
+    assert crafted(oracle, x, y, eps, "L2").dropped.all()
 
 
 class Steps(nn.Module):
