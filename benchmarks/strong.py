@@ -1,10 +1,10 @@
-"""How soon each attack comes to AutoAttack's robust accuracy is measured on networks that resist.
+"""How soon each attack comes to AutoAttack's robust accuracy is measured on robust networks.
 
     python benchmarks/strong.py [--images 60] [--network "Wong 0.3"] [--method strong] [--rerun]
 
 Every method attacks the same images in one batch. A clock of CPU time stands still while each pass
-is looked through for the first success on an image. Measurements are kept in ``--kept``, so that
-the command goes on where it was left, and the table and ``--figure`` are of all that are there.
+is looked through for the first success on an image. Measurements are kept in ``--kept``, and the
+command goes on where it was left. The table and ``--figure`` are of all that are there.
 fra31's AutoAttack (``pyautoattack``) and adversarial-library are left out if not installed.
 """
 
@@ -191,7 +191,9 @@ def main() -> int:
     parser.add_argument("--network", action="append", choices=NAMES)
     parser.add_argument("--method", action="append", choices=list(methods()))
     parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--nets", type=Path, default=Path("../shared/nets"))
+    parser.add_argument(
+        "--weights", type=Path, default=Path("weights"), help="of certified networks"
+    )
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmark/strong"))
     parser.add_argument("--rerun", action="store_true", help="measure again what is kept")
     parser.add_argument("--figure", type=Path)
@@ -204,10 +206,10 @@ def main() -> int:
             file = options.kept / f"{network}, {name}, {options.images}.json"
             if options.rerun or not file.exists():
                 chosen = chosen or case(
-                    network, options.images, options.root, options.kept, options.nets
+                    network, options.images, options.root, options.kept, options.weights
                 )
                 if chosen is None:
-                    print(f"{network}: no weights in {options.nets}, left out", file=sys.stderr)
+                    print(f"{network}: no weights in {options.weights}, left out", file=sys.stderr)
                     break
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(measure(name, methods()[name], chosen)))

@@ -1,4 +1,4 @@
-"""Networks that resist, for `strong.py`: two that are certified, and some trained here shortly.
+"""Robust networks, for `strong.py`: two that are certified, and some trained here shortly.
 
 Those of Wong and Kolter 2018 (https://arxiv.org/abs/1711.00851) are read from a folder. The others
 are trained once by PGD or TRADES and kept, the radius of the attack growing in the first half.
@@ -73,7 +73,7 @@ _TRAINED = {
 NAMES = (*_CERTIFIED, *_TRAINED)
 
 
-def case(name: str, n: int, root: Path, kept: Path, nets: Path) -> Case | None:
+def case(name: str, n: int, root: Path, kept: Path, folder: Path) -> Case | None:
     """Return a network with the first images that it classifies correctly; None without its file.
 
     Args:
@@ -81,13 +81,13 @@ def case(name: str, n: int, root: Path, kept: Path, nets: Path) -> Case | None:
         n: Test images to begin with.
         root: Folder of the data sets.
         kept: Folder of the networks that were trained here.
-        nets: Folder of the certified ones.
+        folder: Folder of the certified ones.
     """
     if name in _CERTIFIED:
         file, eps = _CERTIFIED[name]
-        if not (nets / file).exists():
+        if not (folder / file).exists():
             return None
-        network, data = _certified(nets / file), "mnist"
+        network, data = _certified(folder / file), "mnist"
     else:
         recipe = _TRAINED[name]
         network, eps, data = _trained(name, recipe, root, kept), recipe.eps, recipe.data

@@ -75,9 +75,9 @@ def test_a_dropped_image_is_written_and_read():
 def test_tables_and_metrics_say_how_many():
     rows = [row(0, view="adaptive", attack="strong", dropped=True), two()[1]]
     evaluation = Evaluation(header(**ATTACK), rows)
-    notes = comparison({"net": evaluation}).notes
+    notes = comparison({"a": evaluation}).notes
     (note,) = [note for note in notes if "dropped" in note]
-    assert note.startswith("net: strong dropped 1 of 2 images (adaptive)")
+    assert note.startswith("a: strong dropped 1 of 2 images (adaptive)")
     assert "`--suite standard`" in note
     assert summarize(evaluation)["test/dropped/adaptive/strong"] == 0.5
     assert robust_accuracy(rows, ATTACK["strong"]).value == 1
