@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -176,7 +176,7 @@ def evaluate(
     mean: Any = None,  # noqa: ANN401
     std: Any = None,  # noqa: ANN401
     outputs: Outputs | None = None,
-    view_from: Callable[[nn.Module], nn.Module] | None = None,
+    view_from: Callable[[nn.Module], nn.Module] | Literal["auto"] | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -210,7 +210,8 @@ def evaluate(
             for each channel, or one for all. No normalization if None.
         std: As ``mean``.
         outputs: What such a network returns; found if None.
-        view_from: Builds the adaptive view of such a network, if its outputs do not say enough.
+        view_from: Builds the adaptive view of such a network, if its outputs do not say enough. Of
+            any network or defense, ``auto`` looks for further views and says what helped.
         progress: Whether to show a progress bar.
         trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
 
@@ -222,9 +223,10 @@ def evaluate(
             suite, as_list(attacks), Budget(eps, norm), limit=limit, views=as_list(views)
         )
         module = tested_images(data, asked.evaluation.suite.limit)
-        said = Given(mean, std, outputs, adaptive=view_from)
+        is_searched = isinstance(view_from, str)
+        said = Given(mean, std, outputs, adaptive=None if isinstance(view_from, str) else view_from)
         with prepared(network, module, said) as (defense, notes):
-            evaluation = asked.evaluation.replaced(records=folder, notes=notes)
+            evaluation = asked.evaluation.replaced(records=folder, notes=notes, search=is_searched)
             tested = test(defense, module, evaluation, progress, trainer)
             name = name_of(defense.network if isinstance(defense, Pretrained) else defense)
     return Result(name, tested, module.num_classes, asked.at)

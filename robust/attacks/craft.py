@@ -1,39 +1,29 @@
 """Attacks run only here, fenced off from the training around them."""
 
+import contextlib
 import random
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.base import Attack
 from robust.attacks.cells import cells_of
+from robust.attacks.each_view import Crafted as Crafted
+from robust.attacks.each_view import Samples, through_each
 from robust.attacks.finite import NotFinite, finite_gradients
 from robust.attacks.substitutes import attacked_in_cells
+from robust.attacks.views import Several
 from robust.errors import ConfigError
 from robust.types import AttackCallable, Images, Labels
-
-
-class Crafted(NamedTuple):
-    """This holds what an attack returned, and what it cost."""
-
-    x_adv: Float[Tensor, "n c h w"]
-    forwards: float
-    """Mean number of forward passes per image."""
-    seconds: float
-    """Mean wall time per image."""
-    not_finite: Bool[Tensor, " n"]
-    """True where a gradient of the view was not finite, on the way or at the end."""
-    dropped: Bool[Tensor, " n"]
-    """True where the attack gave up before its last steps, as nothing promised a success."""
 
 
 def craft(
@@ -79,10 +69,17 @@ def craft(
             class of the view.
         ConfigError: If an attack of torchattacks cannot work on so small images or few classes.
     """
+    if isinstance(view, Several):
+        run = partial(craft, attack, seed=seed, transferred=transferred)
+        samples = Samples(x, y, target, sample_seeds)
+        with contextlib.redirect_stdout(None):
+            built = attack(view)
+        return through_each(run, built, view.each(), samples, view if judge is None else judge)
     with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
         # Tensors made in inference mode cannot enter a graph; their clones can.
         x, y = x.detach().clone(), y.detach().clone()
-        built = attack(view)
+        with contextlib.redirect_stdout(None):  # torchattacks prints where there are no weights
+            built = attack(view)
         built.set_device(x.device)
         if isinstance(built, Attack):
             built.sample_seeds = sample_seeds
@@ -140,7 +137,10 @@ def _is_raised_by_torchattacks(error: Exception) -> bool:
 def gradient_of(view: nn.Module, x: Images, y: Labels) -> Images:
     """Return the gradient of the cross-entropy of ``view``, summed over the images."""
     x = x.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(view(x), y, reduction="sum"), x)
+    loss = F.cross_entropy(view(x), y, reduction="sum")
+    if not loss.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(loss, x, allow_unused=True, materialize_grads=True)
     return gradient
 
 

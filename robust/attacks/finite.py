@@ -42,6 +42,8 @@ def finite_gradients(
 ) -> Iterator[None]:
     """Keep gradients of ``view`` with respect to its input finite within (see `steepest`).
 
+    Scores that depend on the input by no gradient get one that is zero, for which attacks can ask.
+
     Args:
         view: What is called.
         seen: Takes note of what was not finite.
@@ -54,11 +56,37 @@ def finite_gradients(
             return None
         return _Finite.apply(x, seen), *args[1:]
 
-    handle = view.register_forward_pre_hook(guard, prepend=innermost)
+    handles = [
+        view.register_forward_pre_hook(guard, prepend=innermost),
+        view.register_forward_hook(_connected),
+    ]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _connected(_: nn.Module, args: tuple[Any, ...], scores: Any) -> Any:  # noqa: ANN401
+    """Return scores with a gradient by the input, which is zero where they had none."""
+    x = args[0]
+    if not (torch.is_grad_enabled() and x.requires_grad and isinstance(scores, Tensor)):
+        return scores
+    is_known = isinstance(scores.grad_fn, _Connected)
+    return scores if is_known or not scores.is_floating_point() else _Connected.apply(scores, x)
+
+
+class _Connected(torch.autograd.Function):
+    """This is scores as they are, which attacks can differentiate by ``x`` in any case."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, x: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.zero = x.new_zeros(()).expand(x.shape)
+        return scores.view_as(scores)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        return grads[0], ctx.zero
 
 
 def steepest(gradient: Images, bad: Bool[Tensor, "n c h w"]) -> Images:

@@ -4,7 +4,7 @@ A defense that hides its gradient is attacked through a view that does not. Its 
 together from these pieces (Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -63,6 +63,11 @@ class _StraightThrough(torch.autograd.Function):
         return None, grads[0]
 
 
+def with_gradient_of(exact: Tensor, substitute: Tensor) -> Tensor:
+    """Return the values of ``exact``, with the gradient of ``substitute``, which is as large."""
+    return _StraightThrough.apply(exact, substitute)  # type: ignore[no-any-return]
+
+
 @final
 class BPDA(nn.Module):
     """BPDA is exactly ``transform`` forward, with the gradient of ``substitute`` backward.
@@ -87,7 +92,7 @@ class BPDA(nn.Module):
             exact: Tensor = self.transform(x)
         if not torch.is_grad_enabled():
             return exact
-        return _StraightThrough.apply(exact, self.substitute(x))  # type: ignore[no-any-return]
+        return with_gradient_of(exact, self.substitute(x))
 
 
 @final
@@ -146,9 +151,14 @@ class SoftSteps(nn.Module):
         halfway = (thresholds[1:] + thresholds[:-1]) / 2
         share = 1 / len(thresholds)
         way = (x - thresholds[torch.bucketize(x, halfway)]) / share
-        # The slope of sigmoid(k z) is k / 4 / cosh(k z / 2)^2.
-        slopes = [k * (way * (k / 2)).cosh().square().reciprocal() for k in _HARDNESS]
-        return 1 - share + share * torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
+        return 1 - share + share * soft_slope(way)
+
+
+def soft_slope(way: Tensor) -> Tensor:
+    """Return the slope of soft steps as far as ``way`` from a threshold, relative to that at it."""
+    # The slope of sigmoid(k z) is k / 4 / cosh(k z / 2)^2.
+    slopes = [k * (way * (k / 2)).cosh().square().reciprocal() for k in _HARDNESS]
+    return torch.stack(slopes).sum(dim=0) / sum(_HARDNESS)
 
 
 _HARDNESS = (5, 10, 20, 40)
@@ -233,3 +243,27 @@ def shrunk(scores: Scores, span: float = 10.0) -> Scores:
     spread = scores.amax(dim=1, keepdim=True) - scores.amin(dim=1, keepdim=True)
     # A spread of zero gives an infinite factor, which the clamp makes one.
     return scores * (spread.detach().reciprocal() * span).clamp_max(1)
+
+
+@final
+class Several(nn.Module):
+    """Several views of a network are attacked one after the other; the worst of each image counts.
+
+    Its scores are those of the first one. ``craft`` goes through all of them, so that none replaces
+    another.
+
+    Args:
+        views: Modules from pixels to scores, by their names.
+    """
+
+    def __init__(self, views: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.views = nn.ModuleDict(dict(views))
+
+    def each(self) -> list[nn.Module]:
+        """Return the views in their order."""
+        return list(self.views.values())
+
+    def forward(self, x: Images) -> Scores:
+        """Return the scores of the first view."""
+        return self.each()[0](x)  # type: ignore[no-any-return]

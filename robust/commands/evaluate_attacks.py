@@ -181,7 +181,8 @@ def suite_for(
     only = None if adaptive else options.attacks
     evaluation = read_evaluation(suite, only, **settings)
     changed = within(evaluation.suite, options.eps, options.norm)
-    return evaluation.replaced(suite=changed.suite), changed.notes
+    search = options.adaptive is not None
+    return evaluation.replaced(suite=changed.suite, search=search), changed.notes
 
 
 def _measure(trained_run: TrainedRun, measurement: Measurement[_Result]) -> _Result:

@@ -34,7 +34,7 @@ from robust.evaluation.blocks import (
     view_and_judge,
 )
 from robust.evaluation.checks import check_targets, check_validation, name_of_data
-from robust.evaluation.headers import header_of
+from robust.evaluation.headers import header_of, search
 from robust.evaluation.masking_signs import gradient_signs, has_tie
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
@@ -45,6 +45,8 @@ from robust.results.result import Result
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import Batch, Images, Norm, View
+
+_Views = dict[tuple[nn.Module, Defense | None], list[str]]
 
 
 @final
@@ -81,6 +83,7 @@ class AttackEvaluation(Callback):
         mean: Of the normalization in the loader of a module that is no `Defense`: one number a
             channel, or one for all. Its images are attacked as pixels. None if they are in [0, 1].
         std: As ``mean``.
+        search: Whether a test looks for further views that the adaptive one then has, too.
 
     Raises:
         ConfigError: If a number is out of range, one of mean and std is given alone, or there are
@@ -99,6 +102,7 @@ class AttackEvaluation(Callback):
         notes: Sequence[str] = (),
         mean: Any = None,  # noqa: ANN401
         std: Any = None,  # noqa: ANN401
+        search: bool = False,
     ) -> None:
         check_at_least("val_limit", val_limit, 1)
         check_at_least("every_n_epochs", every_n_epochs, 0)
@@ -121,6 +125,7 @@ class AttackEvaluation(Callback):
         """What `robust.evaluate` returns for them."""
         self._notes, self._untrained = list(notes), False
         self._normalization = Normalization(mean, std).checked()
+        self.search = search
 
     def replaced(
         self,
@@ -128,6 +133,7 @@ class AttackEvaluation(Callback):
         suite: Suite | None = None,
         records: str | None = None,
         notes: Sequence[str] | None = None,
+        search: bool | None = None,
     ) -> "AttackEvaluation":
         """Return an evaluation that has not run yet, with some arguments replaced.
 
@@ -135,6 +141,7 @@ class AttackEvaluation(Callback):
             suite: Another suite; its own if None.
             records: Another folder of records; its own if None.
             notes: Other notes; its own if None.
+            search: Whether to look for views; as it does if None.
         """
         return AttackEvaluation(
             self._asked if suite is None else suite,
@@ -146,6 +153,7 @@ class AttackEvaluation(Callback):
             notes=self._notes if notes is None else notes,
             mean=self._normalization.mean,
             std=self._normalization.std,
+            search=self.search if search is None else search,
         )
 
     @property
@@ -204,14 +212,17 @@ class AttackEvaluation(Callback):
         defense, data = found.defense, found.data
         check_targets(self.suite.infos, data)
         images = AttackedImages(data, self.suite.split, self.suite.seed)
-        header = header_of(self.suite, trainer, defense, images, self._count(images))
+        views = search(self.suite, trainer, defense, images) if self.search else None
+        header = header_of(self.suite, trainer, defense, images, views)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         classes, notes = data.num_classes, [*self.notes, *found.notes]
+        notes += [] if views is None else views.notes
         file = RecordFile(folder, header, trainer.global_rank, classes, notes)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
         records_written = patient_barrier()
-        for block, produced in self._blocks(trainer, defense, images, known):
+        modules = self._views(defense, None if views is None else views.views)
+        for block, produced in self._blocks(trainer, defense, images, known, modules):
             file.append(produced.rows)
             say(trainer, f"{self.suite.name}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
@@ -231,15 +242,23 @@ class AttackEvaluation(Callback):
         limit = self.suite.limit
         return images.size if limit is None else min(limit, images.size)
 
-    def _views(self, defense: Defense) -> dict[tuple[nn.Module, Defense | None], list[str]]:
-        """The modules to attack and their judges, each with the names of the views that it is."""
+    def _views(self, defense: Defense, found: nn.Module | None) -> _Views:
+        """The modules to attack and their judges, each with the names of the views that it is.
+
+        Args:
+            defense: Whose views they are.
+            found: What a search found for the adaptive one.
+        """
         source = self.suite.source
         if source is not None:
             source.defense.to(defense.device)
             return {(source.differentiated(), None): ["transfer"]}
-        views: dict[tuple[nn.Module, Defense | None], list[str]] = {}
+        views: _Views = {}
         for name in self.suite.views:
-            views.setdefault(view_and_judge(defense, name), []).append(name)
+            known = view_and_judge(defense, name)
+            if name == "adaptive" and found is not None:
+                known = found, defense
+            views.setdefault(known, []).append(name)
         return views
 
     def _is_due(self, trainer: Trainer) -> bool:
@@ -268,7 +287,12 @@ class AttackEvaluation(Callback):
         return Rate(int(trainer.strategy.reduce(mine, reduce_op="sum")), len(batch.y))
 
     def _blocks(
-        self, trainer: Trainer, defense: Defense, images: AttackedImages, known: Evaluation
+        self,
+        trainer: Trainer,
+        defense: Defense,
+        images: AttackedImages,
+        known: Evaluation,
+        modules: _Views,
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
@@ -277,7 +301,7 @@ class AttackEvaluation(Callback):
         for start in starts[trainer.global_rank :: trainer.world_size]:
             stop = min(start + size, self._count(images))
             block = score(defense, images.samples(start, stop))
-            for (module, judge), views in self._views(defense).items():
+            for (module, judge), views in modules.items():
                 missing = [
                     name
                     for name in self.suite.attacks

@@ -11,14 +11,14 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 import torch
 from torch import nn
 
-from robust.attacks import Attack, Crafted, Rescale
+from robust.attacks import Attack, Rescale, craft
 from robust.evaluation.masking_signs import has_zero_gradient
 from robust.evaluation.meaning import meaning_sha256
 from robust.random_streams import RandomStreams
 from robust.threat import ThreatModel
 
 _CRAFTING = (
-    *(kind.__module__ for kind in (Crafted, RandomStreams, Attack, Rescale, ThreatModel)),
+    *(kind.__module__ for kind in (craft, RandomStreams, Attack, Rescale, ThreatModel)),
     has_zero_gradient.__module__,
 )
 """Modules that every attack and every record runs through."""

@@ -5,6 +5,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from robust.attacks import gradient_of, isolated
+from robust.attacks.views import Several
 from robust.types import Images, Labels
 
 _ROUNDING = 1e-4
@@ -47,7 +48,13 @@ def has_zero_gradient(view: nn.Module, x: Images, y: Labels) -> Bool[Tensor, " n
 def gradient_signs(
     view: nn.Module, x: Images, y: Labels
 ) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Whether the gradient of the view's cross-entropy is exactly zero, and whether not finite."""
+    """Whether the gradient of the view's cross-entropy is exactly zero, and whether not finite.
+
+    Of several views, whether that is so of each.
+    """
+    if isinstance(view, Several):
+        zero, not_finite = zip(*(gradient_signs(each, x, y) for each in view.each()), strict=True)
+        return torch.stack(zero).all(dim=0), torch.stack(not_finite).all(dim=0)
     with isolated(view, x.device, seed=0):
         gradient = gradient_of(view, x, y.detach().clone()).flatten(1)
         return gradient.eq(0).all(dim=1), ~gradient.isfinite().all(dim=1)

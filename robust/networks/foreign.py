@@ -76,7 +76,7 @@ class Foreign(nn.Module):
         return torch.cat([self._scores(block) for block in (*blocks[:-1], filled)])[: len(x)]
 
     def _scores(self, x: Images) -> Any:  # noqa: ANN401
-        returned = self.network(x.to(_precision(self.network)))
+        returned = self._returned(x.to(_precision(self.network)))
         scores = getattr(returned, "logits", returned)
         if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.ndim != 2:
             return scores
@@ -84,6 +84,16 @@ class Foreign(nn.Module):
             # Attacks ask for a gradient. A network without one has a zero, and that is told.
             scores = scores + 0 * x.flatten(1).sum(dim=1, keepdim=True)
         return scores.float()
+
+    def _returned(self, x: Images) -> Any:  # noqa: ANN401
+        try:
+            return self.network(x)
+        except RuntimeError as error:
+            # torch's own words where images are handed to NumPy.
+            if not torch.is_grad_enabled() or "requires grad" not in str(error):
+                raise
+            with torch.no_grad():
+                return self.network(x.detach())
 
 
 @final

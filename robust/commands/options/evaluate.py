@@ -26,6 +26,8 @@ _MORE = {
     "table": "or a path; the suite is the table's own; `robust list tables` shows all",
     "attacks": "names or patterns such as 'bim_*'",
     "view": "of deployed, published and adaptive; default: the suite's",
+    "adaptive": "looks for what hides the gradient of any network or defense, and attacks its "
+    "adaptive view through what shows it, too",
     "eps": "of the suite, for all attacks that have no threat model of their own",
     "norm": "as --eps; attacks that do not bound it are left out",
     "limit": "default: the suite's; for --certify, 200",
@@ -139,6 +141,7 @@ def _add_attacks(add: _Add) -> None:
     add("--norm", choices=norms, metavar="NORM", help=f"its norm: {', '.join(norms)}")
     choices = get_args(View)
     add("--view", nargs="+", choices=choices, metavar="VIEW", help="views to attack through")
+    add("--adaptive", choices=["auto"], metavar="auto", help="look for further adaptive views")
     add("-n", "--limit", type=int, metavar="N", help="number of test images")
     add("--transfer-from", type=Path, metavar="RUN", help="craft on this run's network instead")
 

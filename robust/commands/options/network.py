@@ -29,7 +29,7 @@ MORE = {
     "channels": "1 or 3: reads image files in grey or in colour; default: as the first ones are",
     "skip_broken": "leave out image files that cannot be used",
     "view_from": "class that takes the network, predicts like it and has a better gradient: its "
-    "adaptive view",
+    "adaptive view; `auto` is --adaptive auto",
 }
 """What ``--help-all`` says of each option; ``--help`` has no room for them."""
 _OF_NETWORKS = (*("network", "weights", "attribute", "key", "mean", "std", "outputs", "view_from"),)
@@ -92,6 +92,8 @@ def settle(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: If they are of a network and of runs.
     """
+    if options.view_from == "auto":  # as Python's call has it
+        options.view_from, options.adaptive = None, "auto"
     given = any(getattr(options, name) is not None for name in _OF_NETWORKS)
     own = any(is_network(str(run)) for run in options.runs)
     weights = options.data is not None and not all(map(_may_be_run, options.runs))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from robust.commands.python.answers import answered, as_list, trainer_arguments
 from robust.commands.python.runs import Asked, Budget, running, tested_images
@@ -72,6 +72,7 @@ class LoadedRun:
         attacks: str | Sequence[str] | None = None,
         eps: float | None = None,
         norm: Norm | None = None,
+        view_from: Literal["auto"] | None = None,
         progress: bool = True,
         **trainer: Any,  # noqa: ANN401
     ) -> Result:
@@ -91,5 +92,6 @@ class LoadedRun:
             run = run.on(tested_images(data, asked.evaluation.suite.limit))
         with running(run.defense, run.data) as folder:
             quiet = {"logger": False, "progress": progress, "default_root_dir": folder}
-            tested = run.evaluate(asked.evaluation, **{**quiet, **trainer})
+            evaluation = asked.evaluation.replaced(search=view_from is not None)
+            tested = run.evaluate(evaluation, **{**quiet, **trainer})
         return Result(run.name, tested, run.data.num_classes, asked.at)

@@ -119,8 +119,8 @@ def check_gradient(defense: Pretrained, x: Images) -> list[str]:
     if _has_gradient(defense.adaptive_view().eval(), some):
         return [f"{what}: attacks on the deployed view find nothing but by queries."]
     return [
-        f"{what}, so gradient attacks find nothing: give a view with --view-from (`view_from` in "
-        "Python), or count on attacks by queries alone."
+        f"{what}, so gradient attacks on its scores find nothing: let --adaptive auto "
+        '(view_from="auto" in Python) look for views, or give one with --view-from.'
     ]
 
 
