@@ -40,6 +40,10 @@ class AttackedImages:
         # Its stream is frozen; that of torch and of numpy's Generator may change.
         self._order = torch.from_numpy(np.random.RandomState(seed).permutation(self.size))
 
+    def at_most(self, limit: int | None) -> int:
+        """Return how many there are, or the limit if that is less."""
+        return self.size if limit is None else min(limit, self.size)
+
     def samples(self, start: int, stop: int) -> Batch:
         """Samples ``start`` to ``stop - 1`` on the CPU, float32 in [0, 1].
 

@@ -13,8 +13,10 @@ from rich.markup import escape
 from torch import Tensor, nn
 
 from robust.attacks import sample_seeds
+from robust.attacks.adaptive.search import Found
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.suite import Suite
 from robust.evaluation.targets import random_targets
 from robust.io.notes import Figures
 from robust.results.records import AttackInfo, Evaluation
@@ -70,6 +72,31 @@ def view_and_judge(defense: Defense, name: View) -> tuple[nn.Module, Defense | N
     module = defense.view(name)
     # The attacker of a paper judged by what they saw.
     return module, None if module is defense or name == "published" else defense
+
+
+Views = dict[tuple[nn.Module, Defense | None], list[str]]
+"""The modules to attack and their judges, each with the names of the views that it is."""
+
+
+def views_of(suite: Suite, defense: Defense, found: Found | None) -> Views:
+    """Return the views of a suite.
+
+    Args:
+        suite: It names them, or the source that images are crafted on.
+        defense: Whose views they are.
+        found: What a search found for the adaptive one, if there was one.
+    """
+    source = suite.source
+    if source is not None:
+        source.defense.to(defense.device)
+        return {(source.differentiated(), None): ["transfer"]}
+    views: Views = {}
+    for name in suite.views:
+        known = view_and_judge(defense, name)
+        if name == "adaptive" and found is not None:
+            known = found.views, defense
+        views.setdefault(known, []).append(name)
+    return views
 
 
 def seed_of(*parts: int | str) -> int:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from robust.attacks import craft, isolated, sample_seeds
+from robust.attacks.adaptive.search import Found
 from robust.checkpoints import UNTRAINED
 from robust.data.module_arguments import usual_batch
 from robust.data.of_trainer import required_image_module
@@ -32,6 +33,7 @@ from robust.evaluation.blocks import (
     seed_of,
     targets_of,
     view_and_judge,
+    views_of,
 )
 from robust.evaluation.checks import check_targets, check_validation, name_of_data
 from robust.evaluation.headers import header_of, search
@@ -45,8 +47,6 @@ from robust.results.result import Result
 from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
 from robust.types import Batch, Images, Norm, View
-
-_Views = dict[tuple[nn.Module, Defense | None], list[str]]
 
 
 @final
@@ -215,14 +215,13 @@ class AttackEvaluation(Callback):
         views = search(self.suite, trainer, defense, images) if self.search else None
         header = header_of(self.suite, trainer, defense, images, views)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
-        classes, notes = data.num_classes, [*self.notes, *found.notes]
-        notes += [] if views is None else views.notes
+        searched = [] if views is None else views.notes
+        classes, notes = data.num_classes, [*self.notes, *found.notes, *searched]
         file = RecordFile(folder, header, trainer.global_rank, classes, notes)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
         records_written = patient_barrier()
-        modules = self._views(defense, None if views is None else views.views)
-        for block, produced in self._blocks(trainer, defense, images, known, modules):
+        for block, produced in self._blocks(trainer, defense, images, known, views):
             file.append(produced.rows)
             say(trainer, f"{self.suite.name}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
@@ -234,32 +233,9 @@ class AttackEvaluation(Callback):
             file.merge()
         asked = self.suite.views if self.suite.source is None else ["transfer"]
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
-        self.evaluated = complete(evaluation, asked, self._count(images))
+        self.evaluated = complete(evaluation, asked, images.at_most(self.suite.limit))
         self.result = Result(type(pl_module).__name__, self.evaluated, classes)
         pl_module.log_dict(summarize(self.evaluated), sync_dist=True)
-
-    def _count(self, images: AttackedImages) -> int:
-        limit = self.suite.limit
-        return images.size if limit is None else min(limit, images.size)
-
-    def _views(self, defense: Defense, found: nn.Module | None) -> _Views:
-        """The modules to attack and their judges, each with the names of the views that it is.
-
-        Args:
-            defense: Whose views they are.
-            found: What a search found for the adaptive one.
-        """
-        source = self.suite.source
-        if source is not None:
-            source.defense.to(defense.device)
-            return {(source.differentiated(), None): ["transfer"]}
-        views: _Views = {}
-        for name in self.suite.views:
-            known = view_and_judge(defense, name)
-            if name == "adaptive" and found is not None:
-                known = found, defense
-            views.setdefault(known, []).append(name)
-        return views
 
     def _is_due(self, trainer: Trainer) -> bool:
         if not self.every_n_epochs or trainer.sanity_checking:
@@ -292,16 +268,16 @@ class AttackEvaluation(Callback):
         defense: Defense,
         images: AttackedImages,
         known: Evaluation,
-        modules: _Views,
+        found: Found | None,
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
         done = {row[:3] for row in known.rows}
         size = min(self.suite.block, usual_batch(images.data.shape))
-        starts = range(0, self._count(images), size)
+        starts = range(0, images.at_most(self.suite.limit), size)
         for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + size, self._count(images))
+            stop = min(start + size, images.at_most(self.suite.limit))
             block = score(defense, images.samples(start, stop))
-            for (module, judge), views in modules.items():
+            for (module, judge), views in views_of(self.suite, defense, found).items():
                 missing = [
                     name
                     for name in self.suite.attacks

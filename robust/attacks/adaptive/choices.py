@@ -1,4 +1,4 @@
-"""Choices of the best get a gradient: its index, and what is made of that."""
+"""Choices of the best get a gradient: its index, and what follows from that."""
 
 from typing import Any
 

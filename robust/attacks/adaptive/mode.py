@@ -1,7 +1,7 @@
 """A pass of any network can get another gradient, without a change of what it computes."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class OtherGradient(TorchFunctionMode):
         self._known = StandIns()
         self._with_gradient = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "OtherGradient":
         self._with_gradient = torch.is_grad_enabled()
         return super().__enter__()  # type: ignore[no-any-return,no-untyped-call]
 

@@ -1,8 +1,8 @@
 """A search for views on which attacks find what a network's own view hides.
 
-It looks at the functions that a network calls, builds views that show what these hide, tries each
-on some images, and keeps those that find more (Athalye et al. 2018; Yao et al. 2021,
-https://arxiv.org/abs/2102.11860). The network's own view is always the first.
+It looks at the functions that a network calls, and builds views that show what these hide. It tries
+each on some images, and keeps those that find more. Athalye et al. 2018 do so by hand, and Yao et
+al. 2021 by a search (https://arxiv.org/abs/2102.11860). The network's own view is always the first.
 """
 
 import math
@@ -59,7 +59,8 @@ class Search:
         norm, eps = threat_model.norm, threat_model.eps
         usable = norm in ("Linf", "L2") and math.isfinite(eps)
         self._threat_model = threat_model if usable else ThreatModel("Linf", _EPS)
-        self._views: dict[str, nn.Module] = {OWN: own}
+        self.views: dict[str, nn.Module] = {OWN: own}
+        """All that were tried, by their names."""
         self._found: dict[str, Bool[Tensor, " levels_n"]] = {}
 
     def run(self, x: Images, y: Labels) -> Found:
@@ -70,16 +71,18 @@ class Search:
             y: Their labels.
         """
         with isolated(self._network, x.device, seed=0):
+            # Tensors that were made in inference mode enter no graph; their clones do.
+            x, y = x.clone(), y.clone()
             with torch.no_grad():
                 right = self._network(x).argmax(dim=1) == y
             if not right.any():
-                return Found(Several(self._views), ["auto: no image is classified correctly."])
+                return Found(Several(self.views), ["auto: no image is classified correctly."])
             signs = signs_of(self._network, x[:_LOOKED_AT])
             tried = x[right][:_TRIED], y[right][:_TRIED]
             self._try(OWN, *tried)
             for candidates in (self._substituted, self._last_resorts):
                 for name, build in candidates(signs, x).items() if self._is_left() else ():
-                    self._views[name] = build()
+                    self.views[name] = build()
                     self._try(name, *tried)
         return self._chosen(signs, len(tried[0]))
 
@@ -117,12 +120,12 @@ class Search:
 
     def _last_resorts(self, signs: Signs, x: Images) -> dict[str, Callable[[], nn.Module]]:
         best = max(self._found, key=lambda name: int(self._found[name].sum()))
-        dead = without_gradient(self._views[best], x[:_LOOKED_AT]).float().mean()
+        dead = without_gradient(self.views[best], x[:_LOOKED_AT]).float().mean()
         found: dict[str, Callable[[], nn.Module]] = {}
         radius = self._radius(x)
         if signs.any:
             if float(dead) < _DEAD:
-                found["mean around"] = lambda: Smoothed(self._views[best], radius / 2)
+                found["mean around"] = lambda: Smoothed(self.views[best], radius / 2)
             found["surrogate"] = lambda: distilled(self._network, x, radius)
         if float(dead) >= _DEAD:
             found["estimated"] = lambda: EstimatedGradient(self._network, radius / 10)
@@ -147,7 +150,7 @@ class Search:
         succeeded = []
         for eps in (self._threat_model.eps / 2, self._threat_model.eps):
             build = partial(attack, eps=eps)
-            crafted = craft(build, self._views[name], x, y, judge=self._network)
+            crafted = craft(build, self.views[name], x, y, judge=self._network)
             with torch.no_grad():
                 succeeded.append(self._network(crafted.x_adv).argmax(dim=1) != y)
         self._found[name] = torch.cat(succeeded)
@@ -165,7 +168,7 @@ class Search:
             f"{self._threat_model}: {tried}.",
             f"auto: attacked through {', '.join(names)}.",
         ]
-        return Found(Several({name: self._views[name] for name in names}), notes)
+        return Found(Several({name: self.views[name] for name in names}), notes)
 
 
 def _greedily(found: Mapping[str, Bool[Tensor, " levels_n"]]) -> Iterator[str]:

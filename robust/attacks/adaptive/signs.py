@@ -103,10 +103,10 @@ def _near(*ends: float) -> Callable[[Tensor], Tensor]:
 
 
 _FLATNESS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": _near(-1, 1),
-    "erf": _near(-1, 1),
-    "sigmoid": _near(0, 1),
-    "softmax": _near(0, 1),
+    "tanh": _near(-1.0, 1.0),
+    "erf": _near(-1.0, 1.0),
+    "sigmoid": _near(0.0, 1.0),
+    "softmax": _near(0.0, 1.0),
     "exp": lambda values: (values < 1e-10).float().flatten(),
 }
 assert _FLATNESS.keys() <= FLAT.keys()

@@ -1,4 +1,4 @@
-"""Truth values get a gradient: comparisons, and what is made of them."""
+"""Truth values get a gradient: comparisons, and what follows from them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -40,7 +40,7 @@ class SubstitutedGradient(nn.Module):
         """Return scores, shrunk to a spread of 10."""
         taken = _Taken(-1 if self.cut is None else self.cut.call)
         with OtherGradient(self.recipe, taken):
-            # Whoever counts the calls of the network does not count these.
+            # Not a call that is counted as one of the judge.
             scores = self.network.forward(x)
         if self.cut is not None and isinstance(taken.value, Tensor):
             early = taken.value
