@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from robust.attacks.adaptive.levels import levels_of
 from robust.attacks.adaptive.signs import Signs, signs_of, without_gradient
 from robust.attacks.adaptive.slopes import Recipe
 from robust.attacks.adaptive.surrogate import distilled
@@ -61,6 +62,7 @@ class Search:
         self._threat_model = threat_model if usable else ThreatModel("Linf", _EPS)
         self.views: dict[str, nn.Module] = {OWN: own}
         """All that were tried, by their names."""
+        self._levels: nn.Module | None = None
         self._found: dict[str, Bool[Tensor, " levels_n"]] = {}
 
     def run(self, x: Images, y: Labels) -> Found:
@@ -93,6 +95,7 @@ class Search:
 
     def _substituted(self, signs: Signs, x: Images) -> dict[str, Callable[[], nn.Module]]:
         cut = self._early(x)
+        self._levels = self._levels_of(signs, x)
         recipes: list[tuple[str, Recipe, Cut | None]] = []
         if cut is not None:
             recipes.append(("early scores", Recipe(), cut))
@@ -113,7 +116,13 @@ class Search:
         return found
 
     def _builds(self, recipe: Recipe, cut: Cut | None) -> Callable[[], nn.Module]:
-        return lambda: self._averaged(SubstitutedGradient(self._network, recipe, cut))
+        return lambda: self._averaged(SubstitutedGradient(self._network, recipe, cut, self._levels))
+
+    def _levels_of(self, signs: Signs, x: Images) -> nn.Module | None:
+        """Return the levels of a network that rounds pixels, on which lengths in L2 depend."""
+        if self._random or not signs.steps or self._threat_model.norm == "Linf":
+            return None
+        return levels_of(self._network, x[:_LEVELLED])
 
     def _averaged(self, view: nn.Module) -> nn.Module:
         return EOT(view, _CALLS) if self._random else view
@@ -187,6 +196,7 @@ _EPS = 0.1
 """Views are tried within it in Linf where the suite has no finite eps in Linf or L2."""
 _TRIED, _LOOKED_AT, _COMPARED = 40, 32, 100
 """Images on which views are tried, that are looked at, and on which predictions are compared."""
+_LEVELLED = 8
 _STEPS = 12
 _CALLS = 16
 """Of a random network, for each gradient."""

@@ -29,15 +29,24 @@ class SubstitutedGradient(nn.Module):
         network: Images to scores.
         recipe: Which slopes stand in for those of its functions.
         cut: Where its scores are taken from; what it returns if None.
+        levels: Which levels of a pixel it tells apart, for ``craft``; None if all.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, cut: Cut | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        cut: Cut | None,
+        levels: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.levels = network, levels
         self.recipe, self.cut = recipe, cut
 
     def forward(self, x: Images) -> Scores:
         """Return scores, shrunk to a spread of 10."""
+        if self.levels is not None:
+            self.levels(x)  # `cells_of` sees that the images come to it
         taken = _Taken(-1 if self.cut is None else self.cut.call)
         with OtherGradient(self.recipe, taken):
             # Not a call that is counted as one of the judge.

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from robust.attacks import Rescale
+from robust.attacks.adaptive.levels import levels_of
 from robust.attacks.adaptive.search import OWN, Search
 from robust.attacks.adaptive.slopes import Recipe
 from robust.attacks.adaptive.views import SubstitutedGradient, early_scores
 from robust.attacks.views import EOT
+from robust.transforms.quantized import Cells
 from tests.support import hiding
 from tests.support.hiding import BUDGET, CONTROLS, Anonymous, digits, misclassified
 
@@ -130,3 +132,23 @@ def test_a_robust_network_is_found_no_more_robust_than_by_its_own_view():
     )
     assert 0 < own.sum() < len(x) - 10
     assert (all_views >= own).all()
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (hiding.Binarize(), [1 / 2]),
+        (hiding.FourLevels(), [1 / 6, 1 / 2, 5 / 6]),
+        (torch.nn.Identity(), None),
+    ],
+)
+def test_levels_are_found(transform, expected):
+    network = hiding.plain()
+    x, _ = attacked(8)
+    found = levels_of(Anonymous(lambda x: network(transform(x))), x)
+    assert (found is None) == (expected is None)
+    if found is not None:
+        assert found.level_thresholds == pytest.approx(expected, abs=1e-5)
+        near = Cells.of(found, x).nearest(0 * x, x)
+        # A little behind the threshold, as a found image is taken there.
+        assert torch.equal(transform(near + (x - near).clamp(-1e-5, 1e-5)), transform(x))
