@@ -4,11 +4,17 @@ The parser tries every type that ``attacks`` may have, and its message is of the
 """
 
 import difflib
+import inspect
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from torchattacks.attack import Attack as TorchAttack
+
 from robust.attacks.by_name import attack_classes
+from robust.attacks.plugin import Plugin, is_of_foolbox
 from robust.errors import ConfigError
+from robust.loading.class_paths import imported
 
 _KEYS = ("class_path", "init_args")
 
@@ -29,6 +35,42 @@ def check_attack_specs(attacks: Mapping[Any, Any], where: object) -> None:
             _check_path(spec["class_path"], f"attack `{name}` of {where}")
         elif not callable(spec):
             _check_path(spec, f"attack `{name}` of {where}")
+
+
+def with_plugins(attacks: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """Return attacks in which a `Plugin` stands for each that is no attack of torchattacks' kind.
+
+    Args:
+        attacks: What a suite holds under ``attacks``, whose paths may be named.
+        where: The suite, for messages.
+    """
+    return {name: _with_plugin(spec, where) for name, spec in attacks.items()}
+
+
+def _with_plugin(spec: Any, where: object) -> Any:  # noqa: ANN401
+    path = spec.get("class_path") if isinstance(spec, Mapping) else spec
+    try:
+        found = imported(path, where) if isinstance(path, str) else path
+    except (ImportError, AttributeError, ValueError):
+        return spec  # the parser says what is wrong with it
+    if not callable(found) or not _is_plugin(found):
+        return spec
+    arguments = dict(spec.get("init_args") or {}) if isinstance(spec, Mapping) else {}
+    return partial(Plugin, attack=found, arguments=arguments)
+
+
+def _is_plugin(found: Any) -> bool:  # noqa: ANN401
+    """Return whether it takes images and labels, and does not build an attack on a view."""
+    if isinstance(found, type):
+        return not issubclass(found, TorchAttack) and is_of_foolbox(found)
+    return inspect.isfunction(found) and len(_required(found)) > 1
+
+
+def _required(function: Any) -> list[str]:  # noqa: ANN401
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD
+    ]
 
 
 def missing_attacks(content: Mapping[Any, Any], where: object) -> ConfigError:

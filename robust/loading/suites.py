@@ -16,7 +16,7 @@ from robust.evaluation import suite as engine
 from robust.evaluation.flat import evaluation_of
 from robust.evaluation.plan import check_attack_names
 from robust.evaluation.suite import chosen
-from robust.loading.attack_specs import check_attack_specs, missing_attacks
+from robust.loading.attack_specs import check_attack_specs, missing_attacks, with_plugins
 from robust.loading.class_paths import foreign, names_of
 from robust.loading.messages import explain
 from robust.loading.parsing.fractions import read_yaml
@@ -158,6 +158,7 @@ def _build(
     _check_threat_model(content.get("threat_model", {}), where)
     check_built(content, where)
     content = content if only is None else _only(dict(content), only)
+    content = {**content, "attacks": with_plugins(content["attacks"], where)}
     try:
         config = parser.parse_object({"evaluation": {**content, **settings}})
     except ArgumentError as error:
