@@ -15,6 +15,8 @@ from robust.defenses.wnll.templates import _Blocks
 from robust.duck_typing import ByAttribute
 from robust.figures.features import _HasFeatures
 from robust.figures.recalled import Recalls
+from robust.measures.unit_test.layers import HasLine
+from robust.measures.unit_test.measurement import Suite
 from robust.transforms.quantized import Quantized
 
 PROTOCOLS = {
@@ -24,6 +26,8 @@ PROTOCOLS = {
     Quantized: ("level_thresholds",),
     Randomized: ("resampled",),
     Recalls: ("representatives", "recalled"),
+    HasLine: ("line_of_outputs",),
+    Suite: ("name", "builders", "infos", "views", "seed", "on"),
     _Blocks: ("block", "limit"),
     _HasFeatures: ("features",),
 }

@@ -263,8 +263,8 @@ def test_the_grid_is_of_an_attack_of_the_suite(runs, eps_suite, crafted, capsys)
 def test_the_grid_takes_runs_on_one_data_set(runs, eps_suite, crafted, monkeypatch, capsys):
     of = TrainedRun.load
 
-    def renamed(path, changed):
-        trained_run = of(path, changed)
+    def renamed(path, *others):
+        trained_run = of(path, *others)
         trained_run.data.name = f"data of {trained_run.name}"
         return trained_run
 

@@ -15,7 +15,7 @@ from tests.support.tiny import ROOT, arguments
     ("script", "args", "message"),
     [
         ("train.py", ["fit", "--trainer.max_epocs=3"], "Did you mean --trainer.max_epochs"),
-        ("evaluate.py", ["nowhere", "--suite", "configs/suites/quick.yaml"], "no such file"),
+        ("evaluate.py", ["nowhere", "--suite", "configs/suites/quick.yaml"], "no such folder"),
     ],
 )
 def test_exit_code_of_the_process(script, args, message, tmp_path):

@@ -22,7 +22,7 @@ _MORE = {
     **network.MORE,
     "runs": "that is weights with --network CLASS, a program, an ONNX file, timm:NAME, "
     "torchvision:NAME or hf:PATH; or wandb:entity/project/run",
-    "suite": "or a path; `robust list suites` shows all",
+    "suite": "or a path; `robust list suites` shows all; what is on record is not attacked again",
     "table": "or a path; the suite is the table's own; `robust list tables` shows all",
     "attacks": "names or patterns such as 'bim_*'",
     "view": "of deployed, published and adaptive; default: the suite's",
@@ -113,8 +113,7 @@ def evaluate_parser() -> OneLineParser:
         prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
         more=_MORE,
         usage="%(prog)s RUN... [options]\n       %(prog)s NETWORK --data NAME [options]",
-        description="Attack trained runs and compare them. What is on record is not attacked "
-        "again. For a page of runs instead: --report FOLDER...",
+        description="Attack trained runs and compare them. For a page of runs: --report FOLDER...",
     )
     parser.add_argument(
         "runs",
