@@ -10,7 +10,7 @@ from robust.commands.main import main
 from robust.commands.options.evaluate import parse_options
 from robust.results.records import read_evaluation
 from tests.support.bars import Bars, bars
-from tests.support.programs import traced
+from tests.support.programs import exported, traced
 
 SUITE = """
 suite: tiny
@@ -84,7 +84,7 @@ def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch
 
 def test_programs_need_trust_and_give_the_same_records(tmp_path, capsys):
     traced(Bars(), torch.rand(2, 1, 8, 8)).save(str(tmp_path / "p.pt"))
-    torch.export.save(torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),)), "p.pt2")
+    torch.export.save(exported(Bars(), torch.rand(3, 1, 8, 8)), "p.pt2")
     assert evaluated("w.pt", "--network=ownmodels:Network", "--output=weights") == 0
     capsys.readouterr()
     for file in ("p.pt", "p.pt2"):
@@ -99,9 +99,9 @@ def test_programs_need_trust_and_give_the_same_records(tmp_path, capsys):
 
 
 def test_a_program_that_was_exchanged_is_refused(tmp_path, capsys):
-    torch.export.save(torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),)), "p.pt2")
+    torch.export.save(exported(Bars(), torch.rand(3, 1, 8, 8)), "p.pt2")
     assert evaluated("p.pt2", "--output=run", "--trust=p.pt2") == 0
-    torch.export.save(torch.export.export(Bars(scale=2.0), (torch.rand(3, 1, 8, 8),)), "q.pt2")
+    torch.export.save(exported(Bars(scale=2.0), torch.rand(3, 1, 8, 8)), "q.pt2")
     shutil.copyfile("q.pt2", tmp_path / "run" / "network.pt2")
     assert main(["evaluate", "run", "--suite=tiny.yaml", "--trust=q.pt2"]) == 2
     assert "there is another" in capsys.readouterr().err

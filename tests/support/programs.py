@@ -1,4 +1,4 @@
-"""Networks as programs of TorchScript."""
+"""Networks as programs of TorchScript and of `torch.export`."""
 
 import warnings
 
@@ -15,3 +15,9 @@ def traced(network, x):
     with _disable_current_modes(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.trace(network.eval(), x)
+
+
+def exported(network, x):
+    """Return `network` as an exported program, made without `OtherCPU`, as `traced` is."""
+    with _disable_current_modes():
+        return torch.export.export(network.eval(), (x,))

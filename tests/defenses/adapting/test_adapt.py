@@ -11,6 +11,7 @@ from robust.defenses.adapting.adapt import Given, adapt, prepared
 from robust.defenses.adapting.normalizations import Normalization
 from robust.errors import ConfigError
 from tests.support.bars import Bars, Normalized, bars
+from tests.support.programs import exported
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +213,8 @@ def test_a_network_without_a_gradient_is_said_and_goes_on(layer, data):
 
 
 def test_an_exported_program_is_a_network_of_one_batch_size(data):
-    exported = torch.export.export(Bars().eval(), (torch.rand(3, 1, 8, 8),))
-    for network in (exported, exported.module()):
+    program = exported(Bars(), torch.rand(3, 1, 8, 8))
+    for network in (program, program.module()):
         with prepared(network, data, Given()) as (defense, notes):
             assert (defense.network.batch_size, notes) == (3, [])
 
