@@ -112,7 +112,8 @@ def evaluate_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
         more=_MORE,
-        usage="%(prog)s RUN... [options]\n       %(prog)s NETWORK --data NAME [options]",
+        usage="%(prog)s RUN... [options]\n"
+        "       %(prog)s NETWORK --data NAME [options], see --help-all",
         description="Attack trained runs and compare them. For a page of runs: --report FOLDER...",
     )
     parser.add_argument(
