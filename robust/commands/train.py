@@ -27,10 +27,9 @@ from robust.loading.restore import check_fits
 from robust.loading.suites import evaluation_class
 from robust.loading.trust import TRUST_HELP, taken, trusting
 from robust.precision import warn_if_emulated
+from robust.results.run_folder import BEST, LAST
 from robust.results.tables import comparison
 from robust.tracking import (
-    BEST,
-    LAST,
     BestCheckpoint,
     Preemption,
     Run,

@@ -1,8 +1,7 @@
 """A suite: what is attacked, how, and on which images. All that a config says of it is plain."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 
 from torch import nn
 
@@ -10,7 +9,7 @@ from robust.defenses.base import Defense
 from robust.errors import ConfigError, check_at_least
 from robust.evaluation.inheritance import inheriting
 from robust.evaluation.plan import plan
-from robust.io.names import check_name
+from robust.io.names import check_name, chosen
 from robust.results.records import AttackInfo, Target
 from robust.threat import OpenThreatModel, ThreatModel
 from robust.types import AttackCallable, View
@@ -133,39 +132,3 @@ class Suite:
             threat_models={n: model for n, model in self.threat_models.items() if n in kept},
             targets={name: target for name, target in self.targets.items() if name in kept},
         )
-
-
-def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
-    """Return names that are given, or match a pattern that is not the name of one itself.
-
-    Raises:
-        ConfigError: If there is none, or one of the patterns means none.
-    """
-    known = list(names)
-    found = {pattern: _meant(known, pattern) for pattern in patterns}
-    unknown = next((pattern for pattern, meant in found.items() if not meant), None)
-    if unknown is not None or not found:
-        given = "none" if unknown is None else repr(unknown[:_SHOWN])
-        raise ConfigError(
-            f"Expected attacks of the suite ({_some(known)}), but got {given}. "
-            "Name some of them, or patterns such as 'bim_*'."
-        )
-    return set().union(*found.values())
-
-
-_SHOWN = 40
-"""Characters of a name that a message shows."""
-_MOST = 150
-"""Characters of all names together."""
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the names, or those that come first with `...` where they are many."""
-    text = ", ".join(name[:_SHOWN] for name in names)
-    return text if len(text) <= _MOST else f"{text[:_MOST].rpartition(', ')[0]}, ..."
-
-
-def _meant(known: Sequence[str], pattern: str) -> set[str]:
-    if pattern in known:
-        return {pattern}
-    return {name for name in known if fnmatchcase(name, pattern)}

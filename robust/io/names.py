@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from robust.errors import ConfigError
@@ -80,3 +82,39 @@ def file_name(name: str, longest: int = 80) -> str:
         return kept
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]
     return kept.encode()[: longest - 9].decode(errors="ignore") + "-" + mark
+
+
+def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
+    """Return names that are given, or match a pattern that is not the name of one itself.
+
+    Raises:
+        ConfigError: If there is none, or one of the patterns means none.
+    """
+    known = list(names)
+    found = {pattern: _meant(known, pattern) for pattern in patterns}
+    unknown = next((pattern for pattern, meant in found.items() if not meant), None)
+    if unknown is not None or not found:
+        given = "none" if unknown is None else repr(unknown[:_SHOWN])
+        raise ConfigError(
+            f"Expected attacks of the suite ({_some(known)}), but got {given}. "
+            "Name some of them, or patterns such as 'bim_*'."
+        )
+    return set().union(*found.values())
+
+
+_SHOWN = 40
+"""Characters of a name that a message shows."""
+_MOST = 150
+"""Characters of all names together."""
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names, or those that come first with `...` where they are many."""
+    text = ", ".join(name[:_SHOWN] for name in names)
+    return text if len(text) <= _MOST else f"{text[:_MOST].rpartition(', ')[0]}, ..."
+
+
+def _meant(known: Sequence[str], pattern: str) -> set[str]:
+    if pattern in known:
+        return {pattern}
+    return {name for name in known if fnmatchcase(name, pattern)}

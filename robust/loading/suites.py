@@ -15,7 +15,7 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation import suite as engine
 from robust.evaluation.flat import evaluation_of
 from robust.evaluation.plan import check_attack_names
-from robust.evaluation.suite import chosen
+from robust.io.names import chosen
 from robust.loading.attack_specs import check_attack_specs, missing_attacks, with_plugins
 from robust.loading.class_paths import foreign, names_of
 from robust.loading.messages import explain

@@ -1,6 +1,5 @@
 """A trained run as `evaluate.py` finds it: its folder, its defense and its data."""
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,8 @@ from robust.loading.other_data import are_other, notes_on
 from robust.loading.restore import restore
 from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
-from robust.tracking import BEST, LAST, SCHEME, LateLoggers, Run, Tracker, fetch_run
+from robust.results.run_folder import BEST, LAST, find_checkpoint
+from robust.tracking import SCHEME, LateLoggers, Run, Tracker, fetch_run
 from robust.tracking.trainers import run_test, trainer_of
 
 
@@ -176,37 +176,6 @@ def by_name(trained_runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:
         )
 
     return {label(trained_run): trained_run for trained_run in trained_runs}
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint of a run folder, the best if it keeps that, or the checkpoint itself.
-
-    Raises:
-        ConfigError: If there is none, with the runs that a folder of runs holds.
-    """
-    if not path.is_dir():
-        return path
-    for name in (BEST, LAST):
-        if (path / "checkpoints" / name).is_file():
-            return path / "checkpoints" / name
-    raise ConfigError(
-        f"Expected a run in {path}, but it has no checkpoints/{LAST}. {_what_else(path)}"
-    )
-
-
-def _what_else(folder: Path) -> str:
-    """Return what to do with a folder without a checkpoint."""
-    found: list[str] = []
-    with contextlib.suppress(OSError):  # of folders that may not be read, or vanish meanwhile
-        for below in ("*", "*/*", "*/*/*"):  # not all of a disk
-            found += (str(p.parent.parent) for p in folder.glob(f"{below}/checkpoints/{LAST}"))
-    if found:
-        return f"Name one of its runs: {', '.join(sorted(found)[:5])}."
-    if (folder / "records").is_dir():
-        return f"It has records alone; `robust report {folder}` shows them."
-    if (folder / "config.json").is_file():
-        return f"Name hf:{folder} if Hugging Face's transformers wrote it."
-    return "Train one first."
 
 
 def describe(checkpoint: Path, changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Nothing is built and no checkpoint is opened. So a folder that a training is jus
 with what it has, and a damaged one too.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -19,6 +20,8 @@ from robust.io.strict_yaml import read
 from robust.results.metrics_csv import read_sessions
 from robust.results.records import Evaluation, UnreadableRecords, read_evaluation
 
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""Names of checkpoints in the folder of a run, in the order in which evaluations prefer them."""
 _MARKS = ("config.yaml", "metrics.csv", "checkpoints", "records")
 """A folder that contains one of these is a run."""
 _MOST_METRICS = 200
@@ -240,3 +243,34 @@ def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], 
         first = sorted(metrics, key=lambda key: (key not in _USUAL, key))[:_MOST_METRICS]
         metrics = {key: metrics[key] for key in first}
     return metrics, epoch
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint of a run folder, the best if it keeps that, or the checkpoint itself.
+
+    Raises:
+        ConfigError: If there is none, with the runs that a folder of runs holds.
+    """
+    if not path.is_dir():
+        return path
+    for name in (BEST, LAST):
+        if (path / "checkpoints" / name).is_file():
+            return path / "checkpoints" / name
+    raise ConfigError(
+        f"Expected a run in {path}, but it has no checkpoints/{LAST}. {_what_else(path)}"
+    )
+
+
+def _what_else(folder: Path) -> str:
+    """Return what to do with a folder without a checkpoint."""
+    found: list[str] = []
+    with contextlib.suppress(OSError):  # of folders that may not be read, or vanish meanwhile
+        for below in ("*", "*/*", "*/*/*"):  # not all of a disk
+            found += (str(p.parent.parent) for p in folder.glob(f"{below}/checkpoints/{LAST}"))
+    if found:
+        return f"Name one of its runs: {', '.join(sorted(found)[:5])}."
+    if (folder / "records").is_dir():
+        return f"It has records alone; `robust report {folder}` shows them."
+    if (folder / "config.json").is_file():
+        return f"Name hf:{folder} if Hugging Face's transformers wrote it."
+    return "Train one first."

@@ -11,13 +11,11 @@ from robust.tracking.media import log_adversarial_table, log_figures, log_table
 from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
 from robust.tracking.run import Run, SaveRunConfig, remove_unused
-from robust.tracking.saving import BEST, LAST, AtomicCheckpoints, BestCheckpoint
+from robust.tracking.saving import AtomicCheckpoints, BestCheckpoint
 from robust.tracking.tracker import Tracker, loggers
 from robust.tracking.trainer_settings import check_strategy, check_trainer, plugins
 
 __all__ = [
-    "BEST",
-    "LAST",
     "SCHEME",
     "AtomicCheckpoints",
     "BestCheckpoint",

@@ -26,7 +26,7 @@ from robust.io.names import check_name
 from robust.io.strict_yaml import load
 from robust.io.text_files import expanded
 from robust.io.version import package_version
-from robust.tracking.saving import BEST
+from robust.results.run_folder import BEST
 
 _RUN_ID = "ROBUST_RUN_ID"
 _LONGEST_TAG = 64

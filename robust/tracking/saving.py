@@ -15,9 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from robust.checkpoints import CHECKSUMS, checksums
 from robust.errors import ConfigError
 from robust.io import files
-
-BEST, LAST = "best.ckpt", "last.ckpt"
-"""Names of checkpoints in the folder of a run, in the order in which evaluations prefer them."""
+from robust.results.run_folder import BEST
 
 
 @final

@@ -61,6 +61,9 @@ WRONG = {
     "fit --confg squeezed": r"'--confg'\. Did you mean --config\?",
     "test --config squeezed --ckpt_path nowhere.ckpt": "a checkpoint at nowhere.ckpt",
     "evaluate": "required: RUN",
+    "evaluate .": r"a run in \., but it has no checkpoints/last\.ckpt",
+    "measure lipschitz .": r"a run in \., but it has no checkpoints/last\.ckpt",
+    "evaluate . --attacks pgdd": r"attacks of the suite \(fgsm, .*, but got 'pgdd'",
     "evaluate nowhere": "run folder or a checkpoint at nowhere",
     "evaluate . --suite quik": r"'quik'\. Did you mean quick\?",
     "evaluate . --suite quik.yaml": "YAML file at quik.yaml, but there is no such file",
@@ -138,6 +141,8 @@ def test_what_is_wrong_is_said_before_torch_is_imported(answers, line):
 def test_a_large_eps_waits_where_its_norm_is_not_known_to_be_linf(flags, content, tmp_path):
     suite = tmp_path / "mine.yaml"
     suite.write_text(content)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
     early.check("evaluate", [str(tmp_path), "--eps=8", f"--suite={suite}", *flags])
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from robust.commands.options import dashboard, network, sweep, train
 from robust.commands.options.evaluate import parse_options
 from robust.commands.options.suite_eps import check_has_eps
 from robust.errors import ConfigError, check_eps
+from robust.io.names import chosen
 from robust.io.strict_yaml import read
 from robust.loading.short_names import check_exists
 from robust.loading.trust import taken
+from robust.results.run_folder import find_checkpoint
 from robust.vocabulary import Norm
 
 
@@ -45,18 +47,35 @@ def _check_evaluation(args: Sequence[str]) -> None:
         check_exists(file)
     for suite in filter(None, (options.suite, options.attack_unit_test)):
         check_has_eps(options, suite)
+        if options.attacks is not None:
+            _check_attacks(suite, options.attacks)
         if options.eps is not None:
             check_eps(options.norm or _norm_of(suite), options.eps)
+    for run in runs:
+        if not str(run).startswith("wandb:"):
+            find_checkpoint(Path(run))
+
+
+def _check_attacks(suite: Path, patterns: Sequence[str]) -> None:
+    attacks = _content(suite).get("attacks")
+    if isinstance(attacks, dict) and attacks and all(isinstance(name, str) for name in attacks):
+        chosen(attacks, patterns)
 
 
 def _norm_of(suite: Path) -> str:
     """Return the norm of a suite, or nothing where that is found out when it is built."""
-    try:
-        content = read(suite)
-    except (ConfigError, OSError):
-        return ""  # which is said with all else that is wrong with it
-    if not isinstance(content, dict) or "class_path" in content:
+    content = _content(suite)
+    if not content or "class_path" in content:
         return ""
     threat_model = content.get("threat_model", {})
     is_mapping = isinstance(threat_model, dict)
     return str(threat_model.get("norm", get_args(Norm)[0])) if is_mapping else ""
+
+
+def _content(suite: Path) -> dict[Any, Any]:
+    """The content of a suite; nothing where something is wrong with it that is said later."""
+    try:
+        content = read(suite)
+    except (ConfigError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}

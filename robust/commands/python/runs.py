@@ -28,8 +28,8 @@ from robust.loading.suites import AnySuite, evaluation_of_suite
 from robust.networks.descriptions import description
 from robust.precision import keep_float32
 from robust.results.records import Evaluation
+from robust.results.run_folder import LAST
 from robust.threat import OpenThreatModel
-from robust.tracking import LAST
 from robust.tracking.trainers import run_test, trainer_of
 from robust.types import Norm
 

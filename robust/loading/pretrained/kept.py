@@ -21,7 +21,8 @@ from robust.loading.other_data import data_named
 from robust.loading.pretrained.built import PROGRAM, Built, Request, built, view_of
 from robust.loading.pretrained.described import described
 from robust.networks.descriptions import description
-from robust.tracking import LAST, AtomicCheckpoints
+from robust.results.run_folder import LAST
+from robust.tracking import AtomicCheckpoints
 
 
 @dataclass(frozen=True)
