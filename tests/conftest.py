@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 
-from tests.support import quicker, shapes
+from tests.support import cases, quicker, shapes
 
 shapes.install()
 
@@ -104,8 +104,10 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """Put `LONGEST` first; all others stay in their order."""
+    """Put `LONGEST` first; all others stay in their order. Some cases are slow."""
+    cases.mark_slow(items)
 
     def place(item):
         file = item.nodeid.split("::")[0]

@@ -23,6 +23,7 @@ from robust.loading.suites import evaluation_class, read_suite
 from robust.measures.measured_tables import published_measures
 from robust.results.tables import MEASURED, paper_table
 from robust.transforms import TotalVariation
+from tests.loading.test_standard_suites import NAMES as STANDARD_SUITES
 from tests.support import papers
 from tests.support.short_suites import shorten_auto_attack
 from tests.support.suites import suite_of
@@ -43,24 +44,26 @@ def name(path):
     return str(path.relative_to(ROOT))
 
 
-def one_of_each_kind():
-    """All configs of `configs/`, and of papers those with another pair of defense and network."""
-    kinds = {}
-    for config in DEFENSES:  # those of papers come last
-        model = read_yaml(config)["model"]
-        network = model["init_args"].get("network")
-        network = network["class_path"] if isinstance(network, dict) else network
-        kind = model["class_path"], network
-        kinds.setdefault(kind, []).append(config)
-    return [
-        config
-        for known in kinds.values()
-        for config in known
-        if config == known[0] or config.is_relative_to(CONFIGS)
-    ]
+def kinds_in(file, kinds):
+    """The classes that a file names."""
+    return set(re.findall(rf"class_path: ((?:{kinds})\.\w+)", file.read_text()))
 
 
-SMOKED_CONFIGS = one_of_each_kind()
+def first_of_each_kind(files, kinds, known=()):
+    """The first files that name a class of these packages which no earlier one does."""
+    known, first = set(known), []
+    for file in files:
+        new = kinds_in(file, kinds) - known
+        known |= new
+        first += [file] if new else []
+    return first
+
+
+# Those of papers combine the same defenses and transforms with other networks and data.
+SMOKED_CONFIGS = first_of_each_kind(
+    [config for config in DEFENSES if config.is_relative_to(CONFIGS)],
+    r"robust\.(?:defenses|transforms|data)",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -249,21 +252,25 @@ def classified(tmp_path):
 ONE_CHANNEL = {"mean": [0.5], "std": [0.25]}
 
 
-def named_by(config):
-    """The suite that a config names."""
-    (suite,) = re.findall(r"^evaluation: (\S+)", config.read_text(), re.MULTILINE)
-    return (config.parent / suite).resolve()
-
-
-SMOKED = {named_by(config) for config in SMOKED_CONFIGS}
-# Each of these has been survived by every config that names it.
-UNLESS_SMOKED = [
-    pytest.param(suite, marks=pytest.mark.slow) if suite in SMOKED else suite for suite in SUITES
-]
+# `tests/loading/test_standard_suites.py` runs these, and the configs the one that they name.
+RUN_ELSEWHERE = [CONFIGS / f"suites/{word}.yaml" for word in STANDARD_SUITES]
+ATTACKS = r"robust\.attacks|torchattacks"
+RUN_HERE = first_of_each_kind(
+    [suite for suite in SUITES if suite not in RUN_ELSEWHERE],
+    ATTACKS,
+    known=set().union(*(kinds_in(suite, ATTACKS) for suite in RUN_ELSEWHERE)),
+)
 
 
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
-@pytest.mark.parametrize("suite", UNLESS_SMOKED, ids=name)
+@pytest.mark.parametrize(
+    "suite",
+    [
+        pytest.param(suite, marks=[] if suite in RUN_HERE else [pytest.mark.slow])
+        for suite in SUITES
+    ],
+    ids=name,
+)
 def test_every_attack_of_a_suite_runs(suite, accelerator, classified, tmp_path, monkeypatch):
     shorten_auto_attack(monkeypatch)
     attacks = small(read_yaml(suite)["attacks"])
@@ -303,6 +310,7 @@ def flags_of(suite):
     return re.findall(r"--evaluation\.[\w.]+=\S+", header)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("suite", list(filter(flags_of, SUITES)), ids=name)
 def test_flags_in_the_header_of_a_suite_work(suite):
     parser = Parser(exit_on_error=False)
@@ -326,6 +334,7 @@ def test_table_fits_its_suite(table):
     assert len(grid.rows) == len(content["columns"]) + cells
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("data", DATA, ids=name)
 @pytest.mark.parametrize("config", [CONFIGS / "squeezed.yaml"], ids=name)
 def test_data_configs_take_the_place_of_another(data, config, monkeypatch):

@@ -23,14 +23,18 @@ CONSTRUCTORS_OF_YAML = {
 flags, by name alone."""
 
 
+ASKED = ast.FunctionDef | ast.AsyncFunctionDef | ast.Call
+
+
 @functools.cache
 def nodes():
-    """All that the syntax trees of the package hold, each with its file."""
+    """The functions and calls in the syntax trees of the package, each with its file."""
     return [
         (name, node)
         for path in sorted(PACKAGE.rglob("*.py"))
         for name in [path.relative_to(PACKAGE).as_posix()]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ASKED)
     ]
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from robust.attacks import DDN, JSMA, LBFGS, CarliniWagner, DeepFool, MinimalFGSM, craft
+from tests.support.cases import crossed
 from tests.support.oracles import MARGIN, LinearOracle
 
 
@@ -17,8 +18,9 @@ def judged(oracle, bias):
     return judge
 
 
-@pytest.mark.parametrize("attack", [DeepFool, DDN, CarliniWagner, LBFGS])
-@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize(
+    ("attack", "targeted"), crossed([DeepFool, CarliniWagner, DDN, LBFGS], [False, True], every=2)
+)
 def test_minimal_attacks_convince_the_judge(attack, targeted):
     if targeted and attack is DeepFool:
         with pytest.raises(ValueError, match="Targeted mode is not supported"):

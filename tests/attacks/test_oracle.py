@@ -21,6 +21,7 @@ from robust.attacks import (
     craft,
 )
 from robust.threat import ThreatModel
+from tests.support.cases import crossed
 from tests.support.oracles import LinearOracle
 
 
@@ -84,8 +85,11 @@ def attack(case: Case, factor: float, n: int) -> tuple[torch.Tensor, torch.Tenso
     return oracle(crafted.x_adv).argmax(dim=1), y
 
 
-@pytest.mark.parametrize("n", [1, 2, 64])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("case", "n"),
+    crossed(CASES, [1, 2, 64], every=3),
+    ids=lambda value: value.name if isinstance(value, Case) else None,
+)
 class TestOracle:
     def test_every_image_is_robust_below_the_exact_budget(self, case, n):
         predicted, y = attack(case, 0.9, n)

@@ -39,6 +39,7 @@ def asked(monkeypatch):
     return counts
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_oracle(classes, norm):

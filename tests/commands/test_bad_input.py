@@ -47,6 +47,7 @@ def assert_one_line(code, capsys, message):
     assert re.search(message, told[0]), told[0]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -120,6 +121,7 @@ def test_a_device_that_is_not_there(fit, capsys):
     assert_one_line(fit("--trainer.accelerator=gpu"), capsys, "No supported gpu backend")
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -170,6 +172,7 @@ def test_files(fit, tmp_path, capsys, text, message):
     assert_one_line(fit(f"--config={tmp_path}/bad.yaml"), capsys, message)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -201,6 +204,7 @@ def test_data_that_runs_code(fit, tmp_path, capsys):
     assert not witness.exists()
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -303,6 +307,7 @@ def test_a_checkpoint_of_another_defense(trained, npz, suite, tmp_path, capsys):
     assert sorted(run.rglob("*")) == before
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("args", "message"),
     [

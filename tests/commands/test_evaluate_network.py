@@ -66,6 +66,7 @@ def only_run(root):
     return folder
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", ["ownmodels:Network", "ownmodels.Network", "ownmodels:make"])
 def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch, capsys):
     arguments = ("w.pt", f"--network={name}", "--network.hidden", "64")

@@ -128,6 +128,7 @@ SUITES = {
 }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("case", SUITES)
 def test_suites_that_are_none(tmp_path, case):
     changed, message = SUITES[case]
@@ -141,6 +142,7 @@ def test_suites_that_are_none(tmp_path, case):
 TRAINED = [case for case in SUITES if case != "null attacks"]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     "case",
     [pytest.param(c, marks=[pytest.mark.slow] if i % 3 else []) for i, c in enumerate(TRAINED)],
@@ -180,6 +182,7 @@ def test_eps_of_bytes(eps):
     ThreatModel("Linf", float("inf"))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "args",
     [
@@ -329,6 +332,7 @@ def test_a_table_prints_names_as_they_are(capsys):
     assert "<" not in Grid("", ["<b>"], [["<i>"]]).markdown()
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("called", "attacks"),
     [("s [x]*", ("[bold]pgd", "[/z]", "a/../b c")), ("{a,b}?", ("*", "|", "é"))],

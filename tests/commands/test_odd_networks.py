@@ -150,6 +150,7 @@ class TestCommand:
         assert said.count("error: ") == 1
         assert not (tmp_path / "runs").exists()
 
+    @pytest.mark.sampled(every=4)
     @pytest.mark.parametrize(
         "kind", ["ValueError", "KeyError", "RuntimeError", "OSError", "SystemExit"]
     )

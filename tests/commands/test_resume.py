@@ -38,6 +38,7 @@ def train_losses(folder):
     return losses
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("defense", "options"),
     [("Squeezed", []), ("Distillation", ["--model.teacher_epochs=5"])],

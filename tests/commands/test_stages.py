@@ -110,6 +110,7 @@ def notes(err):
 ALL_FIGURES = ["--figures", "--grid", "pgd", "--lipschitz", "--draw", "features", "progress"]
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("label", [0, 3])
 def test_a_network_that_predicts_one_class(runs, eps_suite, changed, label, capsys, tmp_path):
     changed["standard/a"] = predicting(label)
@@ -270,6 +271,7 @@ def test_one_of_several_processes_does_not_go_on_alone(trained):
         assert attacks.each(trained_runs, lambda trained_run: 1) == expected
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("measurement", [RobustnessMetrics, Certification])
 def test_a_measurement_that_fails_costs_no_other(runs, eps_suite, measurement, monkeypatch, capsys):
     def failing(self, defense, data):
@@ -304,6 +306,7 @@ def test_a_table_that_cannot_be_made_costs_no_other(runs, eps_suite, monkeypatch
     assert "The comparison failed, so that the tables lack it" in printed.err
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -71,6 +71,7 @@ TOGETHER = [
 ]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("flags", TOGETHER)
 def test_flags_reach_the_config(flags):
     config = parsed(*(word for words in flags for word in words))

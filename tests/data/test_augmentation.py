@@ -273,6 +273,7 @@ def fit(data, folder=None, resume=None, **arguments):
 
 
 # The resumed run saves nothing: a ModelCheckpoint would warn of the folder that it shares.
+@pytest.mark.sampled(every=2)
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")
 @pytest.mark.parametrize("fresh", [False, True])
 def test_resumed_run_is_bitwise_the_uninterrupted_one(npz, tmp_path, fresh):

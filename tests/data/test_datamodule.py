@@ -426,6 +426,7 @@ def fit(npz, folder, resume=None, checkpoint=None, **arguments):
 
 
 # The resumed run saves nothing: a ModelCheckpoint would warn of the folder that it shares.
+@pytest.mark.sampled(every=4)
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")
 @pytest.mark.parametrize(
     "length",

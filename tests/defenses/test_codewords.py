@@ -213,6 +213,7 @@ class TestFit:
 
 @pytest.mark.usefixtures("quiet")
 class TestCommandLine:
+    @pytest.mark.sampled(every=2)
     @pytest.mark.parametrize("length", [3, 16])
     def test_a_run_is_rebuilt_from_its_checkpoint(self, npz, suite, tmp_path, capsys, length):
         args = arguments(npz, tmp_path / "runs", suite, "Codewords", epochs=1)

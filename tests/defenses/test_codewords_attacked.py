@@ -9,6 +9,7 @@ from robust.attacks import PGD, CarliniWagner, DeepFool, craft
 from robust.data import ImageDataModule
 from robust.defenses import Codewords
 from robust.defenses.codewords import AsReleasedView
+from tests.support.cases import crossed
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,10 @@ class TestAttacks:
         assert torch.equal(x_adv[apart], x[apart])
         assert not misclassified[apart].any()
 
-    @pytest.mark.parametrize("targeted", [False, True])
-    @pytest.mark.parametrize("view", ["deployed", "adaptive", "published"])
+    @pytest.mark.parametrize(
+        ("view", "targeted"),
+        crossed(["deployed", "adaptive", "published"], [False, True], every=2),
+    )
     def test_carlini_and_wagner_on_codewords(self, right, view, targeted):
         model, x, y = right
         target = (y + 1) % 10 if targeted else None

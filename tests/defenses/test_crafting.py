@@ -155,6 +155,7 @@ class TestEveryCraftingDefense:
             with mode():
                 assert torch.equal(crafted(model, part), made)
 
+    @pytest.mark.sampled(every=2)
     def test_resume(self, defense, npz, suite, tmp_path, quiet):
         """From the middle of an epoch on: the images are those of an uninterrupted run."""
         runs = tmp_path / "runs"

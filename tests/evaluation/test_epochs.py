@@ -109,6 +109,7 @@ def test_validation_samples_are_the_first_held_out_ones(data):
             torch.testing.assert_close(part, other[:limit], rtol=0, atol=0)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("views", [["deployed", "adaptive"], ["deployed"], ["published"]])
 @pytest.mark.parametrize("block", [250, 3])
 def test_it_is_the_worst_case_of_the_network_as_it_is(data, tmp_path, views, block):

@@ -61,6 +61,7 @@ def test_how_a_network_was_trained_does_not_matter():
     assert model_sha256(taught) == model_sha256(Distillation(network))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("kind", "file"),
     [

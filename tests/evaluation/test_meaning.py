@@ -2,11 +2,13 @@
 
 import hashlib
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from robust.evaluation.meaning import meaning
+from tests.support.cases import of_all
 from tests.support.tiny import ROOT
 
 SOURCE = '''"""A module."""
@@ -76,16 +78,17 @@ def test_it_is_the_same_on_every_python():
     )
 
 
-@pytest.fixture(scope="module")
-def hash_here():
-    """Of the meanings of all our files, by this Python."""
-    files = sorted((ROOT / "robust").rglob("*.py"))
-    text = "".join(meaning(path.read_bytes()) for path in files)
+def hash_here(folder):
+    """Of the meanings of all files of a folder, by this Python."""
+    text = "".join(meaning(path.read_bytes()) for path in sorted(folder.rglob("*.py")))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("version", [pytest.param("3.12", marks=pytest.mark.slow), "3.13"])
-def test_other_pythons_agree_on_every_attack(version, hash_here):
+@pytest.mark.parametrize(
+    ("version", "folder"),
+    of_all(product(["3.12", "3.13"], ["attacks", "."]), default=[("3.13", "attacks")]),
+)
+def test_other_pythons_agree_on_every_attack(version, folder):
     other = python(version)
     if other is None:
         pytest.skip(f"no Python {version} here")
@@ -96,10 +99,11 @@ def test_other_pythons_agree_on_every_attack(version, hash_here):
         ".rglob('*.py')));"
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
-    asked = [str(ROOT / "robust" / "evaluation"), str(ROOT / "robust")]
+    folder = ROOT / "robust" / folder
+    asked = [str(ROOT / "robust" / "evaluation"), str(folder)]
     words = [other, "-I", "-c", code, *asked]
     there = subprocess.run(words, capture_output=True, check=True, text=True).stdout
-    assert there.strip() == hash_here
+    assert there.strip() == hash_here(folder)
 
 
 def python(version):

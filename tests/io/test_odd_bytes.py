@@ -30,6 +30,7 @@ def test_no_message_prints_what_a_terminal_obeys(name, capsys):
     assert printable("Straße [a] *") == "Straße [a] *"
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", ODD)
 def test_one_odd_folder_costs_no_report(name, tmp_path, capsys):
     for run in ("good", name):

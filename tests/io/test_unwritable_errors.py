@@ -17,6 +17,7 @@ FULL = "/dev/full"
 pytestmark = pytest.mark.skipif(not os.path.exists(FULL), reason="the system has no full device")
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("words", "out"),
     [

@@ -1,5 +1,7 @@
 """The suites of `configs/suites/`: each is one word, and each runs on any number of classes."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from robust.errors import ConfigError
 from robust.evaluation.budget import within
 from robust.loading.suites import evaluation_of_suite
 from robust.threat import ThreatModel
+from tests.support.cases import of_all
 from tests.support.data_files import write_npz
 from tests.support.factories import evaluate
 from tests.support.short_suites import shorten_auto_attack, shortened
@@ -59,8 +62,13 @@ def test_one_word_and_the_eps_of_the_data_set(name):
             suite.on("bars.npz")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
+OWN = [(name, "L2" if name in ("minimal", "torchattacks_l2") else "Linf") for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    of_all(product(NAMES, ["Linf", "L2"]), default=[*OWN, ("quick", "L2"), ("minimal", "Linf")]),
+)
 def test_it_runs_in_both_norms(name, norm, ten, tmp_path, monkeypatch):
     """What does not bound the norm is left out."""
     shorten_auto_attack(monkeypatch)

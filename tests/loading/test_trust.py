@@ -291,6 +291,7 @@ def test_nor_a_file_that_it_names(key, capsys):
         assert error.endswith("add --trust subprocess.")
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("key", ["model", "data", "evaluation"])
 @pytest.mark.usefixtures("unharmed", "quiet")
 def test_a_file_beside_a_module_of_its_name_is_a_file(key, capsys):
@@ -420,6 +421,7 @@ def test_trust_is_of_names(text):
         trust.entries(text)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     "flags",

@@ -87,6 +87,7 @@ def test_a_page_of_damaged_runs_is_made(good, bad, tmp_path):
 PLAIN_CONFIGS = ["5", "null", "a: b: c", "trainer: {max_epochs: many}"]
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "config",
     [

@@ -65,6 +65,7 @@ IMPOSSIBLE = [
 PLAUSIBLE = [("adv_pred", "2"), ("l2", "0.25"), ("clean_tie", "True"), ("seconds", "0.5")]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("field", "value"), IMPOSSIBLE + PLAUSIBLE)
 def test_a_row_that_was_changed_costs_its_block_which_is_set_aside(tmp_path, field, value, capsys):
     file = merged(tmp_path)

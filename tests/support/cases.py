@@ -1,5 +1,6 @@
 """Cases of a test, of which the default run takes a part."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -25,3 +26,19 @@ def crossed(first: Iterable, second: Iterable, every: int) -> list:
         for i, a in enumerate(first)
         for j, b in enumerate(second)
     ]
+
+
+def mark_slow(items: Iterable[pytest.Item]) -> None:
+    """Mark the cases slow that ``@pytest.mark.sampled(every=n)`` leaves to the slow run.
+
+    The default run takes the first case of a test and each n-th one after it. Of two
+    ``parametrize`` these hold each value if n and the number of inner values share no divisor.
+    """
+    places: Counter[str] = Counter()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is not None:
+            test = item.nodeid.split("[")[0]
+            if places[test] % sampled.kwargs["every"]:
+                item.add_marker(pytest.mark.slow)
+            places[test] += 1

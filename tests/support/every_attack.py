@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
 from torch import nn
 
 import robust.attacks as attacks
@@ -251,3 +252,9 @@ EVERY = {
     "Square Linf": _square("Linf"),
     "Square L2": _square("L2"),
 }
+
+FIRST = {(short.attack, short.norm): name for name, short in reversed(EVERY.items())}
+NAMES = [
+    pytest.param(name, marks=[] if name in FIRST.values() else [pytest.mark.slow]) for name in EVERY
+]
+"""For `pytest.mark.parametrize`: the default run takes the first of each class and norm."""

@@ -103,10 +103,12 @@ def test_what_a_stopped_training_leaves_is_tested_once(npz, suite, tmp_path):
         ("Squeezed", 6, []),
         ("Squeezed", BATCHES, []),  # the last of an epoch
         pytest.param("Squeezed", 3 * BATCHES, [], marks=pytest.mark.slow),  # the last of all
-        ("Squeezed", 5, ["--trainer.accumulate_grad_batches=2"]),
+        pytest.param(
+            "Squeezed", 5, ["--trainer.accumulate_grad_batches=2"], marks=pytest.mark.slow
+        ),
         # Epochs of one batch.
         pytest.param("Squeezed", 2, ["--data.batch_size=64"], marks=pytest.mark.slow),
-        ("Squeezed", 6, ["--trainer.val_check_interval=2"]),
+        pytest.param("Squeezed", 6, ["--trainer.val_check_interval=2"], marks=pytest.mark.slow),
         ("Distillation", 2 * BATCHES, ["--model.teacher_epochs=2"]),  # the handover
     ],
 )

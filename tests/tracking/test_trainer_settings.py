@@ -63,6 +63,7 @@ def test_checkpoints_are_complete_beside_other_plugins():
     assert [type(plugin) for plugin in plugins(["other"])] == [str, AtomicCheckpoints]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     ("flag", "message"),

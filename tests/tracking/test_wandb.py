@@ -190,6 +190,7 @@ def test_evaluate_a_run_on_the_server(server, finished, suite, capsys, monkeypat
     assert "squeezed/a" in capsys.readouterr().out
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -269,7 +270,7 @@ def have_patience(monkeypatch, timeout, seconds):
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-@pytest.mark.parametrize("fault", ["500", "hang"])
+@pytest.mark.parametrize("fault", ["500", pytest.param("hang", marks=pytest.mark.slow)])
 def test_server_that_goes_away_costs_no_training(server, fault, patience, monkeypatch, capfd):
     have_patience(monkeypatch, "_FINISH_TIMEOUT", patience and 3 * patience)
     run = run_of(id="a")

@@ -42,6 +42,7 @@ def mask(transform, x):
     return transform._mask(x)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("drop", [0.0, 0.5])
 def test_no_image_nearby_has_a_lower_objective(norm, drop):
@@ -84,6 +85,7 @@ def test_a_constant_image_stays(norm, drop):
     torch.testing.assert_close(TotalVariation(0.1, drop, norm=norm)(x), x, atol=1e-5, rtol=0)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("drop", [0.0, 0.5])
 def test_more_strength_leaves_less_variation(drop):
     x = images()

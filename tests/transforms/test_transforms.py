@@ -147,12 +147,15 @@ def test_arguments_out_of_range(build, match):
     "transform",
     [
         "{class_path: robust.transforms.FeatureSqueezing, init_args: {bits: 1}}",
-        "robust.transforms.MedianSmoothing",
+        pytest.param("robust.transforms.MedianSmoothing", marks=pytest.mark.slow),
         # They quantize as the first.
         pytest.param("robust.transforms.Binarize", marks=pytest.mark.slow),
         pytest.param("robust.transforms.BitDepthReduction", marks=pytest.mark.slow),
-        "{class_path: robust.transforms.TotalVariation, "
-        "init_args: {iterations: 10, in_training: false, eot: 2}}",
+        pytest.param(
+            "{class_path: robust.transforms.TotalVariation, "
+            "init_args: {iterations: 10, in_training: false, eot: 2}}",
+            marks=pytest.mark.slow,  # as `test_configs.py` with configs/tvm.yaml
+        ),
     ],
 )
 def test_a_defense_learns_digits_behind_it(transform, tmp_path, quiet, capsys):

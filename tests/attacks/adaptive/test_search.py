@@ -36,7 +36,7 @@ def compared(control, count):
     return *counts, found.notes
 
 
-@pytest.mark.parametrize("name", ["x 1000", "one-hot"])
+@pytest.mark.parametrize("name", ["x 1000", pytest.param("one-hot", marks=pytest.mark.slow)])
 def test_a_flat_end_is_cut(name):
     own, hand, found, notes = compared(CONTROLS[name](), 30)
     assert own < 5

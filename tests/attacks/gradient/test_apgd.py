@@ -64,6 +64,7 @@ def test_the_loss_of_robust_images_is_as_high(curved):
     assert losses[0] >= losses[1] - 1e-4
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

@@ -16,18 +16,15 @@ from tests.support.cases import of_all
 from tests.support.oracles import LinearOracle
 
 
-# Any two of the settings meet in one of the first six.
+# Each setting is in one of the first three.
 @pytest.mark.parametrize(
     ("n", "classes", "scale", "targeted"),
     of_all(
         product([1, 64], [2, 3], [1.0, 1000.0], [False, True]),
         default=[
-            (64, 2, 1.0, False),
             (64, 3, 1.0, True),
-            (64, 2, 1000.0, True),
-            (64, 3, 1000.0, False),
-            (1, 3, 1.0, True),
-            (1, 2, 1000.0, False),
+            (64, 2, 1.0, False),
+            (1, 3, 1000.0, False),
         ],
     ),
 )

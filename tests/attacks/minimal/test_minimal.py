@@ -68,6 +68,7 @@ def run(attack, view, x, y, target=None):
 
 @pytest.mark.parametrize("n", [1, 64])
 class TestOracle:
+    @pytest.mark.sampled(every=3)
     @untargeted
     def test_reaches_the_optimum(self, norm, attack, n):
         oracle = LinearOracle()
@@ -99,6 +100,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.sampled(every=6)
 @pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))
 @untargeted
 def test_scores_may_be_any_numbers(norm, attack, view):

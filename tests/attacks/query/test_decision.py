@@ -126,7 +126,7 @@ class TestOracle:
                 ("HSJ L2", 1, True),
                 ("HSJ L2", 8, False),
                 ("HSJ Linf", 8, True),
-                ("Boundary", 8, False),
+                ("Boundary", 1, False),
             ],
         ),
     )
@@ -162,7 +162,7 @@ class TestOracle:
         ("oracle", "n", "targeted"),
         of_all(
             product(ORACLES, [1, 8, 64], [False, True]),
-            default=[("edge", 1, False), ("five", 8, True)],
+            default=[("edge", 1, False), ("five", 1, True)],
         ),
     )
     @pytest.mark.parametrize("norm", ["Linf", "L2"])

@@ -274,7 +274,7 @@ def suite(tmp_path, monkeypatch):
     [
         ("32-true", True),
         # What a checkpoint holds is float32 in either precision.
-        ("bf16-mixed", False),
+        pytest.param("bf16-mixed", False, marks=pytest.mark.slow),
         pytest.param("bf16-mixed", True, marks=pytest.mark.slow),
     ],
 )
@@ -454,6 +454,7 @@ def test_a_network_that_does_not_end_in_a_linear_layer():
         wnll(lambda n: nn.Sequential(nn.Flatten(), nn.Linear(16, n), nn.Tanh()))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "flag",
     [

@@ -65,7 +65,11 @@ def trained_codewords():
     ("make", "view"),
     [
         (lambda: trained(Squeezed, epochs=5), "deployed"),
-        (lambda: trained(Distillation, epochs=6, teacher_epochs=3), "deployed"),
+        pytest.param(
+            lambda: trained(Distillation, epochs=6, teacher_epochs=3),
+            "deployed",
+            marks=pytest.mark.slow,
+        ),
         (trained_codewords, "published"),
     ],
     ids=["squeezed", "distilled", "codewords"],
@@ -82,9 +86,9 @@ def test_bim_with_cross_entropy_misses_what_is_there_but_not_through_the_adaptiv
     "make",
     [
         lambda: trained(Standard),
-        lambda: trained(LabelSmoothing, smoothing=0.9),
+        pytest.param(lambda: trained(LabelSmoothing, smoothing=0.9), marks=pytest.mark.slow),
         lambda: trained(AdversarialTraining, attack=lambda view: PGD(view, 0.1, steps=3)),
-        lambda: trained(Trades, eps=0.1, alpha=0.05, steps=3),
+        pytest.param(lambda: trained(Trades, eps=0.1, alpha=0.05, steps=3), marks=pytest.mark.slow),
         lambda: trained(Standard, transform=FeatureSqueezing(4)),
     ],
     ids=["plain", "smoothed", "pgd_trained", "trades", "4_bits"],
