@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import traceback
 
 
 class ConfigError(ValueError):
@@ -81,6 +82,12 @@ def in_short(error: BaseException, *, kind: bool = False) -> str:
 _TORCHSCRIPT = "The following operation failed in the TorchScript interpreter"
 
 
+def raised_in(error: BaseException | None, package: str) -> bool:
+    """Return whether an error was raised in a module whose name begins so."""
+    frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(package)
+
+
 def how_to_install(extra: str) -> str:
     """Return the sentence that says how packages are installed which not everybody needs.
 
@@ -90,6 +97,8 @@ def how_to_install(extra: str) -> str:
     return f'Install it: pip install "robust-defenses[{extra}]".'
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a quota, and a limit of the size of a file."""
 _PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES)
 
 

@@ -65,7 +65,7 @@ def attack_builder(
     """
     built: Any = attack_named(named) if isinstance(named, str) else named
     is_attack = issubclass(built, TorchAttack) if isinstance(built, type) else callable(built)
-    if not is_attack:
+    if not is_attack or built in _BASES or inspect.isabstract(built):
         raise ConfigError(
             "Expected the name or the class of an attack, such as robust.attacks.PGD, but got "
             f"{getattr(built, '__name__', type(built).__name__)}. See robust.attacks."

@@ -2,12 +2,11 @@
 
 import contextlib
 import ctypes
-import errno
 import logging
 import os
+import re
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import rich
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from robust.errors import in_short, unusable_path
+from robust.errors import NO_ROOM, in_short, raised_in, unusable_path
 from robust.io.notes import note
 from robust.io.streams import code_of, lost_output, make_usable, say
 from robust.loading.messages import fixable_cause, shortened
@@ -63,23 +62,23 @@ def _fixable(error: BaseException | None) -> str | None:
     """What the user can fix; None if that is nothing, so that the traceback is kept."""
     if isinstance(error, MisconfigurationException) or _refused_by_trainer(error):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return (
             f"Expected room on the disk, but: {error}. Checkpoints and records so far are "
             "complete: make room, and run the same command again. A training goes on with its "
             "--run.id and --run.resume=auto."
         )
     cause = fixable_cause(error) or unusable_path(error)
-    return _unbuilt(error) if cause is None and _raised_in(error, "jsonargparse.") else cause
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""A full disk, a quota, and a limit of the size of a file."""
+    return _unbuilt(error) if cause is None and raised_in(error, "jsonargparse.") else cause
 
 
 def _unbuilt(error: BaseException | None) -> str:
     """Why nothing was built, such as of a function that a config names instead of a class."""
-    while error is not None and _raised_in(error, "jsonargparse."):
+    # It tries all types that an argument may have, and joins what it is told.
+    refused = re.search(r"- (Expected \S+ to be built from its .*)", str(error))
+    if refused:
+        return refused[1]
+    while error is not None and raised_in(error, "jsonargparse."):
         error = error.__cause__ or error.__context__
     reason = "its parser does not say why" if error is None else in_short(error)
     return f"Expected a config of which all can be built, but: {reason}. Fix its `init_args`."
@@ -87,13 +86,7 @@ def _unbuilt(error: BaseException | None) -> str:
 
 def _refused_by_trainer(error: BaseException | None) -> bool:
     """Whether Lightning itself found an argument wrong, some of which it only looks at late."""
-    return isinstance(error, ValueError | RuntimeError) and _raised_in(error, "lightning.")
-
-
-def _raised_in(error: BaseException | None, package: str) -> bool:
-    """Whether an error was raised in a module whose name begins so."""
-    frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(package)
+    return isinstance(error, ValueError | RuntimeError) and raised_in(error, "lightning.")
 
 
 @contextlib.contextmanager

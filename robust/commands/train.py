@@ -42,6 +42,7 @@ from robust.tracking import (
     plugins,
     remove_unused,
 )
+from robust.tracking.failures import failures_told
 from robust.tracking.trainers import progress_bar, user_errors
 
 
@@ -190,7 +191,8 @@ class RobustCLI(LightningCLI):
         What Lightning refuses before the first step leaves no folder.
         """
         try:
-            super()._run_subcommand(subcommand)
+            with failures_told(self.trainer, self.model):
+                super()._run_subcommand(subcommand)
         except Exception as error:
             self._print_tables()
             refused = isinstance(error, ConfigError | MisconfigurationException | ValueError)

@@ -15,6 +15,7 @@ from robust.attacks.by_name import attack_classes
 from robust.attacks.plugin import Plugin, is_of_foolbox
 from robust.errors import ConfigError
 from robust.loading.class_paths import imported
+from robust.loading.parsing.abstract import check_concrete
 
 _KEYS = ("class_path", "init_args")
 
@@ -33,7 +34,9 @@ def check_attack_specs(attacks: Mapping[Any, Any], where: object) -> None:
         if isinstance(spec, Mapping):
             _check_keys(spec, f"attack `{name}` of {where}")
             _check_path(spec["class_path"], f"attack `{name}` of {where}")
-        elif not callable(spec):
+        elif callable(spec):
+            check_concrete(spec, getattr(spec, "__name__", "it"), f"attack `{name}` of {where}")
+        else:
             _check_path(spec, f"attack `{name}` of {where}")
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
+from robust.tracking.failures import failures_told
 from robust.tracking.saving import AtomicCheckpoints
 
 
@@ -70,7 +71,7 @@ def run_test(
         data: Whose test images are shown.
         callback: It says how many.
     """
-    with data.test_limited(callback.limit):
+    with data.test_limited(callback.limit), failures_told(trainer, network):
         trainer.test(network, datamodule=data, verbose=False)
 
 

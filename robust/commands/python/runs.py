@@ -30,6 +30,7 @@ from robust.precision import keep_float32
 from robust.results.records import Evaluation
 from robust.results.run_folder import LAST
 from robust.threat import OpenThreatModel
+from robust.tracking.failures import failures_told
 from robust.tracking.trainers import run_test, trainer_of
 from robust.types import Norm
 
@@ -109,7 +110,8 @@ def train(
     with running(defense, data) as folder:
         trainer = trainer_of(folder, callbacks, progress=progress, **settings)
         defense.train()  # Lightning leaves the modes of an earlier evaluation
-        trainer.fit(defense, datamodule=data)
+        with failures_told(trainer, defense):
+            trainer.fit(defense, datamodule=data)
         if run is not None:
             run.write(trainer)
 

@@ -18,6 +18,7 @@ from robust.evaluation.inheritance import INHERITABLE
 from robust.io.streams import print_all, say
 from robust.loading import class_paths, trust
 from robust.loading.messages import explain, fixable_cause, refused_path, shortened
+from robust.loading.parsing.abstract import check_concrete, check_flag
 from robust.loading.parsing.fractions import PARSER_MODE, read_yaml
 from robust.loading.parsing.given import check_given
 from robust.loading.parsing.rules import RestrictedParser, build, guarded
@@ -37,7 +38,7 @@ def check_built(config: object, where: object = "") -> None:
 
     Raises:
         UntrustedError: If a class is not trusted.
-        ConfigError: If one is given for an argument that takes plain values.
+        ConfigError: If one is abstract, or is given for an argument that takes plain values.
     """
     kinds = []
     for path, arguments in _described(config):
@@ -45,6 +46,7 @@ def check_built(config: object, where: object = "") -> None:
         with contextlib.suppress(ImportError, AttributeError):  # the parser says so
             kinds.append((class_paths.imported(path, place), path, arguments, place))
     for kind, path, arguments, place in kinds:
+        check_concrete(kind, path, place)
         _check_typed(kind, path, arguments, place)
     for function in _functions(config):
         path = class_paths.definition(function) or ""
@@ -111,8 +113,11 @@ def check_files(arguments: Sequence[str]) -> None:
 
     Raises:
         UntrustedError: With the class, the file, and the flag that would allow it.
+        ConfigError: If a class is abstract.
     """
     _files.clear()
+    for flag, value in _values(arguments):
+        check_flag(flag, _loaded(value))
     todo = [Path(word) for argument in arguments for word in (argument, argument.partition("=")[2])]
     while todo:
         path = todo.pop()
@@ -175,18 +180,20 @@ def typed(arguments: Sequence[str]) -> list[str]:
     """
     if os.environ.get(trust.FLAGS_OF_FILE):
         return []
-    names = (name for value in _values(arguments) for name in class_paths.foreign(_loaded(value)))
+    names = (
+        name for _, value in _values(arguments) for name in class_paths.foreign(_loaded(value))
+    )
     return [again for name in names for again in class_paths.names_of(name)]
 
 
-def _values(arguments: Sequence[str]) -> Iterator[str]:
-    """Values of flags that may take classes, after an equals sign or as the next word."""
+def _values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Flags that may take classes, each with its value after an equals sign or in the next word."""
     flag = ""
     for word in arguments:
         if word.startswith("--"):
             flag, _, word = word.partition("=")
         if word and not _NO_CLASSES.fullmatch(flag):
-            yield word
+            yield flag, word
 
 
 def _loaded(text: str) -> object:
