@@ -41,6 +41,7 @@ from robust.tracking import (
     loggers,
     plugins,
     remove_unused,
+    run_lock,
 )
 from robust.tracking.failures import failures_told
 from robust.tracking.trainers import progress_bar, user_errors
@@ -268,7 +269,10 @@ def _train(args: Sequence[str] | None, *, short: bool) -> None:
         check_files(others)
         if args is None:
             sys.argv[1:] = others
-        RobustCLI(None if args is None else others, short=short)
+        try:
+            RobustCLI(None if args is None else others, short=short)
+        finally:
+            run_lock.release()
 
 
 def _default_name(config: Namespace) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.names import file_name, printable
+from robust.io.notes import note
 from robust.loading.changes import argument_of, changed_model
 from robust.loading.moved import update
 from robust.loading.other_data import are_other, notes_on
@@ -154,6 +156,11 @@ class TrainedRun:
             return []
         if self.elsewhere:
             what = f"{what}-on-{self.data.name}"
+        if not os.access(self.run.folder, os.W_OK):
+            # W&B itself would record it in a temporary folder, where nobody looks.
+            if os.environ.get("WANDB_MODE") != "disabled":
+                note(f"{self.run.folder} cannot be written, so W&B gets nothing of this.")
+            return []
         run = replace(self.run, group=self.run.group or self.run.name)
         return [Tracker(run, job_type=f"evaluate-{what}")]
 

@@ -27,6 +27,7 @@ from robust.io.strict_yaml import load
 from robust.io.text_files import expanded
 from robust.io.version import package_version
 from robust.results.run_folder import BEST
+from robust.tracking import run_lock
 
 _RUN_ID = "ROBUST_RUN_ID"
 _LONGEST_TAG = 64
@@ -156,7 +157,8 @@ class Run:
         Lightning's CSVLogger would delete that file. It becomes ``metrics.1.csv``, and so on.
 
         Raises:
-            ConfigError: If the folder cannot be written, or a folder in it is a symbolic link.
+            ConfigError: If the folder cannot be written, a folder in it is a symbolic link, or
+                another process trains in it.
         """
         if not _is_first_process():
             return
@@ -166,6 +168,7 @@ class Run:
                 files.check_own_folder(self.folder / name)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
+            run_lock.hold(self.folder)
             _set_aside(self.folder / "metrics.csv")
         except OSError as error:
             raise ConfigError(
