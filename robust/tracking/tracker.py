@@ -103,7 +103,11 @@ class Tracker(WandbLogger):
         wandb.finish()
         # W&B keeps the images of tables here. By default that is the home directory, and if that
         # cannot be written, the training would fail.
-        os.environ["WANDB_DATA_DIR"] = str(Path(self._wandb_init["dir"], "wandb").absolute())
+        folder = str(Path(self._wandb_init["dir"], "wandb").absolute())
+        os.environ["WANDB_DATA_DIR"] = folder
+        if not _has_cache():
+            # W&B's own process keeps its log there, and without a place prints it.
+            os.environ["XDG_CACHE_HOME"] = folder
         mode = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
         trouble = self._connect() if mode == "online" else f"its mode is {mode}"
         if trouble is not None:
@@ -152,6 +156,16 @@ class Tracker(WandbLogger):
             quiet=True,
         )
         return cast("wandb.Run | RunDisabled", super().experiment)
+
+
+def _has_cache() -> bool:
+    """Return whether there is a folder that programs may keep their cache in, or can be one."""
+    home = os.environ.get("HOME")
+    given = os.environ.get("XDG_CACHE_HOME") or (home and str(Path(home, ".cache")))
+    if not given or not os.path.isabs(given):
+        return False
+    there = next(place for place in (Path(given), *Path(given).parents) if place.exists())
+    return os.access(there, os.W_OK | os.X_OK) and there.is_dir()
 
 
 def _first_line(error: Exception) -> str:
