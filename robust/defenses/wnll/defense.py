@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from robust.attacks.views import BPDA, Rescale
+from robust.attacks.views import BPDA, Rescale, Several
 from robust.data import ImageDataModule
 from robust.data.of_trainer import image_module, required_image_module
 from robust.defenses.base import Defense
@@ -91,7 +91,9 @@ class WNLL(Defense):
             0.05 ruins it.
         head: What is deployed: ``wnll``, or the ``linear`` head that it is compared with, a softmax
             network of the same weights. The training is the same.
-        adaptive: What the adaptive view differentiates, see `AdaptiveView`.
+        adaptive: What the adaptive view differentiates, see `AdaptiveView`. With ``both``, attacks
+            go through ``implicit`` on what the mean left: some images are found only so. An image
+            that is left by both costs twice as much.
         transform: Input transform; the identity if None.
         optimizer: Builds the optimizer.
         scheduler: Builds a learning-rate scheduler.
@@ -214,7 +216,11 @@ class WNLL(Defense):
         network = nn.Sequential(self.outputs_view(), nn.ReLU())
         if self.head == "linear":
             return Rescale(nn.Sequential(network, self.linear))
-        return AdaptiveView(network, self.interpolation, self.linear, self.adaptive)
+        parts = network, self.interpolation, self.linear
+        view = AdaptiveView(*parts, self.adaptive)
+        if self.adaptive != "both":
+            return view
+        return Several({"mean": view, "implicit": AdaptiveView(*parts, "implicit")})
 
     def check_fit(self, shape: tuple[int, int, int], num_classes: int, name: str) -> None:
         """Raise if images of ``shape`` do not pass, or the number of classes is another.

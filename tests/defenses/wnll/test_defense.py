@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from robust.attacks import PGD, craft
-from robust.attacks.views import shrunk
+from robust.attacks.views import Several, shrunk
 from robust.commands.train import train
 from robust.data import ImageDataModule, TrainingSet
 from robust.defenses import WNLL, WangSchedule
@@ -100,6 +100,7 @@ def test_both_adds_three_gradients_of_the_length_of_the_linear_heads(queries):
     for adaptive in ("implicit", "linear", "both"):
         model.adaptive = adaptive
         view = model.adaptive_view()
+        view = view.each()[0] if isinstance(view, Several) else view
         view.network = nn.Flatten()
         scores = view(features.view(12, 8, 1, 1))
         (seen[adaptive],) = torch.autograd.grad(scores[:, 0].sum(), features)
