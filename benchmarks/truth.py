@@ -2,43 +2,54 @@
 
     python benchmarks/truth.py --defense ibol [--norm L2] [--images 50]
 
-Each defense of ``configs/`` for MNIST is trained shortly and kept, one a call or all in turn. Ours
-are the attacks of `quick` and `strong`, and in L2 those of `minimal`. The peers are fra31's
-AutoAttack (``pyautoattack``) and attacks of adversarial-library, as far as they are installed. All
-attack through the adaptive view, and the defense says whether an image within eps is misclassified.
-What was measured is kept, too, and the table is of all of it. Exit status 1 if a peer alone found
-more than one image of a hundred.
+Each defense of ``configs/`` for MNIST is trained shortly and kept (`truth_networks.py`). Ours are
+the attacks of `strong` and `quick`, and in L2 those of `minimal`; each gets the images that those
+before it left. The peers are fra31's AutoAttack (``pyautoattack``) and attacks of
+adversarial-library, as far as they are installed; each gets all images. All attack through the
+adaptive view, and the defense says whether an image within eps is misclassified.
+
+What an attack found is written to ``truth.csv`` of ``--kept`` at once, and is not measured again;
+``--again ours`` measures ours again. The table is of all that is there, and with ``--table``
+nothing is measured. Exit status 1 if a peer alone found more than one image of a hundred.
 """
 
 import argparse
-import json
+import csv
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import peers
 import torch
 from torch import Tensor, nn
+from truth_networks import names, trained, usual_eps
 
 from robust.attacks import craft, sample_seeds
 from robust.commands.process import keep_freed_memory
-from robust.commands.train import train
 from robust.defenses import Defense
 from robust.evaluation.budget import within
 from robust.loading.suites import evaluation_of_suite
-from robust.loading.trained_run import TrainedRun
 from robust.threat import ThreatModel
 from robust.types import Norm
 
 Attack = Callable[[Defense, Tensor, Tensor], Tensor]
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-SUITES = {"Linf": ("quick", "strong"), "L2": ("quick", "strong", "minimal")}
-_EPS = {"Linf": 0.2, "L2": 1.5}
+SUITES = {"Linf": ("strong", "quick"), "L2": ("strong", "quick", "minimal")}
+
+
+class Images(NamedTuple):
+    """Images of a defense: those it classifies correctly of the first so many from one on."""
+
+    defense: str
+    norm: Norm
+    eps: float
+    first: int
+    images: int
+    seed: int
 
 
 class Found(NamedTuple):
@@ -48,85 +59,78 @@ class Found(NamedTuple):
     ours: bool
     images: list[int]
     cpu: float
+    right: int
+    """Images that the defense classifies correctly, of all that were attacked."""
 
 
-def names() -> list[str]:
-    """Return the defenses whose config is of MNIST."""
-    return sorted(p.stem for p in CONFIGS.glob("*.yaml") if "data/mnist" in p.read_text())
-
-
-def trained(name: str, kept: Path, batches: int) -> TrainedRun:
-    """Return a defense after an epoch of so many batches; it is trained once."""
-    folder = kept / name / "a"
-    if not (folder / "checkpoints").exists():
-        status = train(
-            [
-                *("fit", "--config", str(CONFIGS / f"{name}.yaml"), "--trainer.max_epochs=1"),
-                *(f"--trainer.limit_train_batches={batches}", "--evaluation=null"),
-                *(f"--run.root={kept}", f"--run.name={name}", "--run.id=a"),
-            ]
-        )
-        if status:
-            sys.exit(status)
-    return TrainedRun.load(folder)
-
-
-def ours(norm: Norm, eps: float) -> Iterator[tuple[str, Attack]]:
+def ours(norm: Norm, eps: float, seed: int) -> Iterator[tuple[str, Attack]]:
     """Yield the attacks of our suites."""
     for suite in SUITES[norm]:
         attacks = within(evaluation_of_suite(suite).suite, eps, norm).suite.builders
         for name, build in attacks.items():
-            yield f"{suite} {name}", partial(_crafted, build)
+            yield f"{suite} {name}", partial(_crafted, build, seed)
 
 
-def _crafted(build: Any, defense: Defense, x: Tensor, y: Tensor) -> Tensor:  # noqa: ANN401
-    seeds, view = sample_seeds(0, torch.arange(len(y))), defense.view("adaptive")
+def _crafted(build: Any, seed: int, defense: Defense, x: Tensor, y: Tensor) -> Tensor:  # noqa: ANN401
+    seeds, view = sample_seeds(seed, torch.arange(len(y))), defense.view("adaptive")
     return craft(build, view, x, y, sample_seeds=seeds, judge=defense).x_adv
 
 
-def theirs(norm: Norm, eps: float) -> Iterator[tuple[str, Attack]]:
+def theirs(norm: Norm, eps: float, seed: int) -> Iterator[tuple[str, Attack]]:
     """Yield the attacks of the peers that are installed."""
     library = peers.library("adv_lib.attacks")
     order = {"Linf": float("inf"), "L2": 2.0}[norm]
     if library is not None:
-        for name in ("apgd", "apgd_targeted"):
-            attack = partial(getattr(library, name), eps=eps, norm=order)
-            yield f"adv-lib {name}", partial(_on_view, attack)
-        yield "adv-lib fmn", partial(_on_view, partial(library.fmn, norm=order, steps=300))
-        yield "adv-lib pdpgd", partial(_on_view, partial(library.pdpgd, norm=order))
+        functions: dict[str, peers.Run] = {
+            "apgd": partial(library.apgd, eps=eps, norm=order),
+            "apgd_targeted": partial(library.apgd_targeted, eps=eps, norm=order),
+            "fmn": partial(library.fmn, norm=order, steps=300),
+            "pdpgd": partial(library.pdpgd, norm=order),
+        }
         if norm == "L2":
-            ddn = partial(library.ddn, steps=300, levels=None)
-            yield "adv-lib ddn", partial(_on_view, ddn)
-            yield "adv-lib alma", partial(_on_view, library.alma)
+            functions["ddn"] = partial(library.ddn, steps=300, levels=None)
+            functions["alma"] = library.alma
+        for name, function in functions.items():
+            yield f"adv-lib {name}", partial(_on_view, function, seed)
     if (other := peers.library("pyautoattack")) is not None:
-        yield "pyautoattack", partial(_on_view, partial(_standard, other, norm, eps))
+        yield "pyautoattack", partial(_on_view, partial(_standard, other, norm, eps, seed), seed)
 
 
 def _standard(
     library: Any,  # noqa: ANN401
     norm: Norm,
     eps: float,
+    seed: int,
     view: nn.Module,
     x: Tensor,
     y: Tensor,
 ) -> Tensor:
-    attack = library.AutoAttack(view, norm=norm, eps=eps, seed=0, version="standard")
+    attack = library.AutoAttack(view, norm=norm, eps=eps, seed=seed, version="standard")
     found: Tensor = attack.run_standard_evaluation(x, y, batch_size=len(y))[0]
     return found
 
 
-def _on_view(attack: peers.Run, defense: Defense, x: Tensor, y: Tensor) -> Tensor:
-    torch.manual_seed(0)
+def _on_view(attack: peers.Run, seed: int, defense: Defense, x: Tensor, y: Tensor) -> Tensor:
+    torch.manual_seed(seed)
     return attack(defense.view("adaptive"), x, y).detach()
 
 
-def measure(defense: Defense, x: Tensor, y: Tensor, limits: ThreatModel) -> list[Found]:
-    """Run every attack on all images."""
-    everyone = [
-        *((name, True, run) for name, run in ours(limits.norm, limits.eps)),
-        *((name, False, run) for name, run in theirs(limits.norm, limits.eps)),
-    ]
-    return [_found(name, own, run, defense, x, y, limits) for name, own, run in everyone]
+def measure(
+    defense: Defense, x: Tensor, y: Tensor, these: Images, known: Mapping[str, Found]
+) -> Iterator[Found]:
+    """Run the attacks of which nothing is known, ours on what is left of those before them."""
+    limits, everyone = ThreatModel(these.norm, these.eps), torch.arange(len(y))
+    left = everyone
+    for name, run in ours(these.norm, these.eps, these.seed):
+        found = known.get(f"{name}, ours")
+        if found is None and len(left):
+            found = _found(name, True, run, defense, x, y, limits, left)
+            yield found
+        if found is not None:
+            left = left[~torch.isin(left, torch.tensor(found.images, dtype=torch.long))]
+    for name, run in theirs(these.norm, these.eps, these.seed):
+        if name not in known:
+            yield _found(name, False, run, defense, x, y, limits, everyone)
 
 
 def _found(
@@ -137,64 +141,109 @@ def _found(
     x: Tensor,
     y: Tensor,
     limits: ThreatModel,
+    rows: Tensor,
 ) -> Found:
     start = time.process_time()
-    x_adv = run(defense, x.clone(), y.clone()).nan_to_num().clamp(0, 1)
+    x_adv = run(defense, x[rows].clone(), y[rows].clone()).nan_to_num().clamp(0, 1)
     cpu = time.process_time() - start
     with torch.no_grad():
-        wrong = defense(x_adv).argmax(dim=1) != y
-    near = limits.distance(x, x_adv) <= limits.limit
-    found = Found(name, own, (wrong & near).nonzero().squeeze(1).tolist(), cpu)
-    print(
-        f"  {name}: {len(found.images)} of {len(y)}, {cpu:.1f} CPU s", file=sys.stderr, flush=True
-    )
+        wrong = defense(x_adv).argmax(dim=1) != y[rows]
+    near = limits.distance(x[rows], x_adv) <= limits.limit
+    found = Found(name, own, rows[wrong & near].tolist(), cpu, len(y))
+    told = f"  {name}: {len(found.images)} of {len(rows)}, {cpu:.1f} CPU s"
+    print(told, file=sys.stderr, flush=True)
     return found
 
 
-def report(name: str, limits: str, n: int, found: list[Found]) -> bool:
+class Notes:
+    """This is the CSV file of all that was measured."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.known: dict[Images, dict[str, Found]] = {}
+        if not file.exists():
+            return
+        with file.open(newline="") as lines:
+            for defense, norm, eps, first, images, seed, *found in csv.reader(lines):
+                numbers = float(eps), int(first), int(images), int(seed)
+                attack, own, rows, cpu, right = found
+                these = Images(defense, cast(Norm, norm), *numbers)
+                images_found = [int(row) for row in rows.split()]
+                self._take(
+                    these, Found(attack, own == "ours", images_found, float(cpu), int(right))
+                )
+
+    def _take(self, these: Images, found: Found) -> None:
+        self.known.setdefault(these, {})[found.attack + ", ours" * found.ours] = found
+
+    def add(self, these: Images, found: Found) -> None:
+        """Write down what an attack found; what was known of it counts no longer."""
+        self._take(these, found)
+        own, rows = "ours" if found.ours else "", " ".join(map(str, found.images))
+        with self.file.open("a", newline="") as lines:
+            line = (*these, found.attack, own, rows, f"{found.cpu:.2f}", found.right)
+            csv.writer(lines).writerow(line)
+
+
+def report(these: Images, found: Iterable[Found]) -> bool:
     """Print a row of the table, and return whether no peer is alone beyond one of a hundred."""
+    found = list(found)
     mine = {image for each in found if each.ours for image in each.images}
-    peer = [each for each in found if not each.ours]
+    peer, n = [each for each in found if not each.ours], found[0].right
     others = {image for each in peer for image in each.images}
     best = max(peer, key=lambda each: len(each.images), default=None)
     told = "" if best is None else f"{n - len(best.images)} ({best.attack})"
-    alone = others - mine
+    strong = next((n - len(each.images) for each in found if each.attack == "strong strong"), "")
+    alone = sorted(others - mine)
     print(
-        f"| {name} | {limits} | {n} | {n - len(mine)} | {told} | {n - len(mine | others)} | "
-        f"{len(alone)} |"
+        f"| {these.defense} | {these.norm} {these.eps:g} | {n} | {strong} | {n - len(mine)} | "
+        f"{told} | {n - len(mine | others)} | {len(alone)} |"
     )
     return len(alone) <= max(1, n // 100)
+
+
+def _attacked(these: Images, notes: Notes, options: argparse.Namespace) -> None:
+    """Measure what is not known of a defense."""
+    known = notes.known.setdefault(these, {})
+    if options.again == "ours":
+        known = {name: found for name, found in known.items() if not found.ours}
+        notes.known[these] = known
+    run = trained(these.defense, options.kept, options.batches)
+    defense = run.defense.eval()
+    x, y, _ = run.data.test_samples(these.first, these.first + these.images)
+    with torch.no_grad():
+        right = defense(x).argmax(dim=1) == y
+    print(f"{these.defense}, {these.norm} {these.eps:g}", file=sys.stderr, flush=True)
+    for found in measure(defense, x[right], y[right], these, dict(known)):
+        notes.add(these, found)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--defense", action="append", choices=names())
-    parser.add_argument("--norm", choices=list(_EPS), default="Linf")
-    parser.add_argument("--eps", type=float, help="0.2 in Linf and 1.5 in L2 if not given")
+    parser.add_argument("--norm", choices=list(SUITES), action="append", help="both if not given")
+    parser.add_argument("--eps", type=float, help="0.1 or 0.2 in Linf, 1.5 in L2 if not given")
     parser.add_argument("--images", type=int, default=50)
-    parser.add_argument("--batches", type=int, default=150, help="of the training")
+    parser.add_argument("--first", type=int, default=0, help="index of the first image")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batches", type=int, default=100, help="of an epoch of the training")
+    parser.add_argument("--again", choices=["ours"], help="measure ours again")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--kept", type=Path, default=Path("runs/truth"))
     options = parser.parse_args()
     keep_freed_memory()
     warnings.simplefilter("ignore")
-    eps = _EPS[options.norm] if options.eps is None else options.eps
-    limits, rows = ThreatModel(options.norm, eps), []
-    for name in options.defense or names():
-        file = options.kept / name / f"{options.norm} {eps:g}, {options.images}.json"
-        if not file.exists():
-            run = trained(name, options.kept, options.batches)
-            defense = run.defense.eval()
-            x, y, _ = run.data.test_samples(0, options.images)
-            with torch.no_grad():
-                right = defense(x).argmax(dim=1) == y
-            file.write_text(
-                json.dumps([int(right.sum()), measure(defense, x[right], y[right], limits)])
-            )
-        n, found = json.loads(file.read_text())
-        rows.append((name, f"{options.norm} {eps:g}", n, [Found(*each) for each in found]))
-    print("| defense | eps | images | ours | best peer | union | only a peer |")
-    print("| --- | --- | ---: | ---: | --- | ---: | ---: |")
-    return 0 if all([report(*row) for row in rows]) else 1
+    options.kept.mkdir(parents=True, exist_ok=True)
+    notes = Notes(options.kept / "truth.csv")
+    for name in [] if options.table else options.defense or names():
+        for norm in options.norm or SUITES:
+            eps = usual_eps(name, norm) if options.eps is None else options.eps
+            these = Images(name, norm, eps, options.first, options.images, options.seed)
+            _attacked(these, notes, options)
+    print("| defense | eps | images | strong | ours | best peer | union | only a peer |")
+    print("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: |")
+    rows = [report(these, found.values()) for these, found in notes.known.items() if found]
+    return 0 if all(rows) else 1
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The benchmarks `strong.py` and `truth.py`: what they note, and what they call missed."""
+"""The benchmark `strong.py`: what it notes, and what it calls missed."""
 
 import importlib
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from robust.attacks import PGD
@@ -50,17 +49,3 @@ def test_the_table_counts_what_was_missed(monkeypatch, capsys):
     assert rows[0] == f"| net | {strong.AUTO} | 3 | 1 | 0 | 10.00 | 1.000 | 500 |"
     assert rows[1] == "| net | strong | 3 | 1 | 1 | 1.00 | 0.100 | 50 |"
     assert len(strong.plotted(measured).axes) == 1
-
-
-@pytest.mark.parametrize(("alone", "fine"), [([2], True), ([2, 3], False)])
-def test_a_peer_alone_is_told(monkeypatch, capsys, alone, fine):
-    truth = imported("truth", monkeypatch)
-    found = [
-        truth.Found("strong", True, [0, 1], 1.0),
-        truth.Found("weak peer", False, [0], 1.0),
-        truth.Found("peer", False, [1, *alone], 1.0),
-    ]
-    assert truth.report("net", "Linf 0.2", 50, found) is fine
-    left = 48 - len(alone)
-    row = f"| net | Linf 0.2 | 50 | 48 | {49 - len(alone)} (peer) | {left} | {len(alone)} |"
-    assert capsys.readouterr().out.strip() == row
