@@ -16,6 +16,14 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
 from robust.commands.evaluated_network import named, network_run, other_data
+from robust.commands.evidence.compared import (
+    Compared,
+    check_comparable,
+    compared,
+    comparison_tables,
+)
+from robust.commands.evidence.gate import gate, write_named
+from robust.commands.evidence.required import measured_of
 from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
 from robust.commands.run_figures import check_figures, plot_figures
@@ -23,8 +31,6 @@ from robust.commands.suite_figures import norms_of, plot_compared, plot_norms, p
 from robust.errors import ConfigError
 from robust.evaluation.checks import check_targets
 from robust.figures.adversarials import members
-from robust.io import files
-from robust.io.names import printable
 from robust.io.notes import Figures, Steps, note, reason
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
@@ -49,29 +55,30 @@ def evaluate(args: Sequence[str] | None = None) -> int:
         from robust.commands.report import report
 
         return report(arguments)
-    return run_command(lambda: _evaluate_trusting(arguments))
+    codes: list[int] = []
+    return run_command(lambda: codes.append(_evaluate_trusting(arguments))) or codes[0]
 
 
-def _evaluate_trusting(arguments: Sequence[str]) -> None:
+def _evaluate_trusting(arguments: Sequence[str]) -> int:
     trusted, others = taken(arguments)
     own = [word for word in others if word.startswith("--model.")]
     options = parse_options(others)
     options.processes = processes(options.devices)
     with trusting([*trusted, *typed([*own, *named(options)])]):
-        _evaluate(options)
+        return _evaluate(options)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    found = _runs(options)
-    check_used(options.model, found)
-    trained_runs = by_name(found)
+def _evaluate(options: argparse.Namespace) -> int:
+    pairs = compared(options, _runs(options))
+    check_used(options.model, pairs.runs)
+    trained_runs = by_name(pairs.runs)
     source = TrainedRun.load(options.transfer_from) if options.transfer_from else None
     table, differing = _table(options, trained_runs, source)
     measurements = _measurements(options, table)
     suite: Path | None = options.suite
     if suite is None and table is not None and not table.measured:
         suite = table.suite()
-    _check(options, suite, trained_runs, source)  # before hours of attacks
+    _check(options, suite, trained_runs, source, pairs)  # before hours of attacks
     if options.by_default:
         note(f"attacked with the suite {DEFAULT_SUITE}, the default; --suite names another.")
     steps = Steps()
@@ -82,9 +89,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         for name, trained_run in trained_runs.items()
         for note in trained_run.notes
     ]
-    finished = _Finished(table, differing, attacked, [] if attacked.results else weights)
-    _finish(options, trained_runs, measurements, attacks, finished)
+    finished = _Finished(table, differing, attacked, [] if attacked.results else weights, pairs)
+    code = _finish(options, trained_runs, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
+    return code or 0
 
 
 def _runs(options: argparse.Namespace) -> list[TrainedRun]:
@@ -104,6 +112,8 @@ class _Finished:
     attacked: Attacked
     notes: Sequence[str] = ()
     """What to say of the weights, where no table of attacks says it."""
+    pairs: Compared = field(default_factory=lambda: Compared(()))
+    """Which runs are compared with which."""
     measured: list[tuple[Measurement[Any], dict[str, Any]]] = field(default_factory=list)
     norms: dict[str, list[OperatorNorm]] = field(default_factory=dict)
 
@@ -147,7 +157,11 @@ def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list
 
 
 def _check(
-    options: argparse.Namespace, suite: Path | None, trained_runs: Runs, source: TrainedRun | None
+    options: argparse.Namespace,
+    suite: Path | None,
+    trained_runs: Runs,
+    source: TrainedRun | None,
+    pairs: Compared,
 ) -> None:
     """Raise for what a user can get wrong, as far as it can be told before the first stage."""
     check_figures(options.draw, trained_runs)
@@ -157,6 +171,7 @@ def _check(
         return
     evaluation, notes = suite_for(options, suite)
     evaluated = evaluation.suite
+    check_comparable(pairs, evaluated)
     for trained_run in trained_runs.values():
         evaluated.on(trained_run.data.name)
         check_targets(evaluated.infos, trained_run.data)
@@ -177,21 +192,26 @@ def _finish(
     measurements: Sequence[Measurement[Any]],
     attacks: Attacks,
     finished: _Finished,
-) -> None:
+) -> int:
     for measurement in measurements:
         finished.measured.append((measurement, attacks.measure(measurement, trained_runs)))
     if options.lipschitz:
         finished.norms = attacks.each(trained_runs, norms_of)
-    printed = _print_tables(finished, attacks.steps)
+    printed = _print_tables(finished, attacks.steps, trained_runs)
     with attacks.steps.step("--output"):
         _write(printed, options.output)
+    code = 0
+    with attacks.steps.step("--require"):
+        found = measured_of(trained_runs, finished.attacked.results, finished.measured)
+        code = gate(options, found)
     figures = Figures()
     _plot(options, trained_runs, finished, figures)
     if figures.failed and not (printed or attacks.steps.failed):
         raise next(iter(figures.failed.values()))  # nothing else was asked for
+    return code
 
 
-def _print_tables(finished: _Finished, steps: Steps) -> list[Grid]:
+def _print_tables(finished: _Finished, steps: Steps, runs: Runs) -> list[Grid]:
     """All tables of what is complete, printed; one that cannot be made does not cost the others."""
     grids: list[Grid] = []
     for what, make in _tables(finished):
@@ -199,6 +219,10 @@ def _print_tables(finished: _Finished, steps: Steps) -> list[Grid]:
             grid = make()
             if finished.notes and not grids:
                 grid = replace(grid, notes=[*grid.notes, *finished.notes])
+            grid.print()
+            grids.append(grid)
+    with steps.step("The comparison with another run"):
+        for grid in comparison_tables(finished.pairs, runs, finished.attacked.results):
             grid.print()
             grids.append(grid)
     return grids
@@ -295,13 +319,7 @@ def _check_one_data_set(trained_runs: Runs) -> None:
 
 def _write(grids: Sequence[Grid], output: Path | None) -> None:
     if output is not None and grids:
-        try:
-            files.write_output(output, "\n".join(grid.markdown() for grid in grids))
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise _unwritable(output, str(error.strerror)) from None
-        print(f"Written to {printable(output)}", file=sys.stderr)
+        write_named(output, "\n".join(grid.markdown() for grid in grids))
 
 
 def _unwritable(output: Path, why: str) -> ConfigError:

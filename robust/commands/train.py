@@ -34,6 +34,7 @@ from robust.tracking import (
     Preemption,
     Run,
     SaveRunConfig,
+    TrainingSeconds,
     check_processes,
     check_strategy,
     check_trainer,
@@ -275,6 +276,15 @@ def _train(args: Sequence[str] | None, *, short: bool) -> None:
             run_lock.release()
 
 
+def train_here(args: Sequence[str]) -> None:
+    """Train within another command, which handles errors and signals.
+
+    Args:
+        args: As `train` takes them.
+    """
+    _train(args, short=False)
+
+
 def _default_name(config: Namespace) -> str:
     """Of a run: the stem of its config file."""
     paths = [Path(str(path)) for path in config.get("config") or []]
@@ -283,7 +293,7 @@ def _default_name(config: Namespace) -> str:
 
 def _callbacks(trainer: Namespace) -> list[Callback]:
     """A progress bar and a checkpoint, unless the trainer was told to have none or its own."""
-    callbacks: list[Callback] = []
+    callbacks: list[Callback] = [TrainingSeconds()]
     given = trainer.get("callbacks") or []
     own = [type(callback) for callback in (given if isinstance(given, list) else [given])]
     if trainer.get("enable_progress_bar") is not False:

@@ -116,25 +116,6 @@ def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]
     return [Rate(clean.hits - count, clean.n) for count in counts]
 
 
-def paired_p_value(first: Sequence[Row], second: Sequence[Row], info: AttackInfo) -> float:
-    """Return the p value of the exact McNemar test that two runs are equally robust.
-
-    Raises:
-        ValueError: If the rows are not of the same samples in the same order.
-    """
-    from scipy.stats import binomtest  # half a second, which a page does not need
-
-    one, other = Rows.from_rows(first), Rows.from_rows(second)
-    if one["index"].tolist() != other["index"].tolist():
-        raise ValueError("Expected rows of the same samples in the same order, but they differ.")
-    in_first, in_second = info.robust(one), info.robust(other)
-    only_first = int((in_first & ~in_second).sum())
-    only_second = int((in_second & ~in_first).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
-
-
 def ties(rows: Sequence[Row]) -> Rate:
     """Return the share of clean images whose two best deployed scores are exactly equal."""
     return _share(Rows.from_rows(rows)["clean_tie"])

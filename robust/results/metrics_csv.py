@@ -58,6 +58,23 @@ def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
     return list(rows.values()), faults
 
 
+SECONDS = "train/seconds"
+"""The metric of how long each epoch took to train."""
+
+
+def training_seconds(folder: Path) -> float | None:
+    """Return how long a run was trained, without validation; None if it does not say.
+
+    Of an epoch that was trained twice, the later time counts.
+
+    Args:
+        folder: The run's.
+    """
+    rows = [row for row in read_metrics(folder) if SECONDS in row]
+    epochs = {row.get("epoch", -1.0): row[SECONDS] for row in rows}
+    return sum(epochs.values()) if epochs else None
+
+
 def _sessions(folder: Path) -> list[Path]:
     numbers = {
         int(match[1]): path

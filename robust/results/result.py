@@ -9,6 +9,7 @@ from rich.console import Console
 from robust.errors import ConfigError, how_to_install
 from robust.io.text_files import named_path
 from robust.results.cells import Cell, Grid
+from robust.results.comparing.against import Against, Named
 from robust.results.metrics import clean_accuracy, success_rate, worst_robust_accuracy
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
@@ -90,6 +91,18 @@ class Result:
             )
         rows = self.evaluation.select(self._known(view), attack)
         return Cell.from_rate(success_rate(rows, self.evaluation.header.attacks[attack]))
+
+    def against(self, other: "Result") -> Against:
+        """Return the paired comparison of this network with another one, on the same images.
+
+        Args:
+            other: Its result.
+
+        Raises:
+            ConfigError: If the images or the threat models differ.
+        """
+        name = other.name if other.name != self.name else f"{other.name} (other)"
+        return Against(Named(self.name, self.evaluation), Named(name, other.evaluation))
 
     def frame(self) -> Any:  # noqa: ANN401 (of a library that need not be there)
         """Return the records as a table of pandas: a row for each view, attack and image.

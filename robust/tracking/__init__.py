@@ -12,6 +12,7 @@ from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
 from robust.tracking.run import Run, SaveRunConfig, remove_unused
 from robust.tracking.saving import AtomicCheckpoints, BestCheckpoint
+from robust.tracking.seconds import TrainingSeconds
 from robust.tracking.tracker import Tracker, loggers
 from robust.tracking.trainer_settings import check_strategy, check_trainer, plugins
 
@@ -25,6 +26,7 @@ __all__ = [
     "Run",
     "SaveRunConfig",
     "Tracker",
+    "TrainingSeconds",
     "check_processes",
     "check_strategy",
     "check_trainer",

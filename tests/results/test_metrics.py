@@ -12,7 +12,6 @@ from robust.results.metrics import (
     accuracy_curve,
     clean_accuracy,
     mean_numbers,
-    paired_p_value,
     robust_accuracy,
     success_rate,
     summarize,
@@ -20,7 +19,7 @@ from robust.results.metrics import (
     worst_robust_accuracy,
 )
 from robust.results.records import Evaluation
-from tests.support.factories import evaluation, header, info, row, rows
+from tests.support.factories import evaluation, header, info, row
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 7), (981, 1000), (0, 2000)])
@@ -123,14 +122,6 @@ def test_a_curve_counts_what_a_table_counts():
     found = [row(i, adv=1, linf=distance) for i, distance in enumerate([0.05, 0.0500000119, 0.06])]
     assert accuracy_curve(found, minimal, [0.05]) == [robust_accuracy(found, minimal)]
     assert robust_accuracy(found, minimal) == Rate(1, 3)
-
-
-def test_paired_test_is_mcnemars():
-    first, second = rows(10, 50), rows(2, 50)
-    assert paired_p_value(first, second, info()) == pytest.approx(binomtest(0, 8).pvalue)
-    assert paired_p_value(first, first, info()) == 1.0
-    with pytest.raises(ValueError, match="same samples"):
-        paired_p_value(first, second[1:], info())
 
 
 def test_ties_are_counted():

@@ -40,7 +40,7 @@ def _check_evaluation(args: Sequence[str]) -> None:
     options = parse_options(args)
     network.check_there(options)
     runs = [] if options.is_network else options.runs
-    for run in [*runs, *filter(None, [options.transfer_from])]:
+    for run in [*runs, *filter(None, [options.transfer_from, options.against])]:
         if not str(run).startswith("wandb:"):
             check_exists(run, "a run folder or a checkpoint")
     for file in filter(None, (options.suite, options.table, options.attack_unit_test)):
@@ -51,7 +51,7 @@ def _check_evaluation(args: Sequence[str]) -> None:
             _check_attacks(suite, options.attacks)
         if options.eps is not None:
             check_eps(options.norm or _norm_of(suite), options.eps)
-    for run in runs:
+    for run in [*runs, *filter(None, [options.against])]:
         if not str(run).startswith("wandb:"):
             find_checkpoint(Path(run))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from robust.commands.options import network
+from robust.commands.options import gate, network
 from robust.commands.options.parser import OneLineParser
 from robust.io.text_files import expanded
 from robust.loading.parsing.fractions import flag_value
@@ -48,6 +48,10 @@ _MORE = {
     "adversarial; progress, accuracy per epoch; recalled images; transformed, images before and "
     "after a transform",
     "devices": "default: those that torchrun or srun started, else 1",
+    "against": "paired difference of each run from this one, image by image, with McNemar's test",
+    "twin": "as --against, from the undefended network of the same data, architecture, seed and "
+    "epochs, which is trained if it is not there",
+    **gate.MORE,
     "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
 }
 _MODEL_KEY = r"--model\.([a-z_]\w*(?:\.[a-z_]\w*)*)"
@@ -82,6 +86,9 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         )
     if options.table is not None and (options.eps, options.norm) != (None, None):
         parser.error("--eps and --norm change a suite, but --table has those of its paper.")
+    if options.twin and options.against is not None:
+        parser.error("--twin compares with an undefended twin, --against with a run. Give one.")
+    gate.settle(options)
     if options.features is not None and options.attack_unit_test is None:
         parser.error("--features names a layer for --attack-unit-test, which is not given.")
     options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")
@@ -128,6 +135,7 @@ def evaluate_parser() -> OneLineParser:
     _add_measures(parser.add_argument_group("measures, which need no suite").add_argument)
     _add_figures(parser.add_argument_group("figures").add_argument)
     _add_rest(parser.add_argument_group("run").add_argument)
+    _add_evidence(parser.add_argument)
     return parser
 
 
@@ -176,6 +184,13 @@ def _add_rest(add: _Add) -> None:
     trust: dict[str, Any] = {"action": "append", "default": [], "metavar": "PACKAGE"}
     add("--trust", **trust, help="files may name classes of this package, too")
     add("--model.KEY", metavar="VALUE", help="another argument of the defenses")
+
+
+def _add_evidence(add: _Add) -> None:
+    """Add what --help-all explains."""
+    add("--against", type=Path, metavar="RUN", help=argparse.SUPPRESS)
+    add("--twin", action="store_true", help=argparse.SUPPRESS)
+    gate.add_to(add, hidden=True)
 
 
 def _eps(text: str) -> float:

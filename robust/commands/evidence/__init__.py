@@ -1,0 +1,1 @@
+"""What makes a number believable: comparisons, requirements, cards and their verification."""

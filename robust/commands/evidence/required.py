@@ -1,0 +1,43 @@
+"""What one command has measured of its runs, as requirements name it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robust.commands.evidence.gate import record_name
+from robust.loading.trained_run import TrainedRun
+from robust.measures.measurements import Measurement
+from robust.results.records import Evaluation
+from robust.results.requirements.measured import Measured, of_numbers, of_records
+
+
+def measured_of(
+    runs: Mapping[str, TrainedRun],
+    results: Mapping[str, Evaluation],
+    measured: Sequence[tuple[Measurement[Any], Mapping[str, Any]]],
+) -> dict[str, dict[str, Measured]]:
+    """Return what was measured of each run.
+
+    Args:
+        runs: By name.
+        results: Records by the same names.
+        measured: Each measurement with its results by the same names.
+    """
+    return {name: _of_run(name, run, results.get(name), measured) for name, run in runs.items()}
+
+
+def _of_run(
+    name: str,
+    run: TrainedRun,
+    result: Evaluation | None,
+    measured: Sequence[tuple[Measurement[Any], Mapping[str, Any]]],
+) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    attacks = {} if result is None else result.header.attacks
+    for measurement, results in measured:
+        if name in results:
+            numbers = measurement.numbers(results[name])
+            found |= of_numbers(numbers, f"{measurement.name} of this command", attacks)
+    if result is None:
+        return found
+    file = f"{result.header.suite}-{result.header.fingerprint}.csv"
+    return found | of_records(result, record_name(run.folder / "records" / file))
