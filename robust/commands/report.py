@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from robust.commands.evidence.gate import gate
+from robust.commands.options.gate import add_to, settle
 from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError, unusable_path
 from robust.io import files
@@ -15,8 +17,11 @@ from robust.io.streams import code_of, make_usable, say
 from robust.io.text_files import expanded
 from robust.loading.messages import shortened
 from robust.loading.short_names import home, tables_in
+from robust.report.comparisons import measured
 from robust.report.page import render
+from robust.report.protocols import protocols
 from robust.report.watch import server, watched_page
+from robust.results.run_folder import Reader
 
 
 def report(args: Sequence[str] | None = None, *, program: str | None = None) -> int:
@@ -28,16 +33,20 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
 
     Returns:
         The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken;
-        141 if nobody reads on.
+        3 or 4 if a requirement is broken or cannot be told; 141 if nobody reads on.
 
     Raises:
         SystemExit: After the help, and after flags that are wrong.
     """
     make_usable()
     try:
-        options = report_parser(program).parse_args(sys.argv[1:] if args is None else args)
+        parser = report_parser(program)
+        options = parser.parse_args(sys.argv[1:] if args is None else args)
         options.output = expanded(options.output)
-        (_serve if options.watch else _write)(options)
+        settle(options)
+        if options.watch and options.require:
+            parser.error("--require judges once, and --watch goes on. Leave one of them out.")
+        return _serve(options) if options.watch else _write(options)
     except KeyboardInterrupt:
         say("Stopped by SIGINT (exit code 130). Run the same command again.")
         return 130
@@ -48,7 +57,6 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
         if code is None and message is None:
             raise
         return _refuse(str(message)) if code is None else code
-    return 0
 
 
 def _refuse(message: str) -> int:
@@ -56,9 +64,11 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _write(options: argparse.Namespace) -> None:
+def _write(options: argparse.Namespace) -> int:
     steps = Steps()
-    text = render(options.report, options.tables, loose=options.loose, steps=steps)
+    text = render(
+        options.report, options.tables, loose=options.loose, steps=steps, against=options.against
+    )
     try:
         files.write_output(options.output, text)
     except BrokenPipeError:
@@ -74,6 +84,16 @@ def _write(options: argparse.Namespace) -> None:
         f"Written to {printable(options.output)} ({len(files.encoded(text)) / 1e6:.1f} MB)",
         file=sys.stderr,
     )
+    return _gate(options) if options.require else 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    found = measured(protocols(Reader().read(options.report)))
+    if not found:
+        raise ConfigError(
+            "Expected records to judge --require on, but got none. Evaluate the runs first."
+        )
+    return gate(options, found)
 
 
 def report_parser(program: str | None) -> OneLineParser:
@@ -119,6 +139,10 @@ def report_parser(program: str | None) -> OneLineParser:
         help="also put runs of another network or of other epochs than the paper's beside its "
         'numbers, under "does not match"',
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="RUN", help="paired differences from this run, too"
+    )
+    add_to(parser.add_argument)
     return parser
 
 
@@ -144,9 +168,12 @@ def port_number(text: str) -> int:
     return number
 
 
-def _serve(options: argparse.Namespace) -> None:
-    page = watched_page(options.report, options.tables, loose=options.loose)
+def _serve(options: argparse.Namespace) -> int:
+    page = watched_page(
+        options.report, options.tables, loose=options.loose, against=options.against
+    )
     page.version()  # so that a mistake ends the command, not the first request
     with server(page, options.port) as serving, contextlib.suppress(KeyboardInterrupt):
         print(f"Serving on http://127.0.0.1:{serving.server_port}/ until Ctrl-C", flush=True)
         serving.serve_forever()
+    return 0

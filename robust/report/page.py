@@ -16,6 +16,7 @@ from robust.io.notes import Steps, sentences
 from robust.report.album import Album, album
 from robust.report.chart_data import Charts, overlaps, plot_trainings
 from robust.report.charts import overlap_spec
+from robust.report.comparisons import check_against
 from robust.report.javascript import bundling
 from robust.report.papers import Papers, papers_of
 from robust.report.protocols import Entry, Protocol, differing, protocols
@@ -44,6 +45,7 @@ def render(
     watched: bool = False,
     loose: bool = False,
     steps: Steps | None = None,
+    against: Path | None = None,
 ) -> str:
     """Return the page of all runs in and below some folders.
 
@@ -56,16 +58,21 @@ def render(
         watched: Whether the page asks its server for a newer one.
         loose: Whether runs of another network or of other epochs are compared with papers, too.
         steps: Where left out parts are noted.
+        against: Folder of the run that the others are compared with.
 
     Raises:
-        ConfigError: If a folder does not exist, or none holds a run.
+        ConfigError: If a folder does not exist, or none holds a run; or as `check_against`.
     """
     steps = steps or Steps()
     bundle = bundling()
-    runs = sound_runs((reader or Reader()).read(roots), steps)
+    reference = None if against is None else against.resolve()
+    extra = [] if against is None else [against]
+    runs = sound_runs((reader or Reader()).read([*extra, *roots]), steps)
     found = sound_protocols(attempt(steps, "All records", lambda: protocols(runs), []), steps)
+    if reference is not None:
+        check_against(runs, found, reference)
     charts = Charts(runs)
-    sections = [section(charts, protocol, steps) for protocol in found]
+    sections = [section(charts, protocol, steps, reference) for protocol in found]
     trainings = plot_trainings(charts, steps)
     papers = attempt(
         steps, "Tables of papers", lambda: papers_of(tables, found, loose=loose), Papers([], [])

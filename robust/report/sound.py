@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from robust.io.notes import Steps
 from robust.report.chart_data import Charts, plot_curves, plot_parallel, plot_pareto
+from robust.report.comparisons import against, seeds
 from robust.report.protocols import Entry, Protocol, differing
 from robust.results.cells import Grid
 from robust.results.run_folder import RunFiles
@@ -26,6 +27,8 @@ class Section:
         curves: Charts of accuracy against eps.
         pareto: Chart of clean against robust accuracy, if there is one.
         sweep: Chart of the settings that differ, if there is one.
+        against: Runs against one of them, if that is asked for.
+        seeds: Configs that have several seeds, if there are any.
     """
 
     protocol: Protocol
@@ -33,6 +36,8 @@ class Section:
     curves: list[dict[str, str]]
     pareto: dict[str, str] | None
     sweep: dict[str, str] | None
+    against: Grid | None = None
+    seeds: Grid | None = None
 
 
 def attempt(steps: Steps, what: str, make: Callable[[], _Made], otherwise: _Made) -> _Made:
@@ -109,8 +114,17 @@ def _gives_numbers(entry: Entry, protocol: Protocol, steps: Steps) -> bool:
     return attempt(steps, f"{entry.label} under {protocol.title}", numbers, otherwise=False)
 
 
-def section(charts: Charts, protocol: Protocol, steps: Steps) -> Section:
-    """Return what the page shows of a protocol, as far as it can be made."""
+def section(
+    charts: Charts, protocol: Protocol, steps: Steps, reference: Path | None = None
+) -> Section:
+    """Return what the page shows of a protocol, as far as it can be made.
+
+    Args:
+        charts: Where charts are kept.
+        protocol: The protocol.
+        steps: Where left out parts are noted.
+        reference: Folder of the run that the others are compared with.
+    """
     title = protocol.title
     return Section(
         protocol,
@@ -125,4 +139,6 @@ def section(charts: Charts, protocol: Protocol, steps: Steps) -> Section:
         attempt(
             steps, f"Settings that differ, {title}", lambda: plot_parallel(charts, protocol), None
         ),
+        attempt(steps, f"The comparison, {title}", lambda: against(protocol, reference), None),
+        attempt(steps, f"Several seeds, {title}", lambda: seeds(protocol), None),
     )

@@ -68,11 +68,14 @@ class Page:
         self._rest_until = time.monotonic() + min(_REST * took, _LONGEST_REST)
 
 
-def watched_page(roots: Sequence[Path], tables: Path, *, loose: bool = False) -> Page:
+def watched_page(
+    roots: Sequence[Path], tables: Path, *, loose: bool = False, against: Path | None = None
+) -> Page:
     """Return the page of the runs in and below some folders; see `robust.report.render`."""
     reader = Reader()
     return Page(
-        lambda: render(roots, tables, reader, watched=True, loose=loose), lambda: state_of(roots)
+        lambda: render(roots, tables, reader, watched=True, loose=loose, against=against),
+        lambda: state_of(roots),
     )
 
 

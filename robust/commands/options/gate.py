@@ -10,9 +10,8 @@ from robust.io.text_files import expanded
 from robust.results.requirements.requirement import Requirement
 
 MORE = {
-    "require": "such as 'adaptive.robust>=0.45'; also clean, deployed.robust, certified@0.5 and "
-    "unit_test; may be repeated; exit code 0 if all hold, 3 if one is broken, 4 if an interval "
-    "covers its bound",
+    "require": "such as 'adaptive.robust>=0.45', also clean, deployed.robust, certified@0.5 or "
+    "unit_test; may be repeated; exit code 3 if broken, 4 if an interval covers its bound",
     "junit": "the outcomes of --require in JUnit's XML",
     "sarif": "those that do not hold in SARIF",
 }
