@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import cases, quicker, shapes
 
+quicker.leave_garbage()
 shapes.install()
 
 # The tests' own networks and defenses, which configs and checkpoints of tests name.
@@ -34,10 +35,9 @@ def pytest_collection(session):
         quicker.install()
 
 
-def pytest_collection_finish(session):
-    """All tests and modules are looked through for garbage once, and not at each collection."""
-    if not session.config.getoption("numprocesses", None):
-        quicker.forget_garbage()
+def pytest_collection_finish():
+    """All tests and modules are left out when garbage is looked for."""
+    quicker.forget_garbage()
 
 
 def pytest_unconfigure():

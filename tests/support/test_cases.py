@@ -1,55 +1,45 @@
 """The default run takes a part of the cases of some tests."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.support import cases
 
-TEST = """
-import pytest
 
-@pytest.mark.sampled(every=3)
-@pytest.mark.parametrize("a", range(7))
-def test_one(a):
-    pass
-
-@pytest.mark.sampled(every=3)
-@pytest.mark.parametrize("a", range(2))
-@pytest.mark.parametrize("b, c", [(0, 0), (1, 1)])
-def test_pairs(a, b, c):
-    pass
-
-def test_alone():
-    pass
-"""
-DEFAULT = {"one[0]", "one[3]", "one[6]", "pairs[0-0-0]", "pairs[1-1-1]", "alone"}
-SLOW = {"one[1]", "one[2]", "one[4]", "one[5]", "pairs[0-0-1]", "pairs[1-1-0]"}
+def item(nodeid, every):
+    marks = []
+    sampled = SimpleNamespace(kwargs={"every": every}) if every else None
+    return SimpleNamespace(
+        nodeid=nodeid,
+        marks=marks,
+        add_marker=marks.append,
+        get_closest_marker={"sampled": sampled}.get,
+    )
 
 
-class Kept:
-    """A plugin that samples, and remembers the names of what is left."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items):
-        cases.mark_slow(items)
-
-    def pytest_collection_finish(self, session):
-        self.names = {item.name.removeprefix("test_") for item in session.items}
-
-
-@pytest.mark.parametrize(("asked", "names"), [("not slow", DEFAULT), ("slow", SLOW)])
-def test_a_sample_runs_by_default(asked, names, tmp_path):
-    path, kept = tmp_path / "test_it.py", Kept()
-    path.write_text(TEST)
-    left_out = [word for name in ("xdist", "cacheprovider") for word in ("-p", f"no:{name}")]
-    options = [
-        "-q",
-        "--collect-only",
-        "--import-mode=importlib",
-        "-W",
-        "ignore",
-        "-c",
-        "/dev/null",
-        *left_out,
+@pytest.mark.parametrize(
+    ("names", "every", "default"),
+    [
+        ("0 1 2 3 4 5 6", 3, "0 3 6"),
+        ("0 1 2", 5, "0"),
+        ("a-0 a-1 b-0 b-1", 3, "a-0 b-1"),
+        ("0 1 2", None, "0 1 2"),
+    ],
+)
+def test_every_nth_case_runs_by_default(names, every, default):
+    items = [
+        item(f"test_it.py::test_{test}[{name}]", every) for test in "ab" for name in names.split()
     ]
-    assert pytest.main([str(path), f"--rootdir={tmp_path}", "-m", asked, *options], [kept]) == 0
-    assert kept.names == names
+    cases.mark_slow(items)
+    left = [one.nodeid for one in items if not one.marks]
+    assert left == [f"test_it.py::test_{test}[{name}]" for test in "ab" for name in default.split()]
+    assert {mark.name for one in items for mark in one.marks} <= {"slow"}
+
+
+@pytest.mark.sampled(every=2)
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_it_is_done_before_markers_choose(case, request):
+    marked = request.node.get_closest_marker("slow") is not None
+    assert marked == (case == 1)
+    assert not marked or "not slow" not in request.config.getoption("-m")
