@@ -10,6 +10,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.base import Attack
 from robust.errors import ConfigError, in_short
@@ -26,7 +27,8 @@ class Plugin(Attack):
 
     Args:
         model: View to attack.
-        attack: The function; or a class of foolbox, or an object of it.
+        attack: The function; or a class of foolbox, or an object of it. Arguments of a partial
+            function count as ``arguments``.
         arguments: Further arguments of the function or class.
         eps: Radius, which a function gets that takes one.
         norm: Norm; a function that takes one gets its number.
@@ -45,13 +47,16 @@ class Plugin(Attack):
     ) -> None:
         super().__init__(model)
         given = dict(arguments or {})
+        inner: Any = attack
+        if isinstance(inner, functools.partial) and not inner.args:
+            attack, given = inner.func, {**inner.keywords, **given}
         self.of = _name(attack)
         self.given = repr(sorted(given.items()))
         self.source = _source(attack)
         self.norm = norm
         call = _foolbox(attack, given) if is_of_foolbox(attack) else None
         self._call = functools.partial(attack, **given) if call is None else call
-        taken = _parameters(attack) if call is None else ("epsilons",)
+        taken = parameters_of(attack) if call is None else ("epsilons",)
         self._takes_eps = "eps" in taken or (call is not None and not _is_minimal(attack))
         if self._takes_eps:
             self.eps = given.get("eps", eps)
@@ -105,6 +110,33 @@ def _foolbox(attack: Callable[..., Any], given: Mapping[str, Any]) -> Callable[.
     return call
 
 
+def is_plugin(found: object) -> bool:
+    """Return whether something takes a model, images and labels, and builds no attack on a view."""
+    if isinstance(found, type):
+        return not issubclass(found, TorchAttack) and is_of_foolbox(found)
+    if not callable(found) or isinstance(found, nn.Module):
+        return False
+    return is_of_foolbox(found) or len(_required(found)) >= _TAKEN
+
+
+_TAKEN = 3
+"""Arguments without a default: what builds an attack has the view, and perhaps its eps."""
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = parameters_of(function).values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind in by_position]
+
+
+def parameters_of(attack: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function or class; none of code that is not Python's."""
+    try:
+        return inspect.signature(attack).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
 def is_of_foolbox(attack: object) -> bool:
     """Return whether an attack is a class of foolbox, or an object of one."""
     return any(base.__module__.startswith("foolbox.") for base in _class_of(attack).__mro__)
@@ -114,13 +146,6 @@ def _is_minimal(attack: object) -> bool:
     return any(base.__name__ == "MinimizationAttack" for base in _class_of(attack).__mro__)
 
 
-def _parameters(attack: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(attack).parameters)
-    except (TypeError, ValueError):  # of code that is not Python's
-        return ()
-
-
 def _name(attack: object) -> str:
     named = attack if hasattr(attack, "__qualname__") else type(attack)
     return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', named)}"
@@ -128,11 +153,16 @@ def _name(attack: object) -> str:
 
 def _source(attack: object) -> str:
     """Return a short hash of the code, so that records of another are not taken for its own."""
+    function = attack if inspect.isroutine(attack) else _class_of(attack)
     try:
-        text = inspect.getsource(attack if inspect.isroutine(attack) else _class_of(attack))
-    except (OSError, TypeError):
-        return ""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = inspect.getsource(function)
+    except (OSError, TypeError):  # of a terminal, or of code that is not Python's
+        code = getattr(function, "__code__", None)
+        text = "" if code is None else repr((code.co_code, code.co_names, code.co_consts))
+    enclosed = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    plain = [value for value in enclosed if isinstance(value, int | float | str)]
+    text += repr(plain) if plain else ""
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
 def _class_of(attack: object) -> type:

@@ -4,15 +4,12 @@ The parser tries every type that ``attacks`` may have, and its message is of the
 """
 
 import difflib
-import inspect
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from torchattacks.attack import Attack as TorchAttack
-
 from robust.attacks.by_name import attack_classes
-from robust.attacks.plugin import Plugin, is_of_foolbox
+from robust.attacks.plugin import Plugin, is_plugin
 from robust.errors import ConfigError
 from robust.loading.class_paths import imported
 from robust.loading.parsing.abstract import check_concrete
@@ -33,8 +30,8 @@ def check_attack_specs(attacks: Mapping[Any, Any], where: object) -> None:
     for name, spec in attacks.items():
         if isinstance(spec, Mapping):
             _check_keys(spec, f"attack `{name}` of {where}")
-            _check_path(spec["class_path"], f"attack `{name}` of {where}")
-        elif callable(spec):
+            spec = spec["class_path"]
+        if callable(spec):
             check_concrete(spec, getattr(spec, "__name__", "it"), f"attack `{name}` of {where}")
         else:
             _check_path(spec, f"attack `{name}` of {where}")
@@ -56,24 +53,11 @@ def _with_plugin(spec: Any, where: object) -> Any:  # noqa: ANN401
         found = imported(path, where) if isinstance(path, str) else path
     except (ImportError, AttributeError, ValueError):
         return spec  # the parser says what is wrong with it
-    if not callable(found) or not _is_plugin(found):
-        return spec
     arguments = dict(spec.get("init_args") or {}) if isinstance(spec, Mapping) else {}
-    return partial(Plugin, attack=found, arguments=arguments)
-
-
-def _is_plugin(found: Any) -> bool:  # noqa: ANN401
-    """Return whether it takes images and labels, and does not build an attack on a view."""
-    if isinstance(found, type):
-        return not issubclass(found, TorchAttack) and is_of_foolbox(found)
-    return inspect.isfunction(found) and len(_required(found)) > 1
-
-
-def _required(function: Any) -> list[str]:  # noqa: ANN401
-    parameters = inspect.signature(function).parameters.values()
-    return [
-        p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD
-    ]
+    if callable(found) and is_plugin(found):
+        return partial(Plugin, attack=found, arguments=arguments)
+    # The parser builds what a path names, and takes an object as it is.
+    return spec if isinstance(path, str) or not callable(found) else partial(found, **arguments)
 
 
 def missing_attacks(content: Mapping[Any, Any], where: object) -> ConfigError:

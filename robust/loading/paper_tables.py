@@ -73,7 +73,8 @@ class PaperTable(NamedTuple):
         Args:
             columns: Records by column.
         """
-        own = str(read_yaml(self.suite()).get("suite", "none"))
+        file = self.suite()
+        own = str(read_yaml(file).get("suite", file.stem))
         run = {evaluation.header.suite for evaluation in columns.values()} - {own}
         return [f"Attacked with suite {', '.join(sorted(run))} instead of {own}."] if run else []
 

@@ -101,9 +101,9 @@ def read_evaluation(
 ) -> AttackEvaluation:
     """Return the evaluation of a suite file, with some of its settings replaced.
 
-    Arguments and errors are those of `read_suite`.
+    A suite without a name has that of its file. Arguments and errors are those of `read_suite`.
     """
-    return _build(read_yaml(path), path, only, **settings)
+    return _build({"suite": path.stem, **read_yaml(path)}, path, only, **settings)
 
 
 def evaluation_of_suite(
@@ -131,7 +131,27 @@ def evaluation_of_suite(
     is_complete = any(key in suite for key in ("attacks", "suite", "threat_model"))
     content = suite if is_complete else {"suite": "attacks", "attacks": suite}
     with trusting([name for path in foreign(content) for name in names_of(path)]):
-        return _build(copy.deepcopy(dict(content)), "the suite", only, **settings)
+        return _build(_with_objects(content), "the suite", only, **settings)
+
+
+def _with_objects(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a suite, in which objects that Python gave for attacks are ready to build.
+
+    They are the caller's own word, where a file could only name them.
+    """
+    attacks = content.get("attacks")
+    if not isinstance(attacks, Mapping):
+        return copy.deepcopy(dict(content))
+    check_attack_specs(attacks, "the suite")
+    given = {name: spec for name, spec in attacks.items() if _is_object(spec)}
+    others = {**content, "attacks": {n: s for n, s in attacks.items() if n not in given}}
+    copied = copy.deepcopy(others)
+    ready = {**copied["attacks"], **with_plugins(given, "the suite")}
+    return {**copied, "attacks": {name: ready[name] for name in attacks}}
+
+
+def _is_object(spec: object) -> bool:
+    return callable(spec.get("class_path") if isinstance(spec, Mapping) else spec)
 
 
 @functools.cache

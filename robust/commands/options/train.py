@@ -2,13 +2,14 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from robust.commands.options.parser import OneLineParser
 from robust.errors import ConfigError
+from robust.io.strict_yaml import read
 from robust.loading.data_sources import check_source, data_arguments
 from robust.loading.messages import nearest
 from robust.loading.short_names import Kind, check_exists, find, known
@@ -48,8 +49,23 @@ def with_paths(args: Sequence[str]) -> list[str]:
             found.append(f"{flag}={_path(value, _NAMED[flag])}")
         else:
             found.append(_path(word, _NAMED[before]) if before in _NAMED else word)
+        if named == "--evaluation":
+            found += _name_of_suite(found[-1].removeprefix("--evaluation="))
         before = word
     return found
+
+
+def _name_of_suite(file: str) -> list[str]:
+    """Return a flag that names a suite after its file, if the file does not; later ones win.
+
+    What is wrong with a file is the parser's to explain.
+    """
+    try:
+        content = read(Path(file)) if file.endswith((".yaml", ".yml")) else None
+    except (ConfigError, OSError):
+        return []
+    is_named = not isinstance(content, Mapping) or "suite" in content or "attacks" not in content
+    return [] if is_named else [f"--evaluation.suite={Path(file).stem}"]
 
 
 def _path(name: str, kind: Kind) -> str:

@@ -1,0 +1,44 @@
+"""A suite that has no name has that of its file, in titles, records and W&B."""
+
+import pytest
+
+import robust
+from robust.commands.options.train import with_paths
+from robust.commands.train import train
+from tests.support.tiny import arguments
+
+ATTACKS = "attacks: {fgsm: {class_path: robust.attacks.FGSM}}\n"
+MODEL = "threat_model: {norm: Linf, eps: 0.1}\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "my suite.yaml"
+    path.write_text(MODEL + ATTACKS)
+    return path
+
+
+def test_in_python_and_evaluate(file):
+    assert robust.Suite.load(file).name == "my suite"
+    file.write_text(f"suite: other\n{MODEL}{ATTACKS}")
+    assert robust.Suite.load(file).name == "other"
+
+
+def test_in_a_training(capsys, npz, file, tmp_path, quiet):
+    words = arguments(npz, tmp_path / "runs", file, "Standard", epochs=1)
+    assert train([*words, "--run.id=a", "--evaluation.limit=10"]) == 0
+    assert "suite my suite" in capsys.readouterr().out.replace("\n", " ")
+    records = tmp_path / "runs/standard/a/records"
+    assert [path.name.split("-")[0] for path in records.glob("*.json")] == ["my suite"]
+
+
+def test_what_a_flag_says_wins(file):
+    given = [f"--evaluation={file}", "--evaluation.suite=mine"]
+    assert with_paths(given) == [given[0], "--evaluation.suite=my suite", given[1]]
+    assert with_paths(["--evaluation", str(file)])[-1] == "--evaluation.suite=my suite"
+
+
+@pytest.mark.parametrize("text", ["suite: x\n" + ATTACKS, "a: [", "[1]", "limit: 3\n"])
+def test_a_file_that_names_it_or_is_none_gets_no_flag(file, text):
+    file.write_text(text)
+    assert with_paths([f"--evaluation={file}"]) == [f"--evaluation={file}"]
