@@ -3,10 +3,11 @@
     python benchmarks/truth.py --defense ibol [--norm L2] [--images 50]
 
 Each defense of ``configs/`` for MNIST is trained shortly and kept (`truth_networks.py`). Ours are
-the attacks of `strong` and `quick`, and in L2 those of `minimal`; each gets the images that those
-before it left. The peers are fra31's AutoAttack (``pyautoattack``) and attacks of
-adversarial-library, as far as they are installed; each gets all images. All attack through the
-adaptive view, and the defense says whether an image within eps is misclassified.
+the attacks of `strong` and `quick`, those of `standard` but AutoAttack, and in L2 those of
+`minimal`. Each gets the images that those before it left. The peers are fra31's AutoAttack
+(``pyautoattack``) and attacks of adversarial-library, as far as they are installed. APGD, DDN and
+AutoAttack get all images. The others, which are rarely the best, get those that ours left. All
+attack through the adaptive view, and the defense says whether an image within eps is misclassified.
 
 What an attack found is written to ``truth.csv`` of ``--kept`` at once, and is not measured again;
 ``--again ours`` measures ours again. The table is of all that is there, and with ``--table``
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import peers
 import torch
@@ -38,7 +39,13 @@ from robust.types import Norm
 
 Attack = Callable[[Defense, Tensor, Tensor], Tensor]
 
-SUITES = {"Linf": ("strong", "quick"), "L2": ("strong", "quick", "minimal")}
+SUITES = {
+    "Linf": ("strong", "quick", "standard"),
+    "L2": ("strong", "quick", "standard", "minimal"),
+}
+_LONG = ("standard autoattack",)
+"""Attacks of ours that are left out, as a peer's is the same and takes most of the time."""
+Kind = Literal["ours", "peer", "peer on the rest"]
 
 
 class Images(NamedTuple):
@@ -56,7 +63,7 @@ class Found(NamedTuple):
     """Which images of a defense one attack found, and its cost in CPU seconds."""
 
     attack: str
-    ours: bool
+    kind: Kind
     images: list[int]
     cpu: float
     right: int
@@ -68,6 +75,8 @@ def ours(norm: Norm, eps: float, seed: int) -> Iterator[tuple[str, Attack]]:
     for suite in SUITES[norm]:
         attacks = within(evaluation_of_suite(suite).suite, eps, norm).suite.builders
         for name, build in attacks.items():
+            if f"{suite} {name}" in _LONG:
+                continue
             yield f"{suite} {name}", partial(_crafted, build, seed)
 
 
@@ -76,24 +85,25 @@ def _crafted(build: Any, seed: int, defense: Defense, x: Tensor, y: Tensor) -> T
     return craft(build, view, x, y, sample_seeds=seeds, judge=defense).x_adv
 
 
-def theirs(norm: Norm, eps: float, seed: int) -> Iterator[tuple[str, Attack]]:
+def theirs(norm: Norm, eps: float, seed: int) -> Iterator[tuple[str, Kind, Attack]]:
     """Yield the attacks of the peers that are installed."""
     library = peers.library("adv_lib.attacks")
     order = {"Linf": float("inf"), "L2": 2.0}[norm]
     if library is not None:
-        functions: dict[str, peers.Run] = {
-            "apgd": partial(library.apgd, eps=eps, norm=order),
-            "apgd_targeted": partial(library.apgd_targeted, eps=eps, norm=order),
-            "fmn": partial(library.fmn, norm=order, steps=300),
-            "pdpgd": partial(library.pdpgd, norm=order),
+        functions: dict[str, tuple[Kind, peers.Run]] = {
+            "apgd": ("peer", partial(library.apgd, eps=eps, norm=order)),
+            "apgd_targeted": ("peer", partial(library.apgd_targeted, eps=eps, norm=order)),
+            "fmn": ("peer on the rest", partial(library.fmn, norm=order, steps=300)),
+            "pdpgd": ("peer on the rest", partial(library.pdpgd, norm=order)),
         }
         if norm == "L2":
-            functions["ddn"] = partial(library.ddn, steps=300, levels=None)
-            functions["alma"] = library.alma
-        for name, function in functions.items():
-            yield f"adv-lib {name}", partial(_on_view, function, seed)
+            functions["ddn"] = "peer", partial(library.ddn, steps=300, levels=None)
+            functions["alma"] = "peer on the rest", library.alma
+        for name, (kind, function) in functions.items():
+            yield f"adv-lib {name}", kind, partial(_on_view, function, seed)
     if (other := peers.library("pyautoattack")) is not None:
-        yield "pyautoattack", partial(_on_view, partial(_standard, other, norm, eps, seed), seed)
+        run = partial(_standard, other, norm, eps, seed)
+        yield "pyautoattack", "peer", partial(_on_view, run, seed)
 
 
 def _standard(
@@ -124,18 +134,19 @@ def measure(
     for name, run in ours(these.norm, these.eps, these.seed):
         found = known.get(f"{name}, ours")
         if found is None and len(left):
-            found = _found(name, True, run, defense, x, y, limits, left)
+            found = _found(name, "ours", run, defense, x, y, limits, left)
             yield found
         if found is not None:
             left = left[~torch.isin(left, torch.tensor(found.images, dtype=torch.long))]
-    for name, run in theirs(these.norm, these.eps, these.seed):
-        if name not in known:
-            yield _found(name, False, run, defense, x, y, limits, everyone)
+    for name, kind, run in theirs(these.norm, these.eps, these.seed):
+        rows = everyone if kind == "peer" else left
+        if name not in known and len(rows):
+            yield _found(name, kind, run, defense, x, y, limits, rows)
 
 
 def _found(
     name: str,
-    own: bool,
+    kind: Kind,
     run: Attack,
     defense: Defense,
     x: Tensor,
@@ -149,7 +160,7 @@ def _found(
     with torch.no_grad():
         wrong = defense(x_adv).argmax(dim=1) != y[rows]
     near = limits.distance(x[rows], x_adv) <= limits.limit
-    found = Found(name, own, rows[wrong & near].tolist(), cpu, len(y))
+    found = Found(name, kind, rows[wrong & near].tolist(), cpu, len(y))
     told = f"  {name}: {len(found.images)} of {len(rows)}, {cpu:.1f} CPU s"
     print(told, file=sys.stderr, flush=True)
     return found
@@ -166,32 +177,36 @@ class Notes:
         with file.open(newline="") as lines:
             for defense, norm, eps, first, images, seed, *found in csv.reader(lines):
                 numbers = float(eps), int(first), int(images), int(seed)
-                attack, own, rows, cpu, right = found
+                attack, kind, rows, cpu, right = found
                 these = Images(defense, cast(Norm, norm), *numbers)
                 images_found = [int(row) for row in rows.split()]
                 self._take(
-                    these, Found(attack, own == "ours", images_found, float(cpu), int(right))
+                    these, Found(attack, cast(Kind, kind), images_found, float(cpu), int(right))
                 )
 
     def _take(self, these: Images, found: Found) -> None:
-        self.known.setdefault(these, {})[found.attack + ", ours" * found.ours] = found
+        self.known.setdefault(these, {})[found.attack + ", ours" * (found.kind == "ours")] = found
 
     def add(self, these: Images, found: Found) -> None:
         """Write down what an attack found; what was known of it counts no longer."""
         self._take(these, found)
-        own, rows = "ours" if found.ours else "", " ".join(map(str, found.images))
+        rows = " ".join(map(str, found.images))
         with self.file.open("a", newline="") as lines:
-            line = (*these, found.attack, own, rows, f"{found.cpu:.2f}", found.right)
+            line = (*these, found.attack, found.kind, rows, f"{found.cpu:.2f}", found.right)
             csv.writer(lines).writerow(line)
 
 
 def report(these: Images, found: Iterable[Found]) -> bool:
     """Print a row of the table, and return whether no peer is alone beyond one of a hundred."""
     found = list(found)
-    mine = {image for each in found if each.ours for image in each.images}
-    peer, n = [each for each in found if not each.ours], found[0].right
+    mine = {image for each in found if each.kind == "ours" for image in each.images}
+    peer, n = [each for each in found if each.kind != "ours"], found[0].right
     others = {image for each in peer for image in each.images}
-    best = max(peer, key=lambda each: len(each.images), default=None)
+    best = max(
+        (each for each in peer if each.kind == "peer"),
+        key=lambda each: len(each.images),
+        default=None,
+    )
     told = "" if best is None else f"{n - len(best.images)} ({best.attack})"
     strong = next((n - len(each.images) for each in found if each.attack == "strong strong"), "")
     alone = sorted(others - mine)
@@ -206,7 +221,7 @@ def _attacked(these: Images, notes: Notes, options: argparse.Namespace) -> None:
     """Measure what is not known of a defense."""
     known = notes.known.setdefault(these, {})
     if options.again == "ours":
-        known = {name: found for name, found in known.items() if not found.ours}
+        known = {name: found for name, found in known.items() if found.kind != "ours"}
         notes.known[these] = known
     run = trained(these.defense, options.kept, options.batches)
     defense = run.defense.eval()
@@ -222,7 +237,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--defense", action="append", choices=names())
     parser.add_argument("--norm", choices=list(SUITES), action="append", help="both if not given")
-    parser.add_argument("--eps", type=float, help="0.1 or 0.2 in Linf, 1.5 in L2 if not given")
+    parser.add_argument("--eps", type=float, help="that of the defense if not given")
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--first", type=int, default=0, help="index of the first image")
     parser.add_argument("--seed", type=int, default=0)
@@ -238,7 +253,7 @@ def main() -> int:
     for name in [] if options.table else options.defense or names():
         for norm in options.norm or SUITES:
             eps = usual_eps(name, norm) if options.eps is None else options.eps
-            these = Images(name, norm, eps, options.first, options.images, options.seed)
+            these = Images(name, cast(Norm, norm), eps, options.first, options.images, options.seed)
             _attacked(these, notes, options)
     print("| defense | eps | images | strong | ours | best peer | union | only a peer |")
     print("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: |")

@@ -18,10 +18,10 @@ def truth(monkeypatch):
 @pytest.mark.parametrize(("alone", "fine"), [([2], True), ([2, 3], False)])
 def test_a_peer_alone_is_told(truth, capsys, alone, fine):
     found = [
-        truth.Found("strong strong", True, [0], 1.0, 50),
-        truth.Found("quick pgd", True, [1], 1.0, 50),
-        truth.Found("weak peer", False, [0], 1.0, 50),
-        truth.Found("peer", False, [1, *alone], 1.0, 50),
+        truth.Found("strong strong", "ours", [0], 1.0, 50),
+        truth.Found("quick pgd", "ours", [1], 1.0, 50),
+        truth.Found("weak peer", "peer", [0], 1.0, 50),
+        truth.Found("peer", "peer", [1, *alone], 1.0, 50),
     ]
     assert truth.report(truth.Images("net", "Linf", 0.2, 0, 60, 0), found) is fine
     left = 48 - len(alone)
@@ -33,7 +33,7 @@ def test_a_stop_loses_nothing(truth, tmp_path, monkeypatch):
     defense = Standard(LinearOracle()).eval()
     x, y = defense.network.samples(4)
     these = truth.Images("net", "Linf", 1.1 * defense.network.budget("Linf"), 0, 4, 0)
-    monkeypatch.setattr(truth, "theirs", lambda *_: [("peer", lambda _, x, y: x)])
+    monkeypatch.setattr(truth, "theirs", lambda *_: [("peer", "peer", lambda _, x, y: x)])
     file = tmp_path / "truth.csv"
     notes = truth.Notes(file)
     first = next(truth.measure(defense, x, y, these, {}))
@@ -67,10 +67,14 @@ def test_ours_get_what_those_before_them_left(truth, monkeypatch):
         return run
 
     monkeypatch.setattr(truth, "ours", lambda *_: [("a", finds([1])), ("b", finds([1]))])
-    monkeypatch.setattr(truth, "theirs", lambda *_: [("peer", finds([3]))])
+    monkeypatch.setattr(
+        truth,
+        "theirs",
+        lambda *_: [("peer", "peer", finds([3])), ("rest", "peer on the rest", finds([]))],
+    )
     found = list(truth.measure(defense, x, y, these, {}))
-    assert [f.images for f in found] == [[1], [2], [3]]
-    assert seen == [4, 3, 4]
+    assert [f.images for f in found] == [[1], [2], [3], []]
+    assert seen == [4, 3, 4, 2]
 
 
 def test_every_defense_has_a_recipe(truth):

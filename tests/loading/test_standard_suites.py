@@ -110,6 +110,8 @@ def test_standard_is_autoattack_and_restarts_beside_it():
     }
     assert infos["restarts"].arguments["loss"] == ["margin", "log_odds"]
     assert infos["restarts"].arguments["restarts"] == 10
+    assert infos["momentum"].arguments["decay"] == 1.0
+    assert infos["momentum"].arguments["steps"] == 300
 
 
 def test_rand_averages_twenty_calls():

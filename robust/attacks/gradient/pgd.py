@@ -29,6 +29,7 @@ class PGD(GradientAttack):
         precision: Of the gradients; success is decided in the precision of the images.
         falling: Whether the steps become shorter, on a line that ends at zero after the last one.
             The long ones leave what is around the start, the short ones settle on a maximum.
+        decay: What remains of the momentum at each step, not negative; 0 for none.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -47,6 +48,7 @@ class PGD(GradientAttack):
         early_stop: bool = True,
         precision: Precision = "float32",
         falling: bool = False,
+        decay: float = 0.0,
     ) -> None:
         usual = eps if falling else 2.5 * eps / max(steps, 1)
         super().__init__(
@@ -60,4 +62,5 @@ class PGD(GradientAttack):
             early_stop=early_stop,
             precision=precision,
             falling=falling,
+            decay=decay,
         )
