@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from robust.commands import listing
-from robust.commands.options import dashboard, draw, measure, reproduce, sweep, train
+from robust.commands.options import card, dashboard, draw, measure, reproduce, sweep, train
 from robust.commands.options.evaluate import evaluate_parser
 from robust.commands.options.parser import OneLineParser
 from robust.commands.report import report_parser
@@ -30,7 +30,18 @@ _NAMES: dict[str, Kind] = {
     "file": "sweep",
 }
 """Arguments that take short names."""
-_PATHS = ("runs", "report", "output", "transfer_from", "root", "config", "ckpt_path")
+_PATHS = (
+    "runs",
+    "report",
+    "output",
+    "transfer_from",
+    "against",
+    "junit",
+    "sarif",
+    "root",
+    "config",
+    "ckpt_path",
+)
 
 
 def complete(args: Sequence[str]) -> int:
@@ -80,6 +91,8 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         "train": train.train_parser(),
         "evaluate": evaluate_parser(),
         "report": report_parser("robust report"),
+        "card": card.card_parser(),
+        "verify": card.verify_parser(),
         "sweep": sweep.sweep_parser(),
         "dashboard": dashboard.dashboard_parser(),
         "reproduce": reproduce.reproduce_parser(),

@@ -30,6 +30,7 @@ from robust.commands.run_figures import check_figures, plot_figures
 from robust.commands.suite_figures import norms_of, plot_compared, plot_norms, plot_run
 from robust.errors import ConfigError
 from robust.evaluation.checks import check_targets
+from robust.evaluation.kept.images import keeping
 from robust.figures.adversarials import members
 from robust.io.notes import Figures, Steps, note, reason
 from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
@@ -64,7 +65,7 @@ def _evaluate_trusting(arguments: Sequence[str]) -> int:
     own = [word for word in others if word.startswith("--model.")]
     options = parse_options(others)
     options.processes = processes(options.devices)
-    with trusting([*trusted, *typed([*own, *named(options)])]):
+    with trusting([*trusted, *typed([*own, *named(options)])]), keeping(options.keep):
         return _evaluate(options)
 
 
@@ -84,11 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     steps = Steps()
     attacks = Attacks(options, steps)
     attacked = Attacked() if suite is None else attacks.run(suite, trained_runs, table, source)
-    weights = [
-        f"{name}: {note}"
-        for name, trained_run in trained_runs.items()
-        for note in trained_run.notes
-    ]
+    weights = [f"{name}: {note}" for name, run in trained_runs.items() for note in run.notes]
     finished = _Finished(table, differing, attacked, [] if attacked.results else weights, pairs)
     code = _finish(options, trained_runs, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))

@@ -27,6 +27,8 @@ train and attack:
 look at results:
   draw FIGURE RUN    figures that need no suite of attacks
   report FOLDER...   a page that compares runs and needs no network
+  card RUN...        evidence to hand in: card.json, .md, .html and .tex
+  verify RUN|CARD    whether records, numbers and adversarial images stand
   dashboard          a workspace and a report at Weights & Biases
 
 find names:
@@ -144,6 +146,18 @@ def _report(words: _Arguments) -> int:
     return report(words, program="robust report")
 
 
+def _card(words: _Arguments) -> int:
+    from robust.commands.evidence.card import card  # the page's libraries take a second
+
+    return card(words)
+
+
+def _verify(words: _Arguments) -> int:
+    from robust.commands.evidence.verify import verify  # the page's libraries take a second
+
+    return verify(words)
+
+
 def _list(words: _Arguments) -> int:
     code = listing.list_names(words)
     check_kept()
@@ -168,6 +182,8 @@ _COMMANDS: dict[str, Callable[[_Arguments], int]] = {
     "measure": _measure,
     "draw": _plot,
     "report": _report,
+    "card": _card,
+    "verify": _verify,
     "sweep": lambda words: run("sweep", words),
     "reproduce": _reproduce,
     "dashboard": lambda words: run("dashboard", words),

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -12,17 +12,19 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich.markup import escape
 from torch import Tensor, nn
 
-from robust.attacks import sample_seeds
+from robust.attacks import craft, sample_seeds
 from robust.attacks.adaptive.search import Found
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.masking_signs import has_tie
 from robust.evaluation.suite import Suite
 from robust.evaluation.targets import random_targets
 from robust.io.notes import Figures
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
+from robust.threat import ThreatModel, distance
 from robust.tracking import log_adversarial_table
-from robust.types import Batch, Images, Labels, Scores, View
+from robust.types import Batch, Images, Labels, Norm, Scores, View
 from robust.vocabulary import limit_of
 
 
@@ -119,6 +121,61 @@ def rows_of(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]
     values = {key: column.tolist() for key, column in columns.items()}
     for i in range(len(values["index"])):
         yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
+
+
+@torch.no_grad()
+def attacked(
+    suite: Suite,
+    defense: Defense,
+    through: tuple[nn.Module, Defense | None],
+    name: str,
+    block: Block,
+) -> tuple[dict[str, Any], Images]:
+    """Return the columns of one attack on a block, and its images.
+
+    Args:
+        suite: The attack is one of it.
+        defense: What is attacked.
+        through: The view, and who judges its images; the view itself if None.
+        name: Of the attack.
+        block: The samples.
+    """
+    info, (module, judge) = suite.infos[name], through
+    x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
+    target = targets_of(info, block, suite.seed)
+    chosen = (clean == y) & (y != target)
+    crafted = craft(
+        suite.builders[name],
+        module,
+        x[chosen],
+        y[chosen],
+        target=None if info.target is None else target[chosen],
+        seed=seed_of(suite.seed, name, int(block.index[0])),
+        sample_seeds=sample_seeds(seed_of(suite.seed, name), block.index[chosen]),
+        judge=judge,
+        transferred=suite.source is not None,
+    )
+    allowed = ThreatModel(info.norm, info.eps)
+    allowed.check(x[chosen], crafted.x_adv, name, budget=not info.minimal)
+    x_adv, scores = x.clone(), block.scores.clone()
+    x_adv[chosen] = crafted.x_adv.to(x.dtype)
+    scores[chosen] = defense(x_adv[chosen])
+    signs = {"not_finite": crafted.not_finite, "dropped": crafted.dropped}
+    columns = {
+        "index": block.index,
+        "label": y,
+        "target": target,
+        "attacked": chosen,
+        "clean_pred": clean,
+        "adv_pred": scores.argmax(dim=1),
+        "clean_tie": has_tie(block.scores),
+        "adv_tie": has_tie(scores),
+        **{norm.lower(): distance(x, x_adv, norm) for norm in get_args(Norm)},
+        "forwards": chosen * crafted.forwards,
+        "seconds": chosen * crafted.seconds,
+        **{key: chosen.masked_scatter(chosen, sign) for key, sign in signs.items()},
+    }
+    return columns, x_adv
 
 
 def is_robust(info: AttackInfo, columns: dict[str, Tensor]) -> Bool[Tensor, " n"]:

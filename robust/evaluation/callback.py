@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, final, get_args
+from typing import Any, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch import nn
 
-from robust.attacks import craft, isolated, sample_seeds
+from robust.attacks import isolated
 from robust.attacks.adaptive.search import Found
 from robust.checkpoints import UNTRAINED
 from robust.data.module_arguments import usual_batch
@@ -24,29 +23,28 @@ from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.blocks import (
     Block,
     Produced,
+    attacked,
     complete,
     is_robust,
     log_examples,
     rows_of,
     say,
     score,
-    seed_of,
-    targets_of,
     view_and_judge,
     views_of,
 )
 from robust.evaluation.checks import check_targets, check_validation, name_of_data
 from robust.evaluation.headers import header_of, search
-from robust.evaluation.masking_signs import gradient_signs, has_tie
+from robust.evaluation.kept.images import KeptImages
+from robust.evaluation.masking_signs import gradient_signs
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.result import Result
-from robust.threat import ThreatModel, distance
 from robust.tracking import patient_barrier
-from robust.types import Batch, Images, Norm, View
+from robust.types import Batch, View
 
 
 @final
@@ -218,11 +216,13 @@ class AttackEvaluation(Callback):
         searched = [] if views is None else views.notes
         classes, notes = data.num_classes, [*self.notes, *found.notes, *searched]
         file = RecordFile(folder, header, trainer.global_rank, classes, notes)
+        kept = KeptImages(file.path, header, trainer.global_rank)
         known = Evaluation(header, file.read())
         trainer.strategy.barrier("records read")
         records_written = patient_barrier()
         for block, produced in self._blocks(trainer, defense, images, known, views):
             file.append(produced.rows)
+            kept.add(defense, block, produced)
             say(trainer, f"{self.suite.name}: {produced.attack}, image {block.index[-1] + 1}")
             if block.index[0] == 0:
                 log_examples(trainer, block, produced, self.examples)
@@ -231,6 +231,7 @@ class AttackEvaluation(Callback):
         trainer.strategy.barrier("records read again")
         if trainer.is_global_zero:
             file.merge()
+            kept.merge()
         asked = self.suite.views if self.suite.source is None else ["transfer"]
         evaluation = Evaluation(header, rows, [*notes, *file.notes])
         self.evaluated = complete(evaluation, asked, images.at_most(self.suite.limit))
@@ -256,7 +257,7 @@ class AttackEvaluation(Callback):
             block = block.at(block.scores.argmax(dim=1) == block.y)
             for name, info in self.suite.infos.items():
                 if len(block.y):
-                    columns, _ = self._attack(defense, module, judge, name, block)
+                    columns, _ = attacked(self.suite, defense, (module, judge), name, block)
                     block = block.at(is_robust(info, columns))
             robust += len(block.y)
         mine = torch.tensor(float(robust), device=defense.device)
@@ -286,54 +287,8 @@ class AttackEvaluation(Callback):
                 if missing:
                     zero, not_finite = gradient_signs(module, block.x, block.y)
                 for name in missing:
-                    columns, x_adv = self._attack(defense, module, judge, name, block)
+                    columns, x_adv = attacked(self.suite, defense, (module, judge), name, block)
                     columns["zero_gradient"] = zero | not_finite
                     columns["not_finite"] |= not_finite
                     rows = [row for view in views for row in rows_of(view, name, columns)]
                     yield block, Produced(views, name, rows, x_adv)
-
-    @torch.no_grad()
-    def _attack(
-        self,
-        defense: Defense,
-        module: nn.Module,
-        judge: Defense | None,
-        name: str,
-        block: Block,
-    ) -> tuple[dict[str, Any], Images]:
-        info = self.suite.infos[name]
-        x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
-        target = targets_of(info, block, self.suite.seed)
-        attacked = (clean == y) & (y != target)
-        crafted = craft(
-            self.suite.builders[name],
-            module,
-            x[attacked],
-            y[attacked],
-            target=None if info.target is None else target[attacked],
-            seed=seed_of(self.suite.seed, name, int(block.index[0])),
-            sample_seeds=sample_seeds(seed_of(self.suite.seed, name), block.index[attacked]),
-            judge=judge,
-            transferred=self.suite.source is not None,
-        )
-        allowed = ThreatModel(info.norm, info.eps)
-        allowed.check(x[attacked], crafted.x_adv, name, budget=not info.minimal)
-        x_adv, scores = x.clone(), block.scores.clone()
-        x_adv[attacked] = crafted.x_adv.to(x.dtype)
-        scores[attacked] = defense(x_adv[attacked])
-        signs = {"not_finite": crafted.not_finite, "dropped": crafted.dropped}
-        columns = {
-            "index": block.index,
-            "label": y,
-            "target": target,
-            "attacked": attacked,
-            "clean_pred": clean,
-            "adv_pred": scores.argmax(dim=1),
-            "clean_tie": has_tie(block.scores),
-            "adv_tie": has_tie(scores),
-            **{norm.lower(): distance(x, x_adv, norm) for norm in get_args(Norm)},
-            "forwards": attacked * crafted.forwards,
-            "seconds": attacked * crafted.seconds,
-            **{key: attacked.masked_scatter(attacked, sign) for key, sign in signs.items()},
-        }
-        return columns, x_adv

@@ -17,7 +17,7 @@ from robust.io import files
 from robust.results.records import Header, unchecked_note
 from robust.results.rows import Row, Rows
 from robust.results.stored.checksums import Key, Sums, both, nested
-from robust.results.stored.headers import DAMAGE, header_fault, read_header
+from robust.results.stored.headers import DAMAGE, header_fault, header_text, read_header
 from robust.results.stored.intact import Check, Damage, Intact, as_text, block_text, complete, union
 
 
@@ -191,7 +191,7 @@ class RecordFile:
         content = self.header.plain()
         if self._kept_notes:
             content["notes"] = self._kept_notes
-        return json.dumps(content | {"checksums": nested(sums)}, indent=1, allow_nan=False)
+        return header_text(content | {"checksums": nested(sums)})
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -33,8 +33,8 @@ def test_every_command_is_completed(capsys):
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     completed = re.search(r"_shtab_robust_subparsers=\((.*?)\)", script)
-    named = re.findall(r"^  ([a-z]+) [A-Z. ]* ", HELP.split("options:")[0], re.MULTILINE)
-    assert len(named) == 10
+    named = re.findall(r"^  ([a-z]+) [A-Z.| ]* ", HELP.split("options:")[0], re.MULTILINE)
+    assert len(named) == 12
     assert set(completed[1].replace("'", "").split()) == {*named, *train.SUBCOMMANDS}
     assert "tuna2022" in script
 

@@ -161,7 +161,18 @@ def ended(words, capsys):
     return capsys.readouterr().out
 
 
-SCREENS = ["evaluate", "train", "measure", "draw", "report", "sweep", "reproduce", "dashboard"]
+SCREENS = [
+    "evaluate",
+    "train",
+    "measure",
+    "draw",
+    "report",
+    "sweep",
+    "reproduce",
+    "dashboard",
+    "card",
+    "verify",
+]
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in [*SCREENS, "list", "completion"])])

@@ -14,7 +14,7 @@ def test_a_fresh_process_that_imports_them_all_has_no_torch():
     names = [
         module.name
         for package in (robust.results, robust.report)
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ]
     assert "robust.results.tables" in names
     assert "robust.report.page" in names

@@ -51,6 +51,8 @@ _MORE = {
     "against": "paired difference of each run from this one, image by image, with McNemar's test",
     "twin": "as --against, from the undefended network of the same data, architecture, seed and "
     "epochs, which is trained if it is not there",
+    "keep": "successes of the first N images, or all, that `robust verify` scores again; "
+    "default: 64",
     **gate.MORE,
     "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
 }
@@ -190,6 +192,7 @@ def _add_evidence(add: _Add) -> None:
     """Add what --help-all explains."""
     add("--against", type=Path, metavar="RUN", help=argparse.SUPPRESS)
     add("--twin", action="store_true", help=argparse.SUPPRESS)
+    add("--keep", type=_keep, default=64, metavar="N|all", help=argparse.SUPPRESS)
     gate.add_to(add, hidden=True)
 
 
@@ -199,6 +202,15 @@ def _eps(text: str) -> float:
 
 def _sigma(text: str) -> float:
     return _number(text, "--certify")
+
+
+def _keep(text: str) -> int | None:
+    """Return how many images are kept; None for all."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number such as 64, or all, but got {text}")
+    return int(text)
 
 
 def _number(text: str, flag: str) -> float:

@@ -19,6 +19,22 @@ def fingerprint_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
+SEAL = "seal"
+"""Under this key a header file has the hash of all its other content."""
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a header file with its seal."""
+    own = {key: value for key, value in content.items() if key != SEAL}
+    text = json.dumps(own, sort_keys=True, allow_nan=False)
+    return {**own, SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def header_text(content: Mapping[str, Any]) -> str:
+    """Return the text of a header file."""
+    return json.dumps(sealed(content), indent=1, allow_nan=False)
+
+
 def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
     """Return the content of a header, the checksums of the rows, and notes for a reader.
 
@@ -32,6 +48,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
     content = json.loads(files.read(path, _LARGEST))
     if not isinstance(content, dict):
         raise ValueError("it is no mapping")
+    content.pop(SEAL, None)  # `robust verify` looks at it
     sums, notes = content.pop("checksums", None), content.pop("notes", [])
     if not isinstance(notes, list):
         raise ValueError("its notes are no list")

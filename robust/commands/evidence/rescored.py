@@ -1,0 +1,164 @@
+"""Kept adversarial images of a run are scored again: in another batch, and in float64."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from robust.attacks import isolated
+from robust.defenses.base import Defense
+from robust.errors import ConfigError, in_short
+from robust.evaluation.attacked_images import AttackedImages
+from robust.evaluation.fingerprints import model_sha256
+from robust.loading.trained_run import TrainedRun
+from robust.loading.trust import trusting
+from robust.report.card.verified import Found
+from robust.results.kept.forms import decode
+from robust.results.kept.stored import Frame, kept_path, read_frames
+from robust.results.records import AttackInfo, Evaluation
+from robust.results.rows import Column
+from robust.results.run_folder import Reader
+from robust.threat import ThreatModel, distance
+from robust.types import Batch, Images
+from robust.vocabulary import limit_of
+
+
+class _Scored(NamedTuple):
+    """What predicts again: the network, its copy in float64, and how many images at once."""
+
+    defense: Defense
+    exact: nn.Module
+    batch: int
+
+
+def rescore(folder: Path, batch: int, trust: Sequence[str]) -> Found:
+    """Return what of a run does not stand when its network scores again.
+
+    Args:
+        folder: Of the run.
+        batch: Images that are scored at once.
+        trust: Packages whose classes its files may name, too.
+
+    Raises:
+        ConfigError: If the run cannot be read.
+    """
+    found = Found([], [])
+    with trusting(trust):
+        run = TrainedRun.load(folder)
+        run.data.prepare_data()
+        run.data.setup("test")
+        defense = run.defense.eval()
+        scored = _Scored(defense, copy.deepcopy(defense).double(), batch)
+        (files,) = Reader().read([folder])
+        for path, evaluation in files.evaluations.items():
+            _rescore(run, path, evaluation, scored, found)
+    return found
+
+
+def _rescore(
+    run: TrainedRun, path: Path, evaluation: Evaluation, scored: _Scored, found: Found
+) -> None:
+    header = evaluation.header
+    images = AttackedImages(run.data, header.split, header.seed)
+    if images.fingerprint() != header.data_sha256:
+        found.looked.append(f"{path.name}: it is of other images, which are not scored again")
+        return
+    if model_sha256(scored.defense) != header.model_sha256:
+        found.faults.append(f"{path.name}: the checkpoint or its code is not what was attacked.")
+        return
+    kept = kept_path(path)
+    frames = read_frames(kept)[0] if kept.is_file() else []
+    with isolated(scored.defense, scored.defense.device, 0):
+        faults = [
+            f"{path.name}: {fault}"
+            for frame in frames
+            for fault in _frame_faults(frame, evaluation, images, scored)
+        ]
+    found.faults.extend(faults)
+    counted = sum(len(frame.index) * len(frame.views) for frame in frames)
+    successes = _successes(evaluation)
+    found.looked.append(
+        f"{path.name}: {counted} of {successes} successes, scored again {scored.batch} at once and "
+        "in float64"
+    )
+
+
+def _successes(evaluation: Evaluation) -> int:
+    return sum(
+        int(info.misclassified_within_eps(evaluation.select(view, name)).sum())
+        for view in evaluation.views
+        for name, info in evaluation.header.attacks.items()
+    )
+
+
+def _frame_faults(
+    frame: Frame, evaluation: Evaluation, images: AttackedImages, scored: _Scored
+) -> Iterator[str]:
+    """Yield each success of a frame that does not stand, with why."""
+    info = evaluation.header.attacks.get(frame.attack)
+    if info is None or not len(frame.index) or frame.index.max() >= images.size:
+        yield f"kept images of {frame.attack}, which the records do not have."
+        return
+    clean = _samples(images, frame.index)
+    try:
+        x_adv = torch.from_numpy(decode(clean.x.numpy(), frame.form, frame.images))
+    except ValueError as error:
+        yield f"kept images of {frame.attack} cannot be read ({error})."
+        return
+    recorded = _recorded(frame, info, evaluation)
+    for reason, fails in _reasons(clean, x_adv, info, scored, recorded):
+        for i in np.flatnonzero(fails):
+            yield (
+                f"the success of {frame.attack} ({', '.join(frame.views)}) on image "
+                f"{frame.index[i]} {reason}."
+            )
+
+
+def _reasons(
+    clean: Batch, x_adv: Images, info: AttackInfo, scored: _Scored, recorded: Column
+) -> Iterator[tuple[str, Column]]:
+    """Yield why successes may not stand, and which of them do not for that reason."""
+    yield "is not in the records", ~recorded
+    far = distance(clean.x, x_adv, info.norm) > limit_of(limit_of(info.eps))
+    outside = (x_adv.flatten(1) < 0).any(1) | (x_adv.flatten(1) > 1).any(1)
+    yield f"leaves {ThreatModel(info.norm, info.eps)}", (far | outside).numpy()
+    yield (
+        f"is classified correctly, {scored.batch} at once",
+        _predicted(scored.defense, x_adv, scored.batch) == clean.y.numpy(),
+    )
+    try:
+        exact = _predicted(scored.exact, x_adv.double(), scored.batch)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"Expected a network that scores float64, but it cannot ({in_short(error)}). Use "
+            "--numbers."
+        ) from None
+    yield "is classified correctly in float64", exact == clean.y.numpy()
+
+
+@torch.no_grad()
+def _predicted(model: nn.Module, x: Images, batch: int) -> Column:
+    parts = (x[start : start + batch] for start in range(0, len(x), batch))
+    scores = [model(part).argmax(dim=1) for part in parts]
+    predicted: Column = torch.cat(scores).numpy()
+    return predicted
+
+
+def _samples(images: AttackedImages, index: Column) -> Batch:
+    first, last = int(index.min()), int(index.max())
+    block = images.samples(first, last + 1)
+    chosen = torch.from_numpy(index - first)
+    return Batch(*(part[chosen] for part in block))
+
+
+def _recorded(frame: Frame, info: AttackInfo, evaluation: Evaluation) -> Column:
+    """Return which successes of a frame all its views have on record."""
+    found = np.ones(len(frame.index), bool)
+    for view in frame.views:
+        rows = evaluation.select(view, frame.attack)
+        found &= np.isin(frame.index, rows["index"][info.misclassified_within_eps(rows)])
+    return found

@@ -1,0 +1,108 @@
+"""Successes of the first images are kept, in a form that was scored again."""
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robust.defenses.base import Defense
+from robust.evaluation.blocks import Block, Produced
+from robust.io import files
+from robust.results.kept.forms import encode
+from robust.results.kept.stored import Frame, described, kept_path, merge
+from robust.results.records import Header
+from robust.results.rows import Column, Rows
+
+USUAL = 64
+"""Successes of so many images, from the first, are kept for each attack and view."""
+_KEEP: ContextVar[int | None] = ContextVar("keep", default=USUAL)
+
+
+@contextlib.contextmanager
+def keeping(images: int | None) -> Iterator[None]:
+    """Keep successes of another number of images meanwhile.
+
+    Args:
+        images: Images that count, from the first; all if None, none if 0.
+    """
+    token = _KEEP.set(images)
+    try:
+        yield
+    finally:
+        _KEEP.reset(token)
+
+
+class KeptImages:
+    """The kept images of one header on disk, to which several processes may append.
+
+    Args:
+        record: The record file beside which they are.
+        header: What is attacked.
+        rank: Rank of this process.
+
+    Raises:
+        ConfigError: If something else has the name of a file.
+    """
+
+    def __init__(self, record: Path, header: Header, rank: int = 0) -> None:
+        self._path, self._header, self._keep = kept_path(record), header, _KEEP.get()
+        self._part = self._path.with_name(f"{record.stem}.part{rank}.kept")
+        files.check_own_file(self._path, replaced=True)
+        files.check_own_file(self._part)
+
+    def add(self, defense: Defense, block: Block, produced: Produced) -> None:
+        """Keep the successes of an attack on a block.
+
+        Args:
+            defense: It scores what will be read back.
+            block: The clean images.
+            produced: What the attack did.
+        """
+        rows = Rows.from_rows(produced.rows[: len(block.y)])
+        chosen = self._header.attacks[produced.attack].misclassified_within_eps(rows)
+        if self._keep is not None:
+            chosen &= rows["index"] < self._keep
+        if not chosen.any():
+            return
+        labels = block.y.cpu().numpy()[chosen]
+        x, x_adv = (_array(images)[chosen] for images in (block.x, produced.x_adv))
+
+        def is_success(images: Column, which: Column) -> Column:
+            scored = torch.from_numpy(np.ascontiguousarray(images)).to(block.x)
+            with torch.no_grad():
+                predicted = defense(scored).argmax(dim=1).cpu().numpy()
+            missed: Column = predicted != labels[which]
+            return missed
+
+        form, images = encode(x, x_adv, is_success)
+        frame = Frame(
+            tuple(produced.views), produced.attack, rows["index"][chosen], form, images, hardware()
+        )
+        text = frame.encoded().decode("ascii", errors="surrogateescape")
+        files.append(self._part, text, sync=False)
+
+    def merge(self) -> None:
+        """Put the parts of all processes into one file; one process does it."""
+        parts = sorted(self._path.parent.glob(f"{self._path.stem}.part*.kept"))
+        merge([part for part in parts if not part.is_symlink()], self._path)
+
+
+def hardware() -> str:
+    """Return this machine in words."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return described(
+        {
+            "": platform.machine(),
+            "GPU": cuda,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+    )
+
+
+def _array(images: torch.Tensor) -> Column:
+    return images.detach().cpu().float().numpy()

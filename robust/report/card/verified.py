@@ -1,0 +1,211 @@
+"""What of a card or a run does not stand, as far as files and records alone can tell."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robust.errors import ConfigError
+from robust.io import files
+from robust.report.card.content import Stated, content_of, hash_of
+from robust.report.card.sealed import seal
+from robust.results.kept.stored import kept_path, read_frames
+from robust.results.records import UnreadableRecords, read_evaluation
+from robust.results.rows import Row
+from robust.results.run_folder import run_folders
+from robust.results.stored.headers import DAMAGE, SEAL, header_text, sealed
+
+_MOST = 20
+"""So many differences of one kind are named."""
+
+
+class Found(NamedTuple):
+    """What verification looked at, and what does not stand.
+
+    Args:
+        looked: Sentences on what was looked at.
+        faults: Sentences on what does not stand; none is good.
+    """
+
+    looked: list[str]
+    faults: list[str]
+
+
+def verify_card(card: Mapping[str, Any], folder: Path) -> tuple[Found, list[Path]]:
+    """Return what of a card does not stand, and the folders of its runs.
+
+    Args:
+        card: Its content.
+        folder: Where it is.
+
+    Raises:
+        ConfigError: If a run is not where the card says.
+    """
+    found = Found([], [])
+    if card.get("sha256") != _seal(card):
+        found.faults.append("card.json: its hash does not match its content.")
+    try:
+        runs = [(run["name"], folder / run["folder"], run) for run in card["runs"]]
+    except (KeyError, TypeError):
+        found.faults.append("card.json: it does not say which runs it is of.")
+        return found, []
+    for name, path, run in runs:
+        if not path.is_dir():
+            raise ConfigError(
+                f"Expected run {name} where the card says, but it is not there. Put the card where "
+                "it was written, or verify the run."
+            )
+        _files(str(name), path, run, found)
+    _numbers(card, [path for _, path, _ in runs], folder, found)
+    return found, [path for _, path, _ in runs]
+
+
+def verify_records(folder: Path) -> Found:
+    """Return what does not stand of the records in the folder of a run, byte by byte.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    found = Found([], [])
+    records = sorted(
+        path
+        for path in folder.glob("records/*.csv")
+        if ".part" not in path.name and not path.name.endswith(".damaged.csv")
+    )
+    if not records:
+        raise ConfigError(
+            f"Expected records of {folder.name} to verify, but got none. Attack the run first: "
+            "robust evaluate RUN."
+        )
+    for path in records:
+        found.faults.extend(f"{path.name}: {fault}" for fault in _record_faults(path))
+    rows = f"{len(records)} record {'file' if len(records) == 1 else 'files'}"
+    found.looked.append(f"{folder.name}: {rows}, each byte of them")
+    return found
+
+
+def run_folders_in(roots: Sequence[Path]) -> list[Path]:
+    """Return the folders of runs in and below some folders.
+
+    Raises:
+        ConfigError: If one does not exist, or there are none.
+    """
+    folders = [folder.resolve() for root in roots for folder in run_folders(root)]
+    if roots and not folders:
+        raise ConfigError(f"Expected a run in {roots[0]}, but found none. Name a run folder.")
+    return list(dict.fromkeys(folders))
+
+
+def _seal(card: Mapping[str, Any]) -> str | None:
+    try:
+        return seal(card)
+    except ValueError:  # a number that JSON does not have
+        return None
+
+
+def _files(name: str, path: Path, run: Mapping[str, Any], found: Found) -> None:
+    """Compare the hash of each file that a card names."""
+    for file in run["files"]:
+        try:
+            actual = hash_of(path / str(file["path"]))
+        except OSError as error:
+            found.faults.append(f"{name}/{file['path']}: cannot be read ({error.strerror}).")
+            continue
+        if actual["sha256"] != file["sha256"]:
+            found.faults.append(f"{name}/{file['path']}: its hash does not match the card.")
+    found.looked.append(f"{name}: {len(run['files'])} files by their SHA-256")
+
+
+def _numbers(card: Mapping[str, Any], runs: Sequence[Path], folder: Path, found: Found) -> None:
+    """Derive all that a card says from the records again."""
+    subject = card["runs"][0]["subject"] if card["runs"] else {}
+    stated = Stated(str(subject.get("trained_by")), str(subject.get("licence")))
+    try:
+        derived = content_of(runs, stated, folder)
+    except (ConfigError, *DAMAGE) as error:
+        found.faults.append(f"card.json: nothing can be derived again ({error})")
+        return
+    plain = json.loads(json.dumps(derived, allow_nan=False))
+    names = {run["name"]: run for run in plain}
+    counted = 0
+    for run in card["runs"]:
+        own = _renamed(run, plain, names)
+        different = [] if own is None else list(_differences(run, own, f"{run['name']}"))
+        if own is None:
+            different = [f"{run['name']}: no such run"]
+        found.faults.extend(
+            f"{each}: derived again, it is another value." for each in different[:_MOST]
+        )
+        counted += _count(run)
+    found.looked.append(f"card.json: {counted} values derived from records again")
+
+
+def _renamed(
+    run: Mapping[str, Any], derived: Sequence[Mapping[str, Any]], names: Mapping[str, Any]
+) -> Any:  # noqa: ANN401 (JSON)
+    """Return the run as derived again, which may have another name from another root."""
+    same = next((each for each in derived if each["folder"] == run["folder"]), None)
+    found = names.get(run["name"], same) if same is None else same
+    if found is None or found["name"] == run["name"]:
+        return found
+    text = json.dumps(found).replace(f"{found['name']}/", f"{run['name']}/")
+    return {**json.loads(text), "name": run["name"]}
+
+
+def _differences(one: Any, other: Any, where: str) -> Iterator[str]:  # noqa: ANN401 (JSON)
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*one, *other]):
+            yield from _differences(one.get(key), other.get(key), f"{where}/{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for i, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(mine, theirs, f"{where}/{i}")
+    elif one != other:
+        yield where
+
+
+def _count(value: Any) -> int:  # noqa: ANN401 (JSON)
+    if isinstance(value, dict | list):
+        return sum(map(_count, value.values() if isinstance(value, dict) else value))
+    return 1
+
+
+def _record_faults(path: Path) -> Iterator[str]:
+    """Yield what is wrong with a record file, its header and its kept images."""
+    yield from _header_faults(path.with_suffix(".json"))
+    try:
+        evaluation = read_evaluation(path)
+        same = _text(evaluation.rows) == files.read(path)
+    except UnreadableRecords as error:
+        yield f"cannot be read ({error.reason})."
+        return
+    except OSError as error:
+        yield f"cannot be read ({error.strerror})."
+        return
+    yield from (note for note in evaluation.notes if note.startswith(("damaged", "unchecked")))
+    if not same:
+        yield "its bytes are not those of its rows."
+    kept = kept_path(path)
+    if kept.is_file():
+        yield from (f"{kept.name}, {fault}." for fault in read_frames(kept)[1])
+
+
+def _header_faults(path: Path) -> Iterator[str]:
+    try:
+        text = files.read(path)
+        content = json.loads(text)
+        if SEAL not in content:
+            yield "its header is from before there were seals; evaluate again."
+        elif sealed(content)[SEAL] != content[SEAL] or header_text(content).encode() != text:
+            yield "its header is not as it was written."
+    except (OSError, *DAMAGE):
+        yield "its header cannot be read."
+
+
+def _text(rows: Sequence[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(Row._fields)
+    writer.writerows(rows)
+    return text.getvalue().encode()
