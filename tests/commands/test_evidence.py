@@ -110,7 +110,7 @@ def test_files_for_ci(runs, suite, tmp_path, capsys):
     ]
     code, *_ = ended([runs / "squeezed/a", "--suite", suite, *words], capsys)
     assert code == 3
-    assert '<failure type="broken"' in (tmp_path / "j.xml").read_text()
+    assert '<failure type="does not hold"' in (tmp_path / "j.xml").read_text()
     (result,) = json.loads((tmp_path / "s.json").read_text())["runs"][0]["results"]
     uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     assert uri.startswith("a/records/tiny-")

@@ -5,17 +5,17 @@ import torch
 
 from robust.commands.options.evaluate import parse_options
 from robust.defenses import Standard
-from robust.evaluation.kept.images import keeping
+from robust.evaluation.kept.images import KeptImages, keeping
 from robust.results.kept.forms import decode
 from robust.results.kept.stored import read_frames
-from tests.support.factories import evaluate, linear
+from tests.support.factories import evaluate, header, info, linear
 
 
 def frames_of(folder):
     return [frame for path in folder.glob("records/*.kept") for frame in read_frames(path)[0]]
 
 
-@pytest.mark.parametrize(("keep", "fewer"), [(3, True), (None, False)])
+@pytest.mark.parametrize(("keep", "fewer"), [(3, True), ("all", False)])
 def test_what_is_kept_succeeds(data, tmp_path, keep, fewer):
     with keeping(keep):
         result, _ = evaluate(data, tmp_path)
@@ -47,8 +47,13 @@ def test_a_second_evaluation_keeps_nothing_twice(data, tmp_path):
     assert len(found) == len(set(found))
 
 
+def test_of_large_images_fewer_are_kept(tmp_path):
+    kept = KeptImages(tmp_path / "a.csv", header(pgd=info()))
+    assert [kept._most(torch.zeros(1, 3, n, n)) for n in (28, 224, 4000)] == [64, 13, 1]
+
+
 def test_a_number_or_all_is_asked_for(capsys):
-    assert parse_options(["run", "--keep", "all"]).keep is None
+    assert parse_options(["run", "--keep", "all"]).keep == "all"
     assert parse_options(["run", "--keep", "5"]).keep == 5
     with pytest.raises(SystemExit):
         parse_options(["run", "--keep", "-1"])

@@ -1,4 +1,4 @@
-"""Requirements: what holds, what is broken, what cannot be told, and the files for CI."""
+"""Requirements: what holds, what does not, what cannot be told, and the files for CI."""
 
 import json
 from xml.etree import ElementTree
@@ -28,10 +28,10 @@ def judged(text, low, high):
     [
         ("adaptive.robust>=0.45", (0.45, 0.6), "holds"),
         ("adaptive.robust>=0.45", (0.40, 0.6), "cannot tell"),
-        ("adaptive.robust>=0.45", (0.30, 0.449), "broken"),
+        ("adaptive.robust>=0.45", (0.30, 0.449), "does not hold"),
         ("adaptive.robust > 45%", (0.45, 0.6), "cannot tell"),
         ("robust<=0.1", (0.0, 0.1), "holds"),
-        ("clean<0.1", (0.1, 0.2), "broken"),
+        ("clean<0.1", (0.1, 0.2), "does not hold"),
         ("unit_test>=0.95", (None, None), "cannot tell"),
     ],
 )
@@ -39,10 +39,10 @@ def test_the_interval_decides(text, interval, outcome):
     assert judged(text, *interval).outcome == outcome
 
 
-def test_a_broken_one_outranks_one_that_cannot_be_told():
+def test_one_that_does_not_hold_outranks_one_that_cannot_be_told():
     holds, unclear = judged("clean>=0", 0.1, 0.2), judged("clean>=0.15", 0.1, 0.2)
-    broken = judged("clean>=0.3", 0.1, 0.2)
-    assert [exit_code(each) for each in ([], [holds], [holds, unclear], [unclear, broken])] == [
+    lacking = judged("clean>=0.3", 0.1, 0.2)
+    assert [exit_code(each) for each in ([], [holds], [holds, unclear], [unclear, lacking])] == [
         *(0, 0, 4, 3)
     ]
 

@@ -68,7 +68,10 @@ def _rescore(
         found.looked.append(f"{path.name}: it is of other images, which are not scored again")
         return
     if model_sha256(scored.defense) != header.model_sha256:
-        found.faults.append(f"{path.name}: the checkpoint or its code is not what was attacked.")
+        found.faults.append(
+            f"{path.name}: the network is not what was attacked; its checkpoint, its code or its "
+            "arguments are others."
+        )
         return
     kept = kept_path(path)
     frames = read_frames(kept)[0] if kept.is_file() else []

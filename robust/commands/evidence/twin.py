@@ -16,7 +16,7 @@ from robust.io.strict_yaml import read
 from robust.io.yaml_writing import dump
 from robust.loading.trained_run import TrainedRun
 from robust.results.run_folder import LAST, run_folders
-from robust.tracking import Run
+from robust.tracking import Processes, Run
 
 _STANDARD = "robust.defenses.Standard"
 _KEPT = ("network", "optimizer", "scheduler")
@@ -131,7 +131,16 @@ def _found(root: Path, twin: Mapping[str, Any]) -> Path | None:
 
 
 def _train(twin: Mapping[str, Any], run: Run) -> Path:
-    """Train a twin with the trainer of its run, and return its folder."""
+    """Train a twin with the trainer of its run, and return its folder.
+
+    Raises:
+        ConfigError: If there are several processes, or it cannot be trained.
+    """
+    if Processes.launched() is not None:
+        raise ConfigError(
+            f"Expected one process to train the twin {run.name}/{run.id}, but torchrun or srun "
+            "started several. Run it once with --twin alone, and then this command."
+        )
     note(f"trains the undefended twin {run.name}/{run.id}; the next --twin finds it.")
     with _config_file(twin) as path:
         words = ["fit", f"--config={path}", "--evaluation.attacks=null"]

@@ -12,7 +12,7 @@ from robust.loading.short_names import check_exists
 from robust.report.card.sealed import read_card
 from robust.report.card.verified import Found, run_folders_in, verify_card, verify_records
 
-BROKEN = 3
+FAULTY = 3
 """Exit code where something does not stand."""
 
 
@@ -42,7 +42,7 @@ def verify(args: Sequence[str]) -> int:
         print(printable(f"does not stand: {fault}"))
     print(f"{len(faults)} do not stand." if faults else "All of it stands.")
     check_kept()
-    return BROKEN if faults else 0
+    return FAULTY if faults else 0
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Found], list[Path]]:

@@ -52,7 +52,7 @@ _MORE = {
     "twin": "as --against, from the undefended network of the same data, architecture, seed and "
     "epochs, which is trained if it is not there",
     "keep": "successes of the first N images, or all, that `robust verify` scores again; "
-    "default: 64",
+    "default: 64, or fewer of large images",
     **gate.MORE,
     "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
 }
@@ -192,7 +192,7 @@ def _add_evidence(add: _Add) -> None:
     """Add what --help-all explains."""
     add("--against", type=Path, metavar="RUN", help=argparse.SUPPRESS)
     add("--twin", action="store_true", help=argparse.SUPPRESS)
-    add("--keep", type=_keep, default=64, metavar="N|all", help=argparse.SUPPRESS)
+    add("--keep", type=_keep, default="usual", metavar="N|all", help=argparse.SUPPRESS)
     gate.add_to(add, hidden=True)
 
 
@@ -204,10 +204,10 @@ def _sigma(text: str) -> float:
     return _number(text, "--certify")
 
 
-def _keep(text: str) -> int | None:
-    """Return how many images are kept; None for all."""
+def _keep(text: str) -> int | Literal["all"]:
+    """Return how many images are kept."""
     if text == "all":
-        return None
+        return "all"
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number such as 64, or all, but got {text}")
     return int(text)

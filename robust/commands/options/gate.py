@@ -11,7 +11,7 @@ from robust.results.requirements.requirement import Requirement
 
 MORE = {
     "require": "such as 'adaptive.robust>=0.45', also clean, deployed.robust, certified@0.5 or "
-    "unit_test; may be repeated; exit code 3 if broken, 4 if an interval covers its bound",
+    "unit_test; may be repeated; exit code 3 if one does not hold, 4 if that cannot be told",
     "junit": "the outcomes of --require in JUnit's XML",
     "sarif": "those that do not hold in SARIF",
 }

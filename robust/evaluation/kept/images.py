@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,17 +18,20 @@ from robust.results.kept.stored import Frame, described, kept_path, merge
 from robust.results.records import Header
 from robust.results.rows import Column, Rows
 
-USUAL = 64
-"""Successes of so many images, from the first, are kept for each attack and view."""
-_KEEP: ContextVar[int | None] = ContextVar("keep", default=USUAL)
+Keep = int | Literal["all", "usual"]
+"""So many images count, from the first; usually 64, or fewer of large ones."""
+_USUAL = 64
+_BYTES = 1 << 22
+"""Bytes that successes of one attack and view usually take at most, before they are compressed."""
+_KEEP: ContextVar[Keep] = ContextVar("keep", default="usual")
 
 
 @contextlib.contextmanager
-def keeping(images: int | None) -> Iterator[None]:
+def keeping(images: Keep) -> Iterator[None]:
     """Keep successes of another number of images meanwhile.
 
     Args:
-        images: Images that count, from the first; all if None, none if 0.
+        images: Images that count, from the first.
     """
     token = _KEEP.set(images)
     try:
@@ -64,8 +68,8 @@ class KeptImages:
         """
         rows = Rows.from_rows(produced.rows[: len(block.y)])
         chosen = self._header.attacks[produced.attack].misclassified_within_eps(rows)
-        if self._keep is not None:
-            chosen &= rows["index"] < self._keep
+        if self._keep != "all":
+            chosen &= rows["index"] < self._most(block.x)
         if not chosen.any():
             return
         labels = block.y.cpu().numpy()[chosen]
@@ -84,6 +88,11 @@ class KeptImages:
         )
         text = frame.encoded().decode("ascii", errors="surrogateescape")
         files.append(self._part, text, sync=False)
+
+    def _most(self, x: torch.Tensor) -> int:
+        if isinstance(self._keep, int):
+            return self._keep
+        return max(1, min(_USUAL, _BYTES // (2 * x[0].numel())))
 
     def merge(self) -> None:
         """Put the parts of all processes into one file; one process does it."""

@@ -1,1 +1,1 @@
-"""Requirements on the numbers of a run: they hold, are broken, or cannot be told."""
+"""Requirements on the numbers of a run: they hold, do not hold, or cannot be told."""

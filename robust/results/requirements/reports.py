@@ -9,18 +9,18 @@ from xml.etree import ElementTree
 from robust.io.version import package_version
 from robust.results.requirements.requirement import Judged
 
-_LEVELS = {"broken": "error", "cannot tell": "warning"}
+_LEVELS = {"does not hold": "error", "cannot tell": "warning"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def junit(judged: Sequence[Judged]) -> str:
-    """Return outcomes in JUnit's XML: what is broken failed, what cannot be told erred."""
+    """Return outcomes in JUnit's XML: what does not hold failed, what cannot be told erred."""
     counts = {outcome: sum(each.outcome == outcome for each in judged) for outcome in _LEVELS}
     suite = ElementTree.Element(
         "testsuite",
         name="robust",
         tests=str(len(judged)),
-        failures=str(counts["broken"]),
+        failures=str(counts["does not hold"]),
         errors=str(counts["cannot tell"]),
     )
     for each in judged:
@@ -28,7 +28,7 @@ def junit(judged: Sequence[Judged]) -> str:
             suite, "testcase", classname=each.run, name=str(each.requirement)
         )
         if each.outcome in _LEVELS:
-            kind = "failure" if each.outcome == "broken" else "error"
+            kind = "failure" if each.outcome == "does not hold" else "error"
             ElementTree.SubElement(case, kind, type=each.outcome, message=each.reason)
         else:
             ElementTree.SubElement(case, "system-out").text = each.reason

@@ -11,9 +11,9 @@ from robust.io.names import printable
 from robust.results.cells import Cell, Content, Grid
 from robust.results.requirements.measured import VIEWS, Measured
 
-Outcome = Literal["holds", "broken", "cannot tell"]
-EXIT_CODES: Mapping[Outcome, int] = {"holds": 0, "broken": 3, "cannot tell": 4}
-"""Exit codes of commands with requirements; of several, a broken one decides."""
+Outcome = Literal["holds", "does not hold", "cannot tell"]
+EXIT_CODES: Mapping[Outcome, int] = {"holds": 0, "does not hold": 3, "cannot tell": 4}
+"""Exit codes of commands with requirements; of several, one that does not hold decides."""
 _OPERATORS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 _FORM = re.compile(r"\s*([\w.@+-]+?)\s*(>=|<=|>|<)\s*(\S+)\s*")
 _NAME = re.compile(
@@ -68,7 +68,7 @@ class Requirement:
         ends = {bool(compare(end, self.bound)) for end in (measured.low, measured.high)}
         if len(ends) == 2:
             return "cannot tell"
-        return "holds" if ends == {True} else "broken"
+        return "holds" if ends == {True} else "does not hold"
 
 
 class Judged(NamedTuple):
@@ -119,9 +119,9 @@ def judge(
 
 
 def exit_code(judged: Iterable[Judged]) -> int:
-    """Return 3 if a requirement is broken, else 4 if one cannot be told, else 0."""
+    """Return 3 if a requirement does not hold, else 4 if one cannot be told, else 0."""
     outcomes = {each.outcome for each in judged}
-    order: tuple[Outcome, ...] = ("broken", "cannot tell")
+    order: tuple[Outcome, ...] = ("does not hold", "cannot tell")
     return next((EXIT_CODES[outcome] for outcome in order if outcome in outcomes), 0)
 
 
@@ -132,7 +132,7 @@ def requirements_grid(judged: Sequence[Judged]) -> Grid:
         ["run", "requirement", "measured, %", "outcome"],
         [[each.run, str(each.requirement), _cell(each), each.outcome] for each in judged],
         [
-            "holds, broken: so for the complete 95 % interval. cannot tell: the interval covers "
+            "holds, does not hold: so for the complete 95 % interval. cannot tell: it covers "
             "the bound, or it is not measured.",
         ],
     )
