@@ -14,6 +14,10 @@ class ConfigError(ValueError):
     """
 
 
+class Stopped(SystemExit):
+    """A signal ends the command; code that guards against what others raise lets this pass."""
+
+
 def check_at_least(name: str, value: float, least: int) -> None:
     """Raise unless a number is at least so large.
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from robust.commands.options import early
@@ -23,8 +24,23 @@ def start(command: str) -> NoReturn:
 
 
 def begin() -> None:
-    """Let Ctrl-C end this process at once, as nothing has begun while it imports."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    """Let Ctrl-C end this process at once: while it imports, and when its command has ended.
+
+    In the end, while Python takes itself apart, nothing is left to do, and Ctrl-C is ignored.
+    """
+    signal.signal(signal.SIGINT, _end)
+    # Called last of all; otherwise Python goes back to the usual way to die of a signal.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    if _begun:
+        say("Stopped by SIGINT (exit code 130). Run the same command again to go on.")
+    os._exit(130)
+
+
+_begun: list[str] = []
+"""The command that this process runs, once it is imported."""
 
 
 def run(command: str, args: Sequence[str] | None = None, **settings: bool) -> int:
@@ -52,6 +68,7 @@ def run(command: str, args: Sequence[str] | None = None, **settings: bool) -> in
             raise
         return code
     function = getattr(_imported(command), command)
+    _begun.append(command)
     return int(function(None if args is None else arguments, **settings))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, Stopped, in_short
 from robust.networks.foreign import name_of
 from robust.types import Images, Scores
 
@@ -113,6 +113,8 @@ class Probe(NamedTuple):
     def _called(self, mode: Mode, images: Images) -> object:
         try:
             return self.network(images)
+        except Stopped:
+            raise
         # Whatever a network of somebody else raises, it is the network that does not fit.
         except (Exception, SystemExit) as error:
             where = "" if mode == "eval" else " in train mode"

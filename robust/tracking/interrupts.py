@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Literal, NoReturn
 
+from robust.errors import Stopped
 from robust.io.streams import say
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -38,7 +39,7 @@ def interruptible() -> Iterator[None]:
             end_at_once()
         if which == "first":
             say(f"Stopped by SIGINT (exit code {INTERRUPTED}). {GO_ON}.")
-            raise SystemExit(INTERRUPTED)
+            raise Stopped(INTERRUPTED)
 
     earlier = {number: signal.getsignal(number) for number in _SIGNALS}
     _first.clear()

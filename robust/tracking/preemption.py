@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from robust.checkpoints import furthest_checkpoint, steps_of
+from robust.errors import Stopped
 from robust.io.streams import say
 from robust.tracking.interrupts import (
     GO_ON,
@@ -169,7 +170,7 @@ class Preemption(Callback):
                 if isinstance(logger, WandbLogger) and logger._experiment and not given_up:
                     logger.experiment.mark_preempting()
         # 0 from the others: at any other code srun, torchrun and Lightning kill what still runs.
-        raise SystemExit(code if trainer.is_global_zero else 0)
+        raise Stopped(code if trainer.is_global_zero else 0)
 
     def _told_together(self, trainer: Trainer) -> signal.Signals:
         """Return one signal for all processes, each of which may have got another or none."""

@@ -21,7 +21,7 @@ from jsonargparse import (
 )
 from lightning.pytorch.cli import LightningArgumentParser
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError, Stopped, in_short
 from robust.io.strict_yaml import StrictLoader
 from robust.loading import class_paths
 from robust.loading.parsing import lookups
@@ -99,7 +99,7 @@ def guarded(instantiator: Callable[..., Any]) -> Callable[..., Any]:
     def build(class_type: type, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return instantiator(class_type, *args, **kwargs)
-        except ConfigError:
+        except (ConfigError, Stopped):
             raise
         # Of any class: also one that ends the process.
         except (Exception, SystemExit) as error:
