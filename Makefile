@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test wheel test-cpus test-pythons test-lowest test-newest smoke-lowest smoke-newest fuzz \
+.PHONY: demo test test-slow wheel test-cpus test-pythons test-lowest test-newest smoke-lowest smoke-newest fuzz \
 	lint prose lock bench
 
 # A standard and a squeezed network on embedded digits, attacked through both views and compared.
@@ -27,6 +27,11 @@ test: export OMP_NUM_THREADS = 1
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/ready
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+
+# What `make test` leaves out: the same properties with other values, and what needs minutes.
+test-slow: export OMP_NUM_THREADS = 1
+test-slow: $(VENV)/ready
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m slow
 
 # The tests of numbers once more under each setting of CPUS: other instruction sets and threads, sums
 # that are rounded as on another CPU (tests/support/rounding.py), files in the opposite order.

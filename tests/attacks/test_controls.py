@@ -15,7 +15,7 @@ from torch import nn
 from robust.attacks import BPDA, Rescale, craft, sample_seeds
 from robust.threat import ThreatModel
 from tests.support.cases import crossed
-from tests.support.every_attack import EVERY, EXPORTED, NAMES
+from tests.support.every_attack import EVERY, EXPORTED, NAMES, NAMES_OF_CLASSES
 from tests.support.oracles import LinearOracle
 
 
@@ -69,6 +69,7 @@ CONTROLS = {
     "zero gradient": Control(view=lambda network: Shaped(network, step), succeed="no gradient"),
 }
 shorts = pytest.mark.parametrize("name", NAMES)
+classes = pytest.mark.parametrize("name", NAMES_OF_CLASSES)
 
 
 def run(short, view, x, y, *, radius, targeted=False, target=None, judge=None):
@@ -165,7 +166,7 @@ def test_a_binarized_input_falls_through_its_bpda_view(name):
             assert misclassified.all()
 
 
-@shorts
+@classes
 def test_a_constant_network_is_never_fooled(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x, _ = oracle.samples(3)
@@ -178,7 +179,7 @@ def test_a_constant_network_is_never_fooled(name):
             assert torch.equal(x_adv, x)
 
 
-@shorts
+@classes
 def test_a_class_out_of_reach_is_not_reached(name):
     short, oracle = EVERY[name], LinearOracle(3)
     if not short.targeted:
@@ -204,7 +205,7 @@ def test_what_is_misclassified_already(name):
             assert (x_adv[:2] != x[:2]).flatten(1).any(dim=1).all()
 
 
-@shorts
+@classes
 def test_nothing_but_misclassified_images(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x, y = oracle.samples(4)

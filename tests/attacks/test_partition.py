@@ -6,7 +6,7 @@ from torch import nn
 
 from robust.attacks import craft, sample_seeds
 from tests.support.cases import of_all
-from tests.support.every_attack import EVERY, FIRST
+from tests.support.every_attack import EVERY, FIRST_OF_CLASS
 
 N = 12
 
@@ -75,7 +75,7 @@ SINGLE = [1] * N
 
 
 UNTARGETED = [(name, False) for name in EVERY]
-FIRST_UNTARGETED = [(name, False) for name in FIRST.values()]
+FIRST_UNTARGETED = [(name, False) for name in FIRST_OF_CLASS]
 TARGETED = [(name, True) for name in EVERY if EVERY[name].targeted]
 
 

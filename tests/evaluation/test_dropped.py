@@ -14,6 +14,7 @@ def test_dropped_images_are_on_record(data, tmp_path, patience, dropped):
         "attacks": {"strong": lambda m: Strong(m, 0.01, patience=patience, queries=2)},
         "threat_model": ThreatModel("Linf", 0.01),
         "views": ["adaptive"],
+        "limit": 8,
     }
     result, _ = evaluate(data, tmp_path, **arguments)
     rows = result.select("adaptive", "strong")

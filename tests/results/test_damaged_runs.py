@@ -111,7 +111,7 @@ def test_thousands_of_metrics_do_not_hang_a_page(good, bad):
     with (bad / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "step", "train/loss", *names])
-        writer.writerows([[0, step, 0.5, *[step] * 3000] for step in range(20)])
+        writer.writerows([[0, step, 0.5, *[step] * 3000] for step in range(5)])
     began = time.process_time()
     text = render([good.parents[1]], ROOT / "papers")
     assert time.process_time() - began < 30

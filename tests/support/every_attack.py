@@ -253,8 +253,16 @@ EVERY = {
     "Square L2": _square("L2"),
 }
 
-FIRST = {(short.attack, short.norm): name for name, short in reversed(EVERY.items())}
-NAMES = [
-    pytest.param(name, marks=[] if name in FIRST.values() else [pytest.mark.slow]) for name in EVERY
-]
+FIRST_OF_CLASS = list({short.attack: name for name, short in reversed(EVERY.items())}.values())
+"""The first of each class."""
+_FIRST = {(short.attack, short.norm): name for name, short in reversed(EVERY.items())}.values()
+
+
+def _slow_but(default):
+    return [pytest.param(n, marks=[] if n in default else [pytest.mark.slow]) for n in EVERY]
+
+
+NAMES = _slow_but(_FIRST)
 """For `pytest.mark.parametrize`: the default run takes the first of each class and norm."""
+NAMES_OF_CLASSES = _slow_but(FIRST_OF_CLASS)
+"""For properties that have nothing to do with distances: the first of each class."""

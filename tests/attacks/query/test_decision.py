@@ -27,7 +27,7 @@ class Head(nn.Module):
         return self.function(scores)
 
 
-Boundary = partial(BoundaryAttack, iterations=60, directions=10, starts=10, blend_levels=20)
+Boundary = partial(BoundaryAttack, iterations=20, directions=10, starts=10, blend_levels=20)
 HSJ = partial(HopSkipJump, iterations=4, initial_evaluations=20, starts=10)
 MINIMAL = {
     "SinglePixel": SinglePixel,
