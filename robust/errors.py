@@ -1,9 +1,11 @@
 """Errors that the user can fix are of one class."""
 
+import difflib
 import errno
 import math
 import os
 import traceback
+from collections.abc import Iterable
 
 
 class ConfigError(ValueError):
@@ -90,6 +92,22 @@ def raised_in(error: BaseException | None, package: str) -> bool:
     """Return whether an error was raised in a module whose name begins so."""
     frames = list(traceback.walk_tb(error.__traceback__)) if error is not None else []
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(package)
+
+
+def nearest(name: object, names: Iterable[object]) -> str:
+    """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
+    found = nearest_name(str(name), names)
+    return f" Did you mean {found}?" if found else ""
+
+
+def nearest_name(name: str, names: Iterable[object]) -> str | None:
+    """Return the name that is perhaps meant; None if nothing is near.
+
+    A name that differs in the case of its letters alone comes first.
+    """
+    others = [str(n) for n in names if n != name]
+    same = [n for n in others if n.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, others, n=1)), None)
 
 
 def how_to_install(extra: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robust.errors import ConfigError, check_eps
+from robust.errors import ConfigError, check_eps, nearest
 from robust.io.call_arguments import checked_constructor
 from robust.types import Images, Norm
 from robust.vocabulary import USUAL_EPS, EpsOn, Usual, budget, eps_on, limit_of
@@ -57,6 +57,7 @@ class ThreatModel(NamedThreatModel):
         if self.norm not in get_args(Norm):
             raise ConfigError(
                 f"Expected `norm` to be one of {', '.join(get_args(Norm))}, but got {self.norm!r}."
+                f"{nearest(self.norm, get_args(Norm))}"
             )
         check_eps(self.norm, self.eps)
 

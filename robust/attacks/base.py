@@ -9,7 +9,7 @@ from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.cells import brought_nearer
 from robust.attacks.finite import finite_gradients
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.random_streams import RandomStreams as RandomStreams
 from robust.random_streams import sample_seeds as sample_seeds
 from robust.transforms.quantized import Cells
@@ -148,6 +148,7 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
     if value not in choices:
         raise ConfigError(
             f"Expected `{name}` to be one of {', '.join(map(str, choices))}, but got {value!r}."
+            f"{nearest(value, choices)}"
         )
 
 

@@ -24,7 +24,7 @@ _ABBREVIATIONS = r"(?<!et al)(?<!vs)(?<!e\.g)(?<!i\.e)(?<!Eq)"
 
 
 def list_names(args: Sequence[str]) -> int:
-    """Print the names of a kind, each with a sentence on a line.
+    """Print the names of a kind, one a line; on a terminal each with a sentence.
 
     Raises:
         ConfigError: If there is no such kind.
@@ -38,19 +38,32 @@ def list_names(args: Sequence[str]) -> int:
             f"Expected one of {', '.join(KINDS)}, but got {shown(wrong)!r}.{nearest(wrong, KINDS)}"
         )
     told = KINDS[args[0]]()
-    longest = max(map(len, told))
-    for name, sentence in told.items():
-        print(_wrapped(f"{name:{longest}}  {sentence}", longest + 2))
-    if args[0] == "attacks":
-        others = f"And classes of torchattacks, such as torchattacks.FGSM: {_torchattacks()}"
-        print(f"\n{_wrapped(others, 2)}")
+    others = _torchattacks() if args[0] == "attacks" else []
+    if sys.stdout.isatty():
+        _explain(told, others)
+    else:
+        print("\n".join([*told, *(f"torchattacks.{name}" for name in others)]))
     return 0
 
 
+def _explain(told: Mapping[str, str], others: Sequence[str]) -> None:
+    longest = max(map(len, told))
+    for name, sentence in told.items():
+        print(_wrapped(f"{name:{longest}}  {sentence}", longest + 2))
+    if others:
+        classes = f"And classes of torchattacks, such as torchattacks.FGSM: {', '.join(others)}."
+        print(f"\n{_wrapped(classes, 2)}\n\n{_wrapped(_ELSEWHERE, 2)}")
+
+
+_ELSEWHERE = (
+    "A suite may also name a function of a model, images and labels that returns adversarial "
+    "images, such as mymodule.my_attack, and attacks of other libraries, such as "
+    "adv_lib.attacks.fmn and foolbox.attacks.LinfPGD. Add --trust with their package."
+)
+
+
 def _wrapped(line: str, indent: int) -> str:
-    """Return an entry of a list, for a terminal in as many lines as it needs."""
-    if not sys.stdout.isatty():
-        return line
+    """Return an entry of a list in as many lines as the terminal needs."""
     return textwrap.fill(
         line,
         max(shutil.get_terminal_size().columns, indent + _NARROWEST),
@@ -125,13 +138,14 @@ def _values(tree: ast.Module, name: str) -> Iterator[ast.expr]:
             yield node.value
 
 
-def _torchattacks() -> str:
+def _torchattacks() -> list[str]:
     """Return the names of the attacks of torchattacks, which is not imported."""
     found = importlib.util.find_spec("torchattacks")
-    if found is None or found.origin is None:
-        return "not installed."
-    names = _literal(_parsed(Path(found.origin)), "__all__")
-    return f"{', '.join(names)}."
+    return [] if found is None or not found.origin else _public(Path(found.origin))
+
+
+def _public(file: Path) -> list[str]:
+    return _literal(_parsed(file), "__all__")
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from robust.data.samples import Pixels
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.random_streams import RandomStreams, sample_seeds
 from robust.types import Images
 
@@ -65,6 +65,7 @@ class GaussianAugmentation:
         if noise not in get_args(Noise):
             raise ConfigError(
                 f"Expected `noise` to be one of {', '.join(get_args(Noise))}, but got {noise!r}."
+                f"{nearest(noise, get_args(Noise))}"
             )
         self.copies = copies if sigma else 0
         self.sigma = sigma

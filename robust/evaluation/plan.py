@@ -10,7 +10,7 @@ from torch import nn
 from torchattacks.attack import Attack as TorchAttack
 
 from robust.attacks.norms import norm_of
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.evaluation.fingerprints import code_sha256
 from robust.io.names import check_name
 from robust.results.records import AttackInfo, Target
@@ -40,6 +40,7 @@ def plan(
             raise ConfigError(
                 f"Expected the keys of `{key}` to be attacks of the suite "
                 f"({', '.join(attacks) or 'none'}), but got {name!r}."
+                f"{nearest(name, attacks)}"
             )
     return {
         name: _describe(name, attack, threat_models.get(name, threat_model), targets.get(name))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robust.attacks import sample_seeds
 from robust.defenses.base import Defense
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.evaluation.suite import Suite
 from robust.evaluation.targets import random_targets
 from robust.figures.class_titles import ClassNames, class_title, class_word, says
@@ -52,7 +52,7 @@ def members(suite: Suite, attack: str) -> list[str]:
         names = dict.fromkeys([*named, *suite.infos])
         raise ConfigError(
             f"Expected an attack of suite {suite.name}, but got {attack!r}. Choose one of "
-            f"{', '.join(names)}."
+            f"{', '.join(names)}.{nearest(attack, names)}"
         )
     return named[attack]
 

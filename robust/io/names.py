@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 
 _LONGEST = 100
 _FILE_BYTES = 150
@@ -97,7 +97,7 @@ def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
         given = "none" if unknown is None else repr(unknown[:_SHOWN])
         raise ConfigError(
             f"Expected attacks of the suite ({_some(known)}), but got {given}. "
-            "Name some of them, or patterns such as 'bim_*'."
+            f"Name some of them, or patterns such as 'bim_*'.{nearest(unknown or '', known)}"
         )
     return set().union(*found.values())
 

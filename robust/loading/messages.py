@@ -1,14 +1,15 @@
 """One line for an error of jsonargparse, whose own text lists every type that was tried."""
 
-import difflib
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from robust.errors import ConfigError
+from robust.errors import nearest as nearest
+from robust.errors import nearest_name as nearest_name
 from robust.io.names import printable
 from robust.loading.class_paths import imported, refusal
 
@@ -77,22 +78,6 @@ def fixable_cause(error: BaseException | None) -> str | None:
     while error is not None and not isinstance(error, ConfigError):
         error = error.__cause__
     return None if error is None else str(error)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence that names what was perhaps meant; empty if nothing is near."""
-    found = nearest_name(name, names)
-    return f" Did you mean {found}?" if found else ""
-
-
-def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is perhaps meant; None if nothing is near.
-
-    A name that differs in the case of its letters alone comes first.
-    """
-    others = [n for n in names if n != name]
-    same = [n for n in others if n.lower() == name.lower()]
-    return next(iter(same or difflib.get_close_matches(name, others, n=1)), None)
 
 
 def _innermost(text: str) -> tuple[str, str]:

@@ -257,7 +257,7 @@ def _check_row(table: Mapping[str, Any], row: Any, where: str) -> None:  # noqa:
         if column not in table["columns"]:
             raise ConfigError(
                 f"Expected {where} to name columns of the table ({', '.join(table['columns'])}), "
-                f"but got {column!r}."
+                f"but got {column!r}.{nearest(column, table['columns'])}"
             )
     if measured:
         _check_measure(row["measure"], where)
@@ -277,7 +277,7 @@ def _check_words(table: Mapping[str, Any], path: Path) -> None:
         if table.get(key, "deployed") not in (*get_args(View), "transfer"):
             raise ConfigError(
                 f"Expected `{key}` of {path} to be one of {', '.join(get_args(View))}, but got "
-                f"{table[key]!r:.60}."
+                f"{table[key]!r:.60}.{nearest(table[key], get_args(View))}"
             )
     draw = table.get("draw", 1)
     if not isinstance(draw, int) or isinstance(draw, bool) or draw < 1:
@@ -303,7 +303,7 @@ def _check_measure(name: str, where: str) -> None:
     if name not in MEASURES:
         raise ConfigError(
             f"Expected the `measure` of {where} to be one of {', '.join(MEASURES)}, but got "
-            f"{name!r}."
+            f"{name!r}.{nearest(name, MEASURES)}"
         )
 
 
@@ -316,7 +316,7 @@ def _check_attacks(table: Mapping[str, Any], key: str, path: Path, names: list[s
         if name not in attacks:
             raise ConfigError(
                 f"Expected the rows of {path} to name attacks of {suite} ({', '.join(attacks)}), "
-                f"but got {name!r}."
+                f"but got {name!r}.{nearest(name, attacks)}"
             )
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from robust.checkpoints import description_of, notes_of, read_checkpoint
 from robust.data import ImageDataModule
 from robust.defenses import Defense
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.evaluation import AttackEvaluation
 from robust.io.names import file_name, printable
 from robust.io.notes import note
@@ -212,6 +212,7 @@ def check_used(changed: Mapping[str, Any], trained_runs: Sequence[TrainedRun]) -
         raise ConfigError(
             f"Expected an argument of {' or '.join(kind.__name__ for kind in kinds)} "
             f"({', '.join(sorted(known))}), but got --model.{key}."
+            f"{nearest(f'--model.{argument_of(key)}', [f'--model.{name}' for name in known])}"
         )
 
 

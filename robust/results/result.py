@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from robust.errors import ConfigError, how_to_install
+from robust.errors import ConfigError, how_to_install, nearest
 from robust.io.text_files import named_path
 from robust.results.cells import Cell, Grid
 from robust.results.comparing.against import Against, Named
@@ -87,7 +87,7 @@ class Result:
         if attack not in self.attacks:
             raise ConfigError(
                 f"Expected an attack of the suite ({', '.join(self.attacks)}), but got {attack!r}. "
-                "Name one of them."
+                f"Name one of them.{nearest(attack, self.attacks)}"
             )
         rows = self.evaluation.select(self._known(view), attack)
         return Cell.from_rate(success_rate(rows, self.evaluation.header.attacks[attack]))
@@ -163,6 +163,6 @@ class Result:
         if view not in self.views:
             raise ConfigError(
                 f"Expected a view that was attacked ({', '.join(self.views)}), but got {view!r}. "
-                "Name one of them, or evaluate with it in `views`."
+                f"Name one of them, or evaluate with it in `views`.{nearest(view, self.views)}"
             )
         return view

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.results.cells import Cell, Content, Grid, Shares, Stack, Value, stack
 from robust.results.metrics import (
     Rate,
@@ -88,7 +88,7 @@ def paper_table(
     if table["metric"] not in _METRICS:
         raise ConfigError(
             f"Expected the `metric` of {table['title']} to be one of {', '.join(_METRICS)}, but "
-            f"got {table['metric']!r}."
+            f"got {table['metric']!r}.{nearest(table['metric'], _METRICS)}"
         )
     view, beside = _views(table)
     records = _Records(columns, transferred or {}, adaptive or {})

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from robust.checkpoints import CHECKSUMS, checksums
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 from robust.io import files
 from robust.results.run_folder import BEST
 
@@ -104,6 +104,7 @@ class BestCheckpoint(ModelCheckpoint):
             raise ConfigError(
                 f"Expected validation to log {self.monitor}, by which BestCheckpoint chooses, but "
                 f"got {', '.join(sorted(logged)) or 'nothing'}. Set its `monitor` to one of them."
+                f"{nearest(self.monitor, logged)}"
             )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""`robust list` on a terminal wraps between words; in a pipe each name has one line."""
+"""`robust list` explains names on a terminal, in lines that fit; a pipe gets the names alone."""
 
 import os
 
@@ -38,11 +38,25 @@ def listed(kind, columns, monkeypatch, *, is_terminal=True):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("columns", [80, 100])
 def test_a_terminal_gets_complete_words(kind, columns, monkeypatch):
-    piped = listed(kind, columns, monkeypatch, is_terminal=False)
+    wide = listed(kind, 5000, monkeypatch)
     wrapped = listed(kind, columns, monkeypatch)
     assert max(map(len, wrapped.splitlines())) <= columns
-    assert max(map(len, piped.splitlines())) > columns or kind in ("networks", "sweeps")
-    assert wrapped.split() == piped.split()
+    assert max(map(len, wide.splitlines())) > columns or kind in ("networks", "sweeps")
+    assert wrapped.split() == wide.split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pipe_gets_names_alone(kind, monkeypatch):
+    lines = listed(kind, 80, monkeypatch, is_terminal=False).splitlines()
+    assert all(line and " " not in line for line in lines)
+    assert [*KINDS[kind]()] == [line for line in lines if not line.startswith("torchattacks.")]
+    assert ("torchattacks.FGSM" in lines) == (kind == "attacks")
+
+
+def test_what_else_an_attack_may_be(monkeypatch):
+    told = " ".join(listed("attacks", 80, monkeypatch).split())
+    for word in ("a function of a model", "adv_lib.attacks.fmn", "foolbox.attacks.LinfPGD"):
+        assert word in told
 
 
 def test_what_goes_on_is_indented(monkeypatch):

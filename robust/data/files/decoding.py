@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import center_crop, resize
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, nearest
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
@@ -72,6 +72,7 @@ class Decoding:
             raise ConfigError(
                 f"Expected `interpolation` to be one of {', '.join(get_args(Interpolation))}, but "
                 f"got {self.interpolation!r}."
+                f"{nearest(self.interpolation, get_args(Interpolation))}"
             )
         if self.channels not in (None, 1, 3):
             raise ConfigError(
