@@ -204,10 +204,11 @@ def _sigma(text: str) -> float:
     return _number(text, "--certify")
 
 
-def _keep(text: str) -> int | Literal["all"]:
+def _keep(text: str) -> int | Literal["all", "usual"]:
     """Return how many images are kept."""
-    if text == "all":
-        return "all"
+    words: dict[str, Literal["all", "usual"]] = {"all": "all", "usual": "usual"}
+    if text in words:
+        return words[text]
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number such as 64, or all, but got {text}")
     return int(text)
