@@ -46,6 +46,7 @@ class Dataset:
         return x[index].numpy(), torch.eye(4)[y[index]].numpy(), {"id": index}
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("numpy", [False, True])
 def test_the_adapters_of_maite(numpy, capsys):

@@ -277,7 +277,7 @@ BAD = {
 USES = ("fit", "test", "teacher", "run", "transfer")
 
 
-@pytest.mark.parametrize(("bad", "use"), crossed(BAD, USES, every=3))
+@pytest.mark.parametrize(("bad", "use"), crossed(BAD, USES, every=5))
 def test_checkpoints(trained, npz, suite, tmp_path, capsys, bad, use):
     message, checkpoint = BAD[bad], bad_checkpoint(bad, trained, tmp_path)
     command = train

@@ -143,6 +143,7 @@ def fit(suite, tmp_path, capsys):
 
 @pytest.mark.usefixtures("quiet")
 class TestCommand:
+    @pytest.mark.sampled(every=2)
     @pytest.mark.parametrize("network", ["WithFeatures", "SecondHead", "Normalizes", "OneLogit"])
     def test_no_folder_is_left(self, fit, tmp_path, network):
         code, said = fit(f"--model.network=tests.support.odd_networks.{network}")

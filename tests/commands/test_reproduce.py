@@ -60,6 +60,7 @@ def test_every_step_of_a_plan_is_a_command_of_ours(paper, scale):
     assert 0 < made.hours < (1 if scale == "smoke" else 200)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_table_is_made_at_one_of_the_scales(paper):
     steps = [words for scale in SCALES for words in at_scale(paper, scale).steps]

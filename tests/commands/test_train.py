@@ -205,6 +205,7 @@ def test_a_new_training_in_a_folder_sets_the_checkpoints_of_the_earlier_aside(np
     assert names() == ["best.1.ckpt", "last.ckpt"]
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("flags", "epoch"),
     [
@@ -292,6 +293,7 @@ def test_fit_without_loggers(npz, suite, tmp_path, flag, monkeypatch):
     assert not list(tmp_path.glob("**/metrics*.csv"))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("command", ["validate", "test"])
 def test_commands_take_a_checkpoint(trained, npz, suite, tmp_path, command, capsys):
     args = arguments(npz, tmp_path / "runs", suite, command=command)

@@ -158,6 +158,7 @@ def test_surface_refuses(arguments, message):
         loss_surface(**(usual | arguments))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("classes", "channels"), [(2, 3), (100, 2)])  # of 1: below
 def test_files_are_images_1200_pixels_wide(classes, channels, tmp_path):
     defense, x = saturated(classes, channels), torch.rand(1, channels, 4, 4)

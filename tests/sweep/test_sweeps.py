@@ -96,6 +96,7 @@ def test_a_misspelt_key_is_noticed(key, monkeypatch, capsys):
         printed_config(sweep, {key: 1}, monkeypatch, capsys)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_the_metric_is_logged_every_epoch_and_not_of_test_images(path, monkeypatch, capsys):
     sweep = read(path)

@@ -377,6 +377,7 @@ def test_checkpoints_are_not_uploaded():
     assert Tracker(run_of())._log_model is False
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("channels", [1, 3, 2])
 def test_examples_are_shown_in_wandb(channels):
     run = run_of()

@@ -43,6 +43,7 @@ def test_the_projection_is_that_of_the_authors(norm):
     assert (x + ours).max() <= 1 + 1e-6
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_succeeds_where_torchattacks_succeeds(curved, norm):
     network, x, y = curved
@@ -63,6 +64,7 @@ def test_succeeds_where_torchattacks_succeeds(curved, norm):
     assert torch.equal(found["ours"].x_adv[robust_images], x[robust_images])
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_the_nearest_within_eps_is_what_the_budget_attack_finds(curved, norm):
     network, x, y = curved

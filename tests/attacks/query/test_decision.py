@@ -292,6 +292,7 @@ class TestControls:
         run(built(attack), model, x, y)
         assert not any(modes)
 
+    @pytest.mark.sampled(every=2)
     @pytest.mark.parametrize("attack", [*BUDGET])
     def test_a_failure_has_the_lowest_margin_found(self, attack):
         oracle = LinearOracle()

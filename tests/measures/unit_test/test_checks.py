@@ -87,7 +87,10 @@ def test_bim_with_cross_entropy_misses_what_is_there_but_not_through_the_adaptiv
     [
         lambda: trained(Standard),
         pytest.param(lambda: trained(LabelSmoothing, smoothing=0.9), marks=pytest.mark.slow),
-        lambda: trained(AdversarialTraining, attack=lambda view: PGD(view, 0.1, steps=3)),
+        pytest.param(
+            lambda: trained(AdversarialTraining, attack=lambda view: PGD(view, 0.1, steps=3)),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(lambda: trained(Trades, eps=0.1, alpha=0.05, steps=3), marks=pytest.mark.slow),
         lambda: trained(Standard, transform=FeatureSqueezing(4)),
     ],
