@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
 
 from robust.commands import listing
 from robust.commands.options import card, dashboard, draw, measure, reproduce, sweep, train
@@ -60,8 +61,18 @@ def complete(args: Sequence[str]) -> int:
         )
     import shtab  # only here, so that a mistake is told without it
 
-    print(shtab.complete(_parser(shtab.FILE), shell=args[0]))
+    print(_with_header(shtab.complete(_parser(shtab.FILE), shell=args[0]), args[0]))
     return 0
+
+
+def _with_header(script: str, shell: str) -> str:
+    """Return a script whose comments say how we use it; zsh reads the one about the command."""
+    lines = script.splitlines()
+    rest = list(dropwhile(lambda line: line.startswith("#") or not line, lines))
+    first = [line for line in lines[: len(lines) - len(rest)] if line.startswith("#compdef")]
+    where = {"bash": "~/.bashrc", "zsh": "~/.zshrc, after compinit"}[shell]
+    ours = f'# Completes commands of robust: eval "$(robust completion {shell})" in {where}.'
+    return "\n".join([*first, ours, *rest])
 
 
 def _parser(files: object) -> argparse.ArgumentParser:
@@ -75,6 +86,8 @@ def _parser(files: object) -> argparse.ArgumentParser:
     commands = parser.add_subparsers()
     for name, own in _parsers().items():
         for action in own._actions:
+            if action.help == argparse.SUPPRESS:
+                action.help = action.dest  # only the help has no room for it
             if action.dest in _NAMES:
                 action.choices = sorted(known(_NAMES[action.dest]))
             if action.dest == "paper":

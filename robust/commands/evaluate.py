@@ -14,7 +14,7 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from robust.commands.evaluate_attacks import Attacked, Attacks, processes, suite_for
+from robust.commands.evaluate_attacks import Attacked, Attacks, check_suites, processes, suite_for
 from robust.commands.evaluated_network import named, network_run, other_data
 from robust.commands.evidence.compared import (
     Compared,
@@ -70,6 +70,8 @@ def _evaluate_trusting(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if options.is_network:
+        check_suites(options)  # before the minutes in which the network is tried
     pairs = compared(options, _runs(options))
     check_used(options.model, pairs.runs)
     trained_runs = by_name(pairs.runs)

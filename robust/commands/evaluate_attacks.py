@@ -185,6 +185,16 @@ def suite_for(
     return evaluation.replaced(suite=changed.suite, search=search), changed.notes
 
 
+def check_suites(options: argparse.Namespace) -> None:
+    """Raise for a suite that cannot be built, as far as that depends on no network and no data.
+
+    Raises:
+        ConfigError: As `suite_for`.
+    """
+    for suite in filter(None, (options.suite, options.attack_unit_test)):
+        suite_for(options, suite)
+
+
 def _measure(trained_run: TrainedRun, measurement: Measurement[_Result]) -> _Result:
     trainer = _trainer(Processes.leave_process_group())
     trained_run.test(measurement, measurement.name, **trainer)

@@ -129,7 +129,14 @@ class Grid:
         """
         # A name is no markup: it prints as it is.
         console = Console(markup=False, emoji=False) if console is None else console
-        room = console.width if console.is_terminal else None
+        if console.is_terminal or console.is_jupyter:
+            self._print(console, console.width)
+            return
+        with console.capture() as captured:  # in what the encoding of the output has
+            self._print(console, None)
+        console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+    def _print(self, console: Console, room: int | None) -> None:
         for table in self._tables(room):
             # No number is cut, even if the table is wider than the terminal.
             console.width = max(room or _PIPE_WIDTH, table.width or 0)

@@ -7,6 +7,8 @@ from typing import Any, Protocol, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
+from rich.progress import BarColumn
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
@@ -101,11 +103,36 @@ def progress_bar() -> RichProgressBar:
 
 @final
 class _Bar(RichProgressBar):
-    """It shows no ``v_num``: Lightning cuts the id of a run to its last four letters."""
+    """It counts epochs from 1, and fits a training in one line of 80 columns.
+
+    It shows no ``v_num``: Lightning cuts the id of a run to its last four letters.
+    """
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Return Lightning's columns, the bar narrower and without the batches in a second."""
+        columns = [c for c in super().configure_columns(trainer) if not _is_speed(c)]
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = _NARROW
+        return columns
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        epochs = self.trainer.max_epochs
+        last = f" of {epochs}" if epochs is not None and epochs > 0 else ""
+        return f"Epoch {current_epoch + 1}{last}".ljust(len(self.validation_description))
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """Return the numbers of the training alone."""
         shown = super().get_metrics(trainer, pl_module)
-        return {name: number for name, number in shown.items() if name != "v_num"}
+        return {short: shown[name] for name, short in _SHORT.items() if name in shown}
+
+
+_SHORT = {"train/loss": "loss", "val/clean_acc": "val acc"}
+"""What fits; all that is logged is in ``metrics.csv``."""
+_NARROW = 10
+
+
+def _is_speed(column: object) -> bool:
+    return isinstance(column, ProcessingSpeedColumn)

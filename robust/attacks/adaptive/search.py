@@ -173,8 +173,9 @@ class Search:
         )
         notes = [
             f"auto: found {what}{random}.",
-            f"auto: tried, with so many of {count} images misclassified within "
-            f"{self._threat_model}: {tried}.",
+            f"auto: of {count} correctly classified images, so many are misclassified within "
+            f"{self._threat_model} by a short attack through each view: {tried}. The view {OWN} is "
+            "the one without a search.",
             f"auto: attacked through {', '.join(names)}.",
         ]
         return Found(Several({name: self.views[name] for name in names}), notes)

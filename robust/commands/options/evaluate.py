@@ -125,19 +125,18 @@ def evaluate_parser() -> OneLineParser:
         "       %(prog)s NETWORK --data NAME [options], see --help-all",
         description="Attack trained runs and compare them. For a page of runs: --report FOLDER...",
     )
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        type=Path,
-        metavar="RUN",
-        help="run folder, checkpoint; or a network, see --help-all",
-    )
-    network.add_to(parser.add_argument_group("a network from elsewhere").add_argument)
+    add = parser.add_argument_group("what to attack").add_argument
+    named = "run folder, checkpoint; or a network, see --help-all"
+    add("runs", nargs="+", type=Path, metavar="RUN", help=named)
+    network.add_to(add)
     _add_attacks(parser.add_argument_group("attacks").add_argument)
     _add_measures(parser.add_argument_group("measures, which need no suite").add_argument)
     _add_figures(parser.add_argument_group("figures").add_argument)
     _add_rest(parser.add_argument_group("run").add_argument)
     _add_evidence(parser.add_argument)
+    for action in parser._actions:
+        if {"-h", "--help-all"} & set(action.option_strings):
+            action.help = argparse.SUPPRESS  # the usage says both, and lines are few
     return parser
 
 

@@ -14,17 +14,17 @@ from robust.loading.short_names import check_exists
 from robust.vocabulary import Channels, Outputs
 
 MORE = {
-    "network": "class whose weights are in the file: mymodels:CNN, or a function that builds it",
+    "network": "or a function that builds it",
     "network.KEY": "an argument of that class",
     "weights": "weights of a network of torchvision or timm",
     "attribute": "part of it that is the network, such as model of a Lightning module",
     "key": "where in the file its weights are, such as state_dict.0, if it has several networks",
-    "data": "images to attack it on, or runs instead of their own; `robust list data` shows all",
+    "data": "of runs instead of their own; `robust list data` shows all",
     "mean": "of its normalization, in pixels of [0, 1]: one number, or one for each channel",
     "std": "as --mean; without both, no normalization",
     "outputs": "logits, log_probabilities or probabilities; default: found by a look at some",
     "channel_order": "rgb or bgr, as it was trained with; default: rgb",
-    "size": "pixels to which the shorter side of image files is resized",
+    "size": "to which it is resized",
     "crop": "side of the square in the middle that is kept; default: --size",
     "channels": "1 or 3: reads image files in grey or in colour; default: as the first ones are",
     "skip_broken": "leave out image files that cannot be used",
@@ -40,17 +40,18 @@ _HIDDEN: dict[str, Any] = {"help": argparse.SUPPRESS}
 
 def add_to(add: Callable[..., Any]) -> None:
     """Add the options to a group of a parser."""
-    add("--network", metavar="CLASS", **_HIDDEN)
+    add("--network", metavar="CLASS", help="class whose weights RUN is: mymodels:CNN")
     add("--network.KEY", metavar="VALUE", **_HIDDEN)
     add("--weights", type=Path, metavar="FILE", **_HIDDEN)
     add("--attribute", metavar="NAME", **_HIDDEN)
     add("--key", metavar="KEY", **_HIDDEN)
-    add("--data", metavar="NAME", **_HIDDEN)
+    add("--data", metavar="NAME", help="images, such as mnist or imagefolder:DIR")
     add("--mean", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--std", type=_number, nargs="+", metavar="X", **_HIDDEN)
     add("--outputs", choices=get_args(Outputs), metavar="KIND", **_HIDDEN)
     add("--channel-order", choices=get_args(Channels), default="rgb", **_HIDDEN)
-    for name in ("--size", "--crop", "--channels"):
+    add("--size", type=int, metavar="N", help="pixels of the shorter side of their files")
+    for name in ("--crop", "--channels"):
         add(name, type=int, metavar="N", **_HIDDEN)
     add("--skip-broken", action="store_true", **_HIDDEN)
     add("--view-from", metavar="CLASS", **_HIDDEN)
