@@ -112,6 +112,7 @@ def test_standard_is_autoattack_and_restarts_beside_it():
     assert infos["restarts"].arguments["restarts"] == 10
     assert infos["momentum"].arguments["decay"] == 1.0
     assert infos["momentum"].arguments["steps"] == 300
+    assert infos["far"].arguments["far_steps"] == 10
 
 
 def test_rand_averages_twenty_calls():

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
-from robust.attacks.judging import is_adversarial
+from robust.attacks.gradient.far import far_images, lead_over
+from robust.attacks.judging import is_adversarial, ranked_classes
 from robust.attacks.views import named_objective
-from robust.errors import ConfigError
+from robust.errors import ConfigError, check_at_least
 from robust.losses import Loss
 from robust.precision import warn_if_emulated
 from robust.threat import ThreatModel
@@ -75,6 +76,7 @@ class GradientAttack(Attack):
         early_stop: bool = True,
         precision: Precision = "float32",
         falling: bool = False,
+        far_steps: int = 0,
     ) -> None:
         super().__init__(model)
         for name, count in (("steps", steps), ("restarts", restarts)):
@@ -83,6 +85,7 @@ class GradientAttack(Attack):
         for name, value in (("alpha", alpha), ("decay", decay)):
             if not value >= 0:
                 raise ConfigError(f"Expected `{name}` to be non-negative, but got {value}.")
+        check_at_least("far_steps", far_steps, 0)
         self._losses: Sequence[Loss] = [loss] if isinstance(loss, str) else list(loss)
         for one in self._losses:
             check_choice("loss", one, losses.NAMED)
@@ -97,7 +100,7 @@ class GradientAttack(Attack):
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start
         self.restarts, self.difference = restarts, difference
-        self.falling = falling
+        self.falling, self.far_steps = falling, far_steps
         self.loss = loss if isinstance(loss, str) else tuple(loss)
         self.decay, self.early_stop, self.precision = decay, early_stop, precision
 
@@ -113,8 +116,12 @@ class GradientAttack(Attack):
         left = torch.arange(len(images), device=images.device)
         for restart in range(self.restarts):
             x = images[left]
-            start = self._start(x, streams) if self.random_start else x
             goal = None if target is None else target[left]
+            start = x
+            if self.far_steps:
+                start = self._far_start(x, labels[left], goal, streams, restart)
+            elif self.random_start:
+                start = self._start(x, streams)
             loss = self._losses[restart % len(self._losses)]
             active = _Active(left, x, labels[left], goal, start, torch.zeros_like(x), loss)
             self._climb(active, x_adv)
@@ -196,6 +203,22 @@ class GradientAttack(Attack):
             noise = direction(streams.normal(*x.shape[1:]), self.norm) * radius
         # The noise is float32 whatever the images are.
         return self.threat_model.project(x, x + noise.to(x.dtype) * self.eps)
+
+    def _far_start(
+        self, x: Images, y: Labels, target: Labels | None, streams: RandomStreams, rank: int
+    ) -> Images:
+        """Return where the ball is nearest to an image of another class, one after the other."""
+        with torch.no_grad():
+            ranked = ranked_classes(self.get_logits(x), y)
+        aim = ranked[:, rank % ranked.shape[1]] if target is None else target
+
+        def promise(images: Images) -> Float[Tensor, " n"]:
+            scores = self.get_logits(images)
+            named = named_objective(self.model, scores, aim, targeted=True)
+            return lead_over(scores, aim, y) if named is None else -named
+
+        far = far_images(x, promise, self.far_steps, streams)
+        return projected(self.threat_model, self.cells, x, far)
 
     def _decide(self, active: _Active, scores: Scores) -> Bool[Tensor, " n"]:
         """Say on which active images the attack succeeds; ``scores`` only name candidates."""

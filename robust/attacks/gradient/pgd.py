@@ -30,6 +30,9 @@ class PGD(GradientAttack):
         falling: Whether the steps become shorter, on a line that ends at zero after the last one.
             The long ones leave what is around the start, the short ones settle on a maximum.
         decay: What remains of the momentum at each step, not negative; 0 for none.
+        far_steps: Steps towards another class beyond the ball, from which each start is brought
+            back into it. The restarts aim at one class after the other. Some images yield to such
+            starts alone. With 0, starts are those of `random_start`.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -49,6 +52,7 @@ class PGD(GradientAttack):
         precision: Precision = "float32",
         falling: bool = False,
         decay: float = 0.0,
+        far_steps: int = 0,
     ) -> None:
         usual = eps if falling else 2.5 * eps / max(steps, 1)
         super().__init__(
@@ -63,4 +67,5 @@ class PGD(GradientAttack):
             precision=precision,
             falling=falling,
             decay=decay,
+            far_steps=far_steps,
         )
