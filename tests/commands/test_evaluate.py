@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-import robust.evaluation.callback
+import robust.evaluation.blocks
 import robust.figures.adversarials
 from robust.attacks import craft
 from robust.commands.evaluate import evaluate
@@ -49,7 +49,7 @@ def crafted(monkeypatch):
         calls.append(attack)
         return craft(attack, *args, **kwargs)
 
-    monkeypatch.setattr(robust.evaluation.callback, "craft", counted)
+    monkeypatch.setattr(robust.evaluation.blocks, "craft", counted)
     return calls
 
 

@@ -74,7 +74,7 @@ def test_weights_become_a_run_that_is_evaluated_once(name, tmp_path, monkeypatch
     assert "w/" in capsys.readouterr().out
     folder = only_run(tmp_path)
     before = predictions(folder)
-    monkeypatch.setattr("robust.evaluation.callback.craft", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr("robust.evaluation.blocks.craft", lambda *_, **__: pytest.fail("again"))
     assert evaluated(*arguments) == 0
     assert predictions(only_run(tmp_path)) == before
     assert main(["evaluate", str(folder), "--suite=tiny.yaml", "-n", "12"]) == 2

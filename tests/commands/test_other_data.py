@@ -51,7 +51,7 @@ def test_records_of_other_images_stand_beside_those_of_its_own(
     assert "squeezed/a: trained on bars, attacked on other." in " ".join(table.split())
     assert headers(tmp_path).keys() == {"bars", "other"}
     assert {p: p.read_bytes() for p in own} == own
-    monkeypatch.setattr("robust.evaluation.callback.craft", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr("robust.evaluation.blocks.craft", lambda *_, **__: pytest.fail("again"))
     assert attack(run, "--data=other.npz") == 0
     assert attack(run) == 0
     assert report(["runs", "-o", "page.html"], program="robust report") == 0

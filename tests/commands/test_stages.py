@@ -13,7 +13,7 @@ import torch
 
 import robust.commands.evaluate
 import robust.commands.suite_figures
-import robust.evaluation.callback
+import robust.evaluation.blocks
 from robust.attacks import craft
 from robust.commands.evaluate import evaluate
 from robust.commands.evaluate_attacks import Attacks
@@ -203,7 +203,7 @@ def test_the_stages_follow_each_other(runs, eps_suite, monkeypatch, tmp_path):
     def told(name, function):
         return lambda *args, **kwargs: order.append(name) or function(*args, **kwargs)
 
-    monkeypatch.setattr(robust.evaluation.callback, "craft", crafted)
+    monkeypatch.setattr(robust.evaluation.blocks, "craft", crafted)
     monkeypatch.setattr(RobustnessMetrics, "measure", told("attack", RobustnessMetrics.measure))
     monkeypatch.setattr(
         robust.commands.evaluate, "norms_of", told("attack", robust.commands.evaluate.norms_of)
@@ -321,7 +321,7 @@ def test_a_table_that_cannot_be_made_costs_no_other(runs, eps_suite, monkeypatch
 def test_mistakes_are_found_before_the_first_attack(
     runs, eps_suite, flags, message, monkeypatch, capsys
 ):
-    monkeypatch.setattr(robust.evaluation.callback, "craft", None)
+    monkeypatch.setattr(robust.evaluation.blocks, "craft", None)
     assert evaluate([*runs.values(), "--suite", eps_suite, *flags]) == 2
     printed = capsys.readouterr().err
     assert message in printed
