@@ -24,7 +24,7 @@ _ABBREVIATIONS = r"(?<!et al)(?<!vs)(?<!e\.g)(?<!i\.e)(?<!Eq)"
 
 
 def list_names(args: Sequence[str]) -> int:
-    """Print the names of a kind, one a line; on a terminal each with a sentence.
+    """Print the names of a kind, each with a sentence: one a line in a pipe.
 
     Raises:
         ConfigError: If there is no such kind.
@@ -42,8 +42,16 @@ def list_names(args: Sequence[str]) -> int:
     if sys.stdout.isatty():
         _explain(told, others)
     else:
-        print("\n".join([*told, *(f"torchattacks.{name}" for name in others)]))
+        _print_lines({**told, **{f"torchattacks.{name}": _FOREIGN for name in others}})
     return 0
+
+
+_FOREIGN = "The class of torchattacks."
+
+
+def _print_lines(told: Mapping[str, str]) -> None:
+    longest = max(map(len, told))
+    print("\n".join(f"{name:{longest}}  {sentence}" for name, sentence in told.items()))
 
 
 def _explain(told: Mapping[str, str], others: Sequence[str]) -> None:

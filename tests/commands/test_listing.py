@@ -1,6 +1,7 @@
-"""`robust list` explains names on a terminal, in lines that fit; a pipe gets the names alone."""
+"""`robust list` explains names in lines that fit a terminal; a pipe gets one line for each."""
 
 import os
+import re
 
 import pytest
 
@@ -46,11 +47,12 @@ def test_a_terminal_gets_complete_words(kind, columns, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pipe_gets_names_alone(kind, monkeypatch):
+def test_a_pipe_gets_a_line_for_each_name(kind, monkeypatch):
     lines = listed(kind, 80, monkeypatch, is_terminal=False).splitlines()
-    assert all(line and " " not in line for line in lines)
-    assert [*KINDS[kind]()] == [line for line in lines if not line.startswith("torchattacks.")]
-    assert ("torchattacks.FGSM" in lines) == (kind == "attacks")
+    assert all(re.fullmatch(r"[\w.]+  +\S.*", line) for line in lines)
+    names = [line.split()[0] for line in lines]
+    assert [*KINDS[kind]()] == [name for name in names if not name.startswith("torchattacks.")]
+    assert ("torchattacks.FGSM" in names) == (kind == "attacks")
 
 
 def test_what_else_an_attack_may_be(monkeypatch):

@@ -221,7 +221,7 @@ def test_the_list_of_attacks_is_of_those_that_can_be_named(capsys):
         if isinstance(kind, type) and issubclass(kind, robust.attacks.Attack)
     }
     assert listed == ours - {"robust.attacks.Attack"}
-    assert "torchattacks.FGSM: VANILA, GN, FGSM" in lines[-1]
+    assert lines[-1].startswith("torchattacks.")
 
 
 def test_the_list_of_networks(capsys):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import robust.commands.evaluate
+import robust.commands.evidence.gate
 import robust.commands.suite_figures
 import robust.evaluation.blocks
 from robust.attacks import craft
@@ -210,7 +211,7 @@ def test_the_stages_follow_each_other(runs, eps_suite, monkeypatch, tmp_path):
     )
     monkeypatch.setattr(Grid, "print", told("print", Grid.print))
     monkeypatch.setattr(
-        robust.commands.evaluate.files, "write_output", told("write", lambda *args: None)
+        robust.commands.evidence.gate.files, "write_output", told("write", lambda *args: None)
     )
     savefig = matplotlib.figure.Figure.savefig
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", told("draw", savefig))
