@@ -32,8 +32,8 @@ def report(args: Sequence[str] | None = None, *, program: str | None = None) -> 
         program: What takes the folders without ``--report``; `evaluate.py` if None.
 
     Returns:
-        The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken;
-        3 or 4 if a requirement does not hold or cannot be told; 141 if nobody reads on.
+        The exit code: 0; 2 if there are no runs, the file cannot be written, or the port is taken.
+        It is 3 or 4 if a requirement does not hold or cannot be told, and 141 if nobody reads on.
 
     Raises:
         SystemExit: After the help, and after flags that are wrong.

@@ -29,7 +29,7 @@ def write_run(folder, misclassified, seed=0, **changed):
 @pytest.fixture
 def runs(tmp_path):
     for number, (name, seed) in enumerate(SEEDS.items()):
-        write_run(tmp_path / "runs/net" / name, 40 + 10 * number, seed)
+        write_run(tmp_path / "runs/mlp" / name, 40 + 10 * number, seed)
     return tmp_path / "runs"
 
 
@@ -41,26 +41,25 @@ def page(words, capsys, tmp_path):
 
 
 def test_the_page_has_comparisons_and_seeds(runs, capsys, tmp_path):
-    other = shutil.move(runs / "net/b", tmp_path / "elsewhere" / "b")
+    other = shutil.move(runs / "mlp/b", tmp_path / "elsewhere" / "b")
     _, text, _ = page([runs], capsys, tmp_path)
     assert "Against another run" not in text
     assert "Several seeds of one config" not in text
     code, text, _ = page([runs, "--against", other], capsys, tmp_path)
     assert code == 0
-    assert "net/a alone" not in text
     assert "only elsewhere/b loses images 40, 41" in text
     assert "55.0 +- 7.1" in text
 
 
 def test_other_images_are_refused_in_one_line(runs, capsys, tmp_path):
     write_run(runs / "other/a", 3, data_sha256="e")
-    code, _, said = page([runs, "--against", runs / "net/a"], capsys, tmp_path)
+    code, _, said = page([runs, "--against", runs / "mlp/a"], capsys, tmp_path)
     assert code == 2
     assert "Expected the same images to compare on" in said.err
     assert len(said.err.strip().splitlines()) == 1
-    shutil.rmtree(runs / "net/b")
+    shutil.rmtree(runs / "mlp/b")
     shutil.rmtree(runs / "other")
-    code, _, said = page([runs, "--against", runs / "net/a"], capsys, tmp_path)
+    code, _, said = page([runs, "--against", runs / "mlp/a"], capsys, tmp_path)
     assert (code, "but got none" in said.err) == (2, True)
 
 
@@ -76,7 +75,7 @@ def test_a_run_without_records_is_no_reference(tmp_path):
 def test_the_exit_code_says_whether_requirements_hold(runs, capsys, tmp_path, requirement, code):
     ended, _, said = page([runs, "--require", requirement], capsys, tmp_path)
     assert ended == code
-    assert "net/a, test, digits" in said.out
+    assert "mlp/a, test, digits" in said.out
 
 
 def test_watching_judges_nothing(runs, capsys):

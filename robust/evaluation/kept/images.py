@@ -105,7 +105,7 @@ def hardware() -> str:
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return described(
         {
-            "": platform.machine(),
+            "CPU": platform.processor() or platform.machine(),
             "GPU": cuda,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -60,7 +60,7 @@ def _run(run: RunFiles, found: Sequence[Protocol], stated: Stated, folder: Path)
     return {
         "name": run.name,
         "folder": Path(os.path.relpath(run.folder, folder.resolve())).as_posix(),
-        "subject": _subject(run, stated),
+        "subject": _network(run, stated),
         "evaluations": [_evaluation(entry) for entry in entries],
         "training": {
             "progress": run.training,
@@ -71,7 +71,7 @@ def _run(run: RunFiles, found: Sequence[Protocol], stated: Stated, folder: Path)
     }
 
 
-def _subject(run: RunFiles, stated: Stated) -> dict[str, Any]:
+def _network(run: RunFiles, stated: Stated) -> dict[str, Any]:
     network = run.setting("model.init_args.network", "?")
     newest = list(run.evaluations.values())[-1].header
     return {

@@ -22,7 +22,7 @@ def markdown(card: _Card) -> str:
     for level, title, body in _sections(card):
         lines += [f"{'#' * level} {_markdown(title)}", ""]
         if isinstance(body, Grid):
-            lines += [body.markdown()]
+            lines += [body.markdown().split("\n", 2)[2]]  # the heading is its title
         else:
             lines += [*(f"- {_markdown(text)}" for text in body), ""]
     return "\n".join(lines)
@@ -36,7 +36,7 @@ def as_html(card: _Card) -> str:
     for level, title, body in _sections(card):
         parts += [f"<h{level}>{html.escape(title)}</h{level}>"]
         if isinstance(body, Grid):
-            parts += [body.html()]
+            parts += [body.html().replace(f"<caption>{html.escape(body.title)}</caption>", "", 1)]
         else:
             parts += ["<ul>", *(f"<li>{html.escape(text)}</li>" for text in body), "</ul>"]
     return "\n".join([*parts, "</body></html>", ""])

@@ -120,8 +120,8 @@ def _files(name: str, path: Path, run: Mapping[str, Any], found: Found) -> None:
 
 def _numbers(card: Mapping[str, Any], runs: Sequence[Path], folder: Path, found: Found) -> None:
     """Derive all that a card says from the records again."""
-    subject = card["runs"][0]["subject"] if card["runs"] else {}
-    stated = Stated(str(subject.get("trained_by")), str(subject.get("licence")))
+    network = card["runs"][0]["subject"] if card["runs"] else {}
+    stated = Stated(str(network.get("trained_by")), str(network.get("licence")))
     try:
         derived = content_of(runs, stated, folder)
     except (ConfigError, *DAMAGE) as error:

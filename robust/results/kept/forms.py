@@ -1,8 +1,9 @@
 """Adversarial images in the smallest form that loses no success.
 
-An image of whole pixel values is kept as uint8, exactly. Another one is kept as its difference from
-the clean image in float16, rounded toward zero, so that it leaves neither its budget nor [0, 1].
-Where that rounding would lose the success, the image is kept in float32.
+An image whose pixels are multiples of 1/255 is kept as uint8, exactly. Of another one its
+difference from the clean image is kept in float16. That is rounded toward zero, so that the image
+leaves neither its budget nor [0, 1]. Where that rounding would lose the success, the image is kept
+in float32.
 """
 
 from collections.abc import Callable, Mapping
