@@ -200,8 +200,8 @@ def evaluate(
         network: What to attack: a defense, or any other module or callable from images to scores.
         data: Whose test images to attack: a data module, or a Dataset, a DataLoader or images and
             labels (x, y), of which all are attacked.
-        suite: A `Suite`, a short name, a path, or a mapping of attacks as in YAML, which may also
-            be classes, or functions as `attack` takes them.
+        suite: A `Suite`, a short name, a path, or a mapping of attacks as in YAML. The attacks of a
+            mapping may also be classes, or functions as `attack` takes them.
         limit: Number of images, from the first; the suite's own if None.
         views: What the attacks differentiate; the suite's own if None.
         attacks: Which attacks of the suite to run, names or patterns; all if None.
@@ -258,9 +258,9 @@ def attack(
         True
 
     Args:
-        attack: A class of `robust.attacks` or torchattacks, or its name in any case; the path of
-            an attack such as ``adv_lib.attacks.fmn``; or a function of a model, x, y and, if it
-            wants, ``eps``.
+        attack: A class of `robust.attacks` or torchattacks, or its name in any case. Or the path
+            of an attack such as ``adv_lib.attacks.fmn``. Or a function of a model, x, y and, if
+            it wants, ``eps``.
         network: What to attack.
         x: Images, (N, C, H, W), uint8 or of floating point in [0, 1].
         y: Their labels.

@@ -63,7 +63,7 @@ def assert_one_line(code, capsys, message):
         (["--model=robust.defences.Squeezed"], "no 'defences' in robust. Did you mean defenses"),
         (["--model=nowhere.Squeezed"], "no module 'nowhere'"),
         (["--model=Sqeezed"], "got 'Sqeezed'. Did you mean Squeezed"),
-        (["--model=robust.defenses.Defense"], "lacks adaptive_view and training_loss. Define it"),
+        (["--model=robust.defenses.Defense"], "robust.defenses.Defense is abstract. Name one"),
         (["--model=torch.nn.Linear"], "`model` to be a subclass of Defense, .*'torch.nn.Linear'"),
         (["--model.network=torch.optim.Adam"], "`network` to be a subclass of Module, .*Adam'"),
         (["--model.temperatur=3"], "'temperatur' of robust.defenses.Squeezed. .* temperature"),

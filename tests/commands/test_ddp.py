@@ -41,7 +41,7 @@ def test_fit_of_two_phases(npz, suite, tmp_path):
     (folder,) = (runs / "distillation").iterdir()
     assert len(list(folder.glob("wandb/offline-run-*"))) == 1
     assert [path.name for path in folder.glob("metrics*.csv")] == ["metrics.csv"]
-    assert len(list(folder.glob("records/[!.]*"))) == 2  # rows and header, no parts
+    assert len(list(folder.glob("records/[!.]*"))) == 3  # rows, header, kept images, no parts
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2 * 2  # half of the four batches each
     assert checkpoint["state_dict"]["has_teacher"]
