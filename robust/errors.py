@@ -52,7 +52,7 @@ def check_eps(norm: str, eps: float) -> None:
 def check_radius(norm: str, eps: float) -> None:
     """Raise if a finite Linf radius is larger than the range of a pixel.
 
-    A larger L2 or L0 radius than an image has room for is as good as none, and may be meant so.
+    A larger L2, L1 or L0 radius than an image has room for is as good as none, and may be meant so.
 
     Raises:
         ConfigError: If it is larger, with what was perhaps meant.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from robust.errors import ConfigError
 
-Norm = Literal["Linf", "L2", "L0"]
+Norm = Literal["Linf", "L2", "L1", "L0"]
 View = Literal["deployed", "published", "adaptive"]
 """A view is what an attacker differentiates: the deployed scores, what the paper's attacker saw, or
 the way around the defense."""
@@ -34,9 +34,10 @@ def limit_of(eps: float) -> float:
     return eps * (1 + _SLACK) + _SLACK
 
 
-def budget(norm: Norm, eps: float) -> str:
-    """Return a threat model in a word or two, such as ``Linf 0.1``."""
-    return f"{norm} {'unbounded' if math.isinf(eps) else format(eps, '.4g')}"
+def budget(norm: Norm, eps: float, area: str = "") -> str:
+    """Return a threat model in a few words, such as ``Linf 0.1`` or ``L2 1 in a patch of 5x5``."""
+    radius = "unbounded" if math.isinf(eps) else format(eps, ".4g")
+    return f"{norm} {radius} {area}".rstrip()
 
 
 EpsOn = Mapping[Norm, Mapping[str, float]]
@@ -55,9 +56,11 @@ USUAL_EPS: EpsOn = MappingProxyType(
             **dict.fromkeys(_COLOR, 8 / 255),
         },
         "L2": {**dict.fromkeys(_GREY, 1.5), **dict.fromkeys(_COLOR, 0.5)},
+        "L1": {**dict.fromkeys(_GREY, 10.0), **dict.fromkeys(_COLOR, 12.0)},
     }
 )
-"""MNIST, Fashion-MNIST and colour images: Madry et al. 2018; Wong and Kolter 2018; RobustBench."""
+"""MNIST, Fashion-MNIST and colour images: Madry et al. 2018; Wong and Kolter 2018; RobustBench.
+Those of L1: Maini et al. 2020, https://arxiv.org/abs/1909.04068."""
 
 
 def eps_on(norm: Norm, data: str, own: EpsOn) -> float | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from robust.errors import ConfigError
 from robust.threat import ThreatModel, ThreatModelViolation, distance
 
-NORMS = ["Linf", "L2"]
+NORMS = ["Linf", "L2", "L1"]
 
 
 def pair(seed, spread=1.0):
@@ -18,7 +18,8 @@ def pair(seed, spread=1.0):
 
 
 @pytest.mark.parametrize(
-    ("norm", "expected"), [("Linf", 0.5), ("L2", (0.5**2 + 0.25**2) ** 0.5), ("L0", 1.0)]
+    ("norm", "expected"),
+    [("Linf", 0.5), ("L2", (0.5**2 + 0.25**2) ** 0.5), ("L1", 0.75), ("L0", 1.0)],
 )
 def test_distance_of_one_pixel_changed_in_two_channels(norm, expected):
     x = torch.full((1, 3, 4, 4), 0.25)
@@ -54,6 +55,33 @@ def test_projection_reaches_the_boundary_of_the_ball():
         torch.testing.assert_close(distance(x, reached, norm), expected, atol=1e-6, rtol=1e-6)
 
 
+def bisected(x, x_adv, radius):
+    """The projection onto the L1 ball in [0, 1] by halving what each value gives up."""
+    delta = (x_adv - x).double()
+    room = torch.where(delta > 0, 1 - x.double(), x.double())
+
+    def moved(given_up):
+        return torch.minimum((delta.abs() - given_up.view(-1, 1, 1, 1)).clamp_min(0), room)
+
+    low, high = torch.zeros(len(x)).double(), delta.abs().amax(dim=(1, 2, 3))
+    for _ in range(80):
+        middle = (low + high) / 2
+        above = moved(middle).sum(dim=(1, 2, 3)) > radius
+        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    return x.double() + delta.sign() * moved(high)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 0.1, 1.0, 5.0])
+@pytest.mark.parametrize("eps", [0.0, 1e-3, 0.7, 6.0, 30.0])
+def test_onto_the_l1_ball_is_the_nearest_image(eps, spread):
+    x, x_adv = pair(0, spread)
+    x[0], x[1, 0] = 0, 1
+    projected = ThreatModel("L1", eps).project(x, x_adv)
+    torch.testing.assert_close(projected.double(), bisected(x, x_adv, eps), atol=2e-7, rtol=0)
+    # Exactly: rounding goes towards the clean image.
+    assert (distance(x, projected, "L1") <= eps + 1e-12).all()
+
+
 def test_an_infinite_eps_is_the_full_box():
     x, x_adv = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 2.0)
     for norm in NORMS:
@@ -70,7 +98,7 @@ def test_threat_models_have_names():
 
 
 def test_l0_has_no_projection():
-    with pytest.raises(ConfigError, match="Expected `norm` Linf or L2"):
+    with pytest.raises(ConfigError, match="Expected `norm` Linf, L2 or L1"):
         ThreatModel("L0", 3.0).project(*pair(0))
 
 

@@ -18,7 +18,10 @@ from robust.attacks.minimal.carlini_wagner import CarliniWagner, HasCodebook
 from robust.attacks.minimal.ddn import DDN
 from robust.attacks.minimal.deepfool import DeepFool
 from robust.attacks.minimal.fab import FAB, MinimalFAB
+from robust.attacks.minimal.fmn import FMN
 from robust.attacks.minimal.lbfgs import LBFGS
+from robust.attacks.minimal.pdpgd import PDPGD
+from robust.attacks.minimal.sigma_zero import SigmaZero
 from robust.attacks.query.boundary import BoundaryAttack
 from robust.attacks.query.hop_skip_jump import HopSkipJump
 from robust.attacks.query.noise import AdditiveGaussianNoise, AdditiveUniformNoise, SinglePixel
@@ -36,10 +39,12 @@ __all__ = [
     "EOT",
     "FAB",
     "FGSM",
+    "FMN",
     "IFGSM",
     "JSMA",
     "LBFGS",
     "MIFGSM",
+    "PDPGD",
     "PGD",
     "TGSM",
     "AdditiveGaussianNoise",
@@ -61,6 +66,7 @@ __all__ = [
     "ReleasedCarliniWagner",
     "ReleasedFGSM",
     "Rescale",
+    "SigmaZero",
     "SinglePixel",
     "SoftSteps",
     "Square",

@@ -121,6 +121,16 @@ class Attack(TorchAttack):  # type: ignore[misc]
         predicted = self.predict(x_adv)
         return predicted != y if target is None else predicted == target
 
+    def halved(self, x: Images, x_adv: Images, y: Labels, target: Labels | None) -> Images:
+        """Return the images on the line to the clean ones that are just beyond the boundary."""
+        inside, outside = x, x_adv
+        for _ in range(_HALVINGS):
+            middle = (inside + outside) / 2
+            success = self._succeeds(middle, y, target).view(-1, 1, 1, 1)
+            outside = torch.where(success, middle, outside)
+            inside = torch.where(success, inside, middle)
+        return outside
+
     def seen_success(
         self, x: Images, scores: Scores, y: Labels, target: Labels | None
     ) -> Bool[Tensor, " n"]:
@@ -139,6 +149,7 @@ class Attack(TorchAttack):  # type: ignore[misc]
         return self.get_target_label(images, labels)  # type: ignore[no-any-return]
 
 
+_HALVINGS = 8
 _FURTHER = (1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5)
 """The judge's boundary is looked for so much further out than the view's."""
 

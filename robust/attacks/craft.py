@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchattacks.attack import Attack as TorchAttack
 
+from robust.attacks.area import within_area
 from robust.attacks.base import Attack
 from robust.attacks.cells import cells_of
 from robust.attacks.each_view import Crafted as Crafted
@@ -23,6 +24,7 @@ from robust.attacks.finite import NotFinite, finite_gradients
 from robust.attacks.substitutes import attacked_in_cells
 from robust.attacks.views import Several
 from robust.errors import ConfigError
+from robust.threat import ThreatModel
 from robust.types import AttackCallable, Images, Labels
 
 
@@ -37,6 +39,7 @@ def craft(
     sample_seeds: Int64[Tensor, " n"] | None = None,
     judge: nn.Module | None = None,
     transferred: bool = False,
+    allowed: ThreatModel | None = None,
 ) -> Crafted:
     """Run an attack on a view and leave everything else as it was.
 
@@ -63,18 +66,27 @@ def craft(
             stop early; ``view`` if None.
         transferred: Whether the images are meant for another network, so that our own attacks
             should not stop at the first success on this one.
+        allowed: A threat model whose ``mask`` or ``patch`` the attack shall keep to. Its norm and
+            eps are for the attack to know.
 
     Raises:
         ValueError: If ``target`` is given and the attack has no targeted mode, or one of them is no
             class of the view.
         ConfigError: If an attack of torchattacks cannot work on so small images or few classes.
     """
-    if isinstance(view, Several):
+    confined = allowed is not None and bool(allowed.area)
+    if len(x) and (confined or isinstance(view, Several)):
         run = partial(craft, attack, seed=seed, transferred=transferred)
         samples = Samples(x, y, target, sample_seeds)
         with contextlib.redirect_stdout(None):
             built = attack(view)
-        return through_each(run, built, view.each(), samples, view if judge is None else judge)
+        asked = view if judge is None else judge
+        if isinstance(view, Several):
+            run = partial(run, allowed=allowed)
+            return through_each(run, built, view.each(), samples, asked)
+        assert allowed is not None
+        gradient = partial(_isolated_gradient, view, seed)
+        return within_area(run, built, view, samples, asked, allowed, gradient)
     with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
         # Tensors made in inference mode cannot enter a graph; their clones can.
         x, y = x.detach().clone(), y.detach().clone()
@@ -132,6 +144,11 @@ def _is_raised_by_torchattacks(error: Exception) -> bool:
     """Return whether the error is of its own code, not of a network or of torch."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).startswith("torchattacks.")
+
+
+def _isolated_gradient(view: nn.Module, seed: int, x: Images, y: Labels) -> Images:
+    with isolated(view, x.device, seed), torch.autocast(x.device.type, enabled=False):
+        return gradient_of(view, x, y)
 
 
 def gradient_of(view: nn.Module, x: Images, y: Labels) -> Images:

@@ -1,7 +1,7 @@
 """An attack goes through one view after the other, and the worst of each image is kept."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, get_args
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -36,6 +36,10 @@ class Samples(NamedTuple):
     target: Labels | None
     seeds: Int64[Tensor, " n"] | None
 
+    def each(self) -> Iterator["Samples"]:
+        """Yield each as a batch of its own."""
+        yield from (self.at(row) for row in torch.arange(len(self.x)).view(-1, 1).to(self.x.device))
+
     def at(self, rows: Int64[Tensor, " m"]) -> "Samples":
         """Return some of them."""
         return Samples(*(None if part is None else part[rows] for part in self))  # type: ignore[arg-type]
@@ -44,7 +48,7 @@ class Samples(NamedTuple):
 def through_each(
     run: Callable[..., Crafted],
     built: TorchAttack,
-    views: Sequence[nn.Module],
+    views: Iterable[Any],
     samples: Samples,
     judge: nn.Module,
 ) -> Crafted:
@@ -56,7 +60,7 @@ def through_each(
     Args:
         run: Runs the attack on a view, as ``craft`` does.
         built: The attack on any of them.
-        views: What is attacked, at least one.
+        views: What is attacked, at least one; ``run`` gets one after the other.
         samples: Clean images.
         judge: Whose predictions count.
     """

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from robust import losses
 from robust.types import Images, Labels, Scores
 
 
@@ -31,6 +32,15 @@ def mask_class(scores: Scores, y: Labels) -> Scores:
 def ranked_classes(scores: Scores, y: Labels) -> Int64[Tensor, "n others"]:
     """Return the classes other than ``y``, those of the highest scores first."""
     return mask_class(scores, y).argsort(dim=1, descending=True)[:, :-1]
+
+
+def signed_margin(scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
+    """Return by how much each image is adversarial: the difference of scores, zero at the boundary.
+
+    Untargeted that is the best other score minus the label's. Targeted, it is the target's minus
+    the best other one.
+    """
+    return losses.margin(scores, y) if target is None else -losses.margin(scores, target)
 
 
 def is_adversarial(scores: Scores, y: Labels, target: Labels | None = None) -> Bool[Tensor, " n"]:

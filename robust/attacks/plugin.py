@@ -88,7 +88,7 @@ class Plugin(Attack):
         return returned.detach()
 
 
-_AS_NUMBER: dict[Norm, float] = {"Linf": math.inf, "L2": 2.0, "L0": 0.0}
+_AS_NUMBER: dict[Norm, float] = {"Linf": math.inf, "L2": 2.0, "L1": 1.0, "L0": 0.0}
 """As adversarial-library names norms."""
 
 

@@ -62,6 +62,7 @@ class AttackedOnce:
             seed=seed_of(self.seed, self.name, part.start),
             sample_seeds=sample_seeds(seed_of(self.seed, self.name), index),
             judge=judge,
+            allowed=self.threat_model,
         )
         self.threat_model.check(images, crafted.x_adv, self.name, budget=not minimal)
         return crafted.x_adv.to(x.dtype)

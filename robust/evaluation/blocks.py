@@ -22,7 +22,7 @@ from robust.evaluation.targets import random_targets
 from robust.io.notes import Figures
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
-from robust.threat import ThreatModel, distance
+from robust.threat import distance
 from robust.tracking import log_adversarial_table
 from robust.types import Batch, Images, Labels, Norm, Scores, View
 from robust.vocabulary import limit_of
@@ -144,6 +144,7 @@ def attacked(
     x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
     target = targets_of(info, block, suite.seed)
     chosen = (clean == y) & (y != target)
+    allowed = suite.allowed(name)
     crafted = craft(
         suite.builders[name],
         module,
@@ -154,8 +155,8 @@ def attacked(
         sample_seeds=sample_seeds(seed_of(suite.seed, name), block.index[chosen]),
         judge=judge,
         transferred=suite.source is not None,
+        allowed=allowed,
     )
-    allowed = ThreatModel(info.norm, info.eps)
     allowed.check(x[chosen], crafted.x_adv, name, budget=not info.minimal)
     x_adv, scores = x.clone(), block.scores.clone()
     x_adv[chosen] = crafted.x_adv.to(x.dtype)

@@ -68,7 +68,8 @@ def within(suite: Suite, eps: float | None = None, norm: Norm | None = None) -> 
 def _changed(old: ThreatModel, eps: float | None, norm: Norm | None) -> ThreatModel:
     if eps is None and isinstance(old, OpenThreatModel):
         return old.in_norm(norm or old.norm)
-    return ThreatModel(norm or old.norm, old.eps if eps is None else eps)
+    radius = old.eps if eps is None else eps
+    return ThreatModel(norm or old.norm, radius, old.mask, old.patch)
 
 
 _Kind = Literal["follows", "own", "unfit"]

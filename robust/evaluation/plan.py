@@ -114,6 +114,7 @@ def _describe(
         target=target,
         minimal="eps" not in arguments,
         code_sha256=code_sha256([type(built)]),
+        area=threat_model.area,
     )
 
 

@@ -83,12 +83,15 @@ class Suite:
             raise ConfigError("Expected at least one of `views`, but got none. Name deployed, say.")
         object.__setattr__(self, "views", tuple(dict.fromkeys(self.views)))
         builders = {
-            name: inheriting(attack, self.threat_models.get(name, self.threat_model))
-            for name, attack in self.attacks.items()
+            name: inheriting(attack, self.allowed(name)) for name, attack in self.attacks.items()
         }
         infos = plan(builders, self.threat_model, self.threat_models, self.targets)
         object.__setattr__(self, "builders", builders)
         object.__setattr__(self, "infos", infos)
+
+    def allowed(self, name: str) -> ThreatModel:
+        """Return the threat model of an attack."""
+        return self.threat_models.get(name, self.threat_model)
 
     def on(self, data: str) -> "Suite":
         """Return the suite as it attacks a data set, whose eps it may take.

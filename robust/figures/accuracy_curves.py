@@ -21,7 +21,10 @@ _STYLES: dict[str, Literal["-", ":", "-.", "--"]] = {
     "transfer": "-.",
     "adaptive": "--",
 }
-_UNITS = {"Linf": "Linf, pixel units", "L2": "L2, pixel units", "L0": "L0, pixels"}
+_UNITS = {
+    **{norm: f"{norm}, pixel units" for norm in ("Linf", "L2", "L1")},
+    "L0": "L0, pixels",
+}
 _COLUMNS = 3
 
 

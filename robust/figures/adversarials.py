@@ -107,6 +107,7 @@ def plot_grid(
             sample_seeds=chosen.seeds,
             judge=seen.judge,
             transferred=suite.source is not None,
+            allowed=suite.allowed(chosen_attacks[0]),
         )
         label = seen.label
         if len(chosen_attacks) > 1:

@@ -25,6 +25,7 @@ _WIDTHS = {"deployed": 1.5, "published": 2.5, "transfer": 2.5, "adaptive": 2.5}
 _UNITS: dict[Norm, str] = {
     "Linf": "Linf, pixel units",
     "L2": "L2, pixel units",
+    "L1": "L1, pixel units",
     "L0": "L0, pixels",
 }
 _SHAPES = [

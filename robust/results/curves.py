@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
     """Return the families of attacks of a suite, which differ in ``eps`` alone, sorted by eps.
 
-    They are of one class, code, norm and target, and all other arguments are equal. A step
+    They are of one class, code, norm, area and target, and all other arguments are equal. A step
     (``alpha``) may be the same in all of them. It may also be the same share of ``eps``, or
     ``eps`` less one number, as papers choose it. A minimal-norm attack is a family of its own.
     Names decide only what a family is called: as its attacks without the number at the end
@@ -60,7 +60,7 @@ def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:
 def _besides_eps(info: AttackInfo) -> tuple[str, ...]:
     """Return what attacks of a family have in common, except the step."""
     fixed = {k: v for k, v in info.arguments.items() if k not in ("eps", "alpha")}
-    parts = (info.name, info.norm, info.target, info.code_sha256, fixed)
+    parts = (info.name, info.norm, info.area, info.target, info.code_sha256, fixed)
     return tuple(_written(part) for part in parts)
 
 

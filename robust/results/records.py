@@ -35,6 +35,7 @@ class AttackInfo:
         target: Class that samples shall become, or ``random``; None if untargeted.
         minimal: Whether it looks for the nearest adversarial image, and so may leave ``eps``.
         code_sha256: Hash of its code.
+        area: Which pixels may change, in words; empty if all may.
     """
 
     name: str
@@ -44,11 +45,12 @@ class AttackInfo:
     target: Target | None
     minimal: bool
     code_sha256: str = ""
+    area: str = ""
 
     @property
     def budget(self) -> str:
-        """The norm and eps of its threat model."""
-        return budget(self.norm, self.eps)
+        """The norm and eps of its threat model, and which pixels may change if not all."""
+        return budget(self.norm, self.eps, self.area)
 
     def distance(self, rows: Rows) -> Column:
         """Return distances of the adversarial images in the norm of the threat model."""
@@ -110,6 +112,8 @@ class Header:
         content = asdict(self)
         for info in content["attacks"].values():
             info["eps"] = None if math.isinf(info["eps"]) else info["eps"]
+            if not info["area"]:  # earlier versions had none
+                del info["area"]
         # Records of earlier versions do not have these keys.
         usuals = {"split": "test", "source_view": None, "random": False, "averaged": False}
         for key, usual in usuals.items():

@@ -43,9 +43,11 @@ class Row(NamedTuple):
     dropped: bool = False
     """Whether the attack gave the image up before its last steps, as nothing promised a success. It
     counts as robust."""
+    l1: float = 0.0
+    """Distance; 0 in records from before there was this column."""
 
 
-LATER = 2
+LATER = 3
 """So many of the last columns are lacking in records of earlier versions."""
 
 

@@ -49,7 +49,7 @@ def parts_and_full(name, network, *, sizes, targeted=False):
     def crafted(rows, seed):
         return craft(
             # Some images are robust within such radii, so that AutoAttack comes to its last parts.
-            lambda m: short.build(m, {"Linf": 0.02, "L2": 0.2, "L0": 0.0}[short.norm]),
+            lambda m: short.build(m, {"Linf": 0.02, "L2": 0.2, "L1": 0.8, "L0": 0.0}[short.norm]),
             network,
             x[rows],
             y[rows],

@@ -27,7 +27,7 @@ def test_eps_is_a_number_or_a_fraction():
         ["--eps"],
         ["--eps=true"],
         ["--eps=1/0"],
-        ["--norm=L1"],
+        ["--norm=L3"],
         ["--norm=linf"],
         ["--table=wang2018_table1", "--eps=0.1"],
         ["--table=wang2018_table1", "--norm=L2"],

@@ -23,6 +23,7 @@ NAMES = (
     "strong",
     "rand",
     "minimal",
+    "l1",
     "black_box",
     "transfer",
     "torchattacks",
@@ -51,7 +52,7 @@ def suite_of(name):
 def test_one_word_and_the_eps_of_the_data_set(name):
     suite = suite_of(name)
     norm = suite.threat_model.norm
-    eps = {"Linf": 8 / 255, "L2": 0.5}[norm]
+    eps = {"Linf": 8 / 255, "L2": 0.5, "L1": 12.0}[norm]
     assert suite.name == name
     assert suite.on("cifar10").threat_model == ThreatModel(norm, eps)
     assert {info.eps for info in suite.on("cifar10").infos.values()} == {eps}
@@ -62,12 +63,13 @@ def test_one_word_and_the_eps_of_the_data_set(name):
             suite.on("bars.npz")
 
 
-OWN = [(name, "L2" if name in ("minimal", "torchattacks_l2") else "Linf") for name in NAMES]
+BOTH = [name for name in NAMES if name != "l1"]
+OWN = [(name, "L2" if name in ("minimal", "torchattacks_l2") else "Linf") for name in BOTH]
 
 
 @pytest.mark.parametrize(
     ("name", "norm"),
-    of_all(product(NAMES, ["Linf", "L2"]), default=[*OWN, ("quick", "L2"), ("minimal", "Linf")]),
+    of_all(product(BOTH, ["Linf", "L2"]), default=[*OWN, ("quick", "L2"), ("minimal", "Linf")]),
 )
 def test_it_runs_in_both_norms(name, norm, ten, tmp_path, monkeypatch):
     """What does not bound the norm is left out."""
@@ -135,6 +137,21 @@ def test_no_attack_of_black_box_asks_for_a_gradient():
     y = Blind()(x).argmax(dim=1)
     for attack in within(shortened(suite_of("black_box")), 0.3).suite.builders.values():
         craft(attack, Blind(), x, y)
+
+
+@pytest.mark.parametrize(("name", "norm"), [("l1", "L1"), ("sparse", "L0"), ("minimal", "L1")])
+def test_suites_of_other_norms_run(name, norm, ten, tmp_path):
+    data, defense = ten
+    changed = within(shortened(suite_of(name)), 20.0, norm).suite
+    left = {"minimal": {"fmn"}}.get(name, set(suite_of(name).attacks))
+    assert set(changed.attacks) == left
+    asked = {"attacks": dict(changed.attacks), "threat_model": changed.threat_model}
+    result, _ = evaluate(data, tmp_path, defense, **asked, limit=4, views=["adaptive"])
+    assert {info.budget for info in result.header.attacks.values()} == {f"{norm} 20"}
+    rows = result.rows
+    assert (rows["l1"] <= rows["linf"] * 784).all()
+    assert (rows["l1"] >= rows["l2"] - 1e-9).all()
+    assert rows["l1"].any()
 
 
 def test_classes_of_torchattacks_are_its_own():

@@ -40,10 +40,21 @@ def test_the_checksum_of_earlier_versions_is_the_same():
     assert checksum(Rows.from_rows(rows)) == "a1866f703daa4b05"
 
 
+def test_so_is_that_of_a_dropped_image_before_there_was_a_distance_in_l1():
+    numbers = (0.1, 0.5, 3.0, 2.0, 0.25, False, True)
+    rows = [
+        Row("adaptive", "strong", i, 1, -1, True, 1, 1, False, False, False, *numbers)
+        for i in range(2)
+    ]
+    # By commit 184fd76.
+    assert checksum(Rows.from_rows(rows)) == "abd8c6188db711aa"
+
+
+@pytest.mark.parametrize("changed", [{"dropped": True}, {"l1": 0.5}, {"dropped": True, "l1": 1.0}])
 @pytest.mark.parametrize("last", [0, 1])
-def test_a_changed_column_changes_the_checksum(last):
+def test_a_changed_column_changes_the_checksum(last, changed):
     plain = two()
-    changed = [plain[last]._replace(dropped=True), plain[1 - last]]
+    changed = [plain[last]._replace(**changed), plain[1 - last]]
     ordered = Rows.from_rows(changed).ordered()
     assert checksum(ordered) != checksum(Rows.from_rows(plain))
     # A block does not depend on the others of its file.

@@ -14,10 +14,12 @@ from robust.attacks import (
     DDN,
     FAB,
     FGSM,
+    FMN,
     IFGSM,
     JSMA,
     LBFGS,
     MIFGSM,
+    PDPGD,
     PGD,
     TGSM,
     AdditiveGaussianNoise,
@@ -34,6 +36,7 @@ from robust.attacks import (
     RandomFGSM,
     ReleasedCarliniWagner,
     ReleasedFGSM,
+    SigmaZero,
     SinglePixel,
     Square,
     Strong,
@@ -72,6 +75,9 @@ class Short:
     scores_lead: bool = False
     """Whether its steps are as long as scores say, which those of a binarized input mislead."""
 
+    sparse: bool = False
+    """Whether it moves few values far, which a binarized input does not reward."""
+
     @property
     def targeted(self) -> bool:
         """Whether it has a targeted mode."""
@@ -80,7 +86,7 @@ class Short:
 
 def _budget(attack, norm="Linf", **arguments):
     """A gradient attack within a radius, which climbs from the first step on."""
-    named = {"norm": norm} if norm == "L2" else {}
+    named = {"norm": norm} if norm != "Linf" else {}
     return Short(
         attack,
         lambda view, eps: attack(view, eps, **named, **arguments),
@@ -89,11 +95,12 @@ def _budget(attack, norm="Linf", **arguments):
         looks=False,
         honest=False,
         saturates=arguments.get("loss", "cross_entropy") == "cross_entropy",
+        sparse=norm == "L1",
     )
 
 
 def _minimal(attack, norm="L2", *, gradient=True, enough=1.1, honest=True, **arguments):
-    named = {"norm": norm} if norm == "Linf" else {}
+    named = {"norm": norm} if norm == "Linf" or attack in (FMN, PDPGD) else {}
     return Short(
         attack,
         lambda view, eps: attack(view, **named, **arguments),
@@ -221,6 +228,7 @@ EVERY = {
     "PGD L2": _budget(PGD, "L2", steps=6, loss="margin"),
     "APGD Linf": _budget(APGD, steps=8),
     "APGD L2": _budget(APGD, "L2", steps=8, loss="dlr"),
+    "APGD L1": _budget(APGD, "L1", steps=10, loss="margin"),
     "APGD log odds": _budget(APGD, steps=8, loss="log_odds"),
     "FAB Linf": _fab("Linf"),
     "FAB L2": _fab("L2"),
@@ -235,6 +243,13 @@ EVERY = {
     "DeepFool Linf": _minimal(DeepFool, "Linf", steps=10),
     "CarliniWagner": _minimal(CarliniWagner, search_steps=4, steps=5),
     "DDN": _minimal(DDN, steps=15),
+    "FMN Linf": _minimal(FMN, "Linf", steps=12),
+    "FMN L2": _minimal(FMN, steps=12),
+    "FMN L1": _minimal(FMN, "L1", steps=12),
+    "FMN L0": _minimal(FMN, "L0", steps=12),
+    "PDPGD L1": _minimal(PDPGD, "L1", steps=30),
+    "PDPGD L2": _minimal(PDPGD, steps=30),
+    "SigmaZero": _minimal(SigmaZero, "L0", steps=20),
     "LBFGS": _minimal(LBFGS, c=0.3, search_steps=3, steps=8),
     # It keeps the changes that did not suffice.
     "JSMA": _minimal(JSMA, "L0", gamma=1.0, honest=False),

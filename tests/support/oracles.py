@@ -46,4 +46,4 @@ class LinearOracle(nn.Module):
     def budget(self, norm: str) -> float:
         """Distance of every sample to the boundary."""
         size = self.w.abs().sum().item()
-        return MARGIN / {"Linf": size, "L2": size**0.5}[norm]
+        return MARGIN / {"Linf": size, "L2": size**0.5, "L1": 1}[norm]

@@ -1,5 +1,6 @@
 """Auto-PGD is the attack of Croce and Hein 2020, https://arxiv.org/abs/2003.01690."""
 
+import math
 from typing import Literal, final
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
+from robust.attacks.gradient.climbs import Climb, DenseClimb, SparseClimb
 from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -16,48 +18,8 @@ from robust.losses import Loss
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
-_MOMENTUM = 0.75
-_RHO = 0.75
-"""The share of the steps of a window that must raise the loss, or the step is halved."""
-
-
-class _Climb:
-    """This is the state of the images that are still robust (section 3, Algorithm 1)."""
-
-    def __init__(self, x: Images, start: Images, eps: float) -> None:
-        n = len(x)
-        self.index = torch.arange(n, device=x.device)
-        self.x, self.now, self.before, self.best = x, start, start, start
-        self.gradient = self.best_gradient = torch.zeros_like(x)
-        lowest = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
-        self.best_loss = self.loss = self.best_at_checkpoint = lowest
-        self.step = torch.full((n,), 2 * eps, dtype=x.dtype, device=x.device)
-        self.rises = torch.zeros(n, device=x.device)
-        self.halved = torch.ones(n, dtype=torch.bool, device=x.device)
-
-    def keep(self, chosen: Bool[Tensor, " n"]) -> None:
-        if not chosen.all():
-            for name, value in vars(self).items():
-                setattr(self, name, value[chosen])
-
-    def see(self, loss: Float[Tensor, " n"], gradient: Images) -> None:
-        """Take note of the loss and gradient at the present images."""
-        self.rises = self.rises + ((loss > self.loss) & self.loss.isfinite())
-        self.loss, self.gradient = loss, gradient
-        better = loss > self.best_loss
-        self.best_loss = torch.where(better, loss, self.best_loss)
-        self.best = _choose(better, self.now, self.best)
-        self.best_gradient = _choose(better, gradient, self.best_gradient)
-
-    def checkpoint(self, window: int) -> None:
-        """Halve the steps that no longer pay, and go back to the best images from there."""
-        stuck = self.rises <= _RHO * window
-        stuck |= ~self.halved & (self.best_at_checkpoint >= self.best_loss)
-        self.halved, self.best_at_checkpoint = stuck, self.best_loss
-        self.rises = torch.zeros_like(self.rises)
-        self.step = torch.where(stuck, self.step / 2, self.step)
-        self.now = _choose(stuck, self.best, self.now)
-        self.gradient = _choose(stuck, self.best_gradient, self.gradient)
+_WIDER = ((3.0, 0.3), (2.0, 0.3))
+"""In L1 the first steps are taken within so many times eps, and are such a share of all."""
 
 
 @final
@@ -68,11 +30,14 @@ class APGD(Attack):
     targeted ratio (Eq. 7) where the loss is ``dlr``. Losses that need more classes than there are
     fall back to differences of scores (see `robust.losses`).
 
+    In L1 the steps are sparse (see `SparseClimb`). The first 60 % of them are taken within three
+    times eps and twice eps, as in Croce and Hein 2021, https://arxiv.org/abs/2103.01208.
+
     Args:
         model: View to attack.
         eps: Radius in pixel units, not negative.
         steps: Gradient steps of each start; 100 in AutoAttack.
-        norm: Linf or L2.
+        norm: Linf, L2 or L1.
         loss: What to climb where the view names no objective.
         restarts: Random starts; an image that is misclassified after one skips the later ones.
         rank: Climb towards the other class of this rank among the clean image's scores, 0 for the
@@ -89,7 +54,7 @@ class APGD(Attack):
         model: nn.Module,
         eps: float = 8 / 255,
         steps: int = 100,
-        norm: Literal["Linf", "L2"] = "Linf",
+        norm: Literal["Linf", "L2", "L1"] = "Linf",
         loss: Loss = "cross_entropy",
         restarts: int = 1,
         rank: int | None = None,
@@ -100,7 +65,7 @@ class APGD(Attack):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
         check_choice("loss", loss, losses.NAMED)
-        check_choice("norm", norm, ("Linf", "L2"))
+        check_choice("norm", norm, ("Linf", "L2", "L1"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps = norm, eps, steps
         if rank is not None and rank < 0:
@@ -138,12 +103,40 @@ class APGD(Attack):
     def _one_start(
         self, x: Images, y: Labels, target: Labels | None, streams: RandomStreams
     ) -> tuple[Images, Bool[Tensor, " n"]]:
-        climb = _Climb(x, self._start(x, streams), self.eps)
+        start, left = self._start(x, streams), self.steps
+        for factor, share in _WIDER if self.norm == "L1" else ():
+            wide = ThreatModel("L1", factor * self.eps)
+            steps = min(math.ceil(share * self.steps), left - 1)
+            start, _ = self._climb(wide, steps, x, start, y, target)
+            left -= steps
+        return self._climb(self.threat_model, left, x, start, y, target)
+
+    def _climb(
+        self,
+        threat_model: ThreatModel,
+        steps: int,
+        x: Images,
+        start: Images,
+        y: Labels,
+        target: Labels | None,
+    ) -> tuple[Images, Bool[Tensor, " n"]]:
+        """Return the images after so many steps, and on which the attack succeeds."""
+
+        def project(x: Images, x_adv: Images) -> Images:
+            return projected(threat_model, self.cells, x, x_adv)
+
+        climb: Climb = (
+            SparseClimb(x, project(x, start), threat_model.eps)
+            if self.norm == "L1"
+            else DenseClimb(x, start, self.eps, self.norm)
+        )
         result, success = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        checkpoints = _checkpoints(self.steps)
-        for step in range(self.steps + 1):
+        checkpoints = climb.checkpoints(steps)
+        for step in range(steps + 1):
             goal = None if target is None else target[climb.index]
             loss, gradient, reached = self._look(climb.now, y[climb.index], goal)
+            if threat_model.eps > self.eps:
+                reached = torch.zeros_like(reached)
             result[climb.index[reached]] = climb.now[reached]
             success[climb.index[reached]] = True
             climb.see(loss, gradient)
@@ -152,23 +145,10 @@ class APGD(Attack):
                 return result, success
             if step in checkpoints:
                 climb.checkpoint(checkpoints[step])
-            if step < self.steps:
-                self._move(climb, first=step == 0)
+            if step < steps:
+                climb.move(project, first=step == 0)
         result[climb.index] = climb.best
         return result, success
-
-    def _move(self, climb: _Climb, *, first: bool) -> None:
-        """Take a projected step, with momentum after the first (Eq. 1 and 2)."""
-        step = climb.step.view(-1, 1, 1, 1) * direction(climb.gradient, self.norm)
-        moved = self._projected(climb.x, climb.now + step)
-        if not first:
-            momentum = _MOMENTUM * (moved - climb.now)
-            drift = (1 - _MOMENTUM) * (climb.now - climb.before)
-            moved = self._projected(climb.x, climb.now + momentum + drift)
-        climb.before, climb.now = climb.now, moved
-
-    def _projected(self, x: Images, x_adv: Images) -> Images:
-        return projected(self.threat_model, self.cells, x, x_adv)
 
     def _look(
         self, x: Images, y: Labels, target: Labels | None
@@ -201,25 +181,16 @@ class APGD(Attack):
         return climbed if target is None else -climbed
 
     def _start(self, x: Images, streams: RandomStreams) -> Images:
-        """Return a random point of the sphere, as in the authors' code, clipped to [0, 1]."""
+        """Return a random point of the sphere, as in the authors' code, clipped to [0, 1].
+
+        In L1 it is noise of deviation 1 that was projected onto the widest ball.
+        """
+        if self.norm == "L1":
+            widest = ThreatModel("L1", _WIDER[0][0] * self.eps)
+            return widest.project(x, x + streams.normal(*x.shape[1:]).to(x.dtype))
         if self.norm == "Linf":
             noise = 2 * streams.uniform(*x.shape[1:]) - 1
             noise = noise / noise.abs().amax(dim=(1, 2, 3), keepdim=True)
         else:
             noise = direction(streams.normal(*x.shape[1:]), self.norm)
         return self.threat_model.project(x, x + self.eps * noise.to(x.dtype))
-
-
-def _choose(chosen: Bool[Tensor, " n"], yes: Images, no: Images) -> Images:
-    return torch.where(chosen.view(-1, 1, 1, 1), yes, no)
-
-
-def _checkpoints(steps: int) -> dict[int, int]:
-    """Return at which steps to look back, and how far: 22 %, each 3 % less, at least 6 %."""
-    window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
-    checkpoints, step = {}, window
-    while step <= steps:
-        checkpoints[step] = window
-        window = max(window - shrink, shortest)
-        step += window
-    return checkpoints

@@ -18,7 +18,6 @@ _BETA = 0.9
 _NUDGE = 1e-3
 # Of Newton's method, which ends sooner unless rounding keeps it busy.
 _MOST_NEWTON_STEPS = 50
-_HALVINGS = 8
 
 
 class _Walk:
@@ -221,18 +220,8 @@ class MinimalFAB(_Boundary):
         found, target = least.isfinite(), self.target(images, labels)
         if found.any():
             goal = None if target is None else target[found]
-            x_adv[found] = self._halved(images[found], x_adv[found], labels[found], goal)
+            x_adv[found] = self.halved(images[found], x_adv[found], labels[found], goal)
         return x_adv
-
-    def _halved(self, x: Images, x_adv: Images, y: Labels, target: Labels | None) -> Images:
-        """Return the images on the line to the clean ones that are just beyond the boundary."""
-        inside, outside = x, x_adv
-        for _ in range(_HALVINGS):
-            middle = (inside + outside) / 2
-            success = self._succeeds(middle, y, target).view(-1, 1, 1, 1)
-            outside = torch.where(success, middle, outside)
-            inside = torch.where(success, inside, middle)
-        return outside
 
 
 def onto_plane(x: Images, slope: Images, gap: Float[Tensor, " n"], norm: Norm) -> Images:

@@ -13,6 +13,8 @@ ABSENT = "absent"
 
 Key = tuple[str, str, int]
 """View, attack and number of a block."""
+_SIZES_OF_LATER = (8, 1)
+"""Bytes of the columns `l1` and `dropped`, the last one first."""
 Sums = Mapping[Key, frozenset[str]]
 """Checksums of each block, one of which has to match."""
 
@@ -30,9 +32,11 @@ def checksums(rows: Rows, size: int) -> dict[Key, str]:
 
 
 def _hash(view: str, attack: str, numbers: Column) -> str:
-    # Records from before there was the last column, `dropped`, keep their checksums.
-    if not numbers[:, -1].any():
-        numbers = numbers[:, :-1]
+    # Records from before there were the last columns, `dropped` and `l1`, keep their checksums.
+    for size in _SIZES_OF_LATER:
+        if numbers[:, -size:].any():
+            break
+        numbers = numbers[:, :-size]
     # The names of a damaged row may be bytes that are no text.
     text = f"{view}\n{attack}\n".encode(errors="surrogateescape")
     return hashlib.blake2b(text + numbers.tobytes(), digest_size=8).hexdigest()

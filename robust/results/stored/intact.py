@@ -207,7 +207,7 @@ class Check(NamedTuple):
         for name in ("label", "clean_pred", "adv_pred"):
             most = np.inf if self.classes is None else self.classes - 1
             yield f"{name} that is no class", (rows[name] < 0) | (rows[name] > most)
-        for name in ("linf", "l2", "l0", "forwards", "seconds"):
+        for name in ("linf", "l2", "l1", "l0", "forwards", "seconds"):
             usual = np.isfinite(rows[name]) & (rows[name] >= 0)
             yield f"{name} that is negative or no number", ~usual
         yield "another target", _other_target(info.target, label, target)

@@ -6,7 +6,7 @@ import torchattacks
 from torch import nn
 
 from robust.attacks import APGD, craft
-from robust.attacks.gradient.apgd import _checkpoints
+from robust.attacks.gradient.climbs import DenseClimb
 from robust.errors import ConfigError
 from robust.losses import cross_entropy
 from tests.support.oracles import LinearOracle
@@ -30,9 +30,9 @@ def curved():
 def test_checkpoints_of_the_paper():
     # Section 3: p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06).
     expected = [22, 41, 57, 70, 80, 87, 93, 99]
-    assert list(_checkpoints(100)) == expected
-    assert list(_checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
-    assert list(_checkpoints(1)) == [1]
+    assert list(DenseClimb.checkpoints(100)) == expected
+    assert list(DenseClimb.checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
+    assert list(DenseClimb.checkpoints(1)) == [1]
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
