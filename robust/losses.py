@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robust.types import Labels, Scores
 
-Loss = Literal["cross_entropy", "log_odds", "margin", "dlr"]
+Loss = Literal["cross_entropy", "log_odds", "margin", "dlr", "probability_margin"]
 """These are their names in configurations, and those of the functions of this module."""
 
 
@@ -41,6 +41,16 @@ def margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
     Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, f_6 without its clipping.
     """
     return _less_label(scores, y).amax(dim=1)
+
+
+def probability_margin(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
+    """Return the probability of the best other class minus that of ``y``.
+
+    The loss of the probability margin attack, Xie et al. 2024, https://arxiv.org/abs/2411.15210. It
+    weighs images, and losses of one image along its way, by how undecided the network is. Where the
+    softmax rounds to one, it is as flat as cross-entropy.
+    """
+    return margin(scores.softmax(dim=1), y)
 
 
 def dlr(scores: Scores, y: Labels) -> Float[Tensor, " n"]:
@@ -80,6 +90,7 @@ NAMED: Mapping[Loss, Callable[[Scores, Labels], Float[Tensor, " n"]]] = MappingP
         "log_odds": log_odds,
         "margin": margin,
         "dlr": dlr,
+        "probability_margin": probability_margin,
     }
 )
 """These losses need no target class."""

@@ -97,3 +97,13 @@ def test_only_the_log_odds_have_the_label_once_the_softmax_rounds_to_one(scale):
 
 def test_every_named_loss_is_the_function_of_that_name():
     assert {name: loss.__name__ for name, loss in NAMED.items()} == {n: n for n in get_args(Loss)}
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_the_probability_margin_is_that_of_the_softmax(label):
+    scores = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, 4.0]])
+    y = torch.full((2,), label)
+    p = scores.softmax(dim=1)
+    others = [k for k in range(3) if k != label]
+    expected = p[:, others].amax(dim=1) - p[:, label]
+    torch.testing.assert_close(NAMED["probability_margin"](scores, y), expected)

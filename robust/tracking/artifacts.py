@@ -21,7 +21,12 @@ SCHEME = "wandb:"
 """The prefix of a run on a W&B server, such as ``wandb:entity/project/run``."""
 
 _TYPE = "trained-run"
-_FILES = ("*.yaml", "*.csv", "checkpoints/*.ckpt", "records/*.csv", "records/*.json", "records/*.kept")
+_FILES = (
+    "*.yaml",
+    "*.csv",
+    "checkpoints/*.ckpt",
+    *(f"records/*.{suffix}" for suffix in ("csv", "json", "kept")),
+)
 # Seconds for an answer of the server.
 _TIMEOUT = 20
 # Files of a training that will go on.

@@ -11,6 +11,7 @@ from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
 from robust.attacks.gradient.climbs import Climb, DenseClimb, SparseClimb
+from robust.attacks.gradient.doubled import doubled
 from robust.attacks.judging import ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError
@@ -44,6 +45,8 @@ class APGD(Attack):
             highest. Unlike in targeted mode, an image of any other class counts as a success.
         samples: Calls of a random view whose losses, gradients and scores are averaged at every
             step; 20 in AutoAttack for random defenses (EOT).
+        precision: Of the gradients, ``float32`` or ``float64``. Success is decided in the precision
+            of the images.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -59,12 +62,15 @@ class APGD(Attack):
         restarts: int = 1,
         rank: int | None = None,
         samples: int = 1,
+        precision: Literal["float32", "float64"] = "float32",
     ) -> None:
         super().__init__(model)
         for name, count in (("steps", steps), ("restarts", restarts), ("samples", samples)):
             if count < 1:
                 raise ConfigError(f"Expected `{name}` to be at least 1, but got {count}.")
         check_choice("loss", loss, losses.NAMED)
+        check_choice("precision", precision, ("float32", "float64"))
+        self.precision, self._differentiated = precision, model
         check_choice("norm", norm, ("Linf", "L2", "L1"))
         self.threat_model = ThreatModel(norm, eps)
         self.norm, self.eps, self.steps = norm, eps, steps
@@ -74,6 +80,7 @@ class APGD(Attack):
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Return adversarial images of the same shape; of the highest loss where none was found."""
+        self._differentiated = doubled(self.model) if self.precision == "float64" else self.model
         target, streams = self._aim(images, labels), self.random_streams(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
@@ -160,20 +167,23 @@ class APGD(Attack):
         if self.transferred:
             return loss, gradient, torch.zeros_like(y, dtype=torch.bool)
         goal = None if self.rank is not None else target
+        if self.precision == "float64":
+            return loss, gradient, self._succeeds(x.detach(), y, goal)
         return loss, gradient, self.seen_success(x.detach(), scores, y, goal)
 
     def _look_once(
         self, x: Images, y: Labels, target: Labels | None
     ) -> tuple[Float[Tensor, " n"], Images, Scores]:
-        x = x.detach().requires_grad_()
-        scores: Scores = self.get_logits(x)
+        x = x.detach().to(torch.float64 if self.precision == "float64" else x.dtype)
+        x.requires_grad_()
+        scores: Scores = self._differentiated(x)
         loss = self._loss(scores, y, target)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
         return loss.detach(), gradient, scores.detach()
 
     def _loss(self, scores: Scores, y: Labels, target: Labels | None) -> Float[Tensor, " n"]:
         label = y if target is None else target
-        climbed = named_objective(self.model, scores, label, targeted=target is not None)
+        climbed = named_objective(self._differentiated, scores, label, targeted=target is not None)
         if climbed is None:
             if self.loss == "dlr" and target is not None:
                 return losses.targeted_dlr(scores, y, target)

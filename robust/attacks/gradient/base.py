@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
+from robust.attacks.gradient.doubled import doubled
 from robust.attacks.gradient.far import far_images, lead_over
 from robust.attacks.judging import is_adversarial, ranked_classes
 from robust.attacks.views import named_objective
@@ -20,7 +21,7 @@ from robust.precision import warn_if_emulated
 from robust.threat import ThreatModel
 from robust.types import Images, Labels, Scores
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float64"]
 
 _STRIDE = 4
 """Steps are so much longer in L2 where only values that cross a threshold use up eps."""
@@ -56,7 +57,7 @@ class GradientAttack(Attack):
 
     An image on which the attack succeeds keeps that result and leaves the batch, so that only
     robust images cost all steps. Success is decided in the precision of the images, also where
-    gradients are taken in bfloat16.
+    gradients are taken in bfloat16 or, by a copy of the network, in float64.
 
     The class is abstract: the presets are the attacks. Their docstrings explain the arguments.
     """
@@ -103,6 +104,7 @@ class GradientAttack(Attack):
         self.falling, self.far_steps = falling, far_steps
         self.loss = loss if isinstance(loss, str) else tuple(loss)
         self.decay, self.early_stop, self.precision = decay, early_stop, precision
+        self._differentiated = model
 
     def forward(self, images: Images, labels: Labels) -> Images:
         """Return adversarial images of the same shape."""
@@ -111,6 +113,7 @@ class GradientAttack(Attack):
                 f"Expected a target class for {self.attack} with a difference of losses, but got "
                 "none. Name one in the suite's `targets`."
             )
+        self._differentiated = doubled(self.model) if self.precision == "float64" else self.model
         target, streams = self.target(images, labels), self.random_streams(images)
         x_adv = images.clone()
         left = torch.arange(len(images), device=images.device)
@@ -154,6 +157,7 @@ class GradientAttack(Attack):
             step_direction = direction(self._with_momentum(active, gradient), self.norm)
             if self.falling:
                 step_direction = step_direction * (1 - step / self.steps)
+            step_direction = step_direction.to(active.x.dtype)
             active.x_adv = self._moved(active.x, active.x_adv, step_direction)
         result[active.index] = active.x_adv
 
@@ -165,9 +169,10 @@ class GradientAttack(Attack):
         return projected(self.threat_model, cells, x, x_adv + alpha * step_direction)
 
     def _gradient(self, active: _Active) -> tuple[Images, Scores]:
-        x_adv = active.x_adv.detach().requires_grad_()
-        scores: Scores = self.get_logits(x_adv)
-        total = self._total(scores.to(x_adv.dtype), active).sum()
+        wide = torch.float64 if self.precision == "float64" else active.x_adv.dtype
+        x_adv = active.x_adv.detach().to(wide).requires_grad_()
+        scores: Scores = self._differentiated(x_adv)
+        total = self._total(scores.to(wide), active).sum()
         (gradient,) = torch.autograd.grad(total, x_adv)
         return gradient, scores.detach()
 
@@ -182,7 +187,7 @@ class GradientAttack(Attack):
     def _objective(
         self, outputs: Scores, y: Labels, loss: Loss, *, targeted: bool = False
     ) -> Float[Tensor, " n"]:
-        named = named_objective(self.model, outputs, y, targeted=targeted)
+        named = named_objective(self._differentiated, outputs, y, targeted=targeted)
         return losses.NAMED[loss](outputs, y) if named is None else named
 
     def _with_momentum(self, active: _Active, gradient: Images) -> Images:

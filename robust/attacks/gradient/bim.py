@@ -26,7 +26,8 @@ class BIM(GradientAttack):
         steps: Gradient steps.
         loss: What to climb where the view names no objective.
         early_stop: Whether an image stays as it is once it is misclassified.
-        precision: Of the gradients; success is decided in the precision of the images.
+        precision: Of the gradients: ``float32``, ``bfloat16`` or ``float64``. Success is decided
+            in the precision of the images.
 
     Raises:
         ConfigError: If an argument is out of range.

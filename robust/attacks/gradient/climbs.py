@@ -100,7 +100,7 @@ class DenseClimb(Climb):
 
     def move(self, project: Project, *, first: bool) -> None:
         """Take a projected step, with momentum after the first (Eq. 1 and 2)."""
-        step = self.step.view(-1, 1, 1, 1) * direction(self.gradient, self.norm)
+        step = self.step.view(-1, 1, 1, 1) * direction(self.gradient, self.norm).to(self.x.dtype)
         moved = project(self.x, self.now + step)
         if not first:
             momentum = _MOMENTUM * (moved - self.now)
@@ -151,6 +151,7 @@ class SparseClimb(Climb):
         least = slopes.abs().sort(dim=1).values.gather(1, rank.view(-1, 1))
         signs = slopes.sign() * (slopes.abs() >= least)
         unit = (signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1)).view_as(self.x)
+        unit = unit.to(self.x.dtype)
         self.now = project(self.x, self.now + self.step.view(-1, 1, 1, 1) * unit)
 
     def checkpoint(self, window: int) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice
-from robust.attacks.gradient.base import GradientAttack
+from robust.attacks.gradient.base import GradientAttack, Precision
 from robust.errors import ConfigError
 from robust.losses import Loss
 from robust.threat import ThreatModel
@@ -28,16 +28,27 @@ class FGSM(GradientAttack):
         model: View to attack.
         eps: Linf radius in pixel units, not negative.
         loss: What to climb where the view names no objective.
+        precision: Of the gradient: ``float32``, ``bfloat16`` or ``float64``.
 
     Raises:
         ConfigError: If ``eps`` is negative.
     """
 
     def __init__(
-        self, model: nn.Module, eps: float = 8 / 255, loss: Loss = "cross_entropy"
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        loss: Loss = "cross_entropy",
+        precision: Precision = "float32",
     ) -> None:
-        threat_model = ThreatModel("Linf", eps)
-        super().__init__(model, threat_model=threat_model, alpha=eps, steps=1, loss=loss)
+        super().__init__(
+            model,
+            threat_model=ThreatModel("Linf", eps),
+            alpha=eps,
+            steps=1,
+            loss=loss,
+            precision=precision,
+        )
 
 
 @final

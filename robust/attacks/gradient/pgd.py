@@ -26,7 +26,8 @@ class PGD(GradientAttack):
         loss: What to climb where the view names no objective. Of several losses, the restarts climb
             one after the other: some images yield to the margin alone, some to the log-odds alone.
         early_stop: Whether an image stays as it is once it is misclassified.
-        precision: Of the gradients; success is decided in the precision of the images.
+        precision: Of the gradients: ``float32``, ``bfloat16`` or ``float64``. Success is decided
+            in the precision of the images.
         falling: Whether the steps become shorter, on a line that ends at zero after the last one.
             The long ones leave what is around the start, the short ones settle on a maximum.
         decay: What remains of the momentum at each step, not negative; 0 for none.
