@@ -33,10 +33,10 @@ ATTACKS = {
     "APGD L1": ("L1", 1.2, lambda m: APGD(m, 1.2, steps=10, norm="L1", loss="margin")),
     "Square": ("Linf", 0.45, lambda m: Square(m, "Linf", 0.45, queries=60)),
     "DDN": ("L2", 0.5, lambda m: DDN(m, steps=15)),
-    "FMN L0": ("L0", 3, lambda m: FMN(m, "L0", steps=10)),
-    "SigmaZero": ("L0", 3, lambda m: SigmaZero(m, steps=15)),
+    "FMN L0": ("L0", 3.0, lambda m: FMN(m, "L0", steps=10)),
+    "SigmaZero": ("L0", 3.0, lambda m: SigmaZero(m, steps=15)),
     "HopSkipJump": ("L2", 1.0, lambda m: HopSkipJump(m, iterations=2, initial_evaluations=10)),
-    "Pointwise": ("L0", 5, lambda m: Pointwise(m, repetitions=2, levels=10)),
+    "Pointwise": ("L0", 5.0, lambda m: Pointwise(m, repetitions=2, levels=10)),
     "torchattacks.PGD": ("Linf", 0.4, lambda m: torchattacks.PGD(m, 0.4, 0.1, 5)),
 }
 
@@ -72,7 +72,7 @@ def test_every_image_is_misclassified_and_nothing_else_moves(name, area):
 def test_a_mask_that_gains_too_little_leaves_the_image():
     """Of one pixel a linear function gains at most half of what is needed."""
     mask = [[0] * 5, [0, 0, 1, 0, 0], *[[0] * 5] * 3]
-    _, _, misclassified = confined(lambda m: PGD(m, 1.0, steps=5), ThreatModel("Linf", 1, mask))
+    _, _, misclassified = confined(lambda m: PGD(m, 1.0, steps=5), ThreatModel("Linf", 1.0, mask))
     assert not misclassified.any()
 
 
@@ -149,7 +149,7 @@ def test_a_change_outside_is_a_violation():
     for pixels, allowed in (
         ([(0, 0)], ThreatModel("Linf", 0.3, MASK)),
         ([(0, 0), (0, 3)], ThreatModel("Linf", 0.3, patch=3)),
-        ([(0, 1), (4, 1)], ThreatModel("L0", 3, patch=3)),
+        ([(0, 1), (4, 1)], ThreatModel("L0", 3.0, patch=3)),
     ):
         x_adv = x.clone()
         for row, column in pixels:
