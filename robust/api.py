@@ -50,6 +50,7 @@ from robust.defenses.sizes import take_sizes
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.attacked_once import AttackedOnce
+from robust.evaluation.evidence.level import level_of
 from robust.evaluation.plan import threat_model_of
 from robust.io.text_files import named_path
 from robust.loading.suites import AnySuite, Suite
@@ -72,7 +73,7 @@ from robust.results.cells import Cell
 from robust.results.result import Result
 from robust.threat import ThreatModel
 from robust.types import Norm, View
-from robust.vocabulary import Outputs
+from robust.vocabulary import AskedEvidence, Outputs
 
 __all__ = [
     "MLP",
@@ -177,6 +178,7 @@ def evaluate(
     std: Any = None,  # noqa: ANN401
     outputs: Outputs | None = None,
     view_from: Callable[[nn.Module], nn.Module] | Literal["auto"] | None = None,
+    evidence: AskedEvidence | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -213,6 +215,8 @@ def evaluate(
         outputs: What such a network returns; found if None.
         view_from: Builds the adaptive view of such a network, if its outputs do not say enough. Of
             any network or defense, ``auto`` looks for further views and says what helped.
+        evidence: How much is tried to see whether the attacks would have found what is there:
+            ``quick``, ``full`` or ``none``. The suite's own if None, else ``quick``.
         progress: Whether to show a progress bar.
         trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
 
@@ -227,7 +231,10 @@ def evaluate(
         is_searched = isinstance(view_from, str)
         said = Given(mean, std, outputs, adaptive=None if isinstance(view_from, str) else view_from)
         with prepared(network, module, said) as (defense, notes):
-            evaluation = asked.evaluation.replaced(records=folder, notes=notes, search=is_searched)
+            level = level_of(evidence or asked.evaluation.evidence)
+            evaluation = asked.evaluation.replaced(
+                records=folder, notes=notes, search=is_searched, evidence=level
+            )
             tested = test(defense, module, evaluation, progress, trainer)
             name = name_of(defense.network if isinstance(defense, Pretrained) else defense)
     return Result(name, tested, module.num_classes, asked.at)

@@ -14,6 +14,10 @@ the way around the defense."""
 Split = Literal["test", "train"]
 """``test`` is the test set, from its first image on. ``train`` is all training images, also those
 for validation, in a random order of a seed."""
+EvidenceLevel = Literal["quick", "full"]
+"""How much is tried to see whether the attacks of a suite would have found what is there."""
+AskedEvidence = Literal["quick", "full", "none"]
+"""What a command is asked for."""
 Outputs = Literal["logits", "log_probabilities", "probabilities"]
 """This is what a network that was trained elsewhere returns for each class."""
 Channels = Literal["rgb", "bgr"]

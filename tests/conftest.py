@@ -19,6 +19,8 @@ shapes.install()
 
 # The tests' own networks and defenses, which configs and checkpoints of tests name.
 os.environ["ROBUST_TRUST"] = "tests"
+# Evidence of each evaluation would take longer than most tests; those of evidence ask for it.
+os.environ["ROBUST_EVIDENCE"] = "none"
 
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
 

@@ -17,6 +17,7 @@ CONSTRUCTORS_OF_YAML = {
     ("attacks/gradient/base.py", "__init__"),
     ("attacks/gradient/pgd.py", "__init__"),
     ("evaluation/flat.py", "evaluation_of"),
+    ("evaluation/callback.py", "__init__"),
     ("api.py", "evaluate"),
 }
 """Their arguments are the keys of a config or a suite; `robust.evaluate` has those of the command's

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
+from robust.evaluation.evidence.level import level_of
 from robust.evaluation.suite import Source, Suite
 from robust.io.notes import Steps
 from robust.loading.paper_tables import PaperTable
@@ -182,7 +183,8 @@ def suite_for(
     evaluation = read_evaluation(suite, only, **settings)
     changed = within(evaluation.suite, options.eps, options.norm)
     search = options.adaptive is not None
-    return evaluation.replaced(suite=changed.suite, search=search), changed.notes
+    evidence = level_of(options.evidence or evaluation.evidence)
+    return evaluation.replaced(suite=changed.suite, search=search, evidence=evidence), changed.notes
 
 
 def check_suites(options: argparse.Namespace) -> None:

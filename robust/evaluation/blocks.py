@@ -214,7 +214,7 @@ def complete(evaluation: Evaluation, asked: Sequence[str], count: int) -> Evalua
             "files: evaluate again."
         )
     kept = ~np.isin(first.rows["view"], list(lacking))
-    return Evaluation(evaluation.header, first.rows.where(kept), evaluation.notes)
+    return first.having(first.rows.where(kept))
 
 
 def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int) -> None:

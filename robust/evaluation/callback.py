@@ -34,6 +34,7 @@ from robust.evaluation.blocks import (
     views_of,
 )
 from robust.evaluation.checks import check_targets, check_validation, name_of_data
+from robust.evaluation.evidence.stage import Stage
 from robust.evaluation.headers import header_of, search
 from robust.evaluation.kept.images import KeptImages
 from robust.evaluation.masking_signs import gradient_signs
@@ -45,6 +46,7 @@ from robust.results.records import Evaluation
 from robust.results.result import Result
 from robust.tracking import patient_barrier
 from robust.types import Batch, View
+from robust.vocabulary import AskedEvidence
 
 
 @final
@@ -82,6 +84,8 @@ class AttackEvaluation(Callback):
             channel, or one for all. Its images are attacked as pixels. None if they are in [0, 1].
         std: As ``mean``.
         search: Whether a test looks for further views that the adaptive one then has, too.
+        evidence: How much a test tries to see whether the attacks would have found what is there.
+            Nothing if None, which a command may replace by its own default.
 
     Raises:
         ConfigError: If a number is out of range, one of mean and std is given alone, or there are
@@ -101,6 +105,7 @@ class AttackEvaluation(Callback):
         mean: Any = None,  # noqa: ANN401
         std: Any = None,  # noqa: ANN401
         search: bool = False,
+        evidence: AskedEvidence | None = None,
     ) -> None:
         check_at_least("val_limit", val_limit, 1)
         check_at_least("every_n_epochs", every_n_epochs, 0)
@@ -123,7 +128,7 @@ class AttackEvaluation(Callback):
         """What `robust.evaluate` returns for them."""
         self._notes, self._untrained = list(notes), False
         self._normalization = Normalization(mean, std).checked()
-        self.search = search
+        self.search, self.evidence = search, evidence
 
     def replaced(
         self,
@@ -132,6 +137,7 @@ class AttackEvaluation(Callback):
         records: str | None = None,
         notes: Sequence[str] | None = None,
         search: bool | None = None,
+        evidence: AskedEvidence | None = None,
     ) -> "AttackEvaluation":
         """Return an evaluation that has not run yet, with some arguments replaced.
 
@@ -140,6 +146,7 @@ class AttackEvaluation(Callback):
             records: Another folder of records; its own if None.
             notes: Other notes; its own if None.
             search: Whether to look for views; as it does if None.
+            evidence: How much is tried; as it does if None.
         """
         return AttackEvaluation(
             self._asked if suite is None else suite,
@@ -152,6 +159,7 @@ class AttackEvaluation(Callback):
             mean=self._normalization.mean,
             std=self._normalization.std,
             search=self.search if search is None else search,
+            evidence=self.evidence if evidence is None else evidence,
         )
 
     @property
@@ -227,14 +235,22 @@ class AttackEvaluation(Callback):
             if block.index[0] == 0:
                 log_examples(trainer, block, produced, self.examples)
         records_written()
+        evidence_written = patient_barrier()
         rows = file.read()
         trainer.strategy.barrier("records read again")
+        asked = self.suite.views if self.suite.source is None else ["transfer"]
+        count = images.at_most(self.suite.limit)
+        evaluation = complete(Evaluation(header, rows, [*notes, *file.notes]), asked, count)
         if trainer.is_global_zero:
+            if self.evidence in ("quick", "full") and self.suite.source is None:
+                say(trainer, f"{self.suite.name}: evidence")
+                stage = Stage(self.suite, defense, images, views, self.evidence)
+                file.evidence = stage.run(evaluation, file.evidence)
             file.merge()
             kept.merge()
-        asked = self.suite.views if self.suite.source is None else ["transfer"]
-        evaluation = Evaluation(header, rows, [*notes, *file.notes])
-        self.evaluated = complete(evaluation, asked, images.at_most(self.suite.limit))
+        evidence_written()
+        evaluation.evidence = file.kept_evidence()
+        self.evaluated = evaluation
         self.result = Result(type(pl_module).__name__, self.evaluated, classes)
         pl_module.log_dict(summarize(self.evaluated), sync_dist=True)
 

@@ -8,7 +8,7 @@ from robust.evaluation.suite import Suite
 from robust.results.records import Target
 from robust.threat import NamedThreatModel, ThreatModel, threat_model_named
 from robust.types import AttackCallable, Norm, View
-from robust.vocabulary import Split
+from robust.vocabulary import AskedEvidence, Split
 
 
 def evaluation_of(
@@ -28,6 +28,7 @@ def evaluation_of(
     every_n_epochs: int = 0,
     val_limit: int = 100,
     robustness: bool = False,
+    evidence: AskedEvidence | None = None,
 ) -> AttackEvaluation:
     """Return the evaluation that a config describes.
 
@@ -52,6 +53,8 @@ def evaluation_of(
             it is among `views`, and the deployed one otherwise. Never if 0.
         val_limit: Number of validation images for that, from the first.
         robustness: Whether a test also measures `RobustnessMetrics`, of the same images and views.
+        evidence: How much a test tries to see whether the attacks would have found what is there.
+            Nothing if null; `evaluate.py` then tries what is ``quick``.
 
     Raises:
         ConfigError: If the suite does not hold together, or a number is out of range.
@@ -76,4 +79,5 @@ def evaluation_of(
         every_n_epochs=every_n_epochs,
         val_limit=val_limit,
         robustness=robustness,
+        evidence=evidence,
     )

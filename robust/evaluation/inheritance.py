@@ -60,12 +60,12 @@ def scaled(alpha: float, old: float, eps: float) -> float:
 
 def _open_defaults(attack: AttackCallable) -> dict[str, Any]:
     """Return the defaults of what nobody gave: of ``eps``, ``norm`` and a step that is a number."""
-    known, given = inspect.signature(_built(attack)).parameters, arguments_given(attack)
+    known, given = inspect.signature(builder_of(attack)).parameters, arguments_given(attack)
     defaults = {key: known[key].default for key in _USABLE if key in known and key not in given}
     return {key: value for key, value in defaults.items() if _USABLE[key](value)}
 
 
-def _built(attack: AttackCallable) -> Callable[..., Any]:
+def builder_of(attack: AttackCallable) -> Callable[..., Any]:
     """Return the class that a function builds, as far as it says so.
 
     The parser makes a `partial` of its own function whose first argument is the class.

@@ -115,7 +115,7 @@ def _check_names(
     more = list(others()) if unknown and takes_all else []
     for key in unknown:
         if not takes_all or (more and key not in more):
-            near = _near(key, known) or _near(key, more) or f" It takes: {_listed(signature)}."
+            near = _near(key, [*known, *more]) or f" It takes: {_listed(signature)}."
             raise ConfigError(f"There is no argument `{key}` of {name}.{near}")
 
 

@@ -6,38 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robust.results.rates import Z95
+from robust.results.rates import Rate as Rate
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Column, Row, Rows
 from robust.vocabulary import limit_of
-
-_Z95 = 1.959963984540054
-
-
-class Rate(NamedTuple):
-    """A share of samples, with its 95 % Wilson interval."""
-
-    hits: int
-    n: int
-
-    @property
-    def value(self) -> float:
-        """Hits over n; NaN without samples."""
-        return self.hits / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper bound of the 95 % Wilson score interval; (0, 1) without samples.
-
-        Wilson 1927, https://doi.org/10.2307/2276774. Unlike the normal interval it is sound at
-        rates of 0 and 1, where attacks usually are.
-        """
-        if not self.n:
-            return 0.0, 1.0
-        z2 = _Z95**2
-        centre = (self.hits + z2 / 2) / (self.n + z2)
-        spread = self.hits * (self.n - self.hits) / self.n + z2 / 4
-        half = _Z95 / (self.n + z2) * math.sqrt(spread)
-        return max(0.0, centre - half), min(1.0, centre + half)
 
 
 class Mean(NamedTuple):
@@ -61,7 +34,7 @@ class Mean(NamedTuple):
     @property
     def interval(self) -> tuple[float, float]:
         """Bounds of the 95 % normal interval; too narrow where few samples carry the mean."""
-        half = _Z95 * self.error
+        half = Z95 * self.error
         return self.value - half, self.value + half
 
 
@@ -152,8 +125,19 @@ def summarize(evaluation: Evaluation) -> dict[str, float]:
             if rows["dropped"].any():
                 rates[f"test/dropped/{view}/{name}"] = dropped(rows)
         rates[f"test/worst_robust_acc/{view}"] = worst_robust_accuracy(evaluation, view)
+    rates |= _unit_test(evaluation)
     random = {"test/random": 1.0} if evaluation.header.random else {}
     return {**rate_numbers(rates), **random}
+
+
+def _unit_test(evaluation: Evaluation) -> dict[str, Rate]:
+    """Return scores of the attack unit test, as `robust measure` calls them."""
+    trials = {} if evaluation.evidence is None else evaluation.evidence.trials
+    return {
+        f"test/unit_test/{view}/{score.attack}": score.found
+        for each in trials.values()
+        for view, score in each.scores.items()
+    }
 
 
 def rate_numbers(rates: Mapping[str, Rate]) -> dict[str, float]:

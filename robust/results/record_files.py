@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.results.evidence.recorded import Evidence
 from robust.results.records import Header, unchecked_note
 from robust.results.rows import Row, Rows
 from robust.results.stored.checksums import Key, Sums, both, nested
@@ -51,6 +52,8 @@ class RecordFile:
         self.notes: list[str] = []
         """What a reader of the rows that were read last has to know of them."""
         self._kept_notes = list(notes)
+        self.evidence: Evidence | None = None
+        """What is kept beside the rows; that of the file once it was read."""
         name = f"{header.suite}-{header.fingerprint}"
         self.path = folder / f"{name}.csv"
         self._pattern = f"{glob.escape(name)}.part*.csv"
@@ -107,6 +110,13 @@ class RecordFile:
                 self._set_aside(found.damage)
             self._save(found)
 
+    def kept_evidence(self) -> Evidence | None:
+        """Return the evidence beside the merged rows, which another process may have written."""
+        try:
+            return read_header(self.path.with_suffix(".json")).evidence
+        except (OSError, *DAMAGE):
+            return None
+
     def _load(self) -> Intact:
         found: list[Intact] = []
         try:
@@ -124,13 +134,14 @@ class RecordFile:
 
     def _merged(self, content: bytes) -> Intact:
         try:
-            header, sums, _ = read_header(self.path.with_suffix(".json"))
+            header, sums, _, evidence = read_header(self.path.with_suffix(".json"))
             if header != json.loads(json.dumps(self.header.plain())):
                 raise ValueError("it is of another protocol")
         except (OSError, *DAMAGE) as error:
             reason = f"a header that cannot be believed: {header_fault(error)}"
             found = union([])
             return found._replace(damage=[Damage(reason, as_text(content))])
+        self.evidence = self.evidence or evidence
         return self._check.merged(content, sums)
 
     def _set_aside(self, damage: Sequence[Damage]) -> None:
@@ -183,7 +194,7 @@ class RecordFile:
 
     def _sums(self) -> Sums | None:
         try:
-            return read_header(self.path.with_suffix(".json"))[1]
+            return read_header(self.path.with_suffix(".json")).sums
         except (OSError, *DAMAGE):
             return None
 
@@ -191,6 +202,8 @@ class RecordFile:
         content = self.header.plain()
         if self._kept_notes:
             content["notes"] = self._kept_notes
+        if self.evidence is not None:
+            content["evidence"] = self.evidence.plain()
         return header_text(content | {"checksums": nested(sums)})
 
     @contextlib.contextmanager

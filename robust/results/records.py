@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.results.evidence.recorded import Evidence
 from robust.results.rows import Column, Row, Rows
 from robust.results.stored.headers import DAMAGE, fingerprint_of, header_fault, read_header
 from robust.results.stored.intact import Check
@@ -129,10 +130,17 @@ class Evaluation:
         header: What was attacked.
         rows: In any order.
         notes: Sentences that a reader of the rows has to know.
+        evidence: Whether the attacks would have found what is there; None if nobody asked.
     """
 
-    def __init__(self, header: Header, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
-        self.header = header
+    def __init__(
+        self,
+        header: Header,
+        rows: Iterable[Row],
+        notes: Sequence[str] = (),
+        evidence: Evidence | None = None,
+    ) -> None:
+        self.header, self.evidence = header, evidence
         self.notes = list(notes)
         self.rows = Rows.from_rows(rows).ordered()
         ends = [*self.rows.starts(), len(self.rows)]
@@ -150,7 +158,11 @@ class Evaluation:
 
     def first(self, limit: int) -> "Evaluation":
         """Return the evaluation of the first ``limit`` samples."""
-        return Evaluation(self.header, self.rows.where(self.rows["index"] < limit), self.notes)
+        return self.having(self.rows.where(self.rows["index"] < limit))
+
+    def having(self, rows: Rows) -> "Evaluation":
+        """Return the evaluation with some of its rows alone."""
+        return Evaluation(self.header, rows, self.notes, self.evidence)
 
 
 class UnreadableRecords(ConfigError):
@@ -178,7 +190,7 @@ def read_evaluation(path: Path) -> Evaluation:
         UnreadableRecords: If either is missing, or nothing of them is intact.
     """
     try:
-        content, sums, notes = read_header(path.with_suffix(".json"))
+        content, sums, notes, evidence = read_header(path.with_suffix(".json"))
         if f"{content['suite']}-{fingerprint_of(content)}" != path.stem:
             raise ValueError("the header is of another file")
         attacks = {name: _info(**info) for name, info in content.pop("attacks").items()}
@@ -197,7 +209,7 @@ def read_evaluation(path: Path) -> Evaluation:
     unchecked = len(found.rows) - int(found.checked.sum())
     if unchecked:
         notes = [*notes, unchecked_note(unchecked, len(found.rows))]
-    return Evaluation(header, found.rows, notes)
+    return Evaluation(header, found.rows, notes, evidence)
 
 
 def unchecked_note(rows: int, total: int) -> str:

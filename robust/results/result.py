@@ -138,6 +138,7 @@ class Result:
             ) from None
         header, notes = self.evaluation.header, self.evaluation.notes
         file = RecordFile(target / "records", header, classes=self._classes, notes=notes)
+        file.evidence = self.evaluation.evidence
         file.append(self.evaluation.rows)
         file.merge()
         return file.path

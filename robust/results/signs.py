@@ -61,7 +61,7 @@ def missed(part: Evaluation, view: str) -> str:
     if view not in part.views:
         return ""
     seen, true = worst(part, view), worst(part, "adaptive")
-    if not _above(seen, true):
+    if not seen.is_above(true):
         return ""
     return f"robust accuracy {percent(seen)} {view}, {percent(true)} adaptive"
 
@@ -70,7 +70,7 @@ def weaker_than(part: Evaluation) -> str:
     """Return which view finds more than the adaptive one, beyond both intervals."""
     true = worst(part, "adaptive")
     for view in part.views:
-        if view != "adaptive" and _above(true, found := worst(part, view)):
+        if view != "adaptive" and true.is_above(found := worst(part, view)):
             return (
                 f"the adaptive view is the weaker one: robust accuracy {percent(true)} adaptive, "
                 f"{percent(found)} {view}"
@@ -115,11 +115,11 @@ def weak_attacks(part: Evaluation) -> Iterator[str]:
 
     That is a sign of the attack, and none of the network.
     """
-    white = _names(part, lambda info: _is_iterated(info) and info.target is None)
+    white = _names(part, lambda info: is_iterated(info) and info.target is None)
     left = {name: worst(_of(part, [name]), "adaptive") for name in white}
     for name, rate in left.items():
         best = min(left, key=lambda other: left[other].value)
-        if _above(rate, left[best]):
+        if rate.is_above(left[best]):
             yield (
                 f"{name} is a weak attack here: robust accuracy {percent(rate)}, "
                 f"under {best} {percent(left[best])}"
@@ -151,17 +151,17 @@ def _beaten(part: Evaluation, kinds: set[str], how: str) -> str:
         many = [
             each
             for each, info in part.header.attacks.items()
-            if _is_iterated(info) and info.target == target
+            if is_iterated(info) and info.target == target
         ]
         if not many:
             continue
         one, together = worst(_of(part, [name]), "adaptive"), worst(_of(part, many), "adaptive")
-        if _above(together, one):
+        if together.is_above(one):
             return f"{name}{how} succeeds more often than {' and '.join(many)}"
     return ""
 
 
-def _is_iterated(info: AttackInfo) -> bool:
+def is_iterated(info: AttackInfo) -> bool:
     """Whether an attack takes many steps along gradients."""
     steps = int(info.arguments.get("steps", 0))
     return info.name in _ITERATED or (info.name not in _BLACK_BOX and steps > 1)
@@ -177,10 +177,6 @@ def _of(evaluation: Evaluation, names: Iterable[str]) -> Evaluation:
     rows = evaluation.rows
     if len(attacks) == len(evaluation.header.attacks):
         return evaluation
+    header = replace(evaluation.header, attacks=attacks)
     chosen = rows.where(np.isin(rows["attack"], list(attacks)))
-    return Evaluation(replace(evaluation.header, attacks=attacks), chosen, evaluation.notes)
-
-
-def _above(one: Rate, other: Rate) -> bool:
-    """Return whether the first rate is larger and their intervals do not overlap."""
-    return one.interval[0] > other.interval[1]
+    return Evaluation(header, chosen, evaluation.notes, evaluation.evidence)

@@ -1,10 +1,12 @@
 """The verdict says whether a robust accuracy can be believed, from records alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple, get_args
 
 from robust.results import signs
+from robust.results.evidence import nine
+from robust.results.evidence.recorded import Trials
 from robust.results.records import Evaluation
 
 Word = Literal[
@@ -25,6 +27,8 @@ _WIDE = 0.2
 """Width of the interval at most: a wider one cannot tell a robust accuracy of .4 from .6."""
 _NOTHING_LEFT = 0.1
 """Upper end of the interval of a network that is not robust."""
+_SOUND = 0.95
+"""A sound attack finds more than that in the attack unit test, as its paper asks."""
 _RANDOM = "two calls of the defense on the same images give other scores"
 
 
@@ -72,12 +76,20 @@ def verdicts(evaluation: Evaluation) -> dict[str, Verdict]:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Return what the records say against attacks of the suite, not against the network."""
+    """Return what a reader has to know of weak attacks, and of the evidence."""
     if "adaptive" not in evaluation.views:
         return []
-    return [
-        note for _, part in signs.threat_models(evaluation) for note in signs.weak_attacks(part)
-    ]
+    parts = dict(signs.threat_models(evaluation))
+    weak = [note for part in parts.values() for note in signs.weak_attacks(part)]
+    return [*weak, *_of_evidence(parts)]
+
+
+def _of_evidence(parts: Mapping[str, Evaluation]) -> Iterator[str]:
+    """Yield the signs under each threat model."""
+    for budget, part in parts.items():
+        trials = trials_of(part)
+        if trials is not None:
+            yield f"signs of masking at {budget}, {nine.told(nine.nine(part, trials))}"
 
 
 def _judged(part: Evaluation) -> Verdict:
@@ -99,12 +111,46 @@ def _found(part: Evaluation) -> Iterator[tuple[Word, str]]:
         both = "; ".join(filter(None, (masked, overstated)))
         yield ("masked" if masked else "overstated"), both
         yield "suspect", _suspicion(part) or (_RANDOM if random and is_averaged else "")
-    yield "not robust", _nothing_left(part)
+    nothing_left = _nothing_left(part)
+    trials = trials_of(part)
+    if trials is not None and not nothing_left:
+        yield "suspect", missed_by_unit_test(trials) or nine.raised(part, trials)
+    yield "not robust", nothing_left
     yield "too few images", _too_few(part)
     if "adaptive" not in part.views:
         yield "unverified", "no adaptive view was attacked"
     elif random and not is_averaged:
         yield "unverified", f"{_RANDOM}, and no attack averaged over its randomness (EOT)"
+    elif trials is not None:
+        yield "unverified", _not_measured(trials)
+
+
+def trials_of(part: Evaluation) -> Trials | None:
+    """Return what was tried under the threat model of a part, through an adaptive view."""
+    if part.evidence is None or "adaptive" not in part.views:
+        return None
+    budget = next(iter(part.header.attacks.values())).budget
+    return part.evidence.trials.get(budget)
+
+
+def missed_by_unit_test(trials: Trials) -> str:
+    """Return that the strongest attack misses what is there, through the adaptive view."""
+    score = trials.scores.get("adaptive")
+    if score is None or not score.found.n or score.found.interval[1] >= _SOUND:
+        return ""
+    return (
+        f"in the attack unit test {score.attack} finds {signs.percent(score.found)} of what is "
+        "there through the adaptive view"
+    )
+
+
+def _not_measured(trials: Trials) -> str:
+    score = trials.scores.get("adaptive")
+    if score is None:
+        return f"attack unit test not measured: {trials.reason.rstrip('.')}"
+    if not score.found.n:
+        return "attack unit test not measured: random points find what is there on all images"
+    return ""
 
 
 def _suspicion(part: Evaluation) -> str:

@@ -11,7 +11,7 @@ from robust.commands.options.parser import OneLineParser
 from robust.io.text_files import expanded
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
-from robust.vocabulary import Norm, View
+from robust.vocabulary import AskedEvidence, Norm, View
 
 Figure = Literal["confidence", "features", "progress", "recalled", "transformed"]
 """What `evaluate.py --draw` knows."""
@@ -28,6 +28,8 @@ _MORE = {
     "view": "of deployed, published and adaptive; default: the suite's",
     "adaptive": "looks for what hides the gradient of any network or defense, and attacks its "
     "adaptive view through what shows it, too",
+    "evidence": "the attack unit test, and signs of masking on a few images; "
+    "default: the suite's, else $ROBUST_EVIDENCE, else quick",
     "eps": "of the suite, for all attacks that have no threat model of their own",
     "norm": "as --eps; attacks that do not bound it are left out",
     "limit": "default: the suite's; for --certify, 200",
@@ -151,6 +153,13 @@ def _add_attacks(add: _Add) -> None:
     choices = get_args(View)
     add("--view", nargs="+", choices=choices, metavar="VIEW", help="views to attack through")
     add("--adaptive", choices=["auto"], metavar="auto", help="look for further adaptive views")
+    levels = get_args(AskedEvidence)
+    add(
+        "--evidence",
+        choices=levels,
+        metavar="LEVEL",
+        help="what is tried beside: quick, full, none",
+    )
     add("-n", "--limit", type=int, metavar="N", help="number of test images")
     add("--transfer-from", type=Path, metavar="RUN", help="craft on this run's network instead")
 

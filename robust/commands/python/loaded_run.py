@@ -10,10 +10,12 @@ from robust.commands.python.runs import Asked, Budget, running, tested_images
 from robust.data import ImageDataModule
 from robust.data.python_data import AnyData
 from robust.defenses import Defense
+from robust.evaluation.evidence.level import level_of
 from robust.loading.suites import AnySuite
 from robust.loading.trained_run import TrainedRun
 from robust.results.result import Result
 from robust.types import Norm, View
+from robust.vocabulary import AskedEvidence
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class LoadedRun:
         eps: float | None = None,
         norm: Norm | None = None,
         view_from: Literal["auto"] | None = None,
+        evidence: AskedEvidence | None = None,
         progress: bool = True,
         **trainer: Any,  # noqa: ANN401
     ) -> Result:
@@ -92,6 +95,7 @@ class LoadedRun:
             run = run.on(tested_images(data, asked.evaluation.suite.limit))
         with running(run.defense, run.data) as folder:
             quiet = {"logger": False, "progress": progress, "default_root_dir": folder}
-            evaluation = asked.evaluation.replaced(search=view_from is not None)
+            level = level_of(evidence or asked.evaluation.evidence)
+            evaluation = asked.evaluation.replaced(search=view_from is not None, evidence=level)
             tested = run.evaluate(evaluation, **{**quiet, **trainer})
         return Result(run.name, tested, run.data.num_classes, asked.at)

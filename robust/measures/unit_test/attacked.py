@@ -76,6 +76,8 @@ def unit_test(
     points: int = 1000,
     seed: int = 0,
     features: str | None = None,
+    only: Mapping[View, Sequence[str]] | None = None,
+    modules: Mapping[View, nn.Module] | None = None,
 ) -> dict[str, Scores]:
     """Return how often attacks find what is there, by the name of their threat model.
 
@@ -87,6 +89,8 @@ def unit_test(
         points: Points around each image, of which all but one keep its class; at least 2.
         seed: Of the points and the attacks.
         features: Layer of the network whose input are the features; the last linear one if None.
+        only: Attacks to try through each view; all if None.
+        modules: What stands for views of the defense.
 
     Raises:
         NotMeasured: If scores do not come from a last linear layer, its features separate no
@@ -101,11 +105,29 @@ def unit_test(
             generator = Generator().manual_seed(seed)
             planter = Planter(defense, last, threat_model, points, generator)
             scores = [
-                _attacked(defense, block, some, views, seed + number)
+                _attacked(
+                    defense, block, _Through(some, views, only or {}, modules or {}), seed + number
+                )
                 for number, block in enumerate(planter.plant(x))
             ]
         result[str(threat_model)] = Scores.together(scores)
     return result
+
+
+class _Through(NamedTuple):
+    """Which attacks are tried through which views."""
+
+    attacks: Mapping[str, Tried]
+    views: Sequence[View]
+    only: Mapping[View, Sequence[str]]
+    modules: Mapping[View, nn.Module]
+
+    def attacks_of(self, view: View) -> dict[str, Tried]:
+        names = self.only.get(view, list(self.attacks))
+        return {name: tried for name, tried in self.attacks.items() if name in names}
+
+    def module(self, defense: Defense, view: View) -> nn.Module:
+        return self.modules[view] if view in self.modules else defense.view(view)
 
 
 def _by_threat_model(attacks: Mapping[str, Tried]) -> dict[ThreatModel, dict[str, Tried]]:
@@ -125,19 +147,18 @@ def _by_threat_model(attacks: Mapping[str, Tried]) -> dict[ThreatModel, dict[str
 def _attacked(
     defense: Defense,
     planted: Planted,
-    attacks: Mapping[str, Tried],
-    names: Sequence[View],
+    through: _Through,
     seed: int,
 ) -> Scores:
     if not len(planted.x):
-        nothing = {view: dict.fromkeys(attacks, Rate(0, 0)) for view in names}
+        nothing = {v: dict.fromkeys(through.attacks_of(v), Rate(0, 0)) for v in through.views}
         return Scores(nothing, Rate(0, 0), planted.separated)
-    views: dict[View, nn.Module] = {view: defense.view(view) for view in names}
+    views = {view: through.module(defense, view) for view in through.views}
     found: dict[View, dict[str, _Found]] = {view: {} for view in views}
     most = 1.0
     with _in_place(defense, planted, list(views.values())):
         for view, module in views.items():
-            for name, tried in attacks.items():
+            for name, tried in through.attacks_of(view).items():
                 judge = None if module is defense or view == "published" else defense
                 found[view][name], forwards = _one(defense, module, judge, planted, tried, seed)
                 most = max(most, forwards)

@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from robust.io import files
+from robust.results.evidence.recorded import Evidence
 from robust.results.stored.checksums import Sums, flat
 
 _LARGEST = 64_000_000
@@ -35,11 +36,22 @@ def header_text(content: Mapping[str, Any]) -> str:
     return json.dumps(sealed(content), indent=1, allow_nan=False)
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
-    """Return the content of a header, the checksums of the rows, and notes for a reader.
+class Stored(NamedTuple):
+    """What a header file has: the content of the header, and what belongs to its rows."""
+
+    content: dict[str, Any]
+    sums: Sums | None
+    """Checksums of the rows; None of an earlier version."""
+    notes: list[str]
+    """Sentences for a reader."""
+    evidence: Evidence | None
+
+
+def read_header(path: Path) -> Stored:
+    """Return what a header file has.
 
     Args:
-        path: The JSON file. In an earlier version the checksums are None.
+        path: The JSON file.
 
     Raises:
         OSError: If it cannot be read.
@@ -52,7 +64,20 @@ def read_header(path: Path) -> tuple[dict[str, Any], Sums | None, list[str]]:
     sums, notes = content.pop("checksums", None), content.pop("notes", [])
     if not isinstance(notes, list):
         raise ValueError("its notes are no list")
-    return content, None if sums is None else flat(sums), [str(note)[:200] for note in notes]
+    known = [str(note)[:200] for note in notes]
+    evidence, damage = _evidence(content.pop("evidence", None))
+    return Stored(content, None if sums is None else flat(sums), [*known, *damage], evidence)
+
+
+def _evidence(content: Any) -> tuple[Evidence | None, list[str]]:  # noqa: ANN401 (of a file)
+    """Return the evidence of a header; what is damaged leaves a note, and the rows stay."""
+    if content is None:
+        return None, []
+    try:
+        return Evidence.from_plain(content), []
+    except DAMAGE as error:
+        fault = header_fault(error)
+        return None, [f"damaged evidence is left out ({fault}); evaluate again."]
 
 
 def header_fault(error: Exception) -> str:

@@ -1,0 +1,168 @@
+"""The nine signs of masking, each raised or not, with the figures that say so.
+
+Athalye et al. 2018 (https://arxiv.org/abs/1802.00420, section 3.1) and Carlini et al. 2019
+(https://arxiv.org/abs/1902.06705, section 5). What records do not show was tried on a small sample
+through the adaptive view (`robust.evaluation.evidence`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from robust.results import signs
+from robust.results.evidence.recorded import Trials
+from robust.results.rates import Rate
+from robust.results.records import Evaluation
+
+_NOISE = 0.01
+"""Noise that finds more than that of what attacks left would not be beaten by a sound attack."""
+_MUCH = 0.05
+"""Share of what an attack left that twice the steps may find."""
+_LEAST = 2
+"""A single image may lie at a boundary by chance."""
+_MOST = 0.5
+"""Fewer images without a gradient are those far from a boundary."""
+
+
+class Sign(NamedTuple):
+    """A sign of masking."""
+
+    name: str
+    figures: str
+    raised: bool = False
+    tried: bool = True
+
+    @property
+    def words(self) -> str:
+        """Return it with its figures."""
+        return f"{self.name} ({self.figures})"
+
+
+def nine(part: Evaluation, trials: Trials) -> list[Sign]:
+    """Return all signs under one threat model, in the order of docs/verdict.md.
+
+    Args:
+        part: Records under one threat model, with an adaptive view.
+        trials: What was tried beside them.
+    """
+    return [
+        _beaten("one step beats many", signs.weak_iteration(part), trials, "one_step"),
+        _beaten("no gradient beats gradients", signs.black_box(part), trials, "queries"),
+        _found("noise finds what attacks missed", trials, "noise", _NOISE),
+        _growth(trials),
+        _unbounded(part, trials),
+        _found("twice the steps find much more", trials, "doubled", _MUCH),
+        _flat(part, trials),
+        _views(part),
+        _random(part, trials),
+    ]
+
+
+def raised(part: Evaluation, trials: Trials) -> str:
+    """Return the first sign of the sample that is raised, with its figures.
+
+    What records alone say of views and randomness has verdicts of its own.
+    """
+    found = [_views(part), *([_random(part, trials)] if part.header.random else [])]
+    return next((s.words for s in nine(part, trials) if s.raised and s not in found), "")
+
+
+def told(found: Sequence[Sign]) -> str:
+    """Return all signs in a sentence, those that are raised first."""
+    groups = {
+        "raised": [sign.words for sign in found if sign.raised],
+        "not raised": [sign.words for sign in found if sign.tried and not sign.raised],
+        "not tried": [sign.name for sign in found if not sign.tried],
+    }
+    return "; ".join(f"{word}: {', '.join(each)}" for word, each in groups.items() if each)
+
+
+def _untried(name: str) -> Sign:
+    return Sign(name, "not tried", tried=False)
+
+
+def _beaten(name: str, recorded: str, trials: Trials, key: str) -> Sign:
+    """Return whether a simple attack leaves less than all attacks of many steps together."""
+    if recorded:
+        return Sign(name, recorded, raised=True)
+    simple, many = trials.rates.get(key), trials.rates.get("iterated")
+    if simple is None or many is None:
+        return _untried(name)
+    figures = f"robust {_of(simple)} against {_of(many)}"
+    return Sign(name, figures, raised=many.is_above(simple))
+
+
+def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
+    """Return whether more is found of what attacks left than may be."""
+    rate = trials.rates.get(key)
+    if rate is None:
+        return _untried(name)
+    if not rate.n:
+        return Sign(name, "nothing is left")
+    is_raised = rate.hits >= _LEAST and rate.interval[0] > most
+    return Sign(name, f"{_of(rate)} of what they left", raised=is_raised)
+
+
+_EPS = {"eps/half": "half", "eps/same": "eps", "eps/double": "double", "eps/unbounded": "unbounded"}
+
+
+def _growth(trials: Trials) -> Sign:
+    name = "success does not grow with eps"
+    rates = [rate for key in _EPS if (rate := trials.rates.get(key)) is not None]
+    if len(rates) < 2:
+        return _untried(name)
+    falls = any(
+        later.is_above(earlier) for i, earlier in enumerate(rates) for later in rates[i + 1 :]
+    )
+    known = [
+        f"{word} {_of(trials.rates[key])}" for key, word in _EPS.items() if key in trials.rates
+    ]
+    return Sign(name, f"robust at {', '.join(known)}", raised=falls)
+
+
+def _unbounded(part: Evaluation, trials: Trials) -> Sign:
+    """Return whether an attack on all of [0, 1] leaves more than a guess would."""
+    name, rate = "an unbounded attack fails", trials.rates.get("eps/unbounded")
+    if rate is None:
+        return _untried(name)
+    labels = signs.images(part)["label"]
+    chance = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return Sign(name, f"robust {_of(rate)}", raised=bool(rate.interval[0] > chance))
+
+
+def _flat(part: Evaluation, trials: Trials) -> Sign:
+    name = "no gradient"
+    rates = dict(_named(trials, "flat/"))
+    recorded = signs.no_gradient(part) or signs.not_finite(part)
+    if recorded:
+        return Sign(name, recorded, raised=True)
+    if not rates:
+        return _untried(name)
+    figures = ", ".join(f"{loss} {_of(rate)}" for loss, rate in rates.items())
+    return Sign(name, figures, raised=any(rate.value > _MOST for rate in rates.values()))
+
+
+def _named(trials: Trials, start: str) -> Iterator[tuple[str, Rate]]:
+    for key, rate in trials.rates.items():
+        if key.startswith(start) and rate.n:
+            yield key.removeprefix(start), rate
+
+
+def _views(part: Evaluation) -> Sign:
+    found = signs.missed(part, "deployed") or signs.weaker_than(part)
+    accuracies = ", ".join(f"{v} {_of(signs.worst(part, v))}" for v in part.views)
+    return Sign("views differ", found or f"robust {accuracies}", raised=bool(found))
+
+
+def _random(part: Evaluation, trials: Trials) -> Sign:
+    name, alone = "two calls differ", trials.rates.get("alone")
+    if part.header.random:
+        return Sign(name, "on the same images", raised=True)
+    if alone is None:
+        return Sign(name, "not on the same images")
+    return Sign(name, f"alone and in a batch at {_of(alone)}", raised=alone.hits > 0)
+
+
+def _of(rate: Rate) -> str:
+    return f"{rate.hits}/{rate.n}"

@@ -1,0 +1,53 @@
+"""The attack unit test in tables of runs."""
+
+from collections.abc import Mapping
+
+from robust.results.cells import Cell, Stack
+from robust.results.evidence.recorded import Score
+from robust.results.records import Evaluation
+
+NOT_MEASURED = "not measured"
+
+
+def worst_score(evaluation: Evaluation, view: str) -> Score | None:
+    """Return the lowest score through a view, of those that there are for each threat model."""
+    trials = {} if evaluation.evidence is None else evaluation.evidence.trials
+    scores = [each.scores[view] for each in trials.values() if view in each.scores]
+    counted = [score for score in scores if score.found.n]
+    return min(counted, key=lambda score: score.found.value, default=None)
+
+
+def unit_test_cell(evaluation: Evaluation) -> Stack | str:
+    """Return a cell with the score through each view."""
+    if evaluation.evidence is None:
+        return ""
+    scores = [worst_score(evaluation, view) for view in evaluation.views]
+    if not any(scores):
+        return NOT_MEASURED
+    return Stack(tuple("-\n" if score is None else Cell.from_rate(score.found) for score in scores))
+
+
+def unit_test_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Return what the column means, with its n, and why a run has no score."""
+    known = {name: e for name, e in evaluations.items() if e.evidence is not None}
+    if not known:
+        return []
+    found = [s for e in known.values() for v in e.views for s in [worst_score(e, v)] if s]
+    counts = sorted({score.found.n for score in found})
+    attacks = ", ".join(sorted({score.attack for score in found}))
+    n = f", n = {_span(counts)}, {attacks}" if counts else ""
+    reasons = [
+        f"{name}: {trials.reason}"
+        for name, evaluation in known.items()
+        for trials in (evaluation.evidence.trials if evaluation.evidence else {}).values()
+        if trials.reason
+    ]
+    return [
+        *dict.fromkeys(reasons),
+        f"unit test: share of adversarial images within eps, known to be there, that the strongest "
+        f"attack finds{n}. A sound attack finds more than 95 %.",
+    ]
+
+
+def _span(counts: list[int]) -> str:
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
