@@ -6,13 +6,14 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.markup import escape
 from torch import Tensor, nn
 
-from robust.attacks import craft, sample_seeds
+from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.adaptive.search import Found
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
@@ -123,6 +124,31 @@ def rows_of(view: str, attack: str, columns: dict[str, Tensor]) -> Iterator[Row]
         yield Row(view=view, attack=attack, **{key: column[i] for key, column in values.items()})
 
 
+CALLS = 10
+"""Of a random defense, that judge an adversarial image: one lucky call is no success."""
+
+
+@torch.no_grad()
+def judged(defense: Defense, x: Images, y: Labels, calls: int) -> tuple[Scores, Labels]:
+    """Return the scores of images and their classes, by the majority of some calls.
+
+    Args:
+        defense: What is called.
+        x: The images.
+        y: Their labels, which count as predicted unless most calls say another class.
+        calls: How many; more than one of a random defense.
+    """
+    if calls == 1:
+        scores = defense(x)
+        return scores, scores.argmax(dim=1)
+    with isolated(defense, x.device, seed=calls), torch.no_grad():
+        each = [defense(x) for _ in range(calls)]
+    votes = torch.stack([F.one_hot(s.argmax(dim=1), s.shape[1]) for s in each]).sum(dim=0)
+    is_right = 2 * votes.gather(1, y[:, None]).squeeze(1) >= calls
+    others = votes.scatter(1, y[:, None], -1).argmax(dim=1)
+    return each[0], torch.where(is_right, y, others)
+
+
 @torch.no_grad()
 def attacked(
     suite: Suite,
@@ -130,6 +156,7 @@ def attacked(
     through: tuple[nn.Module, Defense | None],
     name: str,
     block: Block,
+    calls: int = 1,
 ) -> tuple[dict[str, Any], Images]:
     """Return the columns of one attack on a block, and its images.
 
@@ -139,6 +166,7 @@ def attacked(
         through: The view, and who judges its images; the view itself if None.
         name: Of the attack.
         block: The samples.
+        calls: Of the defense, in most of which an image has to be misclassified.
     """
     info, (module, judge) = suite.infos[name], through
     x, y, clean = block.x, block.y, block.scores.argmax(dim=1)
@@ -160,7 +188,8 @@ def attacked(
     allowed.check(x[chosen], crafted.x_adv, name, budget=not info.minimal)
     x_adv, scores = x.clone(), block.scores.clone()
     x_adv[chosen] = crafted.x_adv.to(x.dtype)
-    scores[chosen] = defense(x_adv[chosen])
+    predicted = clean.clone()
+    scores[chosen], predicted[chosen] = judged(defense, x_adv[chosen], y[chosen], calls)
     signs = {"not_finite": crafted.not_finite, "dropped": crafted.dropped}
     columns = {
         "index": block.index,
@@ -168,7 +197,7 @@ def attacked(
         "target": target,
         "attacked": chosen,
         "clean_pred": clean,
-        "adv_pred": scores.argmax(dim=1),
+        "adv_pred": predicted,
         "clean_tie": has_tie(block.scores),
         "adv_tie": has_tie(scores),
         **{norm.lower(): distance(x, x_adv, norm) for norm in get_args(Norm)},

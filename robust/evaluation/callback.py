@@ -33,7 +33,7 @@ from robust.evaluation.blocks import (
     view_and_judge,
     views_of,
 )
-from robust.evaluation.checks import check_targets, check_validation, name_of_data
+from robust.evaluation.checks import check_targets, check_validation, check_view, name_of_data
 from robust.evaluation.evidence.stage import Stage
 from robust.evaluation.headers import header_of, search
 from robust.evaluation.kept.images import KeptImages
@@ -220,6 +220,8 @@ class AttackEvaluation(Callback):
         images = AttackedImages(data, self.suite.split, self.suite.seed)
         views = search(self.suite, trainer, defense, images) if self.search else None
         header = header_of(self.suite, trainer, defense, images, views)
+        if not header.random and self.suite.source is None:
+            check_view(self.suite, defense, images)
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         searched = [] if views is None else views.notes
         classes, notes = data.num_classes, [*self.notes, *found.notes, *searched]
@@ -303,7 +305,9 @@ class AttackEvaluation(Callback):
                 if missing:
                     zero, not_finite = gradient_signs(module, block.x, block.y)
                 for name in missing:
-                    columns, x_adv = attacked(self.suite, defense, (module, judge), name, block)
+                    calls = known.header.judged
+                    through = module, judge
+                    columns, x_adv = attacked(self.suite, defense, through, name, block, calls)
                     columns["zero_gradient"] = zero | not_finite
                     columns["not_finite"] |= not_finite
                     rows = [row for view in views for row in rows_of(view, name, columns)]

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
+import torch
 from lightning.pytorch import Trainer
 
+from robust.attacks import isolated
 from robust.data import ImageDataModule
+from robust.data.module_arguments import usual_batch
 from robust.data.of_trainer import image_module
+from robust.defenses.base import Defense
 from robust.errors import ConfigError
+from robust.evaluation.attacked_images import AttackedImages
+from robust.evaluation.suite import Suite
 from robust.results.records import AttackInfo
 
 
@@ -22,6 +28,40 @@ def check_targets(infos: Mapping[str, AttackInfo], data: ImageDataModule) -> Non
                 f"Expected the target of attack `{name}` to be one of the "
                 f"{data.num_classes} classes of {data.name}, but got {info.target}."
             )
+
+
+def check_view(suite: Suite, defense: Defense, images: AttackedImages) -> None:
+    """Raise unless the adaptive view predicts as the defense does, ties aside.
+
+    Few images may differ where a view rounds otherwise.
+
+    Args:
+        suite: Nothing is wrong if it has no such view.
+        defense: Whose view it is, which is no function of random numbers.
+        images: The first ones are tried.
+
+    Raises:
+        ConfigError: With on how many images it does not.
+    """
+    if "adaptive" not in suite.views:
+        return
+    count = min(_SOME, usual_batch(images.data.shape), images.size)
+    x = images.samples(0, count).x.to(defense.device)
+    with isolated(defense, x.device, suite.seed), torch.no_grad():
+        scores, seen = defense(x), defense.adaptive_view().eval()(x)
+    if scores.shape != seen.shape:
+        return  # as of an objective of its own
+    differ = scores.argmax(dim=1) != seen.argmax(dim=1)
+    best = scores.topk(2, dim=1).values
+    differ &= best[:, 0] - best[:, 1] > _TIED * best[:, 0].abs()
+    if int(differ.sum()) > max(1, _FEW * count):
+        raise ConfigError(
+            f"Expected an adaptive view that predicts like {type(defense).__name__}, but it "
+            f"differs on {int(differ.sum())} of {count} images. Change its gradient alone."
+        )
+
+
+_SOME, _FEW, _TIED = 64, 0.05, 1e-5
 
 
 def check_validation(trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from robust.attacks.views import EOT
 from robust.data.module_arguments import usual_batch
 from robust.defenses.base import Defense
 from robust.evaluation.attacked_images import AttackedImages
+from robust.evaluation.blocks import CALLS
 from robust.evaluation.fingerprints import code_sha256, model_sha256
 from robust.evaluation.masking_signs import differs_by_call
 from robust.evaluation.suite import Suite
@@ -74,6 +75,7 @@ def header_of(
         source_sha256=None if source is None else model_sha256(source.defense),
         source_view=None if source is None else source.view,
         random=random,
+        judged=CALLS if random else 1,
         averaged=random and any(isinstance(module, EOT) for module in attacked.modules()),
     )
 

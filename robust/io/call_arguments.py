@@ -115,8 +115,13 @@ def _check_names(
     more = list(others()) if unknown and takes_all else []
     for key in unknown:
         if not takes_all or (more and key not in more):
-            near = _near(key, [*known, *more]) or f" It takes: {_listed(signature)}."
+            # An own argument comes first, unless another one is nearly the same word.
+            near = _near(key, more, _SAME) or _near(key, known) or _near(key, more)
+            near = near or f" It takes: {_listed(signature)}."
             raise ConfigError(f"There is no argument `{key}` of {name}.{near}")
+
+
+_SAME = 0.9
 
 
 def _unbound(error: str, name: str, signature: inspect.Signature) -> ConfigError:
@@ -224,7 +229,7 @@ def _call(value: object, hint: Any) -> str:  # noqa: ANN401
     return ""
 
 
-def _near(name: str, names: Sequence[str]) -> str:
+def _near(name: str, names: Sequence[str], cutoff: float = 0.6) -> str:
     lower = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
     return f" Did you mean {lower[close[0]]}?" if close else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from robust.results.evidence.tables import worst_score
 from robust.results.metrics import Rate, clean_accuracy, worst_robust_accuracy
 from robust.results.records import Evaluation
 from robust.results.rows import Rows
@@ -63,6 +64,17 @@ class Entry:
     def verdict(self) -> Verdict:
         """The verdict on the rates."""
         return verdict(self.evaluation)
+
+    @cached_property
+    def unit_test(self) -> str:
+        """The score of the attack unit test through the adaptive view; empty if nobody asked."""
+        if self.evaluation.evidence is None:
+            return ""
+        score = worst_score(self.evaluation, "adaptive")
+        if score is None:
+            return "unit test not measured"
+        low, high = (f"{100 * bound:.1f}" for bound in score.found.interval)
+        return f"unit test {100 * score.found.value:.1f} ({low} to {high}), n = {score.found.n}"
 
     @cached_property
     def passes(self) -> float:

@@ -102,6 +102,8 @@ class Header:
     """Whether two calls of the defense on the same images give other scores."""
     averaged: bool = False
     """Whether the adaptive view of such a defense averages gradients over its randomness (EOT)."""
+    judged: int = 1
+    """Calls of such a defense that judge an adversarial image, which fools it in most of them."""
 
     @property
     def fingerprint(self) -> str:
@@ -116,7 +118,8 @@ class Header:
             if not info["area"]:  # earlier versions had none
                 del info["area"]
         # Records of earlier versions do not have these keys.
-        usuals = {"split": "test", "source_view": None, "random": False, "averaged": False}
+        usuals: dict[str, Any] = {"split": "test", "source_view": None, "random": False}
+        usuals |= {"averaged": False, "judged": 1}
         for key, usual in usuals.items():
             if content[key] == usual:
                 del content[key]

@@ -7,8 +7,12 @@ import torch
 from torch import nn
 
 from robust.defenses import Standard
+from robust.evaluation.blocks import CALLS, judged
 from robust.evaluation.masking_signs import differs_by_call
+from robust.results.evidence.nine import nine
+from robust.results.evidence.recorded import Trials
 from robust.results.metrics import summarize
+from robust.results.rates import Rate
 from robust.results.records import Evaluation, read_evaluation
 from robust.results.rows import Rows
 from robust.results.tables import comparison
@@ -58,25 +62,25 @@ def test_a_transform_with_a_seed_is_a_function_of_the_image(seed, is_random):
     assert differs_by_call(defense, torch.rand(5, 1, 4, 4)) is is_random
 
 
-def judged(successes=SILENT, **signs):
+def judged_records(successes=SILENT, **signs):
     found = evaluation({"fgsm": FGSM}, successes)
     return Evaluation(replace(found.header, **signs), found.rows)
 
 
 def test_verdicts():
-    assert verdict(judged()).word == "no masking seen"
-    one = verdict(judged(random=True))
+    assert verdict(judged_records()).word == "no masking seen"
+    one = verdict(judged_records(random=True))
     assert one.word == "unverified"
     assert "two calls of the defense on the same images give other scores" in one.reason
-    assert verdict(judged(random=True, averaged=True)).word == "suspect"
+    assert verdict(judged_records(random=True, averaged=True)).word == "suspect"
     masked = {("deployed", "fgsm"): 3, ("adaptive", "fgsm"): 100}
-    assert verdict(judged(masked, random=True)).word == "masked"
+    assert verdict(judged_records(masked, random=True)).word == "masked"
 
 
 def test_where_it_shows():
-    found = judged(random=True)
+    found = judged_records(random=True)
     assert summarize(found)["test/random"] == 1
-    assert "test/random" not in summarize(judged())
+    assert "test/random" not in summarize(judged_records())
     assert any("two calls" in note for note in comparison({"run": found}).notes)
 
 
@@ -102,6 +106,41 @@ def test_it_is_on_record(data, tmp_path):
     assert not result.header.averaged
     (path,) = tmp_path.rglob("records/*.csv")
     assert read_evaluation(path).header.random
+
+
+class OnceInFour(nn.Module):
+    """Another class at each fourth call."""
+
+    calls = 0
+
+    def forward(self, x):
+        OnceInFour.calls += 1
+        scores = torch.eye(3)[1 if OnceInFour.calls % 4 == 0 else 0]
+        return scores.repeat(len(x), 1) + torch.rand(len(x), 1) + 0 * x.flatten(1)[:, :1]
+
+
+def test_one_lucky_call_is_no_success():
+    x, y = torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.long)
+    assert judged(Standard(OnceInFour()), x, y, CALLS)[1].tolist() == [0] * 5
+    # Wrong in most calls, as the class that most of these say.
+    assert judged(Standard(OnceInFour()), x, y + 2, CALLS)[1].tolist() == [0] * 5
+    state = torch.get_rng_state()
+    judged(Standard(OnceInFour()), x, y, CALLS)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_random_defense_is_judged_by_some_calls_and_a_usual_one_by_one(data, tmp_path):
+    result, _ = evaluate(data, tmp_path, Standard(NoisyLinear(linear())))
+    assert result.header.judged == CALLS
+    assert header(fgsm=FGSM).judged == 1
+
+
+def test_both_numbers_are_told():
+    rates = {"calls/one": Rate(12, 32), "calls/most": Rate(20, 32)}
+    part = judged_records(random=True, averaged=True)
+    signs = nine(Evaluation(replace(part.header, judged=10), part.rows), Trials(rates=rates))
+    assert signs[-1].raised
+    assert signs[-1].figures == "robust in one call 12/32, in most of 10 calls 20/32"
 
 
 def test_gradients_that_are_not_finite_raise_suspicion():

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from robust.report.protocols import Entry
 from robust.results.evidence.nine import nine, told
 from robust.results.evidence.recorded import Evidence, Score, Trials
 from robust.results.metrics import summarize
@@ -190,6 +191,13 @@ def test_the_column_and_its_notes():
     assert missing.rows[0][list(missing.header).index("unit test")] == "not measured"
     assert "run: It is foreign." in missing.notes
     assert "unit test" not in comparison({"old": attacked()}).header
+
+
+def test_what_the_page_says():
+    entry = Entry("run", None, attacked(scored(57)))
+    assert entry.unit_test == "unit test 95.0 (86.3 to 98.3), n = 60"
+    assert Entry("run", None, attacked(Trials(reason="Odd."))).unit_test.endswith("not measured")
+    assert Entry("run", None, attacked()).unit_test == ""
 
 
 def test_what_a_run_logs():

@@ -123,8 +123,7 @@ def evaluate_parser() -> OneLineParser:
     parser = OneLineParser(
         prog="evaluate.py" if sys.argv[0].endswith("evaluate.py") else "robust evaluate",
         more=_MORE,
-        usage="%(prog)s RUN... [options]\n"
-        "       %(prog)s NETWORK --data NAME [options], see --help-all",
+        usage="%(prog)s RUN... [options]; or NETWORK --data NAME [options]",
         description="Attack trained runs and compare them. For a page of runs: --report FOLDER...",
     )
     add = parser.add_argument_group("what to attack").add_argument

@@ -8,6 +8,7 @@ from robust import losses
 from robust.attacks import craft, isolated
 from robust.attacks.views import Several
 from robust.defenses.base import Defense
+from robust.evaluation.blocks import judged
 from robust.losses import Loss
 from robust.measures.unit_test.points import edge_points
 from robust.results.rates import Rate
@@ -27,13 +28,15 @@ def robust_under(
     x: Images,
     y: Labels,
     seed: int,
+    calls: int = 1,
 ) -> Bool[Tensor, " n"]:
-    """Return on which correctly classified images an attack fails within a threat model."""
+    """Return on which images an attack fails within a threat model, judged by some calls."""
     judge = None if view is defense else defense
     x_adv = craft(attack, view, x, y, seed=seed, judge=judge).x_adv
     within = threat_model.distance(x, x_adv) <= threat_model.limit
     with torch.no_grad():
-        robust: Bool[Tensor, " n"] = (defense(x_adv.to(x.dtype)).argmax(dim=1) == y) | ~within
+        predicted = judged(defense, x_adv.to(x.dtype), y, calls)[1]
+        robust: Bool[Tensor, " n"] = (predicted == y) | ~within
         return robust
 
 

@@ -187,6 +187,10 @@ class Sample:
         rates = {f"flat/{name}": rate for name, rate in flat.items()}
         if not self.part.header.random:
             rates["alone"] = differs_alone(self.stage.defense, x)
+        elif self.info.target is None:
+            attack, eps = self.stage.suite.builders[self.name], self.info.eps
+            rates["calls/one"] = self._robust(attack, eps, some, 1)
+            rates["calls/most"] = self._robust(attack, eps, some)
         return rates
 
     def _simple(self, some: Column) -> dict[str, Rate]:
@@ -202,7 +206,7 @@ class Sample:
             ),
             "queries": partial(Square, eps=eps, norm=bound, queries=_QUERIES),
         }
-        rates = {key: self._robust(attack, eps, some, key) for key, attack in simple.items()}
+        rates = {key: self._robust(attack, eps, some) for key, attack in simple.items()}
         iterated = correct_images(self.part, "adaptive", iterated=True)
         return {**rates, "iterated": iterated.among(some)}
 
@@ -217,7 +221,7 @@ class Sample:
             if radius <= most and (radius != most or key == "unbounded"):
                 attack = self._within(radius)
                 if attack is not None:
-                    found[f"eps/{key}"] = self._robust(attack, radius, some, key)
+                    found[f"eps/{key}"] = self._robust(attack, radius, some)
         return found
 
     def _within(self, eps: float) -> AttackCallable | None:
@@ -241,10 +245,12 @@ class Sample:
         if longer is None or self.info.target is not None:
             del rates["doubled"]
             return rates
-        rate = self._robust(longer, eps, left[: self.sizes.sample], "doubled")
+        rate = self._robust(longer, eps, left[: self.sizes.sample])
         return {**rates, "doubled": Rate(rate.n - rate.hits, rate.n)}
 
-    def _robust(self, attack: AttackCallable, eps: float, index: Column, key: str) -> Rate:
+    def _robust(
+        self, attack: AttackCallable, eps: float, index: Column, calls: int | None = None
+    ) -> Rate:
         x, y = self.stage.at(index)
         robust = robust_under(
             attack,
@@ -253,7 +259,8 @@ class Sample:
             ThreatModel(self.threat_model.norm, eps),
             x,
             y,
-            seed_of(self.stage.suite.seed, key, "evidence") % 2**32,
+            seed_of(self.stage.suite.seed, "evidence") % 2**32,
+            calls or self.part.header.judged,
         )
         return Rate(int(robust.sum()), len(robust))
 

@@ -158,7 +158,11 @@ def _views(part: Evaluation) -> Sign:
 def _random(part: Evaluation, trials: Trials) -> Sign:
     name, alone = "two calls differ", trials.rates.get("alone")
     if part.header.random:
-        return Sign(name, "on the same images", raised=True)
+        one, most = trials.rates.get("calls/one"), trials.rates.get("calls/most")
+        if one is None or most is None:
+            return Sign(name, "on the same images", raised=True)
+        calls = f"in most of {part.header.judged} calls {_of(most)}"
+        return Sign(name, f"robust in one call {_of(one)}, {calls}", raised=True)
     if alone is None:
         return Sign(name, "not on the same images")
     return Sign(name, f"alone and in a batch at {_of(alone)}", raised=alone.hits > 0)
