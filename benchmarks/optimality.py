@@ -2,9 +2,10 @@
 
     python benchmarks/optimality.py [--images 40] [--steps 100] [--network "MNIST PGD"] [--norm L1]
 
-The optimality of an attack is the area between the clean accuracy and its curve of robust accuracy
-over eps, divided by that area for the nearest image that any of the attacks found. The area ends
-where the latter curve is zero. Cina et al. 2024, https://arxiv.org/abs/2404.19460.
+The optimality of an attack is a ratio of two areas. Each lies between the clean accuracy and a
+curve of robust accuracy over eps. One curve is of the attack. The other is of the nearest image
+that any of the attacks found, and the areas end where it is zero. Cina et al. 2024,
+https://arxiv.org/abs/2404.19460.
 """
 
 import argparse

@@ -45,9 +45,9 @@ class ThreatModel(NamedThreatModel):
         'L2 0.5'
 
     Args:
-        norm: ``Linf`` (largest change of a value), ``L2`` (Euclidean, over all values of an image),
-            ``L1`` (sum of the changes of all values) or ``L0`` (number of pixels changed in any
-            channel).
+        norm: ``Linf`` is the largest change of a value, ``L2`` is Euclidean over all values of an
+            image. ``L1`` is the sum of the changes of all values, ``L0`` the number of pixels that
+            change in any channel.
         eps: Radius, not negative; in pixel units, for ``L0`` in pixels. Infinite for all images of
             [0, 1], whatever their distance.
         mask: Rows of ones and zeros, one number for each pixel. Only pixels that have a one may
