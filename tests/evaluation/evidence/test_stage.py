@@ -1,5 +1,6 @@
 """Evidence is gathered after the attacks, kept, and not gathered twice."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_a_stage_that_fails_costs_no_record(data, tmp_path, monkeypatch):  # noq
     found, _ = evaluate(data, tmp_path, wide(), evidence="quick")
     assert found.evidence.trials[f"Linf {EPS}"] == Trials(reason="no memory for that")
     assert len(found.rows) == 24
+
+
+def test_where_only_some_pixels_may_change_nothing_is_measured():
+    part = evaluation({"fgsm": replace(info(), area="in a patch")}, {("adaptive", "fgsm"): 1})
+    trials = Stage._trials(None, part, 1)
+    assert (trials.scores, trials.rates) == ({}, {})
+    assert "only some pixels" in trials.reason
 
 
 def test_sizes_follow_the_cost_of_the_attacks():
