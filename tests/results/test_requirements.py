@@ -100,3 +100,10 @@ def test_the_table_shows_what_is_not_measured():
     assert requirements_grid(found).rows == [
         ["net/a", "unit_test>=0.9", "not measured", "cannot tell"]
     ]
+
+
+def test_scores_beside_records_count(monkeypatch):
+    score = {"test/unit_test/adaptive/fgsm": 0.9, "test/unit_test/adaptive/fgsm_low": 0.8}
+    monkeypatch.setattr("robust.results.requirements.measured.summarize", lambda _: score)
+    found = of_records(evaluation({"fgsm": info()}, {("adaptive", "fgsm"): 1}), "records/a.csv")
+    assert found["unit_test"] == Measured(0.9, 0.8, 1.0, None, "records/a.csv")

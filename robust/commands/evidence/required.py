@@ -40,4 +40,4 @@ def _of_run(
     if result is None:
         return found
     file = f"{result.header.suite}-{result.header.fingerprint}.csv"
-    return found | of_records(result, record_name(run.folder / "records" / file))
+    return of_records(result, record_name(run.folder / "records" / file)) | found

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from robust.results.comparing.paired import clean_images, robust_images
-from robust.results.metrics import Rate
+from robust.results.metrics import Rate, summarize
 from robust.results.records import AttackInfo, Evaluation
 from robust.vocabulary import View
 
@@ -33,6 +33,8 @@ class Measured(NamedTuple):
 def of_records(evaluation: Evaluation, record: str) -> dict[str, Measured]:
     """Return the clean accuracy, and the robust accuracy by view and through every view.
 
+    Scores of the attack unit test are among them where the records have some.
+
     Args:
         evaluation: The records.
         record: Their name.
@@ -40,7 +42,10 @@ def of_records(evaluation: Evaluation, record: str) -> dict[str, Measured]:
     rights = {"clean": clean_images(evaluation).right, "robust": robust_images(evaluation).right}
     rights |= {f"{v}.robust": robust_images(evaluation, v).right for v in evaluation.views}
     rates = {name: Rate(int(right.sum()), len(right)) for name, right in rights.items()}
-    return {
+    logged = summarize(evaluation)
+    scores = {key: value for key, value in logged.items() if key.startswith("test/unit_test/")}
+    tried = of_numbers(scores, record, evaluation.header.attacks)
+    return tried | {
         name: Measured(rate.value, *rate.interval, rate.n, record) for name, rate in rates.items()
     }
 
