@@ -1,7 +1,7 @@
 """What speaks for and against a robust accuracy: verdict, nine signs, attack unit test, ties."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from robust.io import files
 from robust.report.card.numbers import number, tied
 from robust.report.protocols import Entry
 from robust.results import signs
+from robust.results.evidence.nine import nine
+from robust.results.evidence.recorded import Trials
 from robust.results.metrics import Rate
 from robust.results.records import Evaluation
 from robust.results.stored.headers import DAMAGE
@@ -16,27 +18,6 @@ from robust.results.verdict import verdicts
 
 NOT_MEASURED = "not measured"
 _LARGEST = 64_000_000
-_RECORDED: Mapping[str, Callable[[Evaluation], str]] = {
-    "one step beats many": signs.weak_iteration,
-    "no gradient beats gradients": signs.black_box,
-    "no gradient": lambda part: signs.no_gradient(part) or signs.not_finite(part),
-    "views differ": lambda part: signs.missed(part, "deployed") or signs.weaker_than(part),
-    "two calls differ": lambda part: "on the same images" if part.header.random else "",
-}
-"""Signs that records show."""
-NINE = (
-    *("one step beats many", "no gradient beats gradients", "noise finds what attacks missed"),
-    *("success does not grow with eps", "an unbounded attack fails"),
-    *("twice the steps find much more", "no gradient", "views differ", "two calls differ"),
-)
-"""All signs, in the order of docs/verdict.md."""
-_TRIED = {
-    "noise finds what attacks missed": "noise",
-    "success does not grow with eps": "eps/double",
-    "an unbounded attack fails": "eps/unbounded",
-    "twice the steps find much more": "doubled",
-}
-"""Signs that were tried beside the records, each with the count that says so."""
 
 
 def evidence(entry: Entry, record: str, header: Path) -> dict[str, Any]:
@@ -54,7 +35,7 @@ def evidence(entry: Entry, record: str, header: Path) -> dict[str, Any]:
             for budget, each in verdicts(entry.evaluation).items()
         },
         "signs": {
-            budget: _signs(part, _counts(tried, budget), record)
+            budget: _signs(part, _trials(entry.evaluation, budget), record)
             for budget, part in signs.threat_models(entry.evaluation)
         },
         "unit_test": {
@@ -65,21 +46,24 @@ def evidence(entry: Entry, record: str, header: Path) -> dict[str, Any]:
     }
 
 
-def _signs(part: Evaluation, counts: Mapping[str, Any], record: str) -> list[dict[str, Any]]:
+def _trials(evaluation: Evaluation, budget: str) -> Trials:
+    """Return what was tried under a threat model; nothing where nobody asked."""
+    known = evaluation.evidence
+    return Trials() if known is None else known.trials.get(budget, Trials())
+
+
+def _signs(part: Evaluation, trials: Trials, record: str) -> list[dict[str, Any]]:
     """Return all nine signs; ``raised`` is null where a sign was not looked for."""
     is_attacked = "adaptive" in part.views
-    found = []
-    for name in NINE:
-        raised: bool | None = None
-        figures = NOT_MEASURED
-        if name in _RECORDED and is_attacked:
-            figures = _RECORDED[name](part)
-            raised, figures = bool(figures), figures or "not in the records"
-        elif _TRIED.get(name) in counts:
-            hits, n = counts[_TRIED[name]]
-            figures = f"{hits}/{n} of a small sample"
-        found.append({"sign": name, "raised": raised, "figures": figures, "record": record})
-    return found
+    return [
+        {
+            "sign": sign.name,
+            "raised": sign.raised if sign.tried and is_attacked else None,
+            "figures": sign.figures if sign.tried and is_attacked else NOT_MEASURED,
+            "record": record,
+        }
+        for sign in nine(part, trials)
+    ]
 
 
 def _unit_test(tried: Mapping[str, Any], budget: str, record: str) -> dict[str, Any]:
@@ -92,11 +76,6 @@ def _unit_test(tried: Mapping[str, Any], budget: str, record: str) -> dict[str, 
         view: {"attack": str(each["attack"]), **number(Rate(*map(int, each["found"])), record)}
         for view, each in scores.items()
     }
-
-
-def _counts(tried: Mapping[str, Any], budget: str) -> Mapping[str, Any]:
-    rates: Mapping[str, Any] = tried.get(budget, {}).get("rates") or {}
-    return rates
 
 
 def _tried(header: Path) -> Mapping[str, Any]:
