@@ -43,7 +43,7 @@ def _annotations_are_not_checked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-NORM = r"Expected `norm` to be one of (Linf, L2|L2, Linf), but got '(L0|L1)'\."
+NORM = r"Expected `norm` to be one of (Linf, L2|L2, Linf|Linf, L2, L1), but got '(L0|L1)'\."
 
 
 @pytest.mark.usefixtures("_annotations_are_not_checked")
@@ -54,13 +54,16 @@ NORM = r"Expected `norm` to be one of (Linf, L2|L2, Linf), but got '(L0|L1)'\."
         *((lambda m, a=a: a(m, norm="L0"), NORM) for a in (PGD, APGD, FAB, AutoAttack)),
         (
             lambda m: BIM(m, loss="hinge"),
-            "`loss` to be one of cross_entropy, log_odds, margin, dlr, but got",
+            "`loss` to be one of cross_entropy, log_odds, margin, dlr, probability_margin, but got",
         ),
         (
             lambda m: APGD(m, loss="ce"),
-            "`loss` to be one of cross_entropy, log_odds, margin, dlr, but got",
+            "`loss` to be one of cross_entropy, log_odds, margin, dlr, probability_margin, but got",
         ),
-        (lambda m: BIM(m, precision="fp8"), "`precision` to be one of float32, bfloat16, but got"),
+        (
+            lambda m: BIM(m, precision="fp8"),
+            "`precision` to be one of float32, bfloat16, float64, but got",
+        ),
         (lambda m: TGSM(m, equation=9), "`equation` to be one of 2, 3, but got 9"),
         (lambda m: JSMA(m, target_rule="best"), "`target_rule` to be one of random, nearest"),
         (lambda m: JSMA(m, outputs="logits"), "`outputs` to be one of scores, probabilities"),

@@ -76,6 +76,10 @@ def _changed(program: str, args: list[str], before: Tree, after: Tree) -> Iterat
                 yield f"emptied: {_kind(path)}"
             continue
         folder = str(Path(path).parent)
+        if path.endswith(".kept"):
+            if not any(text.startswith(content) for name, text in after.items() if folder in name):
+                yield f"lost: {_kind(path)}"
+            continue
         if folder not in lines:
             there = (text for name, text in after.items() if name.startswith(folder))
             lines[folder] = {_row(line) for text in there for line in text.splitlines()}

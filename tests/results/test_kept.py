@@ -1,5 +1,9 @@
 """Kept images: each form gives its images back, none leaves its budget, and damage is found."""
 
+import hashlib
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -90,3 +94,28 @@ def test_parts_are_merged_without_what_a_killed_process_left(tmp_path):
     assert (faults, part.exists()) == ([], False)
     assert hardware_of(path) == "a machine"
     assert hardware_of(tmp_path / "none.kept") == "not recorded"
+
+
+def test_a_damaged_file_is_set_aside_when_frames_are_added(tmp_path):
+    path, part = tmp_path / "a.kept", tmp_path / "a.part0.kept"
+    damaged = frame().encoded() + b"torn"
+    path.write_bytes(damaged)
+    part.write_bytes(frame(attack="fgsm").encoded())
+    merge([part], path)
+    frames, faults = read_frames(path)
+    assert ([each.attack for each in frames], faults) == (["pgd", "fgsm"], [])
+    assert (tmp_path / "a.damaged.kept").read_bytes() == damaged
+
+
+def test_a_frame_that_would_fill_the_memory_is_refused(tmp_path):
+    path, packed = tmp_path / "a.kept", io.BytesIO()
+    with (
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("meta.npy", "w") as member,
+    ):
+        for _ in range(1025):
+            member.write(bytes(2**20))
+    payload = packed.getvalue()
+    head = f"{hashlib.sha256(payload).hexdigest()} {len(payload)}\n".encode()
+    path.write_bytes(head + payload + b"\n")
+    assert read_frames(path) == ([], ["frame 1: it is too large"])

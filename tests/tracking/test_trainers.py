@@ -27,5 +27,5 @@ def test_the_progress_bar_shows_no_part_of_an_id(tmp_path, monkeypatch):
     trainer.fit(model := BoringModel())
     assert "v_num" in super(type(bar), bar).get_metrics(trainer, model)  # Lightning still has it
     assert "v_num" not in bar.get_metrics(trainer, model)
-    assert "Epoch 0" in shown.getvalue()
+    assert "Epoch 1" in shown.getvalue()
     assert "v_num" not in shown.getvalue()

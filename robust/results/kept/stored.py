@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +19,14 @@ from robust.results.rows import Column
 NOT_RECORDED = "not recorded"
 _HEAD = 80
 """Bytes of the line before a frame at most: a hash and a length."""
-DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile)
+DAMAGE = (
+    *(ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error),
+    # Of the header of an array, which is the text of a literal.
+    *(MemoryError, OverflowError, SyntaxError, RecursionError, tokenize.TokenError),
+)
 """Errors of a damaged frame."""
+_LARGEST = 2**30
+"""Bytes of a frame's arrays at most, without which a few bytes could take all memory."""
 
 
 class Frame(NamedTuple):
@@ -58,6 +66,9 @@ class Frame(NamedTuple):
         Raises:
             ValueError: If they are none; also another error of `DAMAGE`.
         """
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST:
+                raise ValueError("it is too large")
         with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
             said = json.loads(arrays["meta"].tobytes())
             images = {name: arrays[name] for name in FORMS}
@@ -91,12 +102,19 @@ def read_frames(path: Path) -> tuple[list[Frame], list[str]]:
 def merge(parts: Sequence[Path], path: Path) -> None:
     """Put the intact frames of parts behind those of a file, atomically, and remove the parts.
 
+    If the file is damaged, its bytes are set aside in its ``.damaged.kept``: nothing behind the
+    damage would be read.
+
     Raises:
         OSError: If it cannot be written.
     """
     content = files.read(path) if path.is_file() else b""
     added = b"".join(_framed(payload) for part in parts for payload in _payloads(files.read(part)))
     if added:
+        before = list(_payloads(content))
+        if None in before:
+            files.write(path.with_suffix(".damaged.kept"), content)
+            content = b"".join(map(_framed, before))
         files.write(path, content + added)
     for part in parts:
         part.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def test_it_logs_every_score_with_its_interval(data, tmp_path):
 
 
 def test_it_is_within_the_eps_of_the_data_set(data, tmp_path):
-    open_model = OpenThreatModel("Linf", 0.3, {"Linf": {data.name: 0.125}})
+    open_model = OpenThreatModel("Linf", 0.3, eps_on={"Linf": {data.name: 0.125}})
     callback = AttackUnitTest(Suite("o", {"fgsm": FGSM}, open_model), limit=2, points=5)
     measured(callback, data, tmp_path)
     assert list(callback.result.scores) == ["Linf 0.125"]
