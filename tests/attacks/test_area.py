@@ -52,6 +52,7 @@ def confined(attack, allowed, *, view=None, judge=None):
     return x, made, oracle(made.x_adv).argmax(dim=1) != y
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("area", [{"mask": MASK}, {"patch": 3}])
 def test_every_image_is_misclassified_and_nothing_else_moves(name, area):

@@ -190,7 +190,7 @@ def test_a_class_out_of_reach_is_not_reached(name):
     assert not run(short, oracle, x, y, radius=0.05, target=never)[1].any()
 
 
-@shorts
+@classes
 def test_what_is_misclassified_already(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x, y = oracle.samples(4)
@@ -218,7 +218,7 @@ def test_nothing_but_misclassified_images(name):
             assert crafted.forwards <= 2
 
 
-@shorts
+@classes
 def test_images_in_corners_of_the_box(name):
     short, oracle = EVERY[name], LinearOracle(3)
     x = torch.rand(6, *oracle.shape, generator=torch.Generator().manual_seed(0)).round()

@@ -97,6 +97,7 @@ def test_killed_and_preempted_trainings_go_on(npz, suite, tmp_path):
     check_same(folder, tmp_path / "squeezed" / "straight")
 
 
+@pytest.mark.slow  # as records of two processes in test_ddp, and of a killed one in test_kill
 def test_evaluation_of_two_processes_goes_on_in_one(trained, tmp_path, long):
     folder = copied(trained["squeezed"], tmp_path, "two")
     words = ["evaluate.py", str(folder), "--suite", str(long)]

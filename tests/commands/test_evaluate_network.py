@@ -115,6 +115,7 @@ def test_a_lightning_checkpoint_of_somebody_else(tmp_path):
     assert records(only_run(tmp_path)).notes[0].startswith("theirs.ckpt: 1 other values")
 
 
+@pytest.mark.slow  # tests/outside has one too; loading it is tested with networks of ours
 def test_a_torchvision_network_with_random_weights(tmp_path, capsys):
     random = torch.Generator().manual_seed(0)
     x = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8, generator=random).numpy()

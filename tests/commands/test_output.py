@@ -90,10 +90,8 @@ def shell(command, **environment):
     )
 
 
-SLOW_CLOSINGS = [pytest.param(c, marks=pytest.mark.slow) for c in (">&-", "2>&-", ">&- 2>&-")]
-
-
-@pytest.mark.parametrize("closing", [*SLOW_CLOSINGS, "<&- >&- 2>&-"])
+@pytest.mark.slow  # as `test_without_any_output`, from the process's start on
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_report_with_closed_streams(trained, tmp_path, closing):
     page = tmp_path / "page.html"
     done = shell(f'"$PYTHON" evaluate.py --report {trained["standard"]} -o {page} {closing}')

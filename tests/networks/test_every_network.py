@@ -44,6 +44,7 @@ def test_too_few_outputs(network):
         network(num_classes=1)
 
 
+@pytest.mark.sampled(every=2)
 @every
 def test_it_trains(network):
     torch.manual_seed(0)

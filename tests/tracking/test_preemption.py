@@ -100,7 +100,7 @@ def test_what_a_stopped_training_leaves_is_tested_once(npz, suite, tmp_path):
     ("defense", "batch", "options"),
     [
         pytest.param("Squeezed", 1, [], marks=pytest.mark.slow),
-        ("Squeezed", 6, []),
+        pytest.param("Squeezed", 6, [], marks=pytest.mark.slow),
         ("Squeezed", BATCHES, []),  # the last of an epoch
         pytest.param("Squeezed", 3 * BATCHES, [], marks=pytest.mark.slow),  # the last of all
         pytest.param(

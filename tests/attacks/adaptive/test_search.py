@@ -55,6 +55,7 @@ def test_a_step_in_front_is_softened():
     assert "steps" in notes[-1]
 
 
+@pytest.mark.slow  # the default run cuts a flat end, and has a surrogate for code outside
 def test_what_comes_before_numpy_is_seen():
     own, hand, found, notes = compared(hiding.decided_by_numpy(), 30)
     assert own < 5

@@ -70,7 +70,7 @@ def trained_codewords():
             "deployed",
             marks=pytest.mark.slow,
         ),
-        (trained_codewords, "published"),
+        pytest.param(trained_codewords, "published", marks=pytest.mark.slow),
     ],
     ids=["squeezed", "distilled", "codewords"],
 )
