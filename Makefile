@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
-.PHONY: demo test test-slow wheel test-cpus test-pythons test-lowest test-newest smoke-lowest smoke-newest fuzz \
-	lint prose lock bench
+.PHONY: demo test test-slow wheel test-cpus test-pythons test-lowest test-newest smoke-lowest \
+	smoke-newest controls fuzz lint prose lock bench
 
 # A standard and a squeezed network on embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -78,6 +78,10 @@ smoke-lowest smoke-newest: smoke-%: .venv-%/ready
 		--evaluation.limit 50
 	.venv-$*/bin/python evaluate.py runs/$*/standard/digits --suite configs/suites/quick.yaml \
 		--limit 50
+
+# Verdicts on networks that hide their gradient, and on some that do not; ends with 1 if one is wrong.
+controls: $(VENV)/ready
+	$(BIN)/python benchmarks/controls.py --suite quick strong
 
 # N damaged inputs of every kind (tests/fuzz), each of which may end in an error of one line; other
 # ones for another SEED.
