@@ -13,12 +13,14 @@ from robust.attacks import isolated
 from robust.defenses.base import Defense
 from robust.errors import ConfigError, in_short
 from robust.evaluation.attacked_images import AttackedImages
+from robust.evaluation.blocks import CALLS
 from robust.evaluation.fingerprints import model_sha256
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import trusting
 from robust.report.card.verified import Found
 from robust.results.kept.forms import decode
 from robust.results.kept.stored import Frame, kept_path, read_frames
+from robust.results.rates import Rate
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Column
 from robust.results.run_folder import Reader
@@ -33,6 +35,18 @@ class _Scored(NamedTuple):
     defense: Defense
     exact: nn.Module
     batch: int
+    calls: int = 1
+    """Of a random network, which judge an image."""
+
+    @property
+    def chance(self) -> int:
+        """The most calls that are wrong by chance, where most calls are right.
+
+        Other calls than those on record judge here. An image that is misclassified in about half of
+        them may be on record as a success. It does not stand if that is beyond the interval.
+        """
+        few = sum(Rate(hits, self.calls).interval[1] < 0.5 for hits in range(self.calls))
+        return max(0, few - 1)
 
 
 def rescore(folder: Path, batch: int, trust: Sequence[str]) -> Found:
@@ -73,6 +87,7 @@ def _rescore(
             "arguments are others."
         )
         return
+    scored = scored._replace(calls=max(header.judged, CALLS if header.random else 1))
     kept = kept_path(path)
     frames = read_frames(kept)[0] if kept.is_file() else []
     with isolated(scored.defense, scored.defense.device, 0):
@@ -86,8 +101,14 @@ def _rescore(
     successes = _successes(evaluation)
     found.looked.append(
         f"{path.name}: {counted} of {successes} successes, scored again {scored.batch} at once and "
-        "in float64"
+        f"in float64{_in_calls(scored)}"
     )
+
+
+def _in_calls(scored: _Scored) -> str:
+    if scored.calls == 1:
+        return ""
+    return f", in {scored.calls} calls each, of which more than {scored.chance} have to be wrong"
 
 
 def _successes(evaluation: Evaluation) -> int:
@@ -131,16 +152,23 @@ def _reasons(
     yield f"leaves {ThreatModel(info.norm, info.eps)}", (far | outside).numpy()
     yield (
         f"is classified correctly, {scored.batch} at once",
-        _predicted(scored.defense, x_adv, scored.batch) == clean.y.numpy(),
+        _is_right(scored.defense, x_adv, clean.y.numpy(), scored),
     )
     try:
-        exact = _predicted(scored.exact, x_adv.double(), scored.batch)
+        exact = _is_right(scored.exact, x_adv.double(), clean.y.numpy(), scored)
     except RuntimeError as error:
         raise ConfigError(
             f"Expected a network that scores float64, but it cannot ({in_short(error)}). Use "
             "--numbers."
         ) from None
-    yield "is classified correctly in float64", exact == clean.y.numpy()
+    yield "is classified correctly in float64", exact
+
+
+def _is_right(model: nn.Module, x: Images, y: Column, scored: _Scored) -> Column:
+    """Return which images are classified correctly; of a random network, beyond chance."""
+    wrong = [_predicted(model, x, scored.batch) != y for _ in range(scored.calls)]
+    is_right: Column = np.sum(wrong, axis=0) <= scored.chance
+    return is_right
 
 
 @torch.no_grad()
