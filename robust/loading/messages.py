@@ -120,6 +120,10 @@ def _owner(text: str) -> str:
 
 def _unknown_class(match: re.Match[str], message: _Message) -> str:
     module, name = match[1], match[2]
+    found = getattr(sys.modules.get(module), name, None)
+    if isinstance(found, type):  # a name of the package's face; a file names where it is at home
+        home = ".".join(found.__module__.split(".")[:2])
+        return f"Expected {name} where files name it. Name {home}.{name} instead of {module}.{name}."
     near = nearest(name, dir(sys.modules.get(module)))
     return f"There is no {name!r} in {module}.{near}"
 

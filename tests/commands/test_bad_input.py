@@ -59,6 +59,7 @@ def assert_one_line(code, capsys, message):
         (["--config=nowhere.yaml"], "YAML file at .*nowhere.yaml"),
         (["--evaluation=nowhere.yaml"], "YAML file at .*nowhere.yaml"),
         (["--model=nowhere.yaml"], "YAML file at nowhere.yaml"),
+        (["--model=robust.Squeezed"], "Name robust.defenses.Squeezed instead of robust.Squeezed"),
         (["--model=robust.defenses.Sqeezed"], "no 'Sqeezed' in robust.defenses. .* Squeezed"),
         (["--model=robust.defences.Squeezed"], "no 'defences' in robust. Did you mean defenses"),
         (["--model=nowhere.Squeezed"], "no module 'nowhere'"),
