@@ -123,7 +123,9 @@ def _unknown_class(match: re.Match[str], message: _Message) -> str:
     found = getattr(sys.modules.get(module), name, None)
     if isinstance(found, type):  # a name of the package's face; a file names where it is at home
         home = ".".join(found.__module__.split(".")[:2])
-        return f"Expected {name} where files name it. Name {home}.{name} instead of {module}.{name}."
+        return (
+            f"Expected {name} where files name it. Name {home}.{name} instead of {module}.{name}."
+        )
     near = nearest(name, dir(sys.modules.get(module)))
     return f"There is no {name!r} in {module}.{near}"
 
