@@ -142,6 +142,7 @@ def test_none_of_the_nine_is_raised_by_a_sound_network():
     [
         ("one_step", Rate(2, 32), "one step beats many (robust 2/32 against 16/32)"),
         ("queries", Rate(2, 32), "no gradient beats gradients (robust 2/32 against 16/32)"),
+        ("queries/left", Rate(8, 62), "no gradient beats gradients (8/62 of what they left)"),
         ("noise", Rate(4, 32), "noise finds what attacks missed (4/32 of what they left)"),
         ("eps/double", Rate(31, 32), "success does not grow with eps"),
         ("eps/unbounded", Rate(16, 32), "an unbounded attack fails (robust 16/32)"),
@@ -171,6 +172,23 @@ def _of_two_classes(found):
 
 
 _CLASSES = ("label", "clean_pred", "adv_pred")
+
+
+@pytest.mark.parametrize("rate", [Rate(2, 73), Rate(6, 62), Rate(1, 2), Rate(0, 0)])
+def test_queries_may_find_a_few_of_what_gradients_left(rate):
+    part = attacked(scored(60, **CALM | {"queries/left": rate}))
+    assert verdict(part).word == "no masking seen"
+    sign = nine(part, part.evidence.trials["Linf 0.1"])[1]
+    assert sign.figures.startswith("robust 20/32 against 16/32, ")
+    alone = scored(60, **{"queries/left": rate})
+    assert not nine(part, alone)[1].raised
+
+
+@pytest.mark.parametrize("key", ["queries/left", "doubled"])
+@pytest.mark.parametrize(("successes", "word"), [(180, "no masking seen"), (100, "suspect")])
+def test_a_share_of_the_few_that_are_left_is_not_much(key, successes, word):
+    found = attacked(scored(60, **CALM | {key: Rate(6, 20)}), successes=successes)
+    assert verdict(found).word == word
 
 
 def test_a_single_image_that_noise_finds_is_chance():

@@ -13,7 +13,7 @@ _GRADIENT = 3
 """A pass with its gradient costs so many passes, about."""
 _IMAGES, _POINTS = 32, 250
 """The unit test has no fewer of both."""
-_RUNS, _PASSES = 6, 300
+_RUNS, _PASSES = 8, 2300
 """So often are images of the sample attacked, and so many passes do noise and queries take."""
 _FEWEST = 8
 """Images of the sample at least."""
@@ -30,10 +30,12 @@ class Sizes(NamedTuple):
     """Images of which a variant of the attack is tried."""
     noise: int
     """Random points around an image."""
+    queries: int
+    """Of an attack without gradients on an image that the suite left."""
 
 
-QUICK = Sizes(images=64, points=1000, sample=32, noise=50)
-FULL = Sizes(images=256, points=1000, sample=128, noise=1000)
+QUICK = Sizes(images=64, points=1000, sample=32, noise=50, queries=1000)
+FULL = Sizes(images=256, points=1000, sample=128, noise=1000, queries=5000)
 
 
 class Costs(NamedTuple):
@@ -64,4 +66,5 @@ class Costs(NamedTuple):
         paid = _RUNS * _GRADIENT * self.attack + _PASSES
         affordable = math.floor((1 - _OF_UNIT_TEST) * passes / paid)
         sample = min(QUICK.sample, max(_FEWEST, affordable))
-        return Sizes(images, points, sample, max(1, QUICK.noise * sample // QUICK.sample))
+        noise, queries = (most * sample // QUICK.sample for most in (QUICK.noise, QUICK.queries))
+        return Sizes(images, points, sample, noise, queries)

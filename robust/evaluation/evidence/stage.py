@@ -207,7 +207,7 @@ class Sample:
             "one_step": partial(
                 PGD, eps=eps, norm=bound, steps=1, alpha=eps, random_start=False, loss="log_odds"
             ),
-            "queries": partial(Square, eps=eps, norm=bound, queries=_QUERIES),
+            "queries": self._square(_QUERIES),
         }
         rates = {key: self._robust(attack, eps, some) for key, attack in simple.items()}
         iterated = correct_images(self.part, "adaptive", iterated=True)
@@ -238,7 +238,7 @@ class Sample:
         stage, eps = self.stage, self.threat_model.eps
         noisy = left[: 2 * self.sizes.sample]
         seed = seed_of(stage.suite.seed, "noise")
-        rates = {"noise": Rate(0, 0), "doubled": Rate(0, 0)}
+        rates = {"noise": Rate(0, 0), "doubled": Rate(0, 0), **self._by_queries(noisy)}
         if not len(left):
             return rates
         x, y = stage.at(noisy)
@@ -250,6 +250,20 @@ class Sample:
             return rates
         rate = self._robust(longer, eps, left[: self.sizes.sample])
         return {**rates, "doubled": Rate(rate.n - rate.hits, rate.n)}
+
+    def _by_queries(self, left: Column) -> dict[str, Rate]:
+        """Return what an attack without gradients finds of what gradients left."""
+        infos = self.part.header.attacks.values()
+        if self.info.target is not None or not any(map(signs.is_iterated, infos)):
+            return {}
+        if not len(left):
+            return {"queries/left": Rate(0, 0)}
+        rate = self._robust(self._square(self.sizes.queries), self.threat_model.eps, left)
+        return {"queries/left": Rate(rate.n - rate.hits, rate.n)}
+
+    def _square(self, queries: int) -> AttackCallable:
+        bound: Literal["Linf", "L2"] = "L2" if self.threat_model.norm == "L2" else "Linf"
+        return partial(Square, eps=self.threat_model.eps, norm=bound, queries=queries)
 
     def _robust(
         self, attack: AttackCallable, eps: float, index: Column, calls: int | None = None

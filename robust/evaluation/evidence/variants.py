@@ -9,8 +9,8 @@ from robust.evaluation.inheritance import builder_of, scaled
 from robust.results.records import AttackInfo
 from robust.types import AttackCallable
 
-_DOUBLED = ("steps", "queries", "n_queries", "patience")
-"""Arguments that say how long an attack goes on."""
+_DOUBLED = ("steps", "queries", "n_queries", "patience", "restarts", "n_restarts")
+"""Arguments that say how long an attack goes on, and how often it starts."""
 
 
 def within_eps(attack: AttackCallable, info: AttackInfo, eps: float) -> AttackCallable | None:
@@ -32,7 +32,7 @@ def within_eps(attack: AttackCallable, info: AttackInfo, eps: float) -> AttackCa
 
 
 def doubled(attack: AttackCallable, info: AttackInfo) -> AttackCallable | None:
-    """Return an attack with twice the steps or queries, shorter where their length is an argument.
+    """Return an attack with twice the steps or queries, and with twice the restarts.
 
     Args:
         attack: As the suite builds it.

@@ -18,7 +18,9 @@ from robust.results.records import Evaluation
 _NOISE = 0.01
 """Noise that finds more than that of what attacks left would not be beaten by a sound attack."""
 _MUCH = 0.05
-"""Share of what an attack left that twice the steps may find."""
+"""Share of what attacks left that twice the steps, or queries, may find."""
+_POINTS = 0.05
+"""Robust accuracy that this is at least: any attack finds some images that are near a boundary."""
 _LEAST = 2
 """A single image may lie at a boundary by chance."""
 _MOST = 0.5
@@ -48,11 +50,11 @@ def nine(part: Evaluation, trials: Trials) -> list[Sign]:
     """
     return [
         _beaten("one step beats many", signs.weak_iteration(part), trials, "one_step"),
-        _beaten("no gradient beats gradients", signs.black_box(part), trials, "queries"),
+        _queries(part, trials),
         _found("noise finds what attacks missed", trials, "noise", _NOISE),
         _growth(trials),
         _unbounded(part, trials),
-        _found("twice the steps find much more", trials, "doubled", _MUCH),
+        _much("twice the steps find much more", part, trials, "doubled"),
         _flat(part, trials),
         _views(part),
         _random(part, trials),
@@ -93,6 +95,18 @@ def _beaten(name: str, recorded: str, trials: Trials, key: str) -> Sign:
     return Sign(name, figures, raised=many.is_above(simple))
 
 
+def _queries(part: Evaluation, trials: Trials) -> Sign:
+    """Return whether an attack without gradients beats gradients, or finds much that they left."""
+    name = "no gradient beats gradients"
+    beaten = _beaten(name, signs.black_box(part), trials, "queries")
+    found = _much(name, part, trials, "queries/left")
+    if beaten.raised or not found.tried:
+        return beaten
+    if found.raised or not beaten.tried:
+        return found
+    return beaten._replace(figures=f"{beaten.figures}, {found.figures}")
+
+
 def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
     """Return whether more is found of what attacks left than may be."""
     rate = trials.rates.get(key)
@@ -102,6 +116,13 @@ def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
         return Sign(name, "nothing is left")
     is_raised = rate.hits >= _LEAST and rate.interval[0] > most
     return Sign(name, f"{_of(rate)} of what they left", raised=is_raised)
+
+
+def _much(name: str, part: Evaluation, trials: Trials, key: str) -> Sign:
+    """Return whether so much more is found that the robust accuracy would be another."""
+    sign, rate = _found(name, trials, key, _MUCH), trials.rates.get(key, Rate(0, 0))
+    left = signs.worst(part, "adaptive").value
+    return sign._replace(raised=sign.raised and rate.value * left > _POINTS)
 
 
 _EPS = {"eps/half": "half", "eps/same": "eps", "eps/double": "double", "eps/unbounded": "unbounded"}

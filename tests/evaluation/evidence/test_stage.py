@@ -49,6 +49,7 @@ def test_an_evaluation_gathers_it_once(data, tmp_path, monkeypatch):  # noqa: F8
     assert (score.attack, score.separated.n) == ("pgd", 12)
     assert {"one_step", "queries", "iterated", "noise", "doubled", "alone"} <= set(trials.rates)
     assert {"eps/half", "eps/same", "eps/double", "eps/unbounded"} <= set(trials.rates)
+    assert trials.rates["queries/left"].n == trials.rates["noise"].n
     assert trials.rates["eps/unbounded"].hits == 0
     assert trials.rates["eps/half"].hits >= trials.rates["eps/double"].hits
     (path,) = Path(tmp_path / "records").glob("*.csv")
@@ -88,7 +89,7 @@ def test_sizes_follow_the_cost_of_the_attacks():
     cheap = Costs(suite=0, attack=10, forward=1e-6)
     assert cheap.sizes("quick", 1) == QUICK
     dear = Costs(suite=0, attack=100, forward=1e-2)
-    assert dear.sizes("quick", 1) == (32, 250, 8, 12)
+    assert dear.sizes("quick", 1) == (32, 250, 8, 12, 250)
     # A tenth of hours of attacks pays for all of it.
     assert dear._replace(suite=1e7).sizes("quick", 1) == QUICK
     assert dear.sizes("full", 1) == FULL
@@ -102,7 +103,10 @@ def test_variants_of_an_attack():
     pgd = partial(PGD, eps=0.1, alpha=0.02, steps=7)
     wider = within_eps(pgd, known(pgd), 0.2)(nn.Identity())
     assert (wider.eps, wider.alpha, wider.steps) == (0.2, 0.04, 7)
-    assert doubled(pgd, known(pgd))(nn.Identity()).steps == 14
+    longer = doubled(pgd, known(pgd))(nn.Identity())
+    assert (longer.steps, longer.restarts) == (14, 2)
+    again = partial(PGD, eps=0.1, steps=7, restarts=3, loss=["log_odds", "margin", "margin"])
+    assert doubled(again, known(again))(nn.Identity()).restarts == 6
     strong = partial(Strong, eps=0.1)
     longer = doubled(strong, known(strong))(nn.Identity())
     assert (longer.patience, longer.queries) == (4.0, 2000)
