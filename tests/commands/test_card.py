@@ -7,7 +7,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 
+from robust.commands.evidence import rescored
 from robust.commands.main import main
 from robust.report.card.rendered import as_html, markdown, tex
 from robust.report.card.sealed import read_card, seal, text_of
@@ -193,6 +195,21 @@ def test_images_that_are_no_adversarial_ones_do_not_stand(copied, capsys):
     assert code == 3
     assert out.count("is classified correctly in float64") == n
     assert out.count("is classified correctly, 7 at once") == n
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tie_of_float32_is_told_and_anything_else_does_not_stand(run, tied, monkeypatch, capsys):
+    is_right = rescored._is_right
+
+    def right_in_float64(model, x, y, scored):
+        return np.ones(len(x), bool) if x.dtype == torch.float64 else is_right(model, x, y, scored)
+
+    monkeypatch.setattr(rescored, "_is_right", right_in_float64)
+    monkeypatch.setattr(rescored, "_is_tied", lambda *args: np.full(len(args[1]), tied))
+    code, out = verified([run], capsys)
+    assert code == (0 if tied else 3)
+    assert ("are ties of the two best scores in float32" in out) is tied
+    assert ("is classified correctly in float64" in out) is not tied
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robust.attacks import isolated
 from robust.defenses.base import Defense
@@ -27,6 +27,8 @@ from robust.results.run_folder import Reader
 from robust.threat import ThreatModel, distance
 from robust.types import Batch, Images
 from robust.vocabulary import limit_of
+
+_IN_FLOAT64 = "is classified correctly in float64"
 
 
 class _Scored(NamedTuple):
@@ -91,18 +93,19 @@ def _rescore(
     kept = kept_path(path)
     frames = read_frames(kept)[0] if kept.is_file() else []
     with isolated(scored.defense, scored.defense.device, 0):
-        faults = [
-            f"{path.name}: {fault}"
-            for frame in frames
-            for fault in _frame_faults(frame, evaluation, images, scored)
-        ]
-    found.faults.extend(faults)
+        looked = [_look_at(frame, evaluation, images, scored) for frame in frames]
+    found.faults.extend(f"{path.name}: {fault}" for each in looked for fault in each.faults)
     counted = sum(len(frame.index) * len(frame.views) for frame in frames)
     successes = _successes(evaluation)
     found.looked.append(
         f"{path.name}: {counted} of {successes} successes, scored again {scored.batch} at once and "
         f"in float64{_in_calls(scored)}"
     )
+    if ties := sum(each.ties for each in looked):
+        found.looked.append(
+            f"{path.name}: {ties} of these are ties of the two best scores in float32, which "
+            "float64 gives to the right class"
+        )
 
 
 def _in_calls(scored: _Scored) -> str:
@@ -119,27 +122,35 @@ def _successes(evaluation: Evaluation) -> int:
     )
 
 
-def _frame_faults(
+class _Looked(NamedTuple):
+    """What does not stand of a frame, and how many successes are ties of float32."""
+
+    faults: list[str]
+    ties: int = 0
+
+
+def _look_at(
     frame: Frame, evaluation: Evaluation, images: AttackedImages, scored: _Scored
-) -> Iterator[str]:
-    """Yield each success of a frame that does not stand, with why."""
+) -> _Looked:
+    """Return each success of a frame that does not stand, with why."""
     info = evaluation.header.attacks.get(frame.attack)
     if info is None or not len(frame.index) or frame.index.max() >= images.size:
-        yield f"kept images of {frame.attack}, which the records do not have."
-        return
+        return _Looked([f"kept images of {frame.attack}, which the records do not have."])
     clean = _samples(images, frame.index)
     try:
         x_adv = torch.from_numpy(decode(clean.x.numpy(), frame.form, frame.images))
     except ValueError as error:
-        yield f"kept images of {frame.attack} cannot be read ({error})."
-        return
-    recorded = _recorded(frame, info, evaluation)
-    for reason, fails in _reasons(clean, x_adv, info, scored, recorded):
-        for i in np.flatnonzero(fails):
-            yield (
-                f"the success of {frame.attack} ({', '.join(frame.views)}) on image "
-                f"{frame.index[i]} {reason}."
-            )
+        return _Looked([f"kept images of {frame.attack} cannot be read ({error})."])
+    recorded, views = _recorded(frame, info, evaluation), ", ".join(frame.views)
+    reasons = dict(_reasons(clean, x_adv, info, scored, recorded))
+    tied = reasons[_IN_FLOAT64] & _is_tied(scored.defense, x_adv, clean, scored.batch)
+    reasons[_IN_FLOAT64] &= ~tied
+    faults = [
+        f"the success of {frame.attack} ({views}) on image {frame.index[i]} {reason}."
+        for reason, fails in reasons.items()
+        for i in np.flatnonzero(fails)
+    ]
+    return _Looked(faults, int(tied.sum()))
 
 
 def _reasons(
@@ -161,7 +172,7 @@ def _reasons(
             f"Expected a network that scores float64, but it cannot ({in_short(error)}). Use "
             "--numbers."
         ) from None
-    yield "is classified correctly in float64", exact
+    yield _IN_FLOAT64, exact
 
 
 def _is_right(model: nn.Module, x: Images, y: Column, scored: _Scored) -> Column:
@@ -173,10 +184,21 @@ def _is_right(model: nn.Module, x: Images, y: Column, scored: _Scored) -> Column
 
 @torch.no_grad()
 def _predicted(model: nn.Module, x: Images, batch: int) -> Column:
-    parts = (x[start : start + batch] for start in range(0, len(x), batch))
-    scores = [model(part).argmax(dim=1) for part in parts]
-    predicted: Column = torch.cat(scores).numpy()
+    predicted: Column = _scores(model, x, batch).argmax(dim=1).numpy()
     return predicted
+
+
+@torch.no_grad()
+def _is_tied(model: nn.Module, x: Images, clean: Batch, batch: int) -> Column:
+    """Return which images get another class, whose score is exactly that of their own."""
+    scores = _scores(model, x, batch)
+    own = scores.gather(1, clean.y[:, None])[:, 0]
+    tied: Column = (scores.argmax(dim=1).ne(clean.y) & own.eq(scores.amax(dim=1))).numpy()
+    return tied
+
+
+def _scores(model: nn.Module, x: Images, batch: int) -> Tensor:
+    return torch.cat([model(x[start : start + batch]) for start in range(0, len(x), batch)])
 
 
 def _samples(images: AttackedImages, index: Column) -> Batch:
