@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,18 +47,17 @@ def verify_card(card: Mapping[str, Any], folder: Path) -> tuple[Found, list[Path
     found = Found([], [])
     if card.get("sha256") != _seal(card):
         found.faults.append("card.json: its hash does not match its content.")
-    try:
-        runs = [(run["name"], folder / run["folder"], run) for run in card["runs"]]
-    except (KeyError, TypeError):
-        found.faults.append("card.json: it does not say which runs it is of.")
+    if not _has_runs(card):
+        found.faults.append("card.json: it does not say which runs it is of, and of which files.")
         return found, []
+    runs = [(run["name"], folder / run["folder"], run) for run in card["runs"]]
     for name, path, run in runs:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # which is false of a name that no folder can have
             raise ConfigError(
                 f"Expected run {name} where the card says, but it is not there. Put the card where "
                 "it was written, or verify the run."
             )
-        _files(str(name), path, run, found)
+        _files(name, path, run, found)
     _numbers(card, [path for _, path, _ in runs], folder, found)
     return found, [path for _, path, _ in runs]
 
@@ -98,6 +98,23 @@ def run_folders_in(roots: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
+def _has_runs(card: Mapping[str, Any]) -> bool:
+    """Return whether a card has runs of the form that is read below."""
+    runs = card.get("runs")
+    return isinstance(runs, list) and bool(runs) and all(map(_is_run, runs))
+
+
+def _is_run(run: Any) -> bool:  # noqa: ANN401 (JSON)
+    if not isinstance(run, dict) or not isinstance(run.get("subject"), dict):
+        return False
+    files = run.get("files")
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        return False
+    texts = [run.get(key) for key in ("name", "folder")]
+    texts += [file.get(key) for file in files for key in ("path", "sha256")]
+    return all(isinstance(text, str) for text in texts)
+
+
 def _seal(card: Mapping[str, Any]) -> str | None:
     try:
         return seal(card)
@@ -109,9 +126,10 @@ def _files(name: str, path: Path, run: Mapping[str, Any], found: Found) -> None:
     """Compare the hash of each file that a card names."""
     for file in run["files"]:
         try:
-            actual = hash_of(path / str(file["path"]))
-        except OSError as error:
-            found.faults.append(f"{name}/{file['path']}: cannot be read ({error.strerror}).")
+            actual = hash_of(path / file["path"])
+        except (OSError, ValueError) as error:  # the latter if no file can have this name
+            reason = getattr(error, "strerror", None) or "no file has this name"
+            found.faults.append(f"{name}/{file['path']}: cannot be read ({reason}).")
             continue
         if actual["sha256"] != file["sha256"]:
             found.faults.append(f"{name}/{file['path']}: its hash does not match the card.")
@@ -120,7 +138,7 @@ def _files(name: str, path: Path, run: Mapping[str, Any], found: Found) -> None:
 
 def _numbers(card: Mapping[str, Any], runs: Sequence[Path], folder: Path, found: Found) -> None:
     """Derive all that a card says from the records again."""
-    network = card["runs"][0]["subject"] if card["runs"] else {}
+    network = card["runs"][0]["subject"]
     stated = Stated(str(network.get("trained_by")), str(network.get("licence")))
     try:
         derived = content_of(runs, stated, folder)
