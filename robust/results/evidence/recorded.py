@@ -4,10 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from robust.results.rates import Rate
 from robust.vocabulary import EvidenceLevel
+
+_LARGEST = 2**53
+"""More images than any data set has; a larger count has no float."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,20 @@ class Evidence:
             raise ValueError("a checksum that does not match")
         trials = {budget: _trials(each) for budget, each in rest.pop("trials").items()}
         views = tuple(map(str, rest.pop("views")))
+        _check_types(rest)
         return Evidence(trials=trials, views=views, **rest)
+
+
+def _check_types(rest: Mapping[str, Any]) -> None:
+    """Raise unless what is no count of images has the type that it is compared by."""
+    fits = (
+        rest["level"] in get_args(EvidenceLevel)
+        and type(rest["asked"]) is int
+        and type(rest["seconds"]) in (int, float)
+        and isinstance(rest["code_sha256"], str)
+    )
+    if not fits:
+        raise ValueError("a value of another type")
 
 
 def _trials(content: Mapping[str, Any]) -> Trials:
@@ -127,7 +143,7 @@ def _score(content: Mapping[str, Any]) -> Score:
 
 def _rate(pair: Any) -> Rate:  # noqa: ANN401 (what a file holds)
     hits, n = map(int, pair)
-    if not 0 <= hits <= n:
+    if not 0 <= hits <= n <= _LARGEST:
         raise ValueError("a count that is none")
     return Rate(hits, n)
 
