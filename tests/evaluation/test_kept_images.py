@@ -47,6 +47,14 @@ def test_a_second_evaluation_keeps_nothing_twice(data, tmp_path):
     assert len(found) == len(set(found))
 
 
+def test_parts_of_a_suite_of_any_name_are_merged(tmp_path):
+    parts = [tmp_path / f"s [x]*-1.part{rank}.kept" for rank in (0, 1)]
+    for part in parts:
+        part.write_bytes(b"")
+    KeptImages(tmp_path / "s [x]*-1.csv", header(pgd=info())).merge()
+    assert not any(part.exists() for part in parts)
+
+
 def test_of_large_images_fewer_are_kept(tmp_path):
     kept = KeptImages(tmp_path / "a.csv", header(pgd=info()))
     assert [kept._most(torch.zeros(1, 3, n, n)) for n in (28, 224, 4000)] == [64, 13, 1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust.results.kept.forms import FORMS, decode, encode
-from robust.results.kept.stored import Frame, hardware_of, merge, read_frames
+from robust.results.kept.stored import Frame, cut, hardware_of, merge, read_frames
 
 
 def images(n=20, eps=0.3):
@@ -119,3 +119,14 @@ def test_a_frame_that_would_fill_the_memory_is_refused(tmp_path):
     head = f"{hashlib.sha256(payload).hexdigest()} {len(payload)}\n".encode()
     path.write_bytes(head + payload + b"\n")
     assert read_frames(path) == ([], ["frame 1: it is too large"])
+
+
+@pytest.mark.parametrize("torn", [1, 30, 90, 400])
+def test_frames_follow_what_a_killed_process_left(tmp_path, torn):
+    part = tmp_path / "a.part0.kept"
+    part.write_bytes(frame().encoded() + frame(attack="torn").encoded()[:torn])
+    cut(part)
+    with part.open("ab") as file:
+        file.write(frame(attack="fgsm").encoded())
+    frames, faults = read_frames(part)
+    assert ([each.attack for each in frames], faults) == (["pgd", "fgsm"], [])

@@ -1,6 +1,7 @@
 """Successes of the first images are kept, in a form that was scored again."""
 
 import contextlib
+import glob
 import platform
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -9,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from robust.defenses.base import Defense
 from robust.evaluation.blocks import Block, Produced
 from robust.io import files
 from robust.results.kept.forms import encode
-from robust.results.kept.stored import Frame, described, kept_path, merge
+from robust.results.kept.stored import Frame, cut, described, kept_path, merge
 from robust.results.records import Header
 from robust.results.rows import Column, Rows
 
@@ -55,8 +57,12 @@ class KeptImages:
     def __init__(self, record: Path, header: Header, rank: int = 0) -> None:
         self._path, self._header, self._keep = kept_path(record), header, _KEEP.get()
         self._part = self._path.with_name(f"{record.stem}.part{rank}.kept")
+        self._lock = FileLock(record.parent / ".lock")
         files.check_own_file(self._path, replaced=True)
         files.check_own_file(self._part)
+        if self._part.is_file():
+            with self._alone():
+                cut(self._part)
 
     def add(self, defense: Defense, block: Block, produced: Produced) -> None:
         """Keep the successes of an attack on a block.
@@ -87,7 +93,8 @@ class KeptImages:
             tuple(produced.views), produced.attack, rows["index"][chosen], form, images, hardware()
         )
         text = frame.encoded().decode("ascii", errors="surrogateescape")
-        files.append(self._part, text, sync=False)
+        with self._alone():
+            files.append(self._part, text, sync=False)
 
     def _most(self, x: torch.Tensor) -> int:
         if isinstance(self._keep, int):
@@ -96,8 +103,19 @@ class KeptImages:
 
     def merge(self) -> None:
         """Put the parts of all processes into one file; one process does it."""
-        parts = sorted(self._path.parent.glob(f"{self._path.stem}.part*.kept"))
-        merge([part for part in parts if not part.is_symlink()], self._path)
+        with self._alone():
+            parts = sorted(self._path.parent.glob(f"{glob.escape(self._path.stem)}.part*.kept"))
+            merge([part for part in parts if not part.is_symlink()], self._path)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands from reading or writing the images meanwhile."""
+        with contextlib.suppress(OSError):  # a file system without locks
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def hardware() -> str:

@@ -205,7 +205,9 @@ def _record_faults(path: Path) -> Iterator[str]:
     if not same:
         yield "its bytes are not those of its rows."
     kept = kept_path(path)
-    if kept.is_file():
+    if kept.is_symlink() or (kept.exists() and not kept.is_file()):
+        yield f"{kept.name} is no regular file."
+    elif kept.is_file():
         yield from (f"{kept.name}, {fault}." for fault in read_frames(kept)[1])
 
 

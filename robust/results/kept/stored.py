@@ -120,6 +120,18 @@ def merge(parts: Sequence[Path], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def cut(part: Path) -> None:
+    """Cut off a frame that a killed process left incomplete, so that others can follow.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with files.open_to_append(part) as file:
+        file.seek(0)
+        ends = [end for payload, end in _frames(file.readall()) if payload is not None]
+        file.truncate(max(ends, default=0))
+
+
 def hardware_of(path: Path) -> str:
     """Return the machine that attacked, from the file of kept images."""
     try:
@@ -138,17 +150,23 @@ def _framed(payload: bytes | None) -> bytes:
 
 def _payloads(content: bytes) -> Iterator[bytes | None]:
     """Yield each frame's bytes; None for what cannot be believed, which ends the file."""
+    return (payload for payload, _ in _frames(content))
+
+
+def _frames(content: bytes) -> Iterator[tuple[bytes | None, int]]:
+    """Yield each frame's bytes and where it ends."""
     start = 0
     while start < len(content):
         end = content.find(b"\n", start, start + _HEAD)
         words = content[start:end].split(b" ") if end > 0 else []
         if len(words) != 2 or not words[1].isdigit():
-            yield None
+            yield None, start
             return
         stop = end + 1 + int(words[1])
         payload = content[end + 1 : stop]
         is_intact = hashlib.sha256(payload).hexdigest().encode() == words[0]
-        yield payload if is_intact and content[stop : stop + 1] == b"\n" else None
+        is_intact = is_intact and content[stop : stop + 1] == b"\n"
+        yield (payload, stop + 1) if is_intact else (None, start)
         start = stop + 1
 
 
