@@ -15,9 +15,12 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from robust.errors import ConfigError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_WRONLY
 _ADDED = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_RDWR
@@ -134,6 +137,17 @@ class _Added(io.FileIO):
         while rest:
             rest = rest[super().write(rest) :]
         return len(content)
+
+
+@contextlib.contextmanager
+def alone(lock: "FileLock") -> Iterator[None]:
+    """Keep other processes that take the same lock out meanwhile, if the file system has locks."""
+    with contextlib.suppress(OSError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read(path: Path, most: int | None = None) -> bytes:

@@ -1,13 +1,12 @@
 """A record file is on disk; processes add to it, and it survives damage."""
 
-import contextlib
 import csv
 import glob
 import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -67,7 +66,7 @@ class RecordFile:
                 files.check_own_file(path)
             for path in (self.path, self.path.with_suffix(".json")):
                 files.check_own_file(path, replaced=True)
-            with self._alone():
+            with files.alone(self._lock):
                 _cut(self._part)
         except OSError as error:
             raise ConfigError(
@@ -83,7 +82,7 @@ class RecordFile:
         Raises:
             ConfigError: If a file cannot be read.
         """
-        with self._alone():
+        with files.alone(self._lock):
             found = self._load()
             if found.damage:
                 self._set_aside(found.damage)
@@ -96,7 +95,7 @@ class RecordFile:
         """Add the rows of a block, on disk when this returns."""
         ordered = Rows.from_rows(rows).ordered()
         blocks = [ordered[part] for *_, part in ordered.blocks(self.header.block)]
-        with self._alone():
+        with files.alone(self._lock):
             files.append(self._part, "".join(map(block_text, blocks)))
 
     def merge(self) -> None:
@@ -104,7 +103,7 @@ class RecordFile:
 
         It reads all rows again, since another command may have added some.
         """
-        with self._alone():
+        with files.alone(self._lock):
             found = self._load()
             if found.damage:
                 self._set_aside(found.damage)
@@ -205,16 +204,6 @@ class RecordFile:
         if self.evidence is not None:
             content["evidence"] = self.evidence.plain()
         return header_text(content | {"checksums": nested(sums)})
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other commands from reading or writing the rows meanwhile."""
-        with contextlib.suppress(OSError):  # a file system without locks
-            self._lock.acquire()
-        try:
-            yield
-        finally:
-            self._lock.release()
 
 
 def _cut(part: Path) -> None:

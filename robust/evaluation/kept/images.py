@@ -61,7 +61,7 @@ class KeptImages:
         files.check_own_file(self._path, replaced=True)
         files.check_own_file(self._part)
         if self._part.is_file():
-            with self._alone():
+            with files.alone(self._lock):
                 cut(self._part)
 
     def add(self, defense: Defense, block: Block, produced: Produced) -> None:
@@ -93,7 +93,7 @@ class KeptImages:
             tuple(produced.views), produced.attack, rows["index"][chosen], form, images, hardware()
         )
         text = frame.encoded().decode("ascii", errors="surrogateescape")
-        with self._alone():
+        with files.alone(self._lock):
             files.append(self._part, text, sync=False)
 
     def _most(self, x: torch.Tensor) -> int:
@@ -103,19 +103,9 @@ class KeptImages:
 
     def merge(self) -> None:
         """Put the parts of all processes into one file; one process does it."""
-        with self._alone():
+        with files.alone(self._lock):
             parts = sorted(self._path.parent.glob(f"{glob.escape(self._path.stem)}.part*.kept"))
             merge([part for part in parts if not part.is_symlink()], self._path)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other commands from reading or writing the images meanwhile."""
-        with contextlib.suppress(OSError):  # a file system without locks
-            self._lock.acquire()
-        try:
-            yield
-        finally:
-            self._lock.release()
 
 
 def hardware() -> str:
