@@ -163,6 +163,14 @@ def evaluation_class() -> type[AttackEvaluation]:
     return cast(type[AttackEvaluation], class_from_function(evaluation_of))
 
 
+@functools.cache
+def _parser() -> Parser:
+    """A parser of suites, which takes as long to make as to read one with."""
+    parser = Parser(exit_on_error=False)
+    parser.add_class_arguments(evaluation_class(), "evaluation")
+    return parser
+
+
 def _build(
     content: Mapping[str, Any],
     where: object,
@@ -170,8 +178,7 @@ def _build(
     **settings: Any,  # noqa: ANN401
 ) -> AttackEvaluation:
     """Return the evaluation of a suite's content, which messages say to be from ``where``."""
-    parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(evaluation_class(), "evaluation")
+    parser = _parser()
     if not isinstance(content.get("attacks"), dict) or not content["attacks"]:
         raise missing_attacks(content, where)
     check_attack_specs(content["attacks"], where)

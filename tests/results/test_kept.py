@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from robust.results.kept import stored
 from robust.results.kept.forms import FORMS, decode, encode
 from robust.results.kept.stored import Frame, cut, hardware_of, merge, read_frames
 
@@ -107,13 +108,15 @@ def test_a_damaged_file_is_set_aside_when_frames_are_added(tmp_path):
     assert (tmp_path / "a.damaged.kept").read_bytes() == damaged
 
 
-def test_a_frame_that_would_fill_the_memory_is_refused(tmp_path):
+def test_a_frame_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    assert stored._LARGEST <= 2**30
+    monkeypatch.setattr(stored, "_LARGEST", 2**24)  # to pack more than 2**30 takes six seconds
     path, packed = tmp_path / "a.kept", io.BytesIO()
     with (
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("meta.npy", "w") as member,
     ):
-        for _ in range(1025):
+        for _ in range(17):
             member.write(bytes(2**20))
     payload = packed.getvalue()
     head = f"{hashlib.sha256(payload).hexdigest()} {len(payload)}\n".encode()

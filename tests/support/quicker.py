@@ -34,6 +34,7 @@ def install():
     _stop_progress_bars_at_once()
     _leave_numbers_where_they_are()
     _make_each_parser_once()
+    _read_no_docstrings()
     os.fsync = _nothing  # the machine does not lose its power meanwhile
 
 
@@ -109,6 +110,17 @@ def _make_each_parser_once():
         vars(self).update(made[key])
 
     LightningCLI.setup_parser = setup_parser
+
+
+def _read_no_docstrings():
+    """W&B's answers from a server describe their fields by docstrings, whose source is looked for.
+
+    Among all modules of a test run that takes three seconds.
+    """
+    from pydantic._internal import _fields
+
+    if hasattr(_fields, "extract_docstrings_from_cls"):
+        _fields.extract_docstrings_from_cls = lambda *_, **__: {}
 
 
 def share_vega(folder: Path):

@@ -1,8 +1,8 @@
 """Types and shapes are checked at every call in tests, in less time than jaxtyping's wrapper takes.
 
 That wrapper binds the arguments of every function, and checks them before the call and again with
-the result. Here beartype checks each once. Only functions whose annotations hold shapes open a
-scope for the sizes of their axes. And a tensor that plainly fits is seen to fit in a fifth of
+the result. Here beartype checks each once, and only functions whose annotations hold shapes: mypy
+has checked all other types. And a tensor that plainly fits is seen to fit in a fifth of
 jaxtyping's time; what does not is left to it.
 """
 
@@ -31,15 +31,17 @@ def _checked(function=None, *, typechecker):
         return partial(_checked, typechecker=typechecker)
     if not inspect.isfunction(function):  # classes, properties, class and static methods
         return _JAXTYPED(function, typechecker=typechecker)
+    annotations = function.__annotations__.values()
+    arrays = [array for annotation in annotations for array in _arrays(annotation)]
+    if not arrays:
+        return function
     # Of a generator's annotations jaxtyping takes the shapes off, which other functions share.
     if inspect.isgeneratorfunction(inspect.unwrap(function)):
         return _JAXTYPED(function, typechecker=typechecker)
-    annotations = function.__annotations__.values()
-    arrays = [array for annotation in annotations for array in _arrays(annotation)]
-    checked = typechecker(function)
+    checked, scoped = typechecker(function), True
     if any("{" in getattr(array, "dim_str", array) for array in arrays):
         # An axis as long as an argument says, whose name only jaxtyping knows.
-        checked, arrays = _JAXTYPED(checked, typechecker=None), []
+        checked, scoped = _JAXTYPED(checked, typechecker=None), False
 
     @wraps(function)
     def call(*args, **kwargs):
@@ -56,7 +58,7 @@ def _checked(function=None, *, typechecker):
         finally:
             pop_shape_memo()
 
-    return call_in_scope if arrays else call
+    return call_in_scope if scoped else call
 
 
 def _arrays(annotation):
