@@ -31,6 +31,7 @@ def rows(folder):
     return [row._replace(forwards=0.0, seconds=0.0) for row in read_evaluation(path).rows]
 
 
+@pytest.mark.slow  # test_cluster trains on two processes, test_resume in two phases
 def test_fit_of_two_phases(npz, suite, tmp_path):
     runs = tmp_path / "runs"
     args = [*arguments(npz, runs, suite, "Distillation"), "--trainer.log_every_n_steps=1"]

@@ -292,6 +292,7 @@ def test_operator_norms_need_no_suite(runs, crafted, tmp_path, capsys):
     assert ["product", "", "", *norms] in lines
 
 
+@pytest.mark.slow  # test_stages has both in one command
 def test_operator_norms_beside_a_suite(runs, suite, tmp_path, capsys):
     output = tmp_path / "both.md"
     run(runs["standard"], "--suite", suite, "--limit", 8, "--lipschitz", "--output", output)
@@ -517,6 +518,7 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     assert "No column of this table: squeezed/a." in text
 
 
+@pytest.mark.slow  # tests/figures draws both kinds
 def test_many_images_are_plotted_without_what_changed(runs, suite, monkeypatch, capsys):
     sizes = []
     save = robust.figures.adversarials.save_figure

@@ -68,6 +68,7 @@ def test_its_own_images_by_name_are_its_own(run, attack, npz, tmp_path, capsys):
     assert headers(tmp_path).keys() == {"bars"}
 
 
+@pytest.mark.slow  # as one of them is
 def test_several_runs_are_compared_on_the_same_images(run, attack, tmp_path, capsys):
     shutil.copytree(tmp_path / run, tmp_path / "runs/squeezed/b")
     assert attack(run, "runs/squeezed/b", "--data=other.npz") == 0
