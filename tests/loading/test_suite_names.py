@@ -5,7 +5,7 @@ import pytest
 import robust
 from robust.commands.options.train import with_paths
 from robust.commands.train import train
-from tests.support.tiny import arguments
+from tests.support.tiny import ROOT, arguments
 
 ATTACKS = "attacks: {fgsm: {class_path: robust.attacks.FGSM}}\n"
 MODEL = "threat_model: {norm: Linf, eps: 0.1}\n"
@@ -36,6 +36,20 @@ def test_what_a_flag_says_wins(file):
     given = [f"--evaluation={file}", "--evaluation.suite=mine"]
     assert with_paths(given) == [given[0], "--evaluation.suite=my suite", given[1]]
     assert with_paths(["--evaluation", str(file)])[-1] == "--evaluation.suite=my suite"
+
+
+def test_a_config_names_the_file(file, tmp_path):
+    config = tmp_path / "configs" / "mine.yaml"
+    config.parent.mkdir()
+    config.write_text(f"evaluation: ../{file.name}\n")
+    name = "--evaluation.suite=my suite"
+    assert with_paths([f"--config={config}"]) == [f"--config={config}", name]
+    assert with_paths(["--config", str(config), "-x"]) == ["--config", str(config), name, "-x"]
+    other = ROOT / "configs/suites/quick.yaml"
+    assert with_paths([f"--config={config}", f"--evaluation={other}"])[-1].endswith("quick.yaml")
+    for text in ("evaluation: {limit: 3}", "evaluation: missing.yaml", "[1]", "evaluation: 3", ""):
+        config.write_text(text)
+        assert with_paths([f"--config={config}"]) == [f"--config={config}"]
 
 
 @pytest.mark.parametrize("text", ["suite: x\n" + ATTACKS, "a: [", "[1]", "limit: 3\n"])

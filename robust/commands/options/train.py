@@ -49,23 +49,35 @@ def with_paths(args: Sequence[str]) -> list[str]:
             found.append(f"{flag}={_path(value, _NAMED[flag])}")
         else:
             found.append(_path(word, _NAMED[before]) if before in _NAMED else word)
-        if named == "--evaluation":
-            found += _name_of_suite(found[-1].removeprefix("--evaluation="))
+        if named in ("--evaluation", "--config"):
+            file = Path(found[-1].removeprefix(f"{named}="))
+            found += _name_of_suite(file if named == "--evaluation" else _suite_of(file))
         before = word
     return found
 
 
-def _name_of_suite(file: str) -> list[str]:
-    """Return a flag that names a suite after its file, if the file does not; later ones win.
+def _suite_of(config: Path) -> Path | None:
+    """Return the file of the suite that a config names, if it names one."""
+    content = _content(config)
+    suite = content.get("evaluation") if isinstance(content, Mapping) else None
+    return config.parent / suite if isinstance(suite, str) else None
 
-    What is wrong with a file is the parser's to explain.
-    """
-    try:
-        content = read(Path(file)) if file.endswith((".yaml", ".yml")) else None
-    except (ConfigError, OSError):
+
+def _name_of_suite(file: Path | None) -> list[str]:
+    """Return a flag that names a suite after its file, if the file does not; later ones win."""
+    content = None if file is None else _content(file)
+    if file is None or not isinstance(content, Mapping):
         return []
-    is_named = not isinstance(content, Mapping) or "suite" in content or "attacks" not in content
-    return [] if is_named else [f"--evaluation.suite={Path(file).stem}"]
+    is_named = "suite" in content or "attacks" not in content
+    return [] if is_named else [f"--evaluation.suite={file.stem}"]
+
+
+def _content(file: Path) -> object:
+    """Return the content of a file; what is wrong with it is the parser's to explain."""
+    try:
+        return read(file) if file.suffix in (".yaml", ".yml") else None
+    except (ConfigError, OSError, ValueError):
+        return None
 
 
 def _path(name: str, kind: Kind) -> str:
