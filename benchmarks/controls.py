@@ -93,11 +93,12 @@ def judged(control: Control, name: str, suite: str, limit: int) -> Judged:
     seconds = time.process_time() - start
     left = min(worst(result.evaluation).value, strongest(control, data, limit))
     rate = worst(result.evaluation, "adaptive")
-    score = _score(result)
+    score = adaptive_score(result)
     return Judged(name, control.hides, suite, rate, left, score, result.verdict, seconds)
 
 
-def _score(result: robust.Result) -> Rate:
+def adaptive_score(result: robust.Result) -> Rate:
+    """Return what the attack unit test found through the adaptive view, of no image if not run."""
     evidence = result.evaluation.evidence
     trials = next(iter(evidence.trials.values())) if evidence else None
     score = trials.scores.get("adaptive") if trials else None
