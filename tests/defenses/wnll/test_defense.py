@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from robust.attacks import PGD, craft
 from robust.attacks.views import Several, shrunk
@@ -487,32 +486,14 @@ def test_an_image_that_comes_alone_is_no_secret(caplog):
     assert len(caplog.messages) == 1
 
 
-class Steps(nn.Module):
-    """What the wrapper of a distributed run calls."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x, y):
-        return self.model.training_loss(x, y)
-
-
 @pytest.mark.parametrize("stage", [False, True])
-def test_every_parameter_has_a_gradient_that_a_distributed_run_waits_for(
-    stage, monkeypatch, tmp_path
-):
+def test_every_parameter_has_a_gradient_that_a_distributed_run_waits_for(stage, monkeypatch):
     model = wnll()
     monkeypatch.setattr(WNLL, "in_wnll_stage", stage)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
-    )
-    try:
-        wrapped = DistributedDataParallel(Steps(model))
-        for _ in range(2):  # the second raises if a gradient of the first is missing
-            wrapped(images(), torch.arange(40) % 3).backward()
-    finally:
-        torch.distributed.destroy_process_group()
+    model.training_loss(images(), torch.arange(40) % 3).backward()
+    waited_for = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    given = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert waited_for == given > set()
 
 
 @pytest.mark.slow
