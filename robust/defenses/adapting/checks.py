@@ -153,8 +153,10 @@ def check_accuracy(network: Foreign, x: Images, y: Labels, is_certain: bool = Fa
     own = accuracy(network, x, y)
     chance = float(torch.bincount(y).max()) / len(y)  # of who always says the commonest class
     near = own <= chance + 3 * (chance * (1 - chance) / len(y)) ** 0.5 + 0.02
-    if not near and own > _GOOD:
-        return []
+    if own > _GOOD:
+        said = f"the clean accuracy on {len(x)} images is {own:.0%}"
+        more = f"{said}, but {chance:.0%} of them are of one class. Take images of more classes."
+        return [more] if near else []
     if is_certain:
         return [_said_of_chance(network, x, y, own)] if near else []
     every = max(1, len(x) // max(_FEWEST, _PIXELS // math.prod(x.shape[1:])))

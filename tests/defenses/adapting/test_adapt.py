@@ -255,6 +255,13 @@ def test_a_network_that_leaves_torch_has_no_gradient(last, data):
     assert torch.equal(FGSM(defense.adaptive_view(), eps=0.1)(x, y), x)
 
 
+def test_images_of_one_class_are_said():
+    x, y = bars(count=80)
+    _, notes = adapted(Bars().eval(), data_of(x[y == 2], y[y == 2]))
+    said = "but 100% of them are of one class. Take images of more classes."
+    assert notes == [f"the clean accuracy on 16 images is 100%, {said}"]
+
+
 def test_large_images_are_not_all_looked_at_at_once():
     seen = []
 
