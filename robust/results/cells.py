@@ -112,12 +112,16 @@ class Grid:
         header: One name a column.
         rows: One cell a column.
         notes: Sentences below the table.
+        below: Tables that belong to it, below its notes.
+        is_prose: Whether its cells are words, which begin at the left.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Content]]
     notes: Sequence[str] = field(default=())
+    below: Sequence["Grid"] = field(default=())
+    is_prose: bool = False
 
     def print(self, console: Console | None = None) -> None:
         """Print the table in a terminal; in a file or pipe it is as wide as it needs to be.
@@ -144,6 +148,8 @@ class Grid:
         console.width = room or _PIPE_WIDTH
         for note in self.notes:
             console.print(printable(note), highlight=False, soft_wrap=room is None)
+        for grid in self.below:
+            grid._print(console, room)
 
     def _tables(self, room: int | None) -> Iterator[Table]:
         """Yield the table, or as many parts as it needs in so many columns; in any if None."""
@@ -156,7 +162,7 @@ class Grid:
             table.title = None if number else printable(self.title)
             table.width = taken(fitting)
             for i, width in zip(part, fitting, strict=True):
-                side: Literal["left", "right"] = "right" if i else "left"
+                side: Literal["left", "right"] = "right" if i and not self.is_prose else "left"
                 table.add_column(columns[i][0], width=width, justify=side, overflow="fold")
             for row in list(zip(*columns, strict=True))[1:]:
                 table.add_row(*(row[i] for i in part))
@@ -187,10 +193,11 @@ class Grid:
     def markdown(self) -> str:
         """Return the table in Markdown."""
         lines = [f"**{as_markdown(self.title)}**", "", _markdown_row(self.header)]
-        lines += [_markdown_row(["---", *["---:"] * (len(self.header) - 1)])]
+        side = "---" if self.is_prose else "---:"
+        lines += [_markdown_row(["---", *[side] * (len(self.header) - 1)])]
         lines += [_markdown_row(row) for row in self.rows]
         lines += [""] + [f"{as_markdown(note)}  " for note in self.notes]
-        return "\n".join(lines) + "\n"
+        return "\n".join(["\n".join(lines) + "\n", *(grid.markdown() for grid in self.below)])
 
     def html(self) -> str:
         """Return the table in HTML, as a notebook shows it."""
@@ -276,6 +283,8 @@ def _html_lines(grid: Grid) -> Iterator[str]:
     yield "</tbody></table>"
     for note in grid.notes:
         yield f"<p>{html.escape(note)}</p>"
+    for below in grid.below:
+        yield from _html_lines(below)
 
 
 def _html_cells(tag: str, cells: Sequence[Content]) -> str:

@@ -6,7 +6,7 @@ model and on the worst case of several attacks. An attack that fails says nothin
 succeeds.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +21,12 @@ from robust.results.metrics import (
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Rows
 
-_BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump", "Pointwise", "OnePixel", "Pixle"}
+BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump", "Pointwise", "OnePixel", "Pixle"}
+"""Attacks that see no gradient."""
 _ITERATED = {"Strong"}
 """Their steps are no argument."""
-_SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
+SINGLE_STEP = {"FGSM", "TGSM", "RandomFGSM", "RFGSM", "FFGSM"}
+"""Attacks of one step."""
 
 
 def threat_models(evaluation: Evaluation) -> Iterator[tuple[str, Evaluation]]:
@@ -80,12 +82,21 @@ def weaker_than(part: Evaluation) -> str:
 
 def weak_iteration(part: Evaluation) -> str:
     """Return which attack of one step finds more than all of many steps together."""
-    return _beaten(part, _SINGLE_STEP, " with one step")
+    return _beaten(part, SINGLE_STEP, " with one step")
 
 
 def black_box(part: Evaluation) -> str:
     """Return which attack without gradients finds more than all with gradients together."""
-    return _beaten(part, _BLACK_BOX, ", which sees no gradient,")
+    return _beaten(part, BLACK_BOX, ", which sees no gradient,")
+
+
+def compares(part: Evaluation, kinds: Collection[str]) -> bool:
+    """Return whether records have such attacks, and attacks of many steps with their goal."""
+    return any(
+        each.name in kinds and is_iterated(other) and each.target == other.target
+        for each in part.header.attacks.values()
+        for other in part.header.attacks.values()
+    )
 
 
 def no_gradient(part: Evaluation) -> str:
@@ -144,7 +155,7 @@ def percent(rate: Rate) -> str:
     return f"{100 * rate.value:.1f} %"
 
 
-def _beaten(part: Evaluation, kinds: set[str], how: str) -> str:
+def _beaten(part: Evaluation, kinds: Collection[str], how: str) -> str:
     """Return which attack of such kinds beats all attacks of many steps that have its goal."""
     for name in _names(part, lambda info: info.name in kinds):
         target = part.header.attacks[name].target
@@ -164,7 +175,7 @@ def _beaten(part: Evaluation, kinds: set[str], how: str) -> str:
 def is_iterated(info: AttackInfo) -> bool:
     """Whether an attack takes many steps along gradients."""
     steps = int(info.arguments.get("steps", 0))
-    return info.name in _ITERATED or (info.name not in _BLACK_BOX and steps > 1)
+    return info.name in _ITERATED or (info.name not in BLACK_BOX and steps > 1)
 
 
 def _names(part: Evaluation, wanted: Callable[[AttackInfo], bool]) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from robust.errors import ConfigError, nearest
 from robust.results.cells import Cell, Content, Grid, Shares, Stack, Value, stack
-from robust.results.evidence.tables import unit_test_cell, unit_test_notes
+from robust.results.evidence.signs_table import signs_grids, signs_notes
+from robust.results.evidence.tables import unasked_notes, unit_test_cell, unit_test_notes
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -21,8 +22,8 @@ from robust.results.metrics import (
 )
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
-from robust.results.verdict import Verdict, verdict
-from robust.results.verdict import notes as signs_of_attacks
+from robust.results.verdict import notes as weak_attacks
+from robust.results.verdict import verdict
 
 MEASURED = "robustness"
 """The ``metric`` of tables of a measurement, `RobustnessMetrics`, instead of attacks."""
@@ -55,14 +56,16 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
         rows,
         [
             *(f"{name}: {found}." for name, found in verdicts.items()),
-            *(f"{n}: {note}." for n, e in evaluations.items() for note in signs_of_attacks(e)),
+            *(f"{n}: {note}." for n, e in evaluations.items() for note in weak_attacks(e)),
+            *signs_notes(evaluations),
             *unit_test_notes(evaluations),
-            *_unasked_notes(evaluations, verdicts),
+            *unasked_notes(evaluations, verdicts),
             *_notes(evaluations),
             *_tie_notes(evaluations),
             *_dropped_notes(evaluations),
             *_protocol_notes(evaluations),
         ],
+        below=signs_grids(evaluations),
     )
 
 
@@ -285,23 +288,6 @@ def _adaptive_notes(table: Mapping[str, Any], adaptive: Mapping[str, Evaluation]
             rows.setdefault(", ".join(attacks), []).append(name)
     worst = "; ".join(f"{attacks} beside {', '.join(names)}" for attacks, names in rows.items())
     return [f"adaptive: correct under the worst for each image, white box, of {worst}."]
-
-
-def _unasked_notes(
-    evaluations: Mapping[str, Evaluation], verdicts: Mapping[str, Verdict]
-) -> list[str]:
-    """Return which verdicts lack evidence that would weigh."""
-    names = [
-        name
-        for name, evaluation in evaluations.items()
-        if evaluation.evidence is None and verdicts[name].word == "no masking seen"
-    ]
-    if not names:
-        return []
-    return [
-        f"{', '.join(names)}: no evidence was asked for; evaluate with --evidence quick to test "
-        "whether the attacks find what is there."
-    ]
 
 
 def _goal(info: AttackInfo) -> str:

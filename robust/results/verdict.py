@@ -1,7 +1,7 @@
 """The verdict says whether a robust accuracy can be believed, from records alone."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 from robust.results import signs
@@ -76,20 +76,11 @@ def verdicts(evaluation: Evaluation) -> dict[str, Verdict]:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Return what a reader has to know of weak attacks, and of the evidence."""
+    """Return what a reader has to know of weak attacks."""
     if "adaptive" not in evaluation.views:
         return []
     parts = dict(signs.threat_models(evaluation))
-    weak = [note for part in parts.values() for note in signs.weak_attacks(part)]
-    return [*weak, *_of_evidence(parts)]
-
-
-def _of_evidence(parts: Mapping[str, Evaluation]) -> Iterator[str]:
-    """Yield the signs under each threat model."""
-    for budget, part in parts.items():
-        trials = trials_of(part)
-        if trials is not None:
-            yield f"signs of masking at {budget}, {nine.told(nine.nine(part, trials))}"
+    return [note for part in parts.values() for note in signs.weak_attacks(part)]
 
 
 def _judged(part: Evaluation) -> Verdict:

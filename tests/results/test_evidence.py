@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from robust.report.protocols import Entry
-from robust.results.evidence.nine import nine, told
+from robust.results.evidence.nine import nine
 from robust.results.evidence.recorded import Evidence, Score, Trials
 from robust.results.metrics import summarize
 from robust.results.rates import Rate
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation, read_evaluation
 from robust.results.tables import comparison
-from robust.results.verdict import notes, verdict
+from robust.results.verdict import verdict
 from tests.support.factories import evaluation, info
 
 FGSM, BIM = info(), info("BIM", steps=20)
@@ -133,7 +133,8 @@ def test_none_of_the_nine_is_raised_by_a_sound_network():
     signs = nine(part, part.evidence.trials["Linf 0.1"])
     assert len(signs) == 9
     assert all(sign.tried and not sign.raised for sign in signs)
-    assert told(signs).startswith("not raised: one step beats many (robust 20/32 against 16/32), ")
+    assert signs[0].words == "one step beats many (robust 20/32 against 16/32)"
+    assert not any(sign.rare for sign in signs)
     assert verdict(part).word == "no masking seen"
 
 
@@ -161,7 +162,8 @@ def test_each_sign_of_the_sample_makes_a_network_suspect(key, rate, name):
         found = Evaluation(found.header, _of_two_classes(found), (), found.evidence)
     assert verdict(found).word == "suspect"
     assert name in verdict(found).reason
-    assert any("raised: " in note for note in notes(found))
+    (grid,) = comparison({"run": found}).below
+    assert sum(row[1].startswith("raised: ") for row in grid.rows) == 1
 
 
 def _of_two_classes(found):

@@ -9,7 +9,7 @@ from robust.io import files
 from robust.report.card.numbers import number, tied
 from robust.report.protocols import Entry
 from robust.results import signs
-from robust.results.evidence.nine import nine
+from robust.results.evidence.nine import Sign, nine
 from robust.results.evidence.recorded import Trials
 from robust.results.metrics import Rate
 from robust.results.records import Evaluation
@@ -59,11 +59,15 @@ def _signs(part: Evaluation, trials: Trials, record: str) -> list[dict[str, Any]
         {
             "sign": sign.name,
             "raised": sign.raised if sign.tried and is_attacked else None,
-            "figures": sign.figures if sign.tried and is_attacked else NOT_MEASURED,
+            "figures": _figures(sign) if sign.tried and is_attacked else NOT_MEASURED,
             "record": record,
         }
         for sign in nine(part, trials)
     ]
+
+
+def _figures(sign: Sign) -> str:
+    return sign.figures + ("; so few images can hardly raise it" if sign.rare else "")
 
 
 def _unit_test(tried: Mapping[str, Any], budget: str, record: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Athalye et al. 2018 (https://arxiv.org/abs/1802.00420, section 3.1) and Carlini 
 through the adaptive view (`robust.evaluation.evidence`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,8 @@ class Sign(NamedTuple):
     figures: str
     raised: bool = False
     tried: bool = True
+    rare: bool = False
+    """Whether it is not raised, and so few images hardly could."""
 
     @property
     def words(self) -> str:
@@ -49,7 +51,7 @@ def nine(part: Evaluation, trials: Trials) -> list[Sign]:
         trials: What was tried beside them.
     """
     return [
-        _beaten("one step beats many", signs.weak_iteration(part), trials, "one_step"),
+        _one_step(part, trials),
         _queries(part, trials),
         _found("noise finds what attacks missed", trials, "noise", _NOISE),
         _growth(trials),
@@ -70,21 +72,18 @@ def raised(part: Evaluation, trials: Trials) -> str:
     return next((s.words for s in nine(part, trials) if s.raised and s not in found), "")
 
 
-def told(found: Sequence[Sign]) -> str:
-    """Return all signs in a sentence, those that are raised first."""
-    groups = {
-        "raised": [sign.words for sign in found if sign.raised],
-        "not raised": [sign.words for sign in found if sign.tried and not sign.raised],
-        "not tried": [sign.name for sign in found if not sign.tried],
-    }
-    return "; ".join(f"{word}: {', '.join(each)}" for word, each in groups.items() if each)
+def sampled(trials: Trials) -> int:
+    """Return how many images the sample has, through which most signs are looked for."""
+    return max((rate.n for _, rate in _named(trials, "flat/")), default=0)
 
 
 def _untried(name: str) -> Sign:
     return Sign(name, "not tried", tried=False)
 
 
-def _beaten(name: str, recorded: str, trials: Trials, key: str) -> Sign:
+def _beaten(
+    name: str, recorded: str, trials: Trials, key: str, *, only_sampled: bool = True
+) -> Sign:
     """Return whether a simple attack leaves less than all attacks of many steps together."""
     if recorded:
         return Sign(name, recorded, raised=True)
@@ -92,19 +91,34 @@ def _beaten(name: str, recorded: str, trials: Trials, key: str) -> Sign:
     if simple is None or many is None:
         return _untried(name)
     figures = f"robust {_of(simple)} against {_of(many)}"
-    return Sign(name, figures, raised=many.is_above(simple))
+    is_raised = many.is_above(simple)
+    is_rare = only_sampled and not is_raised and _hardly_differ(simple.n)
+    return Sign(name, figures, is_raised, rare=is_rare)
+
+
+def _hardly_differ(n: int) -> bool:
+    """Whether rates of so few images do not differ, even if one is all of them and one is half."""
+    return not Rate(n, n).is_above(Rate(n // 2, n))
+
+
+def _one_step(part: Evaluation, trials: Trials) -> Sign:
+    is_sampled = not signs.compares(part, signs.SINGLE_STEP)
+    recorded = signs.weak_iteration(part)
+    name = "one step beats many"
+    return _beaten(name, recorded, trials, "one_step", only_sampled=is_sampled)
 
 
 def _queries(part: Evaluation, trials: Trials) -> Sign:
     """Return whether an attack without gradients beats gradients, or finds much that they left."""
-    name = "no gradient beats gradients"
-    beaten = _beaten(name, signs.black_box(part), trials, "queries")
+    name, is_sampled = "no gradient beats gradients", not signs.compares(part, signs.BLACK_BOX)
+    beaten = _beaten(name, signs.black_box(part), trials, "queries", only_sampled=is_sampled)
     found = _much(name, part, trials, "queries/left")
     if beaten.raised or not found.tried:
         return beaten
     if found.raised or not beaten.tried:
         return found
-    return beaten._replace(figures=f"{beaten.figures}, {found.figures}")
+    figures = f"{beaten.figures}, {found.figures}"
+    return beaten._replace(figures=figures, rare=beaten.rare and found.rare)
 
 
 def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
@@ -115,7 +129,7 @@ def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
     if not rate.n:
         return Sign(name, "nothing is left")
     is_raised = rate.hits >= _LEAST and rate.interval[0] > most
-    return Sign(name, f"{_of(rate)} of what they left", raised=is_raised)
+    return Sign(name, f"{_of(rate)} of what they left", is_raised, rare=rate.n < _LEAST)
 
 
 def _much(name: str, part: Evaluation, trials: Trials, key: str) -> Sign:
@@ -139,7 +153,8 @@ def _growth(trials: Trials) -> Sign:
     known = [
         f"{word} {_of(trials.rates[key])}" for key, word in _EPS.items() if key in trials.rates
     ]
-    return Sign(name, f"robust at {', '.join(known)}", raised=falls)
+    is_rare = not falls and all(map(_hardly_differ, {rate.n for rate in rates}))
+    return Sign(name, f"robust at {', '.join(known)}", falls, rare=is_rare)
 
 
 def _unbounded(part: Evaluation, trials: Trials) -> Sign:

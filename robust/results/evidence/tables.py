@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from robust.results.cells import Cell, Stack
 from robust.results.evidence.recorded import Score
 from robust.results.records import Evaluation
+from robust.results.verdict import Verdict
 
 NOT_MEASURED = "not measured"
 
@@ -46,6 +47,23 @@ def unit_test_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         *dict.fromkeys(reasons),
         f"unit test: share of adversarial images within eps, known to be there, that the strongest "
         f"attack finds{n}. A sound attack finds more than 95 %.",
+    ]
+
+
+def unasked_notes(
+    evaluations: Mapping[str, Evaluation], verdicts: Mapping[str, Verdict]
+) -> list[str]:
+    """Return which verdicts lack evidence that would weigh."""
+    names = [
+        name
+        for name, evaluation in evaluations.items()
+        if evaluation.evidence is None and verdicts[name].word == "no masking seen"
+    ]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: no evidence was asked for; evaluate with --evidence quick to test "
+        "whether the attacks find what is there."
     ]
 
 
