@@ -248,8 +248,8 @@ class AttackEvaluation(Callback):
                 say(trainer, f"{self.suite.name}: evidence")
                 stage = Stage(self.suite, defense, images, views, self.evidence)
                 file.evidence = stage.run(evaluation, file.evidence)
+            file.kept = kept.merge(file.kept)  # first, since the header names it
             file.merge()
-            kept.merge()
         evidence_written()
         evaluation.evidence = file.kept_evidence()
         self.evaluated = evaluation

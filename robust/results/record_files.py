@@ -14,6 +14,7 @@ from filelock import FileLock
 from robust.errors import ConfigError
 from robust.io import files
 from robust.results.evidence.recorded import Evidence
+from robust.results.kept.promised import KeptBytes
 from robust.results.records import Header, unchecked_note
 from robust.results.rows import Row, Rows
 from robust.results.stored.checksums import Key, Sums, both, nested
@@ -53,6 +54,8 @@ class RecordFile:
         self._kept_notes = list(notes)
         self.evidence: Evidence | None = None
         """What is kept beside the rows; that of the file once it was read."""
+        self.kept: KeptBytes | None = None
+        """Kept images beside the rows; those that the file names once it was read."""
         name = f"{header.suite}-{header.fingerprint}"
         self.path = folder / f"{name}.csv"
         self._pattern = f"{glob.escape(name)}.part*.csv"
@@ -133,14 +136,14 @@ class RecordFile:
 
     def _merged(self, content: bytes) -> Intact:
         try:
-            header, sums, _, evidence = read_header(self.path.with_suffix(".json"))
+            header, sums, _, evidence, kept = read_header(self.path.with_suffix(".json"))
             if header != json.loads(json.dumps(self.header.plain())):
                 raise ValueError("it is of another protocol")
         except (OSError, *DAMAGE) as error:
             reason = f"a header that cannot be believed: {header_fault(error)}"
             found = union([])
             return found._replace(damage=[Damage(reason, as_text(content))])
-        self.evidence = self.evidence or evidence
+        self.evidence, self.kept = self.evidence or evidence, self.kept or kept
         return self._check.merged(content, sums)
 
     def _set_aside(self, damage: Sequence[Damage]) -> None:
@@ -203,6 +206,8 @@ class RecordFile:
             content["notes"] = self._kept_notes
         if self.evidence is not None:
             content["evidence"] = self.evidence.plain()
+        if self.kept is not None:
+            content["kept"] = self.kept.plain()
         return header_text(content | {"checksums": nested(sums)})
 
 

@@ -193,7 +193,7 @@ def read_evaluation(path: Path) -> Evaluation:
         UnreadableRecords: If either is missing, or nothing of them is intact.
     """
     try:
-        content, sums, notes, evidence = read_header(path.with_suffix(".json"))
+        content, sums, notes, evidence, _ = read_header(path.with_suffix(".json"))
         if f"{content['suite']}-{fingerprint_of(content)}" != path.stem:
             raise ValueError("the header is of another file")
         attacks = {name: _info(**info) for name, info in content.pop("attacks").items()}

@@ -17,7 +17,7 @@ from robust.evaluation.blocks import CALLS
 from robust.evaluation.fingerprints import model_sha256
 from robust.loading.trained_run import TrainedRun
 from robust.loading.trust import trusting
-from robust.report.card.verified import Found
+from robust.report.card.verified import Found, label
 from robust.results.kept.forms import decode
 from robust.results.kept.stored import Frame, kept_path, read_frames
 from robust.results.rates import Rate
@@ -81,11 +81,11 @@ def _rescore(
     header = evaluation.header
     images = AttackedImages(run.data, header.split, header.seed)
     if images.fingerprint() != header.data_sha256:
-        found.looked.append(f"{path.name}: it is of other images, which are not scored again")
+        found.looked.append(f"{label(path)}: it is of other images, which are not scored again")
         return
     if model_sha256(scored.defense) != header.model_sha256:
         found.faults.append(
-            f"{path.name}: the network is not what was attacked; its checkpoint, its code or its "
+            f"{label(path)}: the network is not what was attacked; its checkpoint, its code or its "
             "arguments are others."
         )
         return
@@ -94,16 +94,16 @@ def _rescore(
     frames = read_frames(kept)[0] if kept.is_file() else []
     with isolated(scored.defense, scored.defense.device, 0):
         looked = [_look_at(frame, evaluation, images, scored) for frame in frames]
-    found.faults.extend(f"{path.name}: {fault}" for each in looked for fault in each.faults)
+    found.faults.extend(f"{label(path)}: {fault}" for each in looked for fault in each.faults)
     counted = sum(len(frame.index) * len(frame.views) for frame in frames)
     successes = _successes(evaluation)
     found.looked.append(
-        f"{path.name}: {counted} of {successes} successes, scored again {scored.batch} at once and "
-        f"in float64{_in_calls(scored)}"
+        f"{label(path)}: {counted} of {successes} successes, scored again {scored.batch} at once "
+        f"and in float64{_in_calls(scored)}"
     )
     if ties := sum(each.ties for each in looked):
         found.looked.append(
-            f"{path.name}: {ties} of these are ties of the two best scores in float32, which "
+            f"{label(path)}: {ties} of these are ties of the two best scores in float32, which "
             "float64 gives to the right class"
         )
 

@@ -10,7 +10,13 @@ from robust.io.names import printable
 from robust.io.streams import check_kept
 from robust.loading.short_names import check_exists
 from robust.report.card.sealed import read_card
-from robust.report.card.verified import Found, run_folders_in, verify_card, verify_records
+from robust.report.card.verified import (
+    Found,
+    in_short,
+    run_folders_in,
+    verify_card,
+    verify_records,
+)
 
 FAULTY = 3
 """Exit code where something does not stand."""
@@ -38,7 +44,7 @@ def verify(args: Sequence[str]) -> int:
     for each in found:
         for sentence in each.looked:
             print(printable(f"looked at {sentence}"))
-    for fault in faults:
+    for fault in in_short(faults):
         print(printable(f"does not stand: {fault}"))
     print(f"{len(faults)} do not stand." if faults else "All of it stands.")
     check_kept()

@@ -16,6 +16,7 @@ from robust.defenses.base import Defense
 from robust.evaluation.blocks import Block, Produced
 from robust.io import files
 from robust.results.kept.forms import encode
+from robust.results.kept.promised import KeptBytes
 from robust.results.kept.stored import Frame, cut, described, kept_path, merge
 from robust.results.records import Header
 from robust.results.rows import Column, Rows
@@ -101,11 +102,17 @@ class KeptImages:
             return self._keep
         return max(1, min(_USUAL, _BYTES // (2 * x[0].numel())))
 
-    def merge(self) -> None:
-        """Put the parts of all processes into one file; one process does it."""
+    def merge(self, known: KeptBytes | None = None) -> KeptBytes | None:
+        """Put the parts of all processes into one file, and return it; one process does it.
+
+        Args:
+            known: What the header names. It stays if nothing is added, whatever the file is now.
+        """
         with files.alone(self._lock):
-            parts = sorted(self._path.parent.glob(f"{glob.escape(self._path.stem)}.part*.kept"))
-            merge([part for part in parts if not part.is_symlink()], self._path)
+            found = sorted(self._path.parent.glob(f"{glob.escape(self._path.stem)}.part*.kept"))
+            parts = [part for part in found if not part.is_symlink()]
+            merge(parts, self._path)
+            return KeptBytes.in_file(self._path) if parts or known is None else known
 
 
 def hardware() -> str:

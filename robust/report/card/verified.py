@@ -16,10 +16,10 @@ from robust.results.kept.stored import kept_path, read_frames
 from robust.results.records import UnreadableRecords, read_evaluation
 from robust.results.rows import Row
 from robust.results.run_folder import run_folders
-from robust.results.stored.headers import DAMAGE, SEAL, header_text, sealed
+from robust.results.stored.headers import DAMAGE, SEAL, header_text, read_header, sealed
 
 _MOST = 20
-"""So many differences of one kind are named."""
+"""So many faults of one file are named."""
 
 
 class Found(NamedTuple):
@@ -27,11 +27,27 @@ class Found(NamedTuple):
 
     Args:
         looked: Sentences on what was looked at.
-        faults: Sentences on what does not stand; none is good.
+        faults: Sentences on what does not stand, each after its file; none is good.
     """
 
     looked: list[str]
     faults: list[str]
+
+
+def in_short(faults: Sequence[str]) -> Iterator[str]:
+    """Yield the first faults of each file, and how many more there are."""
+    by_file: dict[str, list[str]] = {}
+    for fault in faults:
+        by_file.setdefault(fault.partition(": ")[0], []).append(fault)
+    for file, each in by_file.items():
+        yield from each[:_MOST]
+        if len(each) > _MOST:
+            yield f"{file}: and {len(each) - _MOST} more."
+
+
+def label(record: Path) -> str:
+    """Return how lines call a record: below the name of its run, as tables have it."""
+    return "/".join(record.parts[-4:])
 
 
 def verify_card(card: Mapping[str, Any], folder: Path) -> tuple[Found, list[Path]]:
@@ -59,7 +75,7 @@ def verify_card(card: Mapping[str, Any], folder: Path) -> tuple[Found, list[Path
             )
         _files(name, path, run, found)
     _numbers(card, [path for _, path, _ in runs], folder, found)
-    return found, [path for _, path, _ in runs]
+    return found, [path.resolve() for _, path, _ in runs]
 
 
 def verify_records(folder: Path) -> Found:
@@ -76,14 +92,18 @@ def verify_records(folder: Path) -> Found:
     )
     if not records:
         raise ConfigError(
-            f"Expected records of {folder.name} to verify, but got none. Attack the run first: "
-            "robust evaluate RUN."
+            f"Expected records of {_name(folder)} to verify, but got none. Attack the run "
+            "first: robust evaluate RUN."
         )
     for path in records:
-        found.faults.extend(f"{path.name}: {fault}" for fault in _record_faults(path))
+        found.faults.extend(f"{label(path)}: {fault}" for fault in _record_faults(path))
     rows = f"{len(records)} record {'file' if len(records) == 1 else 'files'}"
-    found.looked.append(f"{folder.name}: {rows}, each byte of them")
+    found.looked.append(f"{_name(folder)}: {rows}, each byte of them")
     return found
+
+
+def _name(folder: Path) -> str:
+    return "/".join(folder.parts[-2:])
 
 
 def run_folders_in(roots: Sequence[Path]) -> list[Path]:
@@ -154,7 +174,7 @@ def _numbers(card: Mapping[str, Any], runs: Sequence[Path], folder: Path, found:
         if own is None:
             different = [f"{run['name']}: no such run"]
         found.faults.extend(
-            f"{each}: derived again, it is another value." for each in different[:_MOST]
+            f"card.json: {each}: derived again, it is another value." for each in different
         )
         counted += _count(run)
     found.looked.append(f"card.json: {counted} values derived from records again")
@@ -204,11 +224,25 @@ def _record_faults(path: Path) -> Iterator[str]:
     yield from (note for note in evaluation.notes if note.startswith(("damaged", "unchecked")))
     if not same:
         yield "its bytes are not those of its rows."
-    kept = kept_path(path)
+    yield from _kept_faults(path)
+
+
+def _kept_faults(record: Path) -> Iterator[str]:
+    """Yield what is wrong with the kept images beside a record file that can be read."""
+    kept = kept_path(record)
     if kept.is_symlink() or (kept.exists() and not kept.is_file()):
         yield f"{kept.name} is no regular file."
-    elif kept.is_file():
-        yield from (f"{kept.name}, {fault}." for fault in read_frames(kept)[1])
+        return
+    promised = read_header(record.with_suffix(".json")).kept
+    try:
+        faults = read_frames(kept)[1]
+    except FileNotFoundError:
+        faults = []
+    except OSError as error:
+        faults = [f"it cannot be read ({error.strerror})"]
+    yield from (f"{kept.name}, {fault}." for fault in faults)
+    if promised is not None and not faults and (fault := promised.fault(kept)):
+        yield f"{kept.name} {fault}."
 
 
 def _header_faults(path: Path) -> Iterator[str]:

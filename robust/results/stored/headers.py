@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from robust.io import files
 from robust.results.evidence.recorded import Evidence
+from robust.results.kept.promised import KeptBytes
 from robust.results.stored.checksums import Sums, flat
 
 _LARGEST = 64_000_000
@@ -45,6 +46,8 @@ class Stored(NamedTuple):
     notes: list[str]
     """Sentences for a reader."""
     evidence: Evidence | None
+    kept: KeptBytes | None
+    """Kept images beside the rows; None if there are none, or of an earlier version."""
 
 
 def read_header(path: Path) -> Stored:
@@ -66,7 +69,9 @@ def read_header(path: Path) -> Stored:
         raise ValueError("its notes are no list")
     known = [str(note)[:200] for note in notes]
     evidence, damage = _evidence(content.pop("evidence", None))
-    return Stored(content, None if sums is None else flat(sums), [*known, *damage], evidence)
+    kept = KeptBytes.from_plain(content.pop("kept", None))
+    flat_sums = None if sums is None else flat(sums)
+    return Stored(content, flat_sums, [*known, *damage], evidence, kept)
 
 
 def _evidence(content: Any) -> tuple[Evidence | None, list[str]]:  # noqa: ANN401 (of a file)
