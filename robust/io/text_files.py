@@ -1,5 +1,6 @@
 """A file that somebody names has to be a regular file of bounded size with text in UTF-8."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -16,8 +17,10 @@ def expanded(path: str | Path) -> Path:
     """Return the path with ``~`` or ``~user`` at its beginning replaced by that home folder.
 
     Raises:
-        ConfigError: If there is no such user, or the home folder is unknown.
+        ConfigError: If there is no such user, the home folder is unknown, or no file can have the
+            name.
     """
+    _check_possible(str(path))
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -26,6 +29,18 @@ def expanded(path: str | Path) -> Path:
             f"Expected the home folder of a user, but got {user}, which has none here. "
             "Name the folder itself."
         ) from None
+
+
+def _check_possible(path: str) -> None:
+    """Raise unless a file can have a name: none has a zero byte, or half of a letter."""
+    try:
+        is_possible = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        is_possible = False
+    if not is_possible:
+        raise ConfigError(
+            f"Expected a name that a file can have, but got {printable(path):.80}. Choose another."
+        )
 
 
 def named_path(path: object) -> Path:

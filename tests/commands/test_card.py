@@ -84,6 +84,16 @@ def test_all_forms_have_the_numbers_and_none_judges(written):
     assert str(written.parent) not in "".join(path.read_text() for path in written.iterdir())
 
 
+def test_settings_and_arguments_are_tables(written):
+    card = read_card(written / "card.json")
+    for attack in card["runs"][0]["evaluations"][0]["attacks"]:
+        attack["arguments"]["extra"] = "x" * 200
+    for text in (markdown(card), as_html(card), tex(card)):
+        assert "class_path" not in text.replace("\\", "")
+        assert "model.network" in text.replace("\\", "")
+        assert "x" * 200 in text
+
+
 def test_names_are_no_markup(written):
     card = read_card(written / "card.json")
     card["runs"][0]["name"] = r"<b>a</b>|\input{x}_$"

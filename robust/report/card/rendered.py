@@ -12,8 +12,6 @@ MARKS = {"md": "<!-- robust card -->", "html": "<!doctype html><!-- robust card 
 MARKS["tex"] = "% robust card"
 """How each file of a card begins."""
 _Card = Mapping[str, Any]
-_SHOWN = 60
-"""Characters of a value in a table."""
 
 
 def markdown(card: _Card) -> str:
@@ -57,13 +55,16 @@ def tex(card: _Card) -> str:
 
 def _sections(card: _Card) -> Iterator[tuple[int, str, Grid | list[str]]]:
     for run in card["runs"]:
-        yield 2, str(run["name"]), _pairs(run["subject"])
+        subject = {key: value for key, value in run["subject"].items() if key != "settings"}
+        yield 2, str(run["name"]), _pairs(subject)
+        yield 3, "Settings", _settings(run["subject"].get("settings"))
         for each in run["evaluations"]:
             yield 3, f"Suite {each['suite']} on {each['data']['name']}", _pairs(each["data"])
             yield 3, "Threat model", list(_threat_models(each))
             yield 3, "Results", _results(each)
             yield 3, "Evidence", _signs(each)
             yield 3, "Attacks", _attacks(each)
+            yield 3, "Arguments of attacks", _arguments(each)
             if each["curve"]:
                 yield 3, "Robust accuracy against eps", _curve(each)
             yield 3, "Compute", _pairs({**each["compute"], "training": run["training"]})
@@ -75,6 +76,43 @@ def _sections(card: _Card) -> Iterator[tuple[int, str, Grid | list[str]]]:
 
 def _pairs(content: Mapping[str, Any]) -> list[str]:
     return [f"{key}: {_short(value)}" for key, value in content.items()]
+
+
+def _settings(settings: Any) -> Grid:  # noqa: ANN401 (of JSON)
+    """Return a table of all settings of the model, by the names of their flags."""
+    rows: list[list[Content]] = [list(pair) for pair in _flat("model", settings)]
+    if settings is None:
+        rows = [["model", "not recorded"]]
+    return Grid("Settings", ["setting", "value"], rows, is_prose=True)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 (of JSON)
+    """Yield what is below a name, each with the dots that lead to it; a class has its path."""
+    if isinstance(value, dict) and "class_path" in value:
+        yield name, _value(value["class_path"])
+        value = value.get("init_args") or {}
+    elif not _is_nested(value):
+        yield name, _value(value)
+        return
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in parts:
+        yield from _flat(f"{name}.{key}" if name else str(key), each)
+
+
+def _is_nested(value: Any) -> bool:  # noqa: ANN401 (of JSON)
+    """Return whether something has parts that need names."""
+    if isinstance(value, list):
+        return any(isinstance(each, dict | list) for each in value)
+    return isinstance(value, dict) and bool(value)
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 (of JSON)
+    """Return a value that is on record, of which null is none, too."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | dict):
+        return ", ".join(map(_value, value)) or "empty"
+    return _short(value)
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 (of JSON)
@@ -128,16 +166,30 @@ def _signs(each: _Card) -> Grid:
 def _attacks(each: _Card) -> Grid:
     rows: list[list[Content]] = [
         [
-            *(attack["name"], attack["class"], f"{attack['norm']} {_short(attack['eps'])}"),
-            _short(attack["arguments"])[:_SHOWN],
+            *(attack["name"], attack["class"], f"{attack['norm']} {_eps(attack['eps'])}"),
             f"{attack['cost']['forwards_per_image']:.4g}",
             f"{attack['cost']['seconds_per_image']:.2g}",
             attack["code_sha256"][:16] or "-",
         ]
         for attack in each["attacks"]
     ]
-    header = ["attack", "class", "threat model", "arguments", "forwards", "seconds", "code"]
+    header = ["attack", "class", "threat model", "forwards", "seconds", "code"]
     return Grid("Attacks", header, rows, ["forwards, seconds: a test image, through one view."])
+
+
+def _eps(eps: float | None) -> str:
+    """Return a radius; JSON has no number for one without a bound."""
+    return "unbounded" if eps is None else _short(eps)
+
+
+def _arguments(each: _Card) -> Grid:
+    rows: list[list[Content]] = [
+        [attack["name"], *pair]
+        for attack in each["attacks"]
+        for pair in _flat("", attack["arguments"])
+        if pair[0]  # an attack may have none
+    ]
+    return Grid("Arguments of attacks", ["attack", "argument", "value"], rows, is_prose=True)
 
 
 def _curve(each: _Card) -> Grid:
