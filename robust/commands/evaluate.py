@@ -201,7 +201,8 @@ def _finish(
         _write(printed, options.output)
     code = 0
     with attacks.steps.step("--require"):
-        found = measured_of(trained_runs, finished.attacked.results, finished.measured)
+        required = finished.pairs.required(trained_runs)
+        found = measured_of(required, finished.attacked.results, finished.measured)
         code = gate(options, found)
     figures = Figures()
     _plot(options, trained_runs, finished, figures)

@@ -88,7 +88,10 @@ def _write(options: argparse.Namespace) -> int:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    found = measured(protocols(Reader().read(options.report)))
+    named = [path.resolve() for path in options.report]
+    other = None if options.against is None else options.against.resolve()
+    reference = None if other in named else other
+    found = measured(protocols(Reader().read(options.report)), reference)
     if not found:
         raise ConfigError(
             "Expected records to judge --require on, but got none. Evaluate the runs first."

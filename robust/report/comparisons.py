@@ -61,12 +61,20 @@ def seeds(protocol: Protocol) -> Grid | None:
     return seeds_grid([Seeded(e.label, e.run.config, e.evaluation) for e in protocol.entries])
 
 
-def measured(found: Sequence[Protocol]) -> dict[str, dict[str, Measured]]:
-    """Return what is on record of each run under each protocol, as requirements name it."""
+def measured(
+    found: Sequence[Protocol], reference: Path | None = None
+) -> dict[str, dict[str, Measured]]:
+    """Return what is on record of each run under each protocol, as requirements name it.
+
+    Args:
+        found: The protocols.
+        reference: Folder of a run that others are only compared with, which is left out.
+    """
     return {
         f"{entry.label}, {protocol.title}": _measured(entry)
         for protocol in found
         for entry in protocol.entries
+        if entry.run.folder != reference
     }
 
 

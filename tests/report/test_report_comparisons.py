@@ -82,3 +82,11 @@ def test_watching_judges_nothing(runs, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["report", str(runs), "--watch", "--require", "clean>=0"])
     assert "Leave one of them out" in capsys.readouterr().err
+
+
+def test_a_run_to_compare_with_has_to_be_named_to_be_required(runs, capsys, tmp_path):
+    other = ["--against", runs / "mlp/b", "--require", "robust>=0.505"]
+    _, _, said = page([runs, *other], capsys, tmp_path)
+    assert ("mlp/a, " in said.out, "mlp/b, " in said.out) == (True, False)
+    _, _, said = page([runs / "mlp/a", runs / "mlp/b", *other], capsys, tmp_path)
+    assert ("mlp/a, " in said.out, "mlp/b, " in said.out) == (True, True)

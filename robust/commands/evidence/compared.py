@@ -24,11 +24,22 @@ class Compared(NamedTuple):
         runs: All runs, those that others are compared with last.
         pairs: Positions of a run and the one it is compared with.
         twins: Whether that one is its undefended twin.
+        added: Runs that the command does not name, to which its requirements do not apply.
     """
 
     runs: Sequence[TrainedRun]
     pairs: Sequence[tuple[int, int]] = ()
     twins: bool = False
+    added: Sequence[TrainedRun] = ()
+
+    def required(self, runs: Mapping[str, TrainedRun]) -> dict[str, TrainedRun]:
+        """Return the runs to which requirements apply: one to compare with is no candidate.
+
+        Args:
+            runs: All runs by their names.
+        """
+        added = {id(run) for run in self.added}
+        return {name: run for name, run in runs.items() if id(run) not in added}
 
     def named(self, runs: Mapping[str, TrainedRun]) -> list[tuple[str, str]]:
         """Return the names of the pairs.
@@ -120,7 +131,7 @@ def _with_others(
             every.append(other)
         if paths[path] != i:
             pairs.append((i, paths[path]))
-    return Compared(every, pairs, twins)
+    return Compared(every, pairs, twins, every[len(runs) :])
 
 
 def _fingerprint(run: TrainedRun, suite: Suite) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from robust.commands.evidence.gate import record_name
 from robust.loading.trained_run import TrainedRun
 from robust.measures.measurements import Measurement
+from robust.measures.unit_test.measurement import UnitTest
 from robust.results.records import Evaluation
 from robust.results.requirements.measured import Measured, of_numbers, of_records
 
@@ -35,9 +36,21 @@ def _of_run(
     attacks = {} if result is None else result.header.attacks
     for measurement, results in measured:
         if name in results:
-            numbers = measurement.numbers(results[name])
-            found |= of_numbers(numbers, f"{measurement.name} of this command", attacks)
+            numbers, n = measurement.numbers(results[name]), _tested(results[name])
+            found |= of_numbers(numbers, f"{measurement.name} of this command", attacks, n)
     if result is None:
         return found
     file = f"{result.header.suite}-{result.header.fingerprint}.csv"
     return of_records(result, record_name(run.folder / "records" / file)) | found
+
+
+def _tested(result: Any) -> dict[str, int]:  # noqa: ANN401 (of any measurement)
+    """Return on how many images each score of the attack unit test was counted."""
+    if not isinstance(result, UnitTest):
+        return {}
+    return {
+        f"test/unit_test/{view}/{name}": rate.n
+        for scores in result.scores.values()
+        for view, found in scores.found.items()
+        for name, rate in found.items()
+    }

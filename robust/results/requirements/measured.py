@@ -44,14 +44,27 @@ def of_records(evaluation: Evaluation, record: str) -> dict[str, Measured]:
     rates = {name: Rate(int(right.sum()), len(right)) for name, right in rights.items()}
     logged = summarize(evaluation)
     scores = {key: value for key, value in logged.items() if key.startswith("test/unit_test/")}
-    tried = of_numbers(scores, record, evaluation.header.attacks)
+    tried = of_numbers(scores, record, evaluation.header.attacks, _tested(evaluation))
     return tried | {
         name: Measured(rate.value, *rate.interval, rate.n, record) for name, rate in rates.items()
     }
 
 
+def _tested(evaluation: Evaluation) -> dict[str, int]:
+    """Return on how many images each score of the attack unit test beside records was counted."""
+    trials = {} if evaluation.evidence is None else evaluation.evidence.trials
+    return {
+        f"test/unit_test/{view}/{score.attack}": score.found.n
+        for each in trials.values()
+        for view, score in each.scores.items()
+    }
+
+
 def of_numbers(
-    numbers: Mapping[str, float], record: str, attacks: Mapping[str, AttackInfo]
+    numbers: Mapping[str, float],
+    record: str,
+    attacks: Mapping[str, AttackInfo],
+    counts: Mapping[str, int] | None = None,
 ) -> dict[str, Measured]:
     """Return certified accuracies and scores of the attack unit test, from what a run logs.
 
@@ -59,14 +72,17 @@ def of_numbers(
         numbers: By key, with their bounds under ``<key>_low`` and ``<key>_high``.
         record: Where they are from.
         attacks: Those of the suite, which say at which threat model each was tried.
+        counts: Numbers of images by the same keys, as far as they are known.
     """
+    n = counts or {}
     found: dict[str, Measured] = {}
     scores: dict[str, dict[str, Measured]] = {}
     for key in numbers:
+        share = _measured(numbers, key, record, n.get(key))
         if certified := re.fullmatch(r"test/certified/radius_([\d.e+-]+)", key):
-            found[f"certified@{float(certified[1]):g}"] = _measured(numbers, key, record)
+            found[f"certified@{float(certified[1]):g}"] = share
         elif tried := re.fullmatch(r"test/unit_test/(\w+)/(.+?)(?<!_low)(?<!_high)", key):
-            scores.setdefault(tried[1], {})[tried[2]] = _measured(numbers, key, record)
+            scores.setdefault(tried[1], {})[tried[2]] = share
     for view in VIEWS:
         if view in scores:
             found[f"{view}.unit_test"] = _strongest(scores[view], attacks)
@@ -81,10 +97,10 @@ def names_of(evaluations: Iterable[Evaluation]) -> Sequence[str]:
     return ["clean", "robust", *(f"{view}.robust" for view in VIEWS if view in views)]
 
 
-def _measured(numbers: Mapping[str, float], key: str, record: str) -> Measured:
+def _measured(numbers: Mapping[str, float], key: str, record: str, n: int | None) -> Measured:
     value = numbers[key]
     return Measured(
-        value, numbers.get(f"{key}_low", 0.0), numbers.get(f"{key}_high", 1.0), None, record
+        value, numbers.get(f"{key}_low", 0.0), numbers.get(f"{key}_high", 1.0), n, record
     )
 
 
