@@ -59,7 +59,7 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
             *(f"{n}: {note}." for n, e in evaluations.items() for note in weak_attacks(e)),
             *signs_notes(evaluations),
             *unit_test_notes(evaluations),
-            *unasked_notes(evaluations, verdicts),
+            *unasked_notes(evaluations),
             *_notes(evaluations),
             *_tie_notes(evaluations),
             *_dropped_notes(evaluations),

@@ -213,6 +213,19 @@ def test_the_column_and_its_notes():
     assert "unit test" not in comparison({"old": attacked()}).header
 
 
+@pytest.mark.parametrize("successes", [100, 200])
+def test_every_run_of_which_nobody_asked_is_told(successes):
+    masked = evaluation({"bim": BIM}, {("deployed", "bim"): 9, ("adaptive", "bim"): 190})
+    found = {"a": attacked(successes=successes), "b": attacked(scored(60)), "c": masked}
+    (note,) = [note for note in comparison(found).notes if "no evidence was asked for" in note]
+    assert note.startswith("a, c: ")
+
+
+def test_nobody_can_ask_for_that_of_a_transfer():
+    found = evaluation({"bim": BIM}, {("transfer", "bim"): 9})
+    assert not any("no evidence" in note for note in comparison({"a": found}).notes)
+
+
 def test_what_the_page_says():
     entry = Entry("run", None, attacked(scored(57)))
     assert entry.unit_test == "unit test 95.0 (86.3 to 98.3), n = 60"

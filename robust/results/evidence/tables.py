@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from robust.results.cells import Cell, Stack
 from robust.results.evidence.recorded import Score
 from robust.results.records import Evaluation
-from robust.results.verdict import Verdict
 
 NOT_MEASURED = "not measured"
 
@@ -50,14 +49,12 @@ def unit_test_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     ]
 
 
-def unasked_notes(
-    evaluations: Mapping[str, Evaluation], verdicts: Mapping[str, Verdict]
-) -> list[str]:
-    """Return which verdicts lack evidence that would weigh."""
+def unasked_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Return for which runs nobody asked for evidence, which a transfer attack has none of."""
     names = [
         name
         for name, evaluation in evaluations.items()
-        if evaluation.evidence is None and verdicts[name].word == "no masking seen"
+        if evaluation.evidence is None and "transfer" not in evaluation.views and evaluation.views
     ]
     if not names:
         return []
