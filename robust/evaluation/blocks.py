@@ -1,7 +1,8 @@
 """Samples that are attacked together: what the evaluation of a test and of an epoch share."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -276,4 +277,26 @@ def say(trainer: Trainer, text: str) -> None:
     if isinstance(bar, RichProgressBar) and bar.progress is not None:
         for task in bar.progress.tasks:
             bar.progress.update(task.id, description=escape(text))
+        bar.refresh()
+
+
+@contextlib.contextmanager
+def bar_of(trainer: Trainer, text: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar of its own, with its own time, and yield what is called after each step."""
+    bar = trainer.progress_bar_callback
+    if not isinstance(bar, RichProgressBar) or bar.progress is None:
+        yield lambda: None
+        return
+    progress = bar.progress
+    task = progress.add_task(escape(text), total=total)
+
+    def step() -> None:
+        progress.advance(task)
+        bar.refresh()
+
+    try:
+        yield step
+        progress.update(task, completed=total)  # what could not be tried took no time
+    finally:
+        progress.stop_task(task)
         bar.refresh()

@@ -24,6 +24,7 @@ from robust.evaluation.blocks import (
     Block,
     Produced,
     attacked,
+    bar_of,
     complete,
     is_robust,
     log_examples,
@@ -245,9 +246,9 @@ class AttackEvaluation(Callback):
         evaluation = complete(Evaluation(header, rows, [*notes, *file.notes]), asked, count)
         if trainer.is_global_zero:
             if self.evidence in ("quick", "full") and self.suite.source is None:
-                say(trainer, f"{self.suite.name}: evidence")
                 stage = Stage(self.suite, defense, images, views, self.evidence)
-                file.evidence = stage.run(evaluation, file.evidence)
+                with bar_of(trainer, f"{self.suite.name}: evidence", stage.steps) as step:
+                    file.evidence = stage.run(evaluation, file.evidence, step)
             file.kept = kept.merge(file.kept)  # first, since the header names it
             file.merge()
         evidence_written()

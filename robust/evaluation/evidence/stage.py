@@ -38,7 +38,11 @@ from robust.types import AttackCallable, Images, Labels, View
 from robust.vocabulary import EvidenceLevel
 
 _T = TypeVar("_T")
+Step = Callable[[], None]
+"""Called after each part of the evidence."""
 _OF_AREAS = "The attack unit test is not measured where only some pixels may change."
+_STEPS = 5
+"""Parts under one threat model: the attack unit test, and four of the sample."""
 _QUERIES = 200
 """Of Square, where the suite has no attack without gradients."""
 
@@ -73,12 +77,20 @@ class Stage:
         """Number of images that were attacked."""
         return self.images.at_most(self.suite.limit)
 
-    def run(self, evaluation: Evaluation, known: Evidence | None) -> Evidence:
+    @property
+    def steps(self) -> int:
+        """How often a run calls back at most: some times for each threat model."""
+        return _STEPS * len({info.budget for info in self.suite.infos.values()})
+
+    def run(
+        self, evaluation: Evaluation, known: Evidence | None, step: Step = lambda: None
+    ) -> Evidence:
         """Return the evidence; what is known is not gathered again.
 
         Args:
             evaluation: Records of the suite, through all views.
             known: Evidence that is kept beside the records.
+            step: Called after each part of it, for a progress bar.
         """
         code = code_sha256([Stage])
         if known is not None and known.covers(self.level, self.count, set(self.views), code):
@@ -86,18 +98,19 @@ class Stage:
         start = time.perf_counter()
         with isolated(self.defense, self.defense.device, self.suite.seed), torch.no_grad():
             parts = dict(signs.threat_models(evaluation))
-            trials = {budget: self._trials(part, len(parts)) for budget, part in parts.items()}
+            trials = {name: self._trials(part, len(parts), step) for name, part in parts.items()}
         seconds = round(time.perf_counter() - start, 2)
         return Evidence(self.level, self.count, tuple(self.views), seconds, trials, code)
 
-    def _trials(self, part: Evaluation, threat_models: int) -> Trials:
+    def _trials(self, part: Evaluation, threat_models: int, step: Step = lambda: None) -> Trials:
         if any(info.area for info in part.header.attacks.values()):
             return Trials(reason=_OF_AREAS)
         sizes = self._costs(part).sizes(self.level, threat_models)
         scores, reason = _attempt(lambda: self._unit_test(part, sizes))
+        step()
         if "adaptive" not in self.views:
             return Trials(scores or {}, reason)
-        sample = Sample(self, part, sizes)
+        sample = Sample(self, part, sizes, step)
         rates, failed = _attempt(sample.rates)
         return Trials(scores or {}, reason or failed, rates or {})
 
@@ -151,11 +164,13 @@ class Sample:
         stage: Whose defense and images they are.
         part: Records under one threat model.
         sizes: How much is tried.
+        step: Called after each part of it.
     """
 
     stage: Stage
     part: Evaluation
     sizes: Sizes
+    step: Step
 
     def rates(self) -> dict[str, Rate]:
         """Return what was counted, by the names that `robust.results.evidence.nine` reads."""
@@ -165,8 +180,11 @@ class Sample:
         some, left = known.index[: self.sizes.sample], known.index[known.robust]
         rates = self._of_gradients(some)
         norm, eps = self.threat_model.norm, self.threat_model.eps
+        self.step()
         if norm in ("Linf", "L2") and 0 < eps < float("inf"):
-            rates |= {**self._simple(some), **self._growth(some), **self._left(left)}
+            for gather, index in ((self._simple, some), (self._growth, some), (self._left, left)):
+                rates |= gather(index)
+                self.step()
         return rates
 
     @property
