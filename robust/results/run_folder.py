@@ -176,8 +176,9 @@ def run_folders(root: Path) -> Iterator[Path]:
     Raises:
         ConfigError: If the folder does not exist.
     """
-    if not root.is_dir():
-        raise ConfigError(f"Expected a folder of runs, but got {root}. Name one that exists.")
+    if not os.path.isdir(root):  # which is false of a name that no folder can have
+        shown = printable(root)
+        raise ConfigError(f"Expected a folder of runs, but got {shown:.200}. Name one that exists.")
     for path, folders, files in os.walk(root):
         folders.sort()
         if any(mark in folders or mark in files for mark in _MARKS):

@@ -27,3 +27,15 @@ def test_a_card_is_not_written_there(name, tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: Expected a name that a file can have")
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("name", [*IMPOSSIBLE, "x" * 300], ids=lambda name: ascii(name)[:9])
+@pytest.mark.parametrize(
+    "words", ["card", "verify", "report", "evaluate", "evaluate --network=a.B"]
+)
+def test_no_run_is_there(words, name, capsys):
+    assert main([*words.split(), name]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: Expected ")
+    assert "\n" not in error
+    assert len(error) <= 310

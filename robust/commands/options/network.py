@@ -1,6 +1,7 @@
 """The options of `evaluate` for a network or images from elsewhere, read before torch is there."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -142,7 +143,7 @@ def _check_no_run(options: argparse.Namespace) -> None:
     given = [name for name in _OF_NETWORKS if getattr(options, name) is not None]
     given = given or ["network.KEY"]
     for run in options.runs:
-        if (run / "checkpoints").is_dir():
+        if os.path.isdir(run / "checkpoints"):
             raise ConfigError(
                 f"Expected a network from elsewhere for --{given[0].replace('_', '-')}, but got "
                 f"the run {run}, which has its own. Leave it out."

@@ -3,6 +3,7 @@
 Nothing here imports torch, so that a mistake is answered at once.
 """
 
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -48,7 +49,7 @@ def is_network(text: str) -> bool:
         return True
     path = Path(text)
     return path.suffix in (".onnx", ".pt2", ".safetensors") or (
-        path.suffix != ".ckpt" and path.is_file() and _kind_of(path) != "weights"
+        path.suffix != ".ckpt" and os.path.isfile(path) and _kind_of(path) != "weights"
     )
 
 
