@@ -84,9 +84,9 @@ def test_where_one_is_raised_all_are_a_table_of_signs_by_runs():
 
 def test_what_was_not_tried_is_not_measured():
     found = masked({})
-    (table,) = comparison({"net/a": found}).below
+    (table,) = comparison({"run/a": found}).below
     assert [row[1] for row in table.rows].count("not measured") == 7
-    assert table.notes == ["net/a: looked for in the records."]
+    assert table.notes == ["run/a: looked for in the records."]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
