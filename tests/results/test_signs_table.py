@@ -43,30 +43,30 @@ def about_signs(grid):
 
 def test_where_none_is_raised_a_sentence_says_what_was_looked_for():
     grid = comparison(
-        {"net/a": calm(), "net/b": calm({k: v for k, v in CALM.items() if k != "noise"})}
+        {"run/a": calm(), "run/b": calm({k: v for k, v in CALM.items() if k != "noise"})}
     )
     assert grid.below == []
     assert about_signs(grid) == [
-        "net/a: all nine signs of masking at Linf 0.1 were looked for, in the records and on 32 "
+        "run/a: all nine signs of masking at Linf 0.1 were looked for, in the records and on 32 "
         "images; none is raised.",
-        "net/b: 8 of nine signs of masking at Linf 0.1 were looked for, in the records and on 32 "
+        "run/b: 8 of nine signs of masking at Linf 0.1 were looked for, in the records and on 32 "
         "images; none is raised. Not measured: noise finds what attacks missed.",
     ]
 
 
 def test_a_sentence_says_which_signs_so_few_images_hardly_raise():
-    (note,) = about_signs(comparison({"net/a": calm(FEW)}))
+    (note,) = about_signs(comparison({"run/a": calm(FEW)}))
     assert "on 8 images; none is raised. So few can hardly raise: one step beats many, " in note
     assert note.endswith("no gradient beats gradients, success does not grow with eps.")
 
 
 def test_where_one_is_raised_all_are_a_table_of_signs_by_runs():
-    grid = comparison({"net/a": masked(FEW), "net/b": calm(), "old/c": attacked()})
+    grid = comparison({"run/a": masked(FEW), "run/b": calm(), "old/c": attacked()})
     assert about_signs(grid) == []
     (table,) = grid.below
     assert (table.title, table.header) == (
         f"Signs of masking at {LINF}",
-        ["sign", "net/a", "net/b"],
+        ["sign", "run/a", "run/b"],
     )
     cells = {row[0]: row[1:] for row in table.rows}
     assert len(cells) == 9
@@ -78,8 +78,8 @@ def test_where_one_is_raised_all_are_a_table_of_signs_by_runs():
         "no: robust 5/8 against 4/8",
         "no: robust 20/32 against 16/32",
     ]
-    assert table.notes[0].startswith("net/a: looked for in the records and on 8 images. So few ")
-    assert table.notes[1:] == ["net/b: looked for in the records and on 32 images."]
+    assert table.notes[0].startswith("run/a: looked for in the records and on 8 images. So few ")
+    assert table.notes[1:] == ["run/b: looked for in the records and on 32 images."]
 
 
 def test_what_was_not_tried_is_not_measured():
@@ -117,7 +117,7 @@ def test_each_threat_model_has_its_own():
     found = evaluation(attacks, hits)
     known = {LINF: scored(60, **CALM), "Linf 0.3": scored(60, **CALM)}
     found.evidence = Evidence("quick", 200, ("deployed", "adaptive"), 1.5, known, "code")
-    grid = comparison({"net/a": found})
+    grid = comparison({"run/a": found})
     assert [table.title for table in grid.below] == [f"Signs of masking at {LINF}"]
     (note,) = about_signs(grid)
     assert "at Linf 0.3" in note
