@@ -518,7 +518,7 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
     assert "No column of this table: squeezed/a." in text
 
 
-@pytest.mark.slow  # tests/figures draws both kinds
+@pytest.mark.slow  # tests/figures has both kinds
 def test_many_images_are_plotted_without_what_changed(runs, suite, monkeypatch, capsys):
     sizes = []
     save = robust.figures.adversarials.save_figure

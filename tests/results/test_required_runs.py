@@ -17,9 +17,9 @@ from tests.results.test_evidence import attacked, scored
 def test_the_unit_test_has_its_n():
     found = of_records(attacked(scored(57)), "records/a.csv")
     assert (found["unit_test"].n, found["deployed.unit_test"].n) == (60, 60)
-    judged = judge([Requirement.parse("unit_test>=0.99")], {"net/a": found})
+    judged = judge([Requirement.parse("unit_test>=0.99")], {"run/a": found})
     for text in (junit(judged), sarif(judged)):
-        assert "unit_test of net/a is 0.9500 (0.8630 to 0.9829, n = 60; records/a.csv)." in text
+        assert "unit_test of run/a is 0.9500 (0.8630 to 0.9829, n = 60; records/a.csv)." in text
 
 
 def test_that_of_a_measurement_has_it_too():
