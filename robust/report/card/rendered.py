@@ -55,8 +55,8 @@ def tex(card: _Card) -> str:
 
 def _sections(card: _Card) -> Iterator[tuple[int, str, Grid | list[str]]]:
     for run in card["runs"]:
-        subject = {key: value for key, value in run["subject"].items() if key != "settings"}
-        yield 2, str(run["name"]), _pairs(subject)
+        about = {key: value for key, value in run["subject"].items() if key != "settings"}
+        yield 2, str(run["name"]), _pairs(about)
         yield 3, "Settings", _settings(run["subject"].get("settings"))
         for each in run["evaluations"]:
             yield 3, f"Suite {each['suite']} on {each['data']['name']}", _pairs(each["data"])
