@@ -10,6 +10,7 @@ from robust.errors import ConfigError
 from robust.report.comparisons import check_against
 from robust.report.protocols import protocols
 from robust.results.record_files import RecordFile
+from tests.results.test_signs_table import masked
 from tests.support.factories import header, info, row
 
 SEEDS = {"a": 0, "b": 1}
@@ -90,3 +91,15 @@ def test_a_run_to_compare_with_has_to_be_named_to_be_required(runs, capsys, tmp_
     assert ("mlp/a, " in said.out, "mlp/b, " in said.out) == (True, False)
     _, _, said = page([runs / "mlp/a", runs / "mlp/b", *other], capsys, tmp_path)
     assert ("mlp/a, " in said.out, "mlp/b, " in said.out) == (True, True)
+
+
+def test_the_page_has_the_table_of_signs(tmp_path, capsys):
+    found = masked()
+    file = RecordFile(tmp_path / "runs/mlp/a/records", found.header, classes=10)
+    file.evidence = found.evidence
+    file.append(found.rows)
+    file.merge()
+    code, text, _ = page([tmp_path / "runs"], capsys, tmp_path)
+    assert code == 0
+    assert "<caption>Signs of masking at Linf 0.1</caption>" in text
+    assert "raised: robust accuracy 90.0 % deployed, 10.0 % adaptive" in text
