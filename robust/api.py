@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,7 +30,7 @@ from robust.commands.python.runs import (
     train,
 )
 from robust.data import ImageDataModule
-from robust.data.arrays import images_of, labels_of
+from robust.data.arrays import area_of, images_of, labels_of
 from robust.data.python_data import AnyData, check_named, module_of
 from robust.defenses import (
     WNLL,
@@ -240,7 +241,7 @@ def evaluate(
     return Result(name, tested, module.num_classes, asked.at)
 
 
-@answered(skip=("attack", "network", "eps"))
+@answered(skip=("attack", "network", "eps", "mask"))
 def attack(
     attack: Named,
     network: Defense,
@@ -249,6 +250,7 @@ def attack(
     *,
     eps: float | None = None,
     norm: Norm | None = None,
+    mask: Any = None,  # noqa: ANN401
     view: View = "adaptive",
     target: int | None = None,
     seed: int = 0,
@@ -274,6 +276,8 @@ def attack(
         eps: Radius of the threat model; the attack's own if None. An attack without one looks for
             the nearest adversarial image, which may be further away.
         norm: Norm of the threat model; the attack's own if None.
+        mask: Ones for the pixels that may change and zeros for others, (H, W). Or a number, the
+            side of a square patch that the attack places. All pixels may change if None.
         view: What the attack differentiates.
         target: Class that each image shall become; any other than its own if None.
         seed: Of the attack's random numbers.
@@ -290,7 +294,7 @@ def attack(
     eps = None if eps is None else number_of(eps)
     budget = {key: value for key, value in (("eps", eps), ("norm", norm)) if value is not None}
     name, build = attack_builder(attack, budget, arguments)
-    threat_model = threat_model_of(name, build, norm, eps)
+    threat_model = replace(threat_model_of(name, build, norm, eps), **area_of(mask))
     attacked = AttackedOnce(name, build, threat_model, view, target, seed)
     x_adv = attacked.craft(defense, images, labels)
     return x_adv.to(x.device) if isinstance(x, torch.Tensor) else x_adv.cpu().numpy()

@@ -71,7 +71,7 @@ def within_area(
         ConfigError: If the area does not fit the images.
     """
     size = samples.x.shape[2:]
-    _check_fits(allowed, size[0], size[1])
+    check_fits(allowed, size[0], size[1])
     places = 1 if allowed.patch is None else PLACES
 
     def at(place: Any, x: Images, y: Labels, **rest: Any) -> Crafted:  # noqa: ANN401
@@ -82,7 +82,12 @@ def within_area(
     return through_each(at, built, range(places), samples, judge)
 
 
-def _check_fits(allowed: ThreatModel, height: int, width: int) -> None:
+def check_fits(allowed: ThreatModel, height: int, width: int) -> None:
+    """Raise unless the area of a threat model, if it has one, fits images of a size.
+
+    Raises:
+        ConfigError: If a mask has another size, or a patch is larger.
+    """
     if allowed.mask is not None:
         shape = len(allowed.mask), len(allowed.mask[0])
         if shape != (height, width):

@@ -69,7 +69,7 @@ def attack_classes() -> dict[str, type[TorchAttack]]:
 
 
 _BASES = (TorchAttack, attacks.Attack)
-_OF_THE_CALL = ("eps", "norm", "view", "target", "seed")
+_OF_THE_CALL = ("eps", "norm", "mask", "view", "target", "seed")
 """Arguments of `robust.attack` itself."""
 
 

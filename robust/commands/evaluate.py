@@ -29,7 +29,7 @@ from robust.commands.process import run_command
 from robust.commands.run_figures import check_figures, plot_figures
 from robust.commands.suite_figures import norms_of, plot_compared, plot_norms, plot_run
 from robust.errors import ConfigError
-from robust.evaluation.checks import check_targets
+from robust.evaluation.checks import check_suite
 from robust.evaluation.kept.images import keeping
 from robust.figures.adversarials import members
 from robust.io.notes import Figures, Steps, note, reason
@@ -173,7 +173,7 @@ def _check(
     check_comparable(pairs, evaluated)
     for trained_run in trained_runs.values():
         evaluated.on(trained_run.data.name)
-        check_targets(evaluated.infos, trained_run.data)
+        check_suite(evaluated, trained_run.data)
         if source is not None:
             data = trained_run.data
             source.defense.check_fit(data.shape, data.num_classes, data.name)

@@ -117,6 +117,30 @@ def data_of(x: Any, y: Any) -> ImageDataModule:  # noqa: ANN401
     return module
 
 
+def area_of(mask: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the ``mask`` or the ``patch`` of a threat model; nothing for None.
+
+    Args:
+        mask: Rows, a tensor or an array (H, W) of ones and zeros or of truth values; or a number
+            for the side of a patch.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    if mask is None:
+        return {}
+    if isinstance(mask, int | float):
+        return {"patch": mask}
+    values = _tensor(mask, "mask")
+    if values.ndim != 2 or not ((values == 0) | (values == 1)).all():
+        raise ConfigError(
+            "Expected `mask` to be ones and zeros of shape (H, W), but got "
+            f"{'other values' if values.ndim == 2 else tuple(values.shape)}. Give one number for "
+            "each pixel."
+        )
+    return {"mask": values.int().tolist()}
+
+
 def _tensor(value: Any, name: str) -> Tensor:  # noqa: ANN401
     if isinstance(value, Tensor):
         return value

@@ -34,7 +34,7 @@ from robust.evaluation.blocks import (
     view_and_judge,
     views_of,
 )
-from robust.evaluation.checks import check_targets, check_validation, check_view, name_of_data
+from robust.evaluation.checks import check_suite, check_validation, check_view, name_of_data
 from robust.evaluation.evidence.stage import Stage
 from robust.evaluation.headers import header_of, search
 from robust.evaluation.kept.images import KeptImages
@@ -194,7 +194,7 @@ class AttackEvaluation(Callback):
         if stage == "fit" and self.every_n_epochs:
             check_validation(trainer)
         if isinstance(pl_module, Defense):
-            check_targets(self.suite.infos, required_image_module(trainer, "test samples"))
+            check_suite(self.suite, required_image_module(trainer, "test samples"))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the worst case of the first validation images, if it is time."""
@@ -217,7 +217,7 @@ class AttackEvaluation(Callback):
     def _attack_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = tested(trainer, pl_module, self._normalization, self.suite.limit)
         defense, data = found.defense, found.data
-        check_targets(self.suite.infos, data)
+        check_suite(self.suite, data)
         images = AttackedImages(data, self.suite.split, self.suite.seed)
         views = search(self.suite, trainer, defense, images) if self.search else None
         header = header_of(self.suite, trainer, defense, images, views)

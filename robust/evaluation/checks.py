@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from robust.attacks import isolated
+from robust.attacks.area import check_fits
 from robust.data import ImageDataModule
 from robust.data.module_arguments import usual_batch
 from robust.data.of_trainer import image_module
@@ -14,6 +15,17 @@ from robust.errors import ConfigError
 from robust.evaluation.attacked_images import AttackedImages
 from robust.evaluation.suite import Suite
 from robust.results.records import AttackInfo
+
+
+def check_suite(suite: Suite, data: ImageDataModule) -> None:
+    """Raise unless a suite's targets are classes of the data, and its masks and patches fit it.
+
+    Raises:
+        ConfigError: With what does not.
+    """
+    check_targets(suite.infos, data)
+    for allowed in (suite.threat_model, *suite.threat_models.values()):
+        check_fits(allowed, *data.shape[1:])
 
 
 def check_targets(infos: Mapping[str, AttackInfo], data: ImageDataModule) -> None:
