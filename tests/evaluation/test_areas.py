@@ -1,4 +1,4 @@
-"""A mask or a patch confines attacks, wherever it is given: to a call, in a suite, or by a flag."""
+"""A mask or a patch confines attacks, whether a call, a suite or a flag gives it."""
 
 from functools import partial
 
