@@ -92,13 +92,13 @@ def _replaced(
 
 @torch.no_grad()
 def projected(threat_model: ThreatModel, cells: Cells | None, x: Images, x_adv: Images) -> Images:
-    """Return images that an attack may return, or that have one of their cells within L2's eps.
+    """Return images that an attack may return, or that have one of their cells within eps.
 
-    Without cells, and in Linf, that is ``threat_model.project``. A value costs nothing in L2 until
-    it crosses a threshold, and then no more than the way to it. So images go towards ``x`` only
-    until the nearest of their cells is within eps. `brought_nearer` takes them there.
+    Without cells, and in Linf, that is ``threat_model.project``. A value costs nothing in L2 or L1
+    until it crosses a threshold, and then no more than the way to it. So images go towards ``x``
+    only until the nearest of their cells is within eps. `brought_nearer` takes them there.
     """
-    if cells is None or threat_model.norm != "L2":
+    if cells is None or threat_model.norm not in ("L2", "L1"):
         return threat_model.project(x, x_adv)
     result = x_adv.clamp(0, 1)
     rows = _outside(threat_model, cells, x, result).nonzero().squeeze(1)
@@ -117,5 +117,7 @@ def _outside(
     threat_model: ThreatModel, cells: Cells, x: Images, x_adv: Images
 ) -> Bool[Tensor, " n"]:
     way = cells.nearest(x, x_adv) - x
-    length: Float[Tensor, " n"] = torch.linalg.vector_norm(way.flatten(1), dim=1)
+    length: Float[Tensor, " n"] = torch.linalg.vector_norm(
+        way.flatten(1), {"L2": 2, "L1": 1}[threat_model.norm], dim=1
+    )
     return length > threat_model.eps

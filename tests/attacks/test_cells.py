@@ -87,9 +87,15 @@ def test_minimal_attacks_find_the_nearest_image_that_is_known(name):
             assert distance(x, crafted.x_adv, norm).item() == pytest.approx(nearest, abs=1e-7)
 
 
-@pytest.mark.parametrize("attack", [PGD, APGD, AutoAttack, FAB, Strong])
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [
+        *((attack, "L2") for attack in (PGD, APGD, AutoAttack, FAB, Strong)),
+        *((attack, "L1") for attack in (PGD, APGD)),
+    ],
+)
 @pytest.mark.parametrize("levels", [Binarize(HALF), FeatureSqueezing(1), BitDepthReduction(7)])
-def test_a_budget_in_l2_is_spent_on_what_crosses(attack, levels):
+def test_a_budget_is_spent_on_what_crosses(attack, norm, levels):
     # A hundred values look as useful, and only one of them is near its threshold.
     class Sum(nn.Module):
         def forward(self, x):
@@ -101,9 +107,9 @@ def test_a_budget_in_l2_is_spent_on_what_crosses(attack, levels):
     x[0, 0, 4, 4] = 0.45
     kwargs = {AutoAttack: {"steps": 20, "queries": 1}, Strong: {}}.get(attack, {"steps": 20})
     arguments = {"seed": 0, "judge": judge, "sample_seeds": sample_seeds(0, y)}
-    crafted = craft(lambda v: attack(v, 0.06, norm="L2", **kwargs), view, x, y, **arguments)
+    crafted = craft(lambda v: attack(v, 0.06, norm=norm, **kwargs), view, x, y, **arguments)
     assert judge(crafted.x_adv).argmax() == 1
-    assert distance(x, crafted.x_adv, "L2") <= 0.06
+    assert distance(x, crafted.x_adv, norm) <= 0.06
     assert distance(x, crafted.x_adv, "L0") == 1
 
 
@@ -207,16 +213,17 @@ def test_projection_keeps_what_costs_nothing():
     assert result[1] < 0.5
 
 
+@pytest.mark.parametrize("norm", ["L2", "L1"])
 @pytest.mark.parametrize("transform", [Binarize(), FeatureSqueezing(3)])
-def test_projection_is_within_eps_after_the_step_to_the_nearest(transform):
+def test_projection_is_within_eps_after_the_step_to_the_nearest(transform, norm):
     random = torch.Generator().manual_seed(0)
     x, x_adv = torch.rand(2, 30, 1, 4, 4, generator=random)
-    cells, model = Cells.of(transform, x), ThreatModel("L2", 0.5)
+    cells, model = Cells.of(transform, x), ThreatModel(norm, 0.5)
     result = projected(model, cells, x, 3 * x_adv - 1)
     assert result.amin() >= 0
     assert result.amax() <= 1
-    assert (distance(x, cells.nearest(x, result), "L2") <= model.limit).all()
-    assert (distance(x, result, "L2") > 0.6).any()
+    assert (distance(x, cells.nearest(x, result), norm) <= model.limit).all()
+    assert (distance(x, result, norm) > 0.6).any()
     again = projected(model, cells, x, result)
     assert torch.equal(again, result)
 

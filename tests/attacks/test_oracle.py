@@ -69,6 +69,13 @@ CASES = [
     Case("PGD Linf targeted", "Linf", lambda m, eps: PGD(m, eps, steps=20), targeted=True),
     Case("PGD L2", "L2", lambda m, eps: PGD(m, eps, steps=20, norm="L2", restarts=2)),
     Case("PGD L2 targeted", "L2", lambda m, eps: PGD(m, eps, steps=20, norm="L2"), targeted=True),
+    Case("PGD L1", "L1", lambda m, eps: PGD(m, eps, steps=20, norm="L1", restarts=2)),
+    Case(
+        "PGD L1 targeted",
+        "L1",
+        lambda m, eps: PGD(m, eps, steps=20, norm="L1", restarts=2),
+        targeted=True,
+    ),
     Case("APGD Linf", "Linf", lambda m, eps: torchattacks.APGD(m, eps=eps, steps=20)),
     Case("APGD L2", "L2", lambda m, eps: torchattacks.APGD(m, eps=eps, steps=20, norm="L2")),
     Case("Square Linf", "Linf", lambda m, eps: torchattacks.Square(m, eps=eps, n_queries=600)),

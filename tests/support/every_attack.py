@@ -75,9 +75,6 @@ class Short:
     scores_lead: bool = False
     """Whether its steps are as long as scores say, which those of a binarized input mislead."""
 
-    sparse: bool = False
-    """Whether it moves few values far, which a binarized input does not reward."""
-
     @property
     def targeted(self) -> bool:
         """Whether it has a targeted mode."""
@@ -95,7 +92,6 @@ def _budget(attack, norm="Linf", **arguments):
         looks=False,
         honest=False,
         saturates=arguments.get("loss", "cross_entropy") == "cross_entropy",
-        sparse=norm == "L1",
     )
 
 
@@ -226,9 +222,10 @@ EVERY = {
     ),
     "PGD Linf": _budget(PGD, steps=5, restarts=2),
     "PGD L2": _budget(PGD, "L2", steps=6, loss="margin"),
+    "PGD L1": _budget(PGD, "L1", steps=10, loss="margin"),
     "APGD Linf": _budget(APGD, steps=8),
     "APGD L2": _budget(APGD, "L2", steps=8, loss="dlr"),
-    "APGD L1": _budget(APGD, "L1", steps=10, loss="margin"),
+    "APGD L1": _budget(APGD, "L1", steps=30, restarts=3, loss="margin"),
     "APGD log odds": _budget(APGD, steps=8, loss="log_odds"),
     "FAB Linf": _fab("Linf"),
     "FAB L2": _fab("L2"),

@@ -13,6 +13,7 @@ from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
 from robust.attacks.gradient.doubled import doubled
 from robust.attacks.gradient.far import far_images, lead_over
+from robust.attacks.gradient.sparse import l1_noise, slide
 from robust.attacks.judging import is_adversarial, ranked_classes
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError, check_at_least
@@ -24,7 +25,7 @@ from robust.types import Images, Labels, Scores
 Precision = Literal["float32", "bfloat16", "float64"]
 
 _STRIDE = 4
-"""Steps are so much longer in L2 where only values that cross a threshold use up eps."""
+"""Steps are so much longer in L2 and L1 where only values that cross a threshold use up eps."""
 
 
 @dataclass
@@ -96,7 +97,7 @@ class GradientAttack(Attack):
                 f"but got {len(self._losses)}. Change one of both."
             )
         check_choice("precision", precision, get_args(Precision))
-        check_choice("norm", threat_model.norm, ("Linf", "L2"))
+        check_choice("norm", threat_model.norm, ("Linf", "L2", "L1"))
         self.threat_model = threat_model
         self.norm, self.eps = threat_model.norm, threat_model.eps
         self.alpha, self.steps, self.random_start = alpha, steps, random_start
@@ -154,7 +155,10 @@ class GradientAttack(Attack):
                 gradient = gradient[~success]
                 if not len(active.index):
                     return
-            step_direction = direction(self._with_momentum(active, gradient), self.norm)
+            climbed = self._with_momentum(active, gradient)
+            step_direction = (
+                slide(climbed, active.x_adv) if self.norm == "L1" else direction(climbed, self.norm)
+            )
             if self.falling:
                 step_direction = step_direction * (1 - step / self.steps)
             step_direction = step_direction.to(active.x.dtype)
@@ -164,7 +168,7 @@ class GradientAttack(Attack):
     def _moved(self, x: Images, x_adv: Images, step_direction: Images) -> Images:
         """One step on, and back into the threat model."""
         alpha, cells = self.alpha, self.cells
-        if cells is not None and self.norm == "L2":
+        if cells is not None and self.norm != "Linf":
             alpha *= _STRIDE
         return projected(self.threat_model, cells, x, x_adv + alpha * step_direction)
 
@@ -202,6 +206,8 @@ class GradientAttack(Attack):
     def _start(self, x: Images, streams: RandomStreams) -> Images:
         if self.norm == "Linf":
             noise = 2 * streams.uniform(*x.shape[1:]) - 1
+        elif self.norm == "L1":
+            noise = l1_noise(streams, x)
         else:
             # Uniform in the ball: the radius is distributed as the d-th root of a uniform number.
             radius = streams.uniform(1, 1, 1).pow(1 / x.shape[1:].numel())

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from robust.attacks.base import direction
+from robust.attacks.gradient.sparse import sparse_direction
 from robust.types import Images, Norm
 
 _MOMENTUM = 0.75
@@ -145,13 +146,7 @@ class SparseClimb(Climb):
 
     def move(self, project: Project, *, first: bool) -> None:
         """Take a projected step along the signs of the largest slopes, without momentum."""
-        slopes = self.gradient.flatten(1)
-        values = slopes.shape[1]
-        rank = ((1 - self.share) * values).clamp(0, values - 1).long()
-        least = slopes.abs().sort(dim=1).values.gather(1, rank.view(-1, 1))
-        signs = slopes.sign() * (slopes.abs() >= least)
-        unit = (signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1)).view_as(self.x)
-        unit = unit.to(self.x.dtype)
+        unit = sparse_direction(self.gradient, self.share).to(self.x.dtype)
         self.now = project(self.x, self.now + self.step.view(-1, 1, 1, 1) * unit)
 
     def checkpoint(self, window: int) -> None:

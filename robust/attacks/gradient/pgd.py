@@ -20,7 +20,8 @@ class PGD(GradientAttack):
         alpha: Length of a step in pixel units, or of the first one if `falling`. If None it is
             ``2.5 * eps / steps``, or ``eps`` if `falling`.
         steps: Gradient steps from each start; Madry et al. take 40 of 0.01 on MNIST.
-        norm: Linf (sign of the gradient) or L2 (its direction).
+        norm: Linf (sign of the gradient), L2 (its direction) or L1 (the signs of its largest 1 %;
+            Tramer and Boneh 2019, https://arxiv.org/abs/1904.13000).
         random_start: Start uniformly in the ball, or at the image.
         restarts: Starts; an image that is misclassified after one skips the later ones.
         loss: What to climb where the view names no objective. Of several losses, the restarts climb
@@ -45,7 +46,7 @@ class PGD(GradientAttack):
         eps: float = 8 / 255,
         alpha: float | None = None,
         steps: int = 20,
-        norm: Literal["Linf", "L2"] = "Linf",
+        norm: Literal["Linf", "L2", "L1"] = "Linf",
         random_start: bool = True,
         restarts: int = 1,
         loss: Loss | Sequence[Loss] = "cross_entropy",
