@@ -42,7 +42,8 @@ class PDPGD(Attack):
         norm: L1 or L2.
         steps: Forward passes, each with a backward pass; 500 in the authors' comparison.
         step: First step of Adam in pixel units; it falls to a hundredth.
-        ratio: First weight of the norm, relative to that of the other term.
+        ratio: First weight of the norm, relative to that of the other term; 0.01 in the authors'
+            code. It grows by at most a tenth at a step, so that fewer steps need a larger one.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -54,7 +55,7 @@ class PDPGD(Attack):
         norm: Literal["L1", "L2"] = "L1",
         steps: int = 300,
         step: float = 0.1,
-        ratio: float = 0.01,
+        ratio: float = 0.05,
     ) -> None:
         super().__init__(model)
         check_choice("norm", norm, ("L1", "L2"))

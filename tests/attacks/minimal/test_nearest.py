@@ -59,6 +59,15 @@ def test_the_nearest_image_is_found_within_5_percent(name, channels):
     assert (lengths >= 0.999 * oracle.exact(norm)).all()
 
 
+@pytest.mark.parametrize(("norm", "bound"), [("L1", 1.1), ("L2", 1.05)])
+@pytest.mark.slow
+def test_pdpgd_is_near_with_its_own_arguments(norm, bound):
+    oracle = Uneven()
+    x, y = oracle.samples(4)
+    x_adv = craft(lambda m: PDPGD(m, norm=norm), oracle, x, y).x_adv
+    assert (distance(x, x_adv, norm) <= bound * oracle.exact(norm)).all()
+
+
 @pytest.mark.parametrize("name", ["FMN L2", "FMN L0", "PDPGD L1", "SigmaZero"])
 def test_it_is_found_towards_a_target_too(name):
     norm, attack = CASES[name]
