@@ -63,12 +63,16 @@ def foolbox():
         return pytest.importorskip("foolbox")
 
 
-@pytest.fixture(scope="session")
-def small():
-    """A small network of 8x8 digits, and 40 test images that it gets right."""
+def _digits():
+    """Images of 8x8 digits with their labels; the first 1400 are for training."""
     digits = load_digits()
     x = torch.tensor(digits.images / 16).float().unsqueeze(1)
-    y = torch.tensor(digits.target).long()
+    return x, torch.tensor(digits.target).long()
+
+
+def _of_digits(eps):
+    """A small network, trained by PGD within ``eps``, and 40 test images that it gets right."""
+    x, y = _digits()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(
@@ -83,8 +87,9 @@ def small():
         optimizer = torch.optim.Adam(network.parameters(), 2e-3)
         for _ in range(15):
             for rows in torch.randperm(1400).split(64):
+                images = _climbed(network, x[rows], y[rows], eps) if eps else x[rows]
                 optimizer.zero_grad()
-                F.cross_entropy(network(x[rows]), y[rows]).backward()
+                F.cross_entropy(network(images), y[rows]).backward()
                 optimizer.step()
     optimizer.zero_grad()
     network.eval()
@@ -92,3 +97,24 @@ def small():
     right = (network(x).argmax(dim=1) == y).nonzero().squeeze(1)[:40]
     assert len(right) == 40
     return network, x[right], y[right]
+
+
+def _climbed(network, x, y, eps, steps=5):
+    moved = x + eps * (2 * torch.rand_like(x) - 1)
+    for _ in range(steps):
+        moved = moved.clamp(0, 1).requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(network(moved), y), moved)
+        moved = (moved.detach() + eps / 2 * gradient.sign()).clamp(x - eps, x + eps)
+    return moved.clamp(0, 1)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A small network of 8x8 digits, and 40 test images that it gets right."""
+    return _of_digits(0)
+
+
+@pytest.fixture(scope="session")
+def climbed():
+    """The same one, trained by PGD within Linf 0.1."""
+    return _of_digits(0.1)
