@@ -17,6 +17,7 @@ from truth_networks import SmallCNN, names, trained, usual_eps
 import robust
 from robust.results.cells import Cell, Grid
 from robust.results.evidence.nine import nine
+from robust.results.evidence.tables import NOT_MEASURED
 from robust.results.result import Result
 from robust.results.signs import threat_models, worst
 from robust.results.verdict import trials_of
@@ -43,7 +44,9 @@ def row(name: str, options: argparse.Namespace) -> list[object]:
     result = run.evaluate(options.suite, limit=options.limit, **asked)
     seconds = time.process_time() - start
     rates = [worst(result.evaluation, view) for view in ("deployed", "adaptive")]
-    numbers = [Cell.from_rate(rate) for rate in [*rates, adaptive_score(result)]]
+    score = adaptive_score(result)
+    found = Cell.from_rate(score) if score.n else NOT_MEASURED
+    numbers = [*map(Cell.from_rate, rates), found]
     budget = f"{options.norm} {eps:g}"
     return [name, budget, *numbers, result.verdict.word, raised(result), f"{seconds:.0f}"]
 
