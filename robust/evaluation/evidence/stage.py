@@ -12,6 +12,7 @@ from torch import nn
 
 from robust.attacks import PGD, Square, isolated
 from robust.attacks.adaptive.search import Found
+from robust.data.module_arguments import usual_batch
 from robust.defenses.base import Defense
 from robust.errors import ConfigError, in_short
 from robust.evaluation.attacked_images import AttackedImages
@@ -203,7 +204,7 @@ class Sample:
         return threat_model_of(next(iter(self.part.header.attacks.values())))
 
     def _of_gradients(self, some: Column) -> dict[str, Rate]:
-        x, y = self.stage.at(some)
+        x, y = self.stage.at(some[: usual_batch(self.stage.images.data.shape)])
         flat = without_gradient(self.stage.views["adaptive"], x, y)
         rates = {f"flat/{name}": rate for name, rate in flat.items()}
         if not self.part.header.random:
@@ -286,18 +287,25 @@ class Sample:
     def _robust(
         self, attack: AttackCallable, eps: float, index: Column, calls: int | None = None
     ) -> Rate:
-        x, y = self.stage.at(index)
-        robust = robust_under(
-            attack,
-            self.stage.views["adaptive"],
-            self.stage.defense,
-            ThreatModel(self.threat_model.norm, eps),
-            x,
-            y,
-            seed_of(self.stage.suite.seed, "evidence") % 2**32,
-            calls or self.part.header.judged,
-        )
-        return Rate(int(robust.sum()), len(robust))
+        """Return how many images are left, of which so many are attacked at a time as by a suite.
+
+        A network at 224 x 224 has no memory for more.
+        """
+        size = usual_batch(self.stage.images.data.shape)
+        starts = range(0, len(index), size)
+        parts = [
+            robust_under(
+                attack,
+                self.stage.views["adaptive"],
+                self.stage.defense,
+                ThreatModel(self.threat_model.norm, eps),
+                *self.stage.at(index[start : start + size]),
+                (seed_of(self.stage.suite.seed, "evidence") + start) % 2**32,
+                calls or self.part.header.judged,
+            )
+            for start in starts
+        ]
+        return Rate(sum(int(part.sum()) for part in parts), len(index))
 
 
 def _seconds(work: Callable[[], object]) -> float:

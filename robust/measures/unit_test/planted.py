@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator
 
+from robust.data.module_arguments import usual_batch
 from robust.defenses.base import Defense
 from robust.measures.unit_test.layers import LastLayer, NotMeasured, features_of, line_of
 from robust.measures.unit_test.points import edge_points, inner_points
@@ -15,7 +16,7 @@ from robust.threat import ThreatModel
 from robust.types import Images
 
 BLOCK = 64
-"""Images that are attacked together: a bound on memory, and on the pairs that are compared."""
+"""Images that are attacked together at most: a bound on the pairs that are compared."""
 _CHUNK = 8
 """Images whose read-outs are fitted together, a bound on memory."""
 _TRIES = 5
@@ -50,7 +51,8 @@ class Planter:
         Raises:
             NotMeasured: If there is none.
         """
-        blocks = [self._block(part) for part in torch.split(x, BLOCK)]
+        size = min(BLOCK, usual_batch(x.shape[1:]))
+        blocks = [self._block(part) for part in torch.split(x, size)]
         if any(len(block.x) for block in blocks):
             return blocks
         count = blocks[0].readouts.weight.shape[1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust.attacks import FGSM, PGD, DeepFool, Strong
+from robust.attacks import FGSM, PGD, DeepFool, Strong, craft
 from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation.evidence.level import level_of
@@ -60,6 +60,31 @@ def test_an_evaluation_gathers_it_once(data, tmp_path, monkeypatch):  # noqa: F8
     # Nobody asks for less than what is there.
     without, _ = evaluate(data, tmp_path, wide(), attacks=attacks, evidence="none")
     assert without.evidence == found.evidence
+
+
+def test_no_more_images_are_attacked_at_a_time_than_memory_has_room_for(
+    data,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    sizes = []
+
+    def counted(attack, view, x, *args, **kwargs):
+        sizes.append(len(x))
+        return craft(attack, view, x, *args, **kwargs)
+
+    for module in ("robust.evaluation.evidence.stage", "robust.measures.unit_test.planted"):
+        monkeypatch.setattr(f"{module}.usual_batch", lambda shape: 5)
+    for module in ("robust.evaluation.evidence.probes", "robust.measures.unit_test.attacked"):
+        monkeypatch.setattr(f"{module}.craft", counted)
+    attacks = {"pgd": partial(PGD, eps=EPS, steps=2)}
+    found, _ = evaluate(data, tmp_path, wide(), attacks=attacks, evidence="quick")
+    trials = found.evidence.trials[f"Linf {EPS}"]
+    assert trials.reason == ""
+    assert max(sizes) == 5
+    assert trials.scores["adaptive"].separated.n == 12
+    assert trials.rates["one_step"].n == trials.rates["eps/same"].n > 5
+    assert trials.rates["alone"].n == 5
 
 
 def test_nothing_is_gathered_where_nobody_asks(data, tmp_path, monkeypatch):  # noqa: F811
