@@ -1,7 +1,7 @@
 """The command line: `python train.py {fit,validate,test} --config configs/squeezed.yaml`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.io.names import printable
 from robust.io.notes import Figures
+from robust.io.strict_yaml import read
 from robust.io.text_files import check_arguments
+from robust.loading.attack_specs import missing_attacks
 from robust.loading.parsing.parser import Parser, check_files, typed
 from robust.loading.restore import check_fits
 from robust.loading.suites import evaluation_class
@@ -132,6 +134,7 @@ class RobustCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder: a new one, or that of the checkpoint to go on from."""
         config = self.config[self.subcommand]
+        _check_attacks(config.evaluation)
         run = Run(**config.run.as_dict())
         ckpt_path = config.get("ckpt_path")
         earlier = Run.from_checkpoint(ckpt_path) if ckpt_path and run.id is None else None
@@ -239,6 +242,16 @@ class RobustCLI(LightningCLI):
             self._printed = True
             evaluation = self._get(self.config_init, "evaluation")
             _print_tables(f"{self.run.name}/{self.run.id}", evaluation)
+
+
+def _check_attacks(evaluation: Namespace) -> None:
+    """Raise if a file that should be a suite has no attacks, and nobody else named any."""
+    file = evaluation.get("__path__")
+    if file is None or evaluation.attacks:
+        return
+    content = read(file.absolute)
+    if not isinstance(content, Mapping) or "attacks" not in content:
+        raise missing_attacks(content or {}, file)
 
 
 def _print_tables(name: str, evaluation: AttackEvaluation) -> None:

@@ -197,6 +197,8 @@ def _unreadable(match: re.Match[str], message: _Message) -> str:
 
 def _no_file(path: str) -> str:
     path = path.removeprefix(f"{os.getcwd()}{os.sep}")  # as somebody typed it
+    if os.path.isfile(path) and not os.path.getsize(path):
+        return f"Expected YAML in {path}, but the file is empty."
     return f"Expected a YAML file at {path}, but there is none that can be read."
 
 

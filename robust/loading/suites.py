@@ -10,6 +10,7 @@ from typing import Any, cast, final
 from jsonargparse import ArgumentError
 from jsonargparse.typing import class_from_function
 
+from robust.data.arrays import area_of
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation import suite as engine
@@ -131,7 +132,15 @@ def evaluation_of_suite(
     is_complete = any(key in suite for key in ("attacks", "suite", "threat_model"))
     content = suite if is_complete else {"suite": "attacks", "attacks": suite}
     with trusting([name for path in foreign(content) for name in names_of(path)]):
-        return _build(_with_objects(content), "the suite", only, **settings)
+        return _build(_with_rows(_with_objects(content)), "the suite", only, **settings)
+
+
+def _with_rows(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a suite with the rows of a mask that Python gave as an array or a tensor."""
+    model = content.get("threat_model")
+    if not isinstance(model, Mapping) or isinstance(model.get("mask"), int | float | str | None):
+        return content
+    return {**content, "threat_model": {**model, **area_of(model["mask"])}}
 
 
 def _with_objects(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,13 @@ def test_a_mapping_and_a_file_say_the_same(key, tmp_path):
         check_areas(evaluation_of_suite(suite).suite, key)
 
 
+@pytest.mark.parametrize("of", [np.array, torch.tensor, lambda rows: np.array(rows) * 1.0])
+def test_a_mapping_takes_an_array(of):
+    model = {"norm": "L2", "eps": 2, "mask": of(AREAS["mask"])}
+    mapping = {"attacks": {"pgd": {"class_path": "robust.attacks.PGD"}}, "threat_model": model}
+    check_areas(evaluation_of_suite(mapping).suite, "mask")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", AREAS)
 def test_a_flag_says_it_too(key, npz, tmp_path, quiet, monkeypatch):

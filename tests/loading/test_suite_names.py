@@ -56,3 +56,31 @@ def test_a_config_names_the_file(file, tmp_path):
 def test_a_file_that_names_it_or_is_none_gets_no_flag(file, text):
     file.write_text(text)
     assert with_paths([f"--evaluation={file}"]) == [f"--evaluation={file}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("attaks: {pgd: {}}\n", "Rename `attaks` to `attacks`."),
+        ("limit: 60\n", "my suite.yaml, but it has none."),
+    ],
+)
+def test_a_training_takes_no_file_without_attacks_for_a_suite(
+    text, told, capsys, npz, file, tmp_path, quiet
+):
+    words = arguments(npz, tmp_path / "runs", file, "Standard", epochs=1)
+    file.write_text(text)
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"evaluation: {file.name}\n")
+    for asked in (words, ["fit", f"--config={config}", *words[1:]]):
+        given = [word for word in asked if asked is words or not word.startswith("--evaluation=")]
+        assert train([*given, "--run.id=a"]) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_empty_file_is_no_suite(capsys, npz, file, tmp_path, quiet):
+    file.write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        train(arguments(npz, tmp_path / "runs", file, "Standard"))
+    assert "my suite.yaml, but the file is empty." in capsys.readouterr().err
