@@ -231,7 +231,7 @@ class TestCheckpoints:
         pixels = np.random.RandomState(0).randint(0, 256, (40, 28, 28)).astype(np.uint8)
         labels = np.arange(40) % 10
         np.savez(tmp_path / "x.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
-        (tmp_path / "none.yaml").write_text("suite: none\nattacks: {}\n")
+        (tmp_path / "none.yaml").write_text("suite: none\nattacks: null\n")
 
         def run(*flags, epochs=1):
             made = arguments(
