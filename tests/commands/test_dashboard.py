@@ -9,7 +9,7 @@ import wandb
 from robust.results.metrics import summarize
 from tests.support.factories import evaluation, info
 from tests.support.tiny import ROOT
-from tests.support.wandb_server import Server
+from tests.support.wandb_server import Server, forget_wandb
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its validators are pydantic 1's
@@ -99,9 +99,8 @@ def test_no_server_is_one_line(capsys, monkeypatch):
 
 
 def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("WANDB_MODE")
+    forget_wandb(monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
-    wandb.teardown()  # it reads the environment once a session
     with Server(tmp_path / "server") as server:
         for key, value in server.environment.items():
             monkeypatch.setenv(key, value)

@@ -6,6 +6,7 @@ accounts, and forgets everything at its end. `Server.fault` makes it fail.
 
 import gzip
 import json
+import os
 import re
 import threading
 import time
@@ -15,6 +16,19 @@ from urllib.parse import unquote, urlparse
 from tests.support.wandb_state import State
 
 KEY = "a" * 40
+
+
+def forget_wandb(monkeypatch):
+    """Leave no variable of W&B and no service of it, as if nobody had used it.
+
+    Its service ends first: the variable that names it would else be back after the test, and lead
+    every later client to a service that is gone.
+    """
+    import wandb  # its server alone needs none
+
+    wandb.teardown()
+    for key in [key for key in os.environ if key.startswith("WANDB_")]:
+        monkeypatch.delenv(key)
 
 
 class Server:

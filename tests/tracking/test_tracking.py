@@ -33,6 +33,7 @@ from robust.tracking import (
     log_table,
     loggers,
 )
+from tests.support.wandb_server import forget_wandb
 
 pytestmark = [
     # The toy data of Lightning's demo is loaded in one process on purpose.
@@ -60,8 +61,7 @@ class Model(BoringModel):
 @pytest.fixture(autouse=True)
 def newcomer(tmp_path, monkeypatch):
     """A machine on which nobody has used W&B, in an empty working directory."""
-    for key in [key for key in os.environ if key.startswith("WANDB_")]:
-        monkeypatch.delenv(key)
+    forget_wandb(monkeypatch)
     for key in (
         "WANDB_DATA_DIR",
         "ROBUST_RUN_ID",
@@ -75,7 +75,6 @@ def newcomer(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # it reads the environment once a session
     yield
     wandb.finish()  # `teardown` leaves a dead `wandb.run` behind
     wandb.teardown()

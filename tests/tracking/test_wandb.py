@@ -36,7 +36,7 @@ from robust.tracking import (
 )
 from tests.commands.test_resume import start_and_kill
 from tests.support.tiny import ROOT, arguments
-from tests.support.wandb_server import KEY, Server
+from tests.support.wandb_server import KEY, Server, forget_wandb
 
 pytestmark = [
     # The toy data of Lightning's demo is loaded in one process on purpose.
@@ -49,15 +49,13 @@ pytestmark = [
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A server, and a machine on which somebody logged in to it."""
-    for key in [key for key in os.environ if key.startswith("WANDB_")]:
-        monkeypatch.delenv(key)
+    forget_wandb(monkeypatch)
     for key in ("WANDB_DATA_DIR", "ROBUST_RUN_ID"):
         monkeypatch.setenv(key, "")  # so that what the code sets is undone
         monkeypatch.delenv(key)
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # it reads the environment once a session
     with Server(tmp_path / "server") as server:
         for key, value in server.environment.items():
             monkeypatch.setenv(key, value)
