@@ -34,7 +34,8 @@ test-slow: $(VENV)/ready
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m slow
 
 # The tests of numbers once more under each setting of CPUS: other instruction sets and threads, sums
-# that are rounded as on another CPU (tests/support/rounding.py), files in the opposite order.
+# that are rounded as on another CPU (tests/support/rounding.py), files in the opposite order from
+# another seed.
 NUMERIC := $(addprefix tests/,attacks defenses evaluation figures measures networks results \
 	transforms test_losses.py test_threat.py test_random_streams.py)
 CPUS ?= default avx2 avx512 onednn-sse41 onednn-avx2 oldest threads rounding reversed
@@ -46,6 +47,7 @@ cpu_onednn-avx2 = ONEDNN_MAX_CPU_ISA=AVX2
 cpu_oldest = $(cpu_default) $(cpu_onednn-sse41) MKL_CBWR=COMPATIBLE
 cpu_threads = OMP_NUM_THREADS=2
 cpu_rounding = ROBUST_TEST_ROUNDING=1
+cpu_reversed = ROBUST_TEST_SEED=1
 files_reversed = --no-loadscope-reorder $$(find $(NUMERIC) -name 'test_*.py' | sort -r)
 test-cpus: $(CPUS:%=test-cpu-%)
 test-cpu-%: $(VENV)/ready

@@ -6,6 +6,7 @@ this file, too, and runs no test.
 
 import gc
 import os
+import random
 import sys
 from contextlib import contextmanager, nullcontext
 
@@ -23,6 +24,7 @@ os.environ["ROBUST_TRUST"] = "tests"
 os.environ["ROBUST_EVIDENCE"] = "none"
 
 ROUNDING = os.environ.get("ROBUST_TEST_ROUNDING")
+SEED = int(os.environ.get("ROBUST_TEST_SEED", "0"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -120,7 +122,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
-    """Every test and what is set up for it, on the CPU that is asked for."""
+    """Every test and what is set up for it, from one seed and on the CPU that is asked for.
+
+    Else a network that a fixture makes would have other weights in another order of tests.
+    """
+    random.seed(SEED)
+    np.random.seed(SEED)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(SEED)
     with _cpu():
         return (yield)
 
