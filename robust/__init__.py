@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BReLU,
         Cell,
         Codewords,
+        ConfigError,
         Defense,
         DenseNet,
         Distillation,
@@ -55,6 +56,7 @@ __all__ = [
     "BReLU",
     "Cell",
     "Codewords",
+    "ConfigError",
     "Defense",
     "DenseNet",
     "Distillation",
@@ -97,6 +99,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         )
     if name == "attacks":
         return importlib.import_module("robust.attacks")
+    if name == "ConfigError":  # what is refused before torch is imported needs no torch
+        return importlib.import_module("robust.errors").ConfigError
     if name == "__version__":
         return importlib.import_module("robust.io.version").package_version()
     return getattr(importlib.import_module("robust.api"), name)

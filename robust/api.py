@@ -84,6 +84,7 @@ __all__ = [
     "BReLU",
     "Cell",
     "Codewords",
+    "ConfigError",
     "Defense",
     "DenseNet",
     "Distillation",
