@@ -159,7 +159,7 @@ def test_of_each_file_twenty_faults_are_named():
 
 
 def test_the_last_line_counts_all(run, monkeypatch, capsys):
-    path = "robust.report.card.verified._record_faults"
+    path = "robust.report.card.verified.record_faults"
     monkeypatch.setattr(path, lambda path: [f"fault {i}" for i in range(50)])
     assert len(verify_records(run).faults) == 50
     code, out = verified(run, capsys)

@@ -14,7 +14,11 @@ from robust.report.card.content import Stated
 from robust.report.card.exports import EXPORTS
 from robust.report.card.rendered import MARKS, as_html, markdown, tex
 from robust.report.card.sealed import card_of, read_card, text_of
+from robust.report.card.statements import any_doubts
 
+_DOUBTS = (
+    "Some records are damaged; the card says so among its limits, and `robust verify RUN` says all."
+)
 _MARKED = 40
 """Bytes at the beginning of a file that say whether it is one of a card."""
 
@@ -46,6 +50,8 @@ def card(args: Sequence[str]) -> int:
     _write(folder, texts, exported)
     names = ", ".join([*texts, *exported])
     print(f"Written to {printable(folder)}: {printable(names)}", file=sys.stderr)
+    if any_doubts(content["runs"]):
+        print(_DOUBTS, file=sys.stderr)
     return 0
 
 

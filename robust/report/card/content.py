@@ -10,6 +10,7 @@ from typing import Any
 from robust.errors import ConfigError
 from robust.io import files
 from robust.report.card import evidence, numbers, statements
+from robust.report.card.intact import damage
 from robust.report.comparisons import record_of
 from robust.report.protocols import Entry, Protocol, protocols
 from robust.results.kept.stored import hardware_of, kept_path
@@ -57,11 +58,12 @@ def content_of(roots: Sequence[Path], stated: Stated, folder: Path) -> list[dict
 
 def _run(run: RunFiles, found: Sequence[Protocol], stated: Stated, folder: Path) -> dict[str, Any]:
     entries = [entry for protocol in found for entry in protocol.entries if entry.run is run]
+    damaged = damage(run)
     return {
         "name": run.name,
         "folder": Path(os.path.relpath(run.folder, folder.resolve())).as_posix(),
         "subject": _network(run, stated),
-        "evaluations": [_evaluation(entry) for entry in entries],
+        "evaluations": [_evaluation(entry, damaged) for entry in entries],
         "training": {
             "progress": run.training,
             "seconds": training_seconds(run.folder),
@@ -86,7 +88,7 @@ def _network(run: RunFiles, stated: Stated) -> dict[str, Any]:
     }
 
 
-def _evaluation(entry: Entry) -> dict[str, Any]:
+def _evaluation(entry: Entry, damaged: Mapping[Path, Sequence[str]]) -> dict[str, Any]:
     header, record = entry.evaluation.header, record_of(entry)
     path = entry.run.folder / "records" / Path(record).name
     content: dict[str, Any] = {
@@ -115,7 +117,7 @@ def _evaluation(entry: Entry) -> dict[str, Any]:
     }
     return {
         **content,
-        "limits": statements.limits(entry, content),
+        "limits": [*statements.limits(entry, content), *statements.doubts(entry, path, damaged)],
         "checklist": statements.checklist(entry, content),
     }
 

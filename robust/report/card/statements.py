@@ -1,13 +1,16 @@
 """Limits in sentences, Carlini et al.'s checklist filled in, and where clauses are answered."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from robust.report.protocols import Entry
 from robust.results.signs import percent
 
 _Content = Mapping[str, Any]
+_DO_NOT_STAND = "The records behind these numbers do not stand"
+_LEFT_OUT = "Other records of this run are damaged and left out"
 _NARROW = 0.1
 """Width of an interval above which a limit says so."""
 
@@ -44,6 +47,28 @@ def limits(entry: Entry, content: _Content) -> list[str]:
             f"{', '.join(lacking)}."
         )
     return [*found, *entry.evaluation.notes]
+
+
+def doubts(entry: Entry, record: Path, damaged: Mapping[Path, Sequence[str]]) -> Iterator[str]:
+    """Yield what is damaged of the records behind the numbers, and what the card leaves out for it.
+
+    Args:
+        entry: A run under one protocol.
+        record: Its record file.
+        damaged: What is damaged of each record file of the run.
+    """
+    for fault in damaged.get(record, ()):
+        if fault not in entry.evaluation.notes:  # which are limits already
+            yield f"{_DO_NOT_STAND}: {fault}"
+    for path in damaged:
+        if path not in entry.run.evaluations:
+            yield f"{_LEFT_OUT}: {path.name}."
+
+
+def any_doubts(runs: Sequence[_Content]) -> bool:
+    """Return whether a card says of one of its runs that records are damaged."""
+    limits = [limit for run in runs for each in run["evaluations"] for limit in each["limits"]]
+    return any(limit.startswith((_DO_NOT_STAND, _LEFT_OUT)) for limit in limits)
 
 
 def checklist(entry: Entry, content: _Content) -> list[dict[str, str]]:

@@ -1,7 +1,5 @@
 """What of a card or a run does not stand, as far as files and records alone can tell."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robust.errors import ConfigError
-from robust.io import files
 from robust.report.card.content import Stated, content_of, hash_of
+from robust.report.card.intact import record_faults, record_paths
 from robust.report.card.sealed import seal
-from robust.results.kept.stored import kept_path, read_frames
-from robust.results.records import UnreadableRecords, read_evaluation
-from robust.results.rows import Row
 from robust.results.run_folder import run_folders
-from robust.results.stored.headers import DAMAGE, SEAL, header_text, read_header, sealed
+from robust.results.stored.headers import DAMAGE
 
 _MOST = 20
 """So many faults of one file are named."""
@@ -85,18 +80,14 @@ def verify_records(folder: Path) -> Found:
         ConfigError: If there are none.
     """
     found = Found([], [])
-    records = sorted(
-        path
-        for path in folder.glob("records/*.csv")
-        if ".part" not in path.name and not path.name.endswith(".damaged.csv")
-    )
+    records = record_paths(folder)
     if not records:
         raise ConfigError(
             f"Expected records of {_name(folder)} to verify, but got none. Attack the run "
             "first: robust evaluate RUN."
         )
     for path in records:
-        found.faults.extend(f"{label(path)}: {fault}" for fault in _record_faults(path))
+        found.faults.extend(f"{label(path)}: {fault}" for fault in record_faults(path))
     rows = f"{len(records)} record {'file' if len(records) == 1 else 'files'}"
     found.looked.append(f"{_name(folder)}: {rows}, each byte of them")
     return found
@@ -207,59 +198,3 @@ def _count(value: Any) -> int:  # noqa: ANN401 (JSON)
     if isinstance(value, dict | list):
         return sum(map(_count, value.values() if isinstance(value, dict) else value))
     return 1
-
-
-def _record_faults(path: Path) -> Iterator[str]:
-    """Yield what is wrong with a record file, its header and its kept images."""
-    yield from _header_faults(path.with_suffix(".json"))
-    try:
-        evaluation = read_evaluation(path)
-        same = _text(evaluation.rows) == files.read(path)
-    except UnreadableRecords as error:
-        yield f"cannot be read ({error.reason})."
-        return
-    except OSError as error:
-        yield f"cannot be read ({error.strerror})."
-        return
-    yield from (note for note in evaluation.notes if note.startswith(("damaged", "unchecked")))
-    if not same:
-        yield "its bytes are not those of its rows."
-    yield from _kept_faults(path)
-
-
-def _kept_faults(record: Path) -> Iterator[str]:
-    """Yield what is wrong with the kept images beside a record file that can be read."""
-    kept = kept_path(record)
-    if kept.is_symlink() or (kept.exists() and not kept.is_file()):
-        yield f"{kept.name} is no regular file."
-        return
-    promised = read_header(record.with_suffix(".json")).kept
-    try:
-        faults = read_frames(kept)[1]
-    except FileNotFoundError:
-        faults = []
-    except OSError as error:
-        faults = [f"it cannot be read ({error.strerror})"]
-    yield from (f"{kept.name}, {fault}." for fault in faults)
-    if promised is not None and not faults and (fault := promised.fault(kept)):
-        yield f"{kept.name} {fault}."
-
-
-def _header_faults(path: Path) -> Iterator[str]:
-    try:
-        text = files.read(path)
-        content = json.loads(text)
-        if SEAL not in content:
-            yield "its header is from before there were seals; evaluate again."
-        elif sealed(content)[SEAL] != content[SEAL] or header_text(content).encode() != text:
-            yield "its header is not as it was written."
-    except (OSError, *DAMAGE):
-        yield "its header cannot be read."
-
-
-def _text(rows: Sequence[Row]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    return text.getvalue().encode()
