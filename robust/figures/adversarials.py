@@ -1,6 +1,6 @@
 """Figures show adversarial images of several runs: what an attack needs and what it finds.
 
-Saito and Roy 2018, https://arxiv.org/abs/1805.07816 (Fig. 1 to 3), and Zantedeschi et al. 2017,
+Saito and Roy 2018, https://arxiv.org/abs/1812.00181 (Fig. 1 to 3), and Zantedeschi et al. 2017,
 https://arxiv.org/abs/1707.06728 (Fig. 1), show defenses in this way.
 """
 

@@ -1,4 +1,4 @@
-"""The figure shows operator norms by layer: Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816."""
+"""The figure shows operator norms by layer: Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1812.00181."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Szegedy et al. 2014, section 4.3, https://arxiv.org/abs/1312.6199, bound a network by the norms of
 its layers. Sedghi et al. 2019, https://arxiv.org/abs/1805.10408, give the norm of a convolution
-exactly for circular padding. Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1805.07816,
+exactly for circular padding. Figure 4 of Saito and Roy 2018, https://arxiv.org/abs/1812.00181,
 compares it between losses.
 """
 
