@@ -92,6 +92,7 @@ def _changes(name: str) -> list[str]:
     if name == "adversarial_training":
         changes += ["--model.attack.eps=0.2", "--model.attack.alpha=0.05"]
         changes += ["--model.attack.steps=7", "--model.optimizer.lr=0.001"]
+        changes.append("--model.clean_share=0.5")  # without it, all images become one class
     if name == "trades":
         changes += ["--model.eps=0.2", "--model.alpha=0.05", "--model.steps=7"]
     return changes

@@ -1,5 +1,7 @@
 """The benchmark `truth.py`: what it keeps, what it measures again, and what it calls missed."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -25,8 +27,26 @@ def test_a_peer_alone_is_told(truth, capsys, alone, fine):
     ]
     assert truth.report(truth.Images("net", "Linf", 0.2, 0, 60, 0), found) is fine
     left = 48 - len(alone)
-    row = f"| net | Linf 0.2 | 50 | 49 | 48 | {49 - len(alone)} (peer) | {left} | {len(alone)} |"
-    assert capsys.readouterr().out.strip() == row
+    row = f"| net | Linf 0.2 | 50 | 49 | 48 | {49 - len(alone)} (peer) | {left} | {len(alone)} | "
+    assert capsys.readouterr().out.strip() == row + "1, 2, 1 |"
+
+
+@pytest.mark.parametrize(("right", "measured"), [(2, True), (1, False)])
+def test_a_network_that_learnt_little_is_left_out(truth, tmp_path, monkeypatch, right, measured):
+    defense = Standard(LinearOracle()).eval()
+    x, y = defense.network.samples(4)
+    y[right:] = 1 - y[right:]
+    data = SimpleNamespace(test_samples=lambda first, last: (x, y, None))
+    run = SimpleNamespace(defense=defense, data=data)
+    monkeypatch.setattr(truth, "trained", lambda *_: run)
+    found = truth.Found("strong strong", "ours", [], 1.0, right)
+    monkeypatch.setattr(truth, "measure", lambda *_: [found])
+    monkeypatch.setattr(truth, "names", lambda: ["net"])
+    monkeypatch.setattr(truth, "usual_eps", lambda *_: 0.1)
+    arguments = ["truth.py", "--kept", str(tmp_path), "--images", "4", "--norm", "L2"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert truth.main() == (0 if measured else 1)
+    assert (tmp_path / "truth.csv").exists() is measured
 
 
 def test_a_stop_loses_nothing(truth, tmp_path, monkeypatch):
