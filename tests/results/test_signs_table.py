@@ -137,11 +137,6 @@ def test_what_all_records_show_is_no_matter_of_few_images():
     assert [sign.rare for sign in signs[:4]] == [False, True, False, True]
 
 
-def test_a_single_image_that_is_left_cannot_raise_a_sign():
-    signs = nine(attacked(), Trials(rates={"noise": Rate(1, 1), "doubled": Rate(0, 0)}))
-    assert [(signs[i].raised, signs[i].rare) for i in (2, 5)] == [(False, True), (False, False)]
-
-
 def test_a_card_says_it_too():
     figures = {each["sign"]: each["figures"] for each in _signs(calm(FEW), scored(60, **FEW), "r")}
     assert figures["success does not grow with eps"].endswith("; so few images can hardly raise it")

@@ -9,7 +9,7 @@ from robust.io import files
 from robust.report.card.numbers import number, tied
 from robust.report.protocols import Entry
 from robust.results import signs
-from robust.results.evidence.nine import Sign, nine
+from robust.results.evidence.nine import TOO_FEW, Sign, nine
 from robust.results.evidence.recorded import Trials
 from robust.results.metrics import Rate
 from robust.results.records import Evaluation
@@ -53,12 +53,12 @@ def _trials(evaluation: Evaluation, budget: str) -> Trials:
 
 
 def _signs(part: Evaluation, trials: Trials, record: str) -> list[dict[str, Any]]:
-    """Return all nine signs; ``raised`` is null where a sign was not looked for."""
+    """Return all nine signs; ``raised`` is null where a sign was not looked for, or cannot tell."""
     is_attacked = "adaptive" in part.views
     return [
         {
             "sign": sign.name,
-            "raised": sign.raised if sign.tried and is_attacked else None,
+            "raised": sign.raised if sign.tried and is_attacked and not sign.untold else None,
             "figures": _figures(sign) if sign.tried and is_attacked else NOT_MEASURED,
             "record": record,
         }
@@ -67,7 +67,8 @@ def _signs(part: Evaluation, trials: Trials, record: str) -> list[dict[str, Any]
 
 
 def _figures(sign: Sign) -> str:
-    return sign.figures + ("; so few images can hardly raise it" if sign.rare else "")
+    doubt = TOO_FEW if sign.untold else "so few images can hardly raise it" if sign.rare else ""
+    return f"{sign.figures}; {doubt}" if doubt else sign.figures
 
 
 def _unit_test(tried: Mapping[str, Any], budget: str, record: str) -> dict[str, Any]:

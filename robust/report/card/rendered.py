@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from robust.io.names import printable
+from robust.report.card.evidence import NOT_MEASURED
 from robust.results.cells import Cell, Content, Grid, as_text
 
 MARKS = {"md": "<!-- robust card -->", "html": "<!doctype html><!-- robust card -->"}
@@ -152,8 +153,7 @@ def _signs(each: _Card) -> Grid:
     for budget, verdict in found["verdict"].items():
         rows.append([budget, "verdict", verdict["word"], verdict["reason"] or "-"])
         for sign in found["signs"][budget]:
-            raised = {True: "raised", False: "not raised", None: "not measured"}[sign["raised"]]
-            rows.append([budget, sign["sign"], raised, sign["figures"]])
+            rows.append([budget, sign["sign"], _raised(sign), sign["figures"]])
         for view, score in found["unit_test"][budget].items():
             told = score if isinstance(score, str) else "found by " + score["attack"]
             value = "not measured" if isinstance(score, str) else _rate(score)
@@ -161,6 +161,13 @@ def _signs(each: _Card) -> Grid:
             rows.append([budget, label, value, told])
     rows.append(["all", "ties of the two best scores", _rate(found["ties"]), "-"])
     return Grid("Evidence", ["threat model", "what", "found", "figures"], rows)
+
+
+def _raised(sign: _Card) -> str:
+    """Return whether a sign is raised, was not measured, or cannot be told."""
+    if sign["raised"] is None:
+        return NOT_MEASURED if sign["figures"] == NOT_MEASURED else "cannot tell"
+    return "raised" if sign["raised"] else "not raised"
 
 
 def _attacks(each: _Card) -> Grid:

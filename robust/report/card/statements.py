@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from robust.report.card.evidence import NOT_MEASURED
 from robust.report.protocols import Entry
 from robust.results.signs import percent
 
@@ -112,17 +113,24 @@ def _view(view: str) -> Callable[[Entry, _Content], tuple[str, str]]:
 
 
 def _sign(*names: str) -> Callable[[Entry, _Content], tuple[str, str]]:
+    """Answer whether signs were looked for, with their figures.
+
+    What too few images were left to tell is an answer in part.
+    """
+
     def answer(entry: Entry, content: _Content) -> tuple[str, str]:
-        raised = [
-            sign["raised"]
-            for found in content["evidence"]["signs"].values()
+        known = [
+            (budget, sign)
+            for budget, found in content["evidence"]["signs"].items()
             for sign in found
             if sign["sign"] in names
         ]
-        told = f"/evidence/signs: {', '.join(names)}"
-        if not any(each is not None for each in raised):
-            return "not recorded", told
-        return ("in part" if None in raised else "yes"), told
+        where = "/evidence/signs: "
+        if all(sign["figures"] == NOT_MEASURED for _, sign in known):
+            return "not recorded", where + ", ".join(names)
+        told = [f"{sign['sign']} at {budget} ({sign['figures']})" for budget, sign in known]
+        is_told = all(sign["raised"] is not None for _, sign in known)
+        return ("yes" if is_told else "in part"), where + ", ".join(told)
 
     return answer
 

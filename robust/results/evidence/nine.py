@@ -15,6 +15,7 @@ from robust.results.evidence.recorded import Trials
 from robust.results.rates import Rate
 from robust.results.records import Evaluation
 
+TOO_FEW = "too few images left to tell"
 _NOISE = 0.01
 """Noise that finds more than that of what attacks left would not be beaten by a sound attack."""
 _MUCH = 0.05
@@ -36,11 +37,20 @@ class Sign(NamedTuple):
     tried: bool = True
     rare: bool = False
     """Whether it is not raised, and so few images hardly could."""
+    untold: bool = False
+    """Whether it is not raised, and could not have been: attacks left too few images to tell."""
 
     @property
     def words(self) -> str:
         """Return it with its figures."""
         return f"{self.name} ({self.figures})"
+
+    @property
+    def found(self) -> str:
+        """Return in words whether it is raised."""
+        if not self.tried:
+            return "not measured"
+        return "raised" if self.raised else TOO_FEW if self.untold else "no"
 
 
 def nine(part: Evaluation, trials: Trials) -> list[Sign]:
@@ -118,25 +128,41 @@ def _queries(part: Evaluation, trials: Trials) -> Sign:
     if found.raised or not beaten.tried:
         return found
     figures = f"{beaten.figures}, {found.figures}"
-    return beaten._replace(figures=figures, rare=beaten.rare and found.rare)
+    return beaten._replace(figures=figures, rare=beaten.rare and found.untold)
 
 
-def _found(name: str, trials: Trials, key: str, most: float) -> Sign:
-    """Return whether more is found of what attacks left than may be."""
+def _found(
+    name: str, trials: Trials, key: str, most: float, left: float = 1.0, points: float = 0.0
+) -> Sign:
+    """Return whether more is found of what attacks left than may be.
+
+    Args:
+        name: Of the sign.
+        trials: What was tried.
+        key: Of the images on which more was found.
+        most: Share of them that may be.
+        left: Share of all images that attacks left.
+        points: Share of all images that may be.
+    """
     rate = trials.rates.get(key)
     if rate is None:
         return _untried(name)
     if not rate.n:
         return Sign(name, "nothing is left")
-    is_raised = rate.hits >= _LEAST and rate.interval[0] > most
-    return Sign(name, f"{_of(rate)} of what they left", is_raised, rare=rate.n < _LEAST)
+
+    def is_much(found: Rate) -> bool:
+        is_beyond = found.hits >= _LEAST and found.interval[0] > most
+        return is_beyond and found.value * left > points
+
+    # Even all of them would not be enough.
+    is_untold = not is_much(Rate(rate.n, rate.n))
+    return Sign(name, f"{_of(rate)} of what they left", is_much(rate), untold=is_untold)
 
 
 def _much(name: str, part: Evaluation, trials: Trials, key: str) -> Sign:
     """Return whether so much more is found that the robust accuracy would be another."""
-    sign, rate = _found(name, trials, key, _MUCH), trials.rates.get(key, Rate(0, 0))
     left = signs.worst(part, "adaptive").value
-    return sign._replace(raised=sign.raised and rate.value * left > _POINTS)
+    return _found(name, trials, key, _MUCH, left, _POINTS)
 
 
 _EPS = {"eps/half": "half", "eps/same": "eps", "eps/double": "double", "eps/unbounded": "unbounded"}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from robust.results import signs
 from robust.results.cells import Grid
-from robust.results.evidence.nine import Sign, nine, sampled
+from robust.results.evidence.nine import TOO_FEW, Sign, nine, sampled
 from robust.results.records import Evaluation
 from robust.results.verdict import trials_of
 
@@ -18,10 +18,11 @@ class _Looked(NamedTuple):
     sample: int
 
     def named(self, wanted: str) -> str:
-        """Return the names of signs that were not tried, or that few images hardly raise."""
+        """Return signs that were not tried, hardly are raised by few images, or cannot be told."""
         found = {
             "untried": [sign.name for sign in self.signs if not sign.tried],
             "rare": [sign.name for sign in self.signs if sign.rare],
+            "untold": [sign.words for sign in self.signs if sign.untold],
         }
         return ", ".join(found[wanted])
 
@@ -32,9 +33,10 @@ class _Looked(NamedTuple):
 
     @property
     def doubts(self) -> str:
-        """Return which signs hardly can be raised by the sample, in a sentence."""
-        rare = self.named("rare")
-        return f" So few can hardly raise: {rare}." if rare else ""
+        """Return which signs the sample can hardly raise, or not at all, in sentences."""
+        rare, untold = self.named("rare"), self.named("untold")
+        told = f" So few can hardly raise: {rare}." if rare else ""
+        return told + (f" {TOO_FEW.capitalize()}: {untold}." if untold else "")
 
 
 def signs_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
@@ -98,9 +100,7 @@ def _grid(budget: str, looked: Sequence[_Looked]) -> Grid:
 
 
 def _cell(sign: Sign) -> str:
-    if not sign.tried:
-        return "not measured"
-    return f"{'raised' if sign.raised else 'no'}: {sign.figures}"
+    return f"{sign.found}: {sign.figures}" if sign.tried else sign.found
 
 
 def _images(n: int) -> str:
