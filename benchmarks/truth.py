@@ -11,8 +11,8 @@ attack through the adaptive view, and the defense says whether an image within e
 
 What an attack found is written to ``truth.csv`` of ``--kept`` at once, and is not measured again;
 ``--again ours`` measures ours again. The table is of all that is there, and with ``--table``
-nothing is measured. Exit status 1 if a peer alone found more than one image of a hundred, or if a
-network classifies fewer than half of the images correctly: such a one is left out.
+nothing is measured. A network that classifies fewer than half of the images correctly is left out.
+Exit status 1 if one is, or if a peer alone found more than one image of a hundred.
 """
 
 import argparse

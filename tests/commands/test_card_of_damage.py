@@ -29,7 +29,7 @@ def run(trained, tmp_path):
     return folder
 
 
-def flipped(path):
+def changed(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -58,7 +58,7 @@ def test_intact_records_leave_no_doubt(run, capsys):
 
 
 @pytest.mark.parametrize(
-    "damage", [gone, emptied, another, shorter, folder, pipe, link, flipped, unsealed]
+    "damage", [gone, emptied, another, shorter, folder, pipe, link, changed, unsealed]
 )
 def test_damage_beside_the_rows_is_a_limit(run, damage, capsys):
     damage(kept_of(run))
@@ -71,7 +71,7 @@ def test_damage_beside_the_rows_is_a_limit(run, damage, capsys):
 
 
 def test_damaged_rows_are_a_limit(run, capsys):
-    flipped(kept_of(run).with_suffix(".csv"))
+    changed(kept_of(run).with_suffix(".csv"))
     (limits,), err = written(run, capsys)
     assert any("damaged" in limit for limit in limits), limits
     assert "damaged" in err
