@@ -89,7 +89,7 @@ class Planter:
         around = (
             inner_points(self.threat_model, image, count, self.generator) for image in x.cpu()
         )
-        return torch.stack([self._features(points) for points in around])
+        return torch.stack([torch.cat(list(map(self._features, parts))) for parts in around])
 
     def _features(self, images: Images) -> Float[torch.Tensor, "n f"]:
         images = images.to(self.last.outputs.device)

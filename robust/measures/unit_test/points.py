@@ -3,6 +3,9 @@
 Zimmermann, Brendel, Tramer and Carlini 2022, https://arxiv.org/abs/2206.13991, section 4.
 """
 
+import math
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -12,12 +15,14 @@ from robust.types import Images
 
 _INSIDE = 0.95
 """How far inner points go, as a share of eps."""
+_VALUES = 2**23
+"""Values of random points that are made at a time, a bound on memory for large images."""
 
 
 def inner_points(
     threat_model: ThreatModel, x: Float[Tensor, "c h w"], count: int, generator: Generator
-) -> Images:
-    """Return an image and random points around it, well within the threat model.
+) -> Iterator[Images]:
+    """Yield an image, and then random points around it well within the threat model, in parts.
 
     Args:
         threat_model: Linf (uniform in its box) or L2 (uniform in its ball).
@@ -25,13 +30,21 @@ def inner_points(
         count: How many there are in all.
         generator: Random numbers.
     """
-    noise = 2 * torch.rand(count - 1, *x.shape, generator=generator) - 1
-    radius = _INSIDE * threat_model.eps
+    yield x[None]
+    most = max(1, _VALUES // math.prod(x.shape))
+    for first in range(0, count - 1, most):
+        yield _inner(threat_model, x, min(most, count - 1 - first), generator)
+
+
+def _inner(
+    threat_model: ThreatModel, x: Float[Tensor, "c h w"], count: int, generator: Generator
+) -> Images:
+    noise = 2 * torch.rand(count, *x.shape, generator=generator) - 1
     if threat_model.norm == "L2":
-        normal = torch.randn(count - 1, *x.shape, generator=generator)
-        share = torch.rand(count - 1, 1, 1, 1, generator=generator) ** (1 / x.numel())
+        normal = torch.randn(count, *x.shape, generator=generator)
+        share = torch.rand(count, 1, 1, 1, generator=generator) ** (1 / x.numel())
         noise = normal / _l2(normal) * share
-    return torch.cat([x[None], _moved(x, radius * noise)])
+    return _moved(x, _INSIDE * threat_model.eps * noise)
 
 
 def edge_points(threat_model: ThreatModel, x: Images, generator: Generator) -> Images:
