@@ -3,7 +3,7 @@
 It takes up ideas of three papers. It drops images that promise nothing, and some of its starts
 follow the scores, as in A3 (Liu et al. 2022, https://arxiv.org/abs/2203.05154). Such starts are
 those of Tashiro et al. 2020 (https://arxiv.org/abs/2003.06878). Gowal et al. 2019 climb towards
-several classes (https://arxiv.org/abs/1910.09338).
+several classes (https://arxiv.org/abs/1910.09338). Others of its starts come from beyond the ball.
 """
 
 from typing import Literal, NamedTuple, final
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robust import losses
 from robust.attacks.base import Attack, RandomStreams, check_choice, direction
 from robust.attacks.cells import projected
+from robust.attacks.gradient.far import far_images
 from robust.attacks.query.square import Square
 from robust.attacks.views import named_objective
 from robust.errors import ConfigError, check_at_least
@@ -33,6 +34,8 @@ class _Round(NamedTuple):
     """Those classes in the order of what they promise. Each has a start of its own."""
     scattered: int = 0
     """Steps along random weights of the scores, which take starts apart."""
+    far: int = 0
+    """Steps towards each start's class beyond the ball, from which it is brought back into it."""
 
 
 class _Stage(NamedTuple):
@@ -45,7 +48,7 @@ class _Stage(NamedTuple):
 
 _STAGES = (
     _Stage((_Round(10, "margin"), _Round(10, "log_odds"), _Round(10, None, (0, 3), 2)), 1.0),
-    _Stage((_Round(25, None, (0, 3), 2), _Round(10, None, (3, 9))), 0.25),
+    _Stage((_Round(17, None, (0, 3), far=10), _Round(10, None, (3, 9))), 0.25),
     _Stage((_Round(50, "log_odds", (0, 2)), _Round(100, "margin", (0, 2))), torch.inf),
 )
 _STREAMS = 64
@@ -222,7 +225,8 @@ class Strong(Attack):
             column = torch.arange(starts, device=images.device).repeat(len(images))
             rows = images.repeat_interleave(starts)
             streams = RandomStreams(known.seeds[rows] + (_STREAMS * number + column))
-            climb = _Climb(rows, aims, self._start(known.x[rows], streams), known.promise[rows])
+            start = self._start(known, rows, aims, each, streams)
+            climb = _Climb(rows, aims, start, known.promise[rows])
             climb.weights = 2 * streams.uniform(classes + 1) - 1
             self._run(known, climb, each)
 
@@ -253,7 +257,8 @@ class Strong(Attack):
         else:
             climbed = self._objective(scores, known.y[climb.rows], climb.aims, each.loss)
         (gradient,) = torch.autograd.grad(climbed.sum(), now)
-        chance = step == -each.scattered
+        # A start from beyond the ball has followed gradients.
+        chance = step == -each.scattered and not each.far
         return gradient[self._see(known, climb, scores.detach(), chance=chance)]
 
     def _objective(
@@ -280,7 +285,25 @@ class Strong(Attack):
         climb.keep(stay)
         return stay
 
-    def _start(self, x: Images, streams: RandomStreams) -> Images:
+    def _start(
+        self,
+        known: _Known,
+        rows: Int64[Tensor, " m"],
+        aims: Labels,
+        each: _Round,
+        streams: RandomStreams,
+    ) -> Images:
+        x, y = known.x[rows], known.y[rows]
+        if not each.far:
+            return self._random_start(x, streams)
+
+        def promise(images: Images) -> Float[Tensor, " n"]:
+            return self._objective(self.get_logits(images), y, aims, None)
+
+        far = far_images(x, promise, each.far, streams)
+        return projected(self.threat_model, self.cells, x, far)
+
+    def _random_start(self, x: Images, streams: RandomStreams) -> Images:
         """Return random points of the ball, uniform in it."""
         if self.norm == "Linf":
             noise = 2 * streams.uniform(*x.shape[1:]) - 1

@@ -158,3 +158,30 @@ def test_images_for_another_network_use_all_steps():
 def test_arguments_are_checked(arguments, said):
     with pytest.raises(ConfigError, match=said):
         Strong(LinearOracle(), 0.1, **arguments)
+
+
+class Walled(nn.Module):
+    """Class 1 is near one edge of the ball; from the middle, slopes lead to the other edge."""
+
+    def __init__(self):
+        super().__init__()
+        self.way = LinearOracle().w
+
+    def forward(self, x):
+        s = (x.flatten(1) - 0.5) @ self.way / self.way.abs().sum()
+        gap = torch.where(s < 0.045, -0.16 - 0.8 * s, 20 * (s - 0.045) - 0.196)
+        return torch.stack([0 * s, gap], dim=1)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.1), ("L2", 0.45)])
+def test_some_starts_come_from_beyond_the_ball(norm, eps, monkeypatch):
+    network = Walled()
+    x, y = torch.full((16, 1, 5, 5), 0.5), torch.zeros(16, dtype=torch.long)
+
+    def found():
+        x_adv = crafted(network, x, y, eps, norm, queries=2).x_adv
+        return int((network(x_adv).argmax(dim=1) == 1).sum())
+
+    far = found()
+    monkeypatch.setattr("robust.attacks.strong.far_images", lambda x, *_: x)
+    assert far >= found() + 3
