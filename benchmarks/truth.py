@@ -216,11 +216,10 @@ def report(these: Images, found: Iterable[Found]) -> bool:
     alone = sorted(others - mine)
     left = "" if strong is None else n - len(strong.images)
     all_of_ours = sum(each.cpu for each in found if each.kind == "ours")
-    costs = (strong and strong.cpu, all_of_ours, best and best.cpu)
-    seconds = ", ".join("-" if cpu is None else f"{cpu:.0f}" for cpu in costs)
+    first, last = ("-" if each is None else f"{each.cpu:.0f}" for each in (strong, best))
     print(
         f"| {these.defense} | {these.norm} {these.eps:g} | {n} | {left} | {n - len(mine)} | "
-        f"{told} | {n - len(mine | others)} | {len(alone)} | {seconds} |"
+        f"{told} | {n - len(mine | others)} | {len(alone)} | {first}, {all_of_ours:.0f}, {last} |"
     )
     return len(alone) <= max(1, n // 100)
 
