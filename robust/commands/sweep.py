@@ -12,7 +12,7 @@ from rich.console import Console
 
 from robust.commands.options.sweep import parse
 from robust.commands.process import run_command
-from robust.errors import ConfigError
+from robust.errors import ConfigError, in_short
 from robust.io.names import printable
 from robust.loading.parsing.parser import typed
 from robust.loading.trust import FLAGS_OF_FILE, taken, trusting
@@ -20,8 +20,9 @@ from robust.sweep.command import check_command, check_parameters
 from robust.sweep.display import Display, summarize
 from robust.sweep.driver import Driver, Settings
 from robust.sweep.file import SweepFile
-from robust.sweep.journal import Journal
 from robust.sweep.process import Slot
+from robust.sweep.search import Objectives
+from robust.sweep.study import StorageError, Study
 
 _POLL = 1.0
 
@@ -52,22 +53,29 @@ def _sweep(path: Path, settings: Settings, *, trust_command: bool) -> int:
     if not trust_command or os.environ.get(FLAGS_OF_FILE):  # not if a sweep file says so
         check_command(file)
     check_parameters(file)
-    settings = replace(settings, count=file.limit(settings.count))
-    file.command({key: 0 for key in file.keys})  # before anything is written
-    identity = {**file.identity, "flags": list(settings.flags)}
-    journal = Journal(settings.root / file.name / "sweep.jsonl", identity)
+    settings = replace(settings, count=file.limit(settings.count))  # before anything is written
+    file.command({key: 0 for key in file.keys})
+    ways = Objectives.of_file(file, pareto=settings.pareto).directions
+    identity = {**file.identity, **settings.identity}
+    folder = settings.root / file.name
+    study = Study(folder, file.space, identity, ways, settings.storage)
     try:
         with Display(Console(stderr=True, markup=False, emoji=False)) as display:
-            driver = Driver(file, journal, settings, display)
+            driver = Driver(file, study, settings, display)
             driver.run()
         return _conclude(driver)
+    except StorageError as error:
+        raise ConfigError(
+            f"Expected to go on, but the database of --storage fails ({in_short(error)}); the runs "
+            "were ended. Fix that, and the same command goes on."
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"Expected to go on, but cannot ({error.strerror}: {error.filename}); the runs were "
             "ended. Fix that, and the same command goes on."
         ) from None
     finally:
-        journal.close()
+        study.close()
 
 
 def _conclude(driver: Driver) -> int:
@@ -95,6 +103,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         failures=options.max_failures,
         flags=options.flags,
         retry=options.retry,
+        pareto=options.pareto,
+        sampler=options.sampler,
+        seed=options.seed,
+        storage=options.storage,
         poll=_POLL,
     )
 

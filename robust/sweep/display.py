@@ -59,7 +59,7 @@ class Display:
                 parameters, metric, _, minutes, slot = _cells(driver, trial)
                 line = f"{trial.id} {trial.state}: {parameters}"
                 if trial.state == "running":
-                    line += f", slot {slot}"
+                    line += f", slot {slot}" if slot else ", another driver"
                 else:
                     line += f", {driver.file.metric} {metric or '-'}, {minutes} min"
                 line += f": {trial.message}" if trial.message else ""
@@ -89,7 +89,8 @@ def _table(driver: Driver) -> Table:
     order = sorted(driver.trials, key=lambda trial: (trial.id in driver.live, trial.id))
     for trial in reversed(order):
         *cells, slot = _cells(driver, trial)
-        table.add_row(trial.id, trial.state, *cells, slot or trial.message)
+        where = "another driver" if trial.state == "running" else trial.message
+        table.add_row(trial.id, trial.state, *cells, slot or where)
     return table
 
 

@@ -1,120 +1,242 @@
-"""A journal keeps the state of a sweep on disk: which runs started, and how they ended."""
+"""The journal of a sweep is one of Optuna, whose lines are checked before they are used."""
 
-import fcntl
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, final
+from typing import Any, Final, final
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+from optuna.trial import TrialState
 
 from robust.errors import ConfigError
 from robust.io import files
-from robust.sweep.events import Event, read_events
-from robust.sweep.trials import State, Trial
+from robust.io.names import check_name
+
+Line = Mapping[str, Any]
+_LONGEST = 60
+"""Characters that are shown of what is wrong with a line."""
 
 
 @final
-class Journal:
-    """A file to which events are appended, each before the driver acts on it.
+class Journal(JournalStorage):
+    """Storage in a file of JSON lines, which several processes and machines may share.
 
-    A driver that is killed at any time leaves complete lines, from which the next one rebuilds
-    `trials`. Runs that were running then are ``interrupted``. The file is locked while it is open.
+    Optuna reads and writes it, under its lock that holds on a network file system as well.
 
     Args:
         path: The file; made if absent.
-        identity: Settings that identify the sweep, in JSON's types; kept in the first line.
 
     Raises:
-        ConfigError: If the file cannot be written or another process has it open. Also if a line is
-            damaged, or the file belongs to a sweep of another identity.
+        ConfigError: Always when it is read, if a line of it is damaged.
+        OSError: If it cannot be read or written.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        self.path = path
-        self.trials: dict[str, Trial] = {}
-        self._file = _locked(path)
+    def __init__(self, path: Path) -> None:
+        files.check_own_file(path)
+        self._lines = _Lines(path)
+        super().__init__(self._lines)
+
+    def _sync_with_backend(self) -> None:
         try:
-            self._go_on(read_events(path, self._file), identity)
-        except ConfigError:
-            self.close()
+            super()._sync_with_backend()
+        except (ConfigError, OSError):
             raise
-        for trial in self.trials.values():
-            if trial.state == "running":
-                trial.state = "interrupted"
+        except Exception as error:  # of Optuna, which takes the lines of a journal for its own
+            raise self._lines.damaged(error) from None
 
-    def _go_on(self, events: Sequence[Event], identity: Mapping[str, Any]) -> None:
-        if not events:
-            self._append({"event": "sweep", "identity": dict(identity)})
-        elif message := _difference(self.path, events[0]["identity"], identity):
-            raise ConfigError(message)
-        for event in events[1:]:
-            self._replay(event)
 
-    def start(self, trial: Trial) -> None:
-        """Record that a process of ``trial`` is about to start."""
-        self._append({"event": "start", "id": trial.id, "parameters": trial.parameters})
-        trial.state, trial.message = "running", ""
-        self.trials[trial.id] = trial
+@final
+class _Lines(BaseJournalBackend):
+    """The lines of a journal; blank ones count for nothing."""
 
-    def started(self, trial: Trial, pid: int) -> None:
-        """Record that it was started as ``pid``."""
-        trial.pid = pid
-        self._append({"event": "pid", "id": trial.id, "pid": pid})
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = JournalFileSymlinkLock(str(path))
+        self._offset = 0
+        self._number = 0
+        self._check = _Check()
+        files.open_to_append(path).close()
 
-    def end(self, trial: Trial, state: State, message: str, seconds: float) -> None:
-        """Record that it ended ``seconds`` after its start."""
-        event = {"event": "end", "id": trial.id, "state": state, "message": message}
-        self._append({**event, "seconds": round(seconds, 1)})
-        trial.state, trial.message = state, message
-        trial.seconds += seconds
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the lines that were added since the last call."""
+        with files.open_to_append(self._path) as file:
+            file.seek(self._offset)
+            content = file.read()
+        # What a killed process left behind the last line is ignored.
+        for line in content.split(b"\n")[:-1]:
+            self._offset += len(line) + 1
+            self._number += 1
+            if line.strip():
+                try:
+                    parsed = json.loads(line.decode())
+                    self._check.line(parsed)
+                except (ValueError, RecursionError, ConfigError) as error:
+                    raise self.damaged(error) from None
+                yield parsed
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append all lines or none, in the place of what a killed process left."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._lock.acquire()
+        try:
+            self._cut_incomplete()
+            files.append(self._path, text)
+        finally:
+            self._lock.release()
 
-    def _append(self, event: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(event).encode() + b"\n")
-        os.fsync(self._file.fileno())
+    def _cut_incomplete(self) -> None:
+        with files.open_to_append(self._path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read(1) not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
 
-    def _replay(self, event: Event) -> None:
-        if event["event"] == "start":
-            trial = self.trials.setdefault(event["id"], Trial(event["id"], event["parameters"]))
-            trial.state, trial.message = "running", ""
-            return
-        trial = self.trials[event["id"]]
-        if event["event"] == "pid":
-            trial.pid = event["pid"]
+    def damaged(self, error: Exception) -> ConfigError:
+        """Return the error of the line that was read last."""
+        wrong = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        return ConfigError(
+            f"Expected a line of a sweep in line {self._number} of {self._path}, but it is damaged "
+            f"({wrong}). Remove the line, or choose another --root."
+        )
+
+
+_STUDY, _STUDY_ATTRIBUTE, _TRIAL, _END, _TRIAL_ATTRIBUTE = 0, 2, 4, 6, 8
+_OTHERS: Final = (3, 7, 9)
+"""Attributes and values that other tools of Optuna write."""
+
+
+@final
+class _Check:
+    """Checks what Optuna would believe or pass over."""
+
+    def __init__(self) -> None:
+        self._objectives = 0
+        self._ended: list[bool] = []
+
+    def line(self, line: Any) -> None:  # noqa: ANN401
+        """Raise if a line cannot follow those that were checked before.
+
+        Raises:
+            ValueError: With what is wrong with it.
+            ConfigError: If a name in it is none.
+        """
+        require(isinstance(line, dict), "no mapping")
+        operation = line.get("op_code")
+        require(type(operation) is int, "no operation")
+        require(isinstance(line.get("worker_id"), str), "no `worker_id`")
+        require((operation == _STUDY) == (self._objectives == 0), "not of a sweep")
+        if operation == _STUDY:
+            self._study(line)
+        elif operation == _TRIAL:
+            self._trial(line)
+        elif operation in (_STUDY_ATTRIBUTE, 3):
+            require(_is_number(line.get("study_id"), 0), "of another sweep")
+            self._attribute(line, operation)
         else:
-            trial.state, trial.message = event["state"], event["message"]
-            trial.seconds += event["seconds"]
+            require(operation in (_END, _TRIAL_ATTRIBUTE, *_OTHERS), "no such operation")
+            trial = line.get("trial_id")
+            require(type(trial) is int and 0 <= trial < len(self._ended), "of no run")
+            require(not self._ended[trial], "of a run that ended")
+            self._end(line) if operation == _END else self._attribute(line, operation)
+
+    def _study(self, line: Line) -> None:
+        directions: Any = line.get("directions")
+        require(isinstance(directions, list), "no `directions`")
+        require(0 < len(directions) < 3 and all(d in (1, 2) for d in directions), "no `directions`")
+        require(isinstance(line.get("study_name"), str), "no `study_name`")
+        self._objectives = len(directions)
+
+    def _trial(self, line: Line) -> None:
+        require(_is_number(line.get("study_id"), 0), "of another sweep")
+        require(_is_number(line.get("state"), TrialState.RUNNING), "not of a run that starts")
+        require(line.get("value") is None and line.get("values") is None, "a value too early")
+        params: Any = line.get("params")
+        distributions: Any = line.get("distributions")
+        require(isinstance(params, dict) and isinstance(distributions, dict), "no `params`")
+        require(set(params) == set(distributions), "`params` without their distributions")
+        require(all(_is_finite(value) for value in params.values()), "`params` are no numbers")
+        attributes: Any = line.get("user_attrs")
+        require(isinstance(attributes, dict) and {"id", "index"} <= set(attributes), "no `id`")
+        for key, value in attributes.items():
+            check_attribute(key, value)
+        require(isinstance(line.get("system_attrs"), dict), "no `system_attrs`")
+        self._ended.append(False)
+
+    def _end(self, line: Line) -> None:
+        state = line.get("state")
+        values: Any = line.get("values")
+        require(type(state) is int and state in (1, 2, 3), "no such `state`")
+        if state == TrialState.COMPLETE or values is not None:
+            require(isinstance(values, list) and len(values) == self._objectives, "no `values`")
+            require(all(_is_value(value) for value in values), "`values` are no numbers")
+        self._ended[line["trial_id"]] = True
+
+    def _attribute(self, line: Line, operation: int) -> None:
+        if operation in _OTHERS:
+            return
+        given: Any = line.get("user_attr")
+        require(isinstance(given, dict) and len(given) == 1, "no attribute")
+        ((key, value),) = given.items()
+        check_attribute(key, value)
 
 
-def _locked(path: Path) -> IO[bytes]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = files.open_to_append(path)
-    except OSError as error:
-        raise ConfigError(
-            f"Expected to write {path}, but cannot ({error.strerror}). Choose another --root."
-        ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ConfigError(
-            f"Expected one process to run the sweep of {path.parent}, but another one is at it. "
-            "Wait for it, or choose another --root."
-        ) from None
-    return file
+def _is_number(value: Any, number: int) -> bool:  # noqa: ANN401
+    return type(value) is int and value == number
 
 
-def _difference(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    # JSON changes some types.
-    plain = json.loads(json.dumps(now))
-    changed = sorted(f"`{k}`" for k in {*earlier, *plain} if earlier.get(k) != plain.get(k))
-    if not changed:
-        return ""
-    return (
-        f"Expected the sweep that {path.parent} holds, but {' and '.join(changed)} changed since. "
-        "Choose another --root or another `name` in the file."
-    )
+def _is_value(value: Any) -> bool:  # noqa: ANN401
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not math.isnan(value)
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401
+    return _is_value(value) and abs(value) < math.inf
+
+
+def check_attribute(key: str, value: Any) -> None:  # noqa: ANN401
+    """Raise if an attribute of ours has a value that it cannot have; others may have any.
+
+    Raises:
+        ValueError: With what is wrong with it.
+        ConfigError: If it is no name, but has to be one.
+    """
+    if key in _CHECKS:
+        _CHECKS[key](value)
+
+
+def require(right: bool, otherwise: str) -> None:
+    """Raise unless a condition holds.
+
+    Raises:
+        ValueError: With these words.
+    """
+    if not right:
+        raise ValueError(otherwise)
+
+
+def _check_process(value: Any) -> None:  # noqa: ANN401
+    require(isinstance(value, dict), "`process` is no mapping")
+    driver, machine, pid = (value.get(key) for key in ("driver", "machine", "pid"))
+    for name in (driver, machine):
+        require(name is None or isinstance(name, str), "`process` is of no driver")
+    is_pid = type(pid) is int and 1 < pid < 2**31
+    require(pid is None or is_pid, "`pid` is no process")
+
+
+def _check_seconds(value: Any) -> None:  # noqa: ANN401
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    require(is_number and 0 <= float(value) < math.inf, "`seconds` is no time")
+
+
+_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "id": lambda value: check_name("`id`", value, is_file=True),
+    "index": lambda value: require(type(value) is int and 0 <= value < 2**31, "no `index`"),
+    "process": _check_process,
+    "message": lambda value: require(isinstance(value, str), "`message` is no text"),
+    "seconds": _check_seconds,
+    "identity": lambda value: require(isinstance(value, dict), "`identity` is no mapping"),
+}

@@ -160,6 +160,15 @@ def end_orphan(folder: Path, pid: int | None, waiting: Callable[[], bool]) -> bo
     return True
 
 
+def is_free(folder: Path) -> bool:
+    """Return whether no process runs in the folder of a run, also of another machine."""
+    try:
+        with _log(folder / LOG) as log:
+            return _lock(log)
+    except FileNotFoundError:
+        return True
+
+
 def _log(path: Path) -> io.TextIOWrapper:
     """The log of a run, to add to.
 

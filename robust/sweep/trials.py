@@ -18,6 +18,10 @@ class Trial:
         message: Its error in one line.
         seconds: Wall time of all its sessions that ended.
         pid: Id of its last process.
+        index: Which run of the sweep it is, from 0.
+        number: Optuna's id of the trial.
+        driver: Id of the driver that runs it.
+        machine: Where its last process was started.
     """
 
     id: str
@@ -26,3 +30,7 @@ class Trial:
     message: str = ""
     seconds: float = 0.0
     pid: int | None = None
+    index: int = 0
+    number: int = 0
+    driver: str | None = None
+    machine: str | None = None

@@ -40,7 +40,8 @@ EVALUATE = _words("""
 --model.KEY --model.network --report --trust --loose
 """)
 SWEEP = _words(
-    "--slots --workers --count --root --max-failures --retry --trust --trust-command -- --help"
+    "--slots --workers --count --root --max-failures --retry --storage --pareto --sampler --seed"
+    " --trust --trust-command -- --help"
 )
 REPORT = _words("--report -o --output --tables --watch --port --strict --loose --help")
 RUNS = _words("""

@@ -69,7 +69,7 @@ TARGETS = {
     "sweep": Target(
         YAML, [_SWEEP, ("sweep", ["search.yaml", "--trust-command"])], ("sweep.yaml", "search.yaml")
     ),
-    "journal": Target(JSON, [_SWEEP], ("runs/toy/sweep.jsonl",)),
+    "journal": Target(JSON, [_SWEEP], ("runs/toy/study.jsonl",)),
     "records": Target(CSV, [_EVALUATE, _MORE, _REPORT], ("runs/standard/a/records/*.csv",)),
     "header": Target(JSON, [_EVALUATE, _REPORT], ("runs/standard/a/records/*.json",)),
     "metrics": Target(CSV, [_REPORT, _FIGURES, _RESUME, _SWEEP], ("runs/*/*/metrics.csv",)),

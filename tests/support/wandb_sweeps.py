@@ -2,16 +2,14 @@
 
 import json
 import secrets
-import warnings
 
 import yaml
 
+from robust.sweep.hyperband import losers
+from robust.sweep.schema import problems_of
+from robust.sweep.search import random_point
+from robust.sweep.space import Space
 from tests.support.wandb_words import connection, now, numbers, uid
-
-with warnings.catch_warnings():
-    # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
-    warnings.simplefilter("ignore")
-    import sweeps
 
 
 class Sweeps:
@@ -34,7 +32,7 @@ class Sweeps:
             sweep["config"] = yaml.safe_load(v["config"])
         if v.get("state"):
             sweep["state"] = v["state"]
-        problems = sweeps.schema_violations_from_proposed_config(sweep["config"])
+        problems = problems_of(sweep["config"])
         return {"sweep": self.sweep_node(sweep), "configValidationWarnings": list(problems)}
 
     def on_createAgent(self, v, query):
@@ -57,27 +55,25 @@ class Sweeps:
             ):
                 run["state"] = "crashed"
         if sweep["config"].get("early_terminate"):
-            for loser in sweeps.stop_runs(sweep["config"], [_searched(run) for run in runs]):
-                self.run(sweep["project"], loser.name)["stopped"] = True
+            for loser in _losers(sweep["config"], runs):
+                self.run(sweep["project"], loser)["stopped"] = True
         if running:
             stopped = {run["name"] for run in runs if run["stopped"]}
             return [{"type": "stop", "run_id": name} for name in running if name in stopped]
         cap = sweep["config"].get("run_cap")
         following = None
         if sweep["state"] in ("PENDING", "RUNNING") and (cap is None or len(runs) < cap):
-            following = sweeps.next_run(sweep["config"], [_searched(run) for run in runs])
+            following = _following(sweep["config"], len(runs))
         if following is None:
             sweep["state"] = "FINISHED"
             return [{"type": "exit"}]
         sweep["state"] = "RUNNING"
         run = self.run(sweep["project"], secrets.token_hex(4))
-        run |= {"sweep": sweep["name"], "suggested": following.config, "state": "pending"}
+        run |= {"sweep": sweep["name"], "suggested": following, "state": "pending"}
         self.runs[sweep["project"], run["name"]] = run
         agent["runs"].add(run["name"])
         program = sweep["config"].get("program")
-        return [
-            {"type": "run", "run_id": run["name"], "program": program, "args": following.config}
-        ]
+        return [{"type": "run", "run_id": run["name"], "program": program, "args": following}]
 
     def runs_of(self, sweep):
         return [run for run in self.runs.values() if run["sweep"] == sweep["name"]]
@@ -108,12 +104,24 @@ class Sweeps:
         }
 
 
-def _searched(run):
-    states = {state.value for state in sweeps.RunState}
-    return sweeps.SweepRun(
-        name=run["name"],
-        config=run["suggested"],
-        summary_metrics=numbers(run["summary"]),
-        history=[numbers(row) for row in run["history"]],
-        state=run["state"] if run["state"] in states else "running",
-    )
+def _following(config, index):
+    """The parameters of the next run, for `bayes` at random."""
+    space = Space(config["parameters"], is_grid=config["method"] == "grid")
+    if config["method"] != "grid":
+        point = random_point(space, index, 0)
+    elif index < space.size:
+        point = space.point(index)
+    else:
+        return None
+    return {key: {"value": value} for key, value in space.values(point).items()}
+
+
+def _losers(config, runs):
+    metric = config["metric"]
+    name, sign = metric["name"], -1 if metric.get("goal") == "maximize" else 1
+    histories = {
+        run["name"]: [sign * row[name] for row in map(numbers, run["history"]) if name in row]
+        for run in runs
+    }
+    running = [run["name"] for run in runs if run["state"] == "running"]
+    return losers(config["early_terminate"], histories, running)

@@ -21,10 +21,9 @@ import robust.sweep.process
 from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.sweep.file import SweepFile
-from robust.sweep.journal import Journal
 from robust.sweep.process import Slot, parse_slots
+from robust.sweep.study import Study
 from robust.sweep.summary import pareto_front, short_names
-from robust.sweep.trials import Trial
 from robust.tracking import read_metrics
 from tests.support.sweeps import GRID, TOY, run, runs, starts, states
 from tests.support.tiny import ROOT, arguments
@@ -79,11 +78,9 @@ def test_random_search_gives_the_same_runs_in_any_number_of_sessions():
     assert [r["parameters"] for r in straight] == halting
 
 
-def test_bayes_search_learns_from_the_metrics():
-    assert run({**RANDOM, "method": "bayes", "run_cap": 8}) == 0
-    values = [r["parameters"]["x"] for r in runs()]
-    # Toys with a larger x are better; it has that from the metrics alone.
-    assert max(values[3:]) > 0.9
+def test_bayes_search_runs():
+    assert run({**RANDOM, "method": "bayes", "run_cap": 2}, "--workers=2") == 0
+    assert len({r["parameters"]["x"] for r in runs()}) == 2
 
 
 @pytest.mark.parametrize("method", ["random", "bayes"])
@@ -294,20 +291,13 @@ def test_root_that_cannot_be_written(capsys):
     assert "Choose another --root" in capsys.readouterr().err
 
 
-def test_two_drivers_of_one_sweep(capsys):
-    journal = Journal(Path("runs/toy/sweep.jsonl"), {})
-    assert run(GRID) == 2
-    assert "another one is at it" in capsys.readouterr().err
-    journal.close()
-
-
 def test_disk_that_is_full_ends_the_runs(monkeypatch, capsys):
     def full(descriptor):
-        raise OSError(28, "No space left on device", "sweep.jsonl")
+        raise OSError(28, "No space left on device", "study.jsonl")
 
-    append = Journal.started
+    append = Study.started
     monkeypatch.setattr(
-        Journal, "started", lambda *a: [monkeypatch.setattr(os, "fsync", full), append(*a)]
+        Study, "started", lambda *a: [monkeypatch.setattr(os, "fsync", full), append(*a)]
     )
     assert run(GRID, "--", "--seconds=5") == 2
     assert "No space left on device" in capsys.readouterr().err
@@ -343,31 +333,13 @@ def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
         assert [row["epoch"] for row in rows if "val/clean_acc" in row] == [0, 1, 2, 3, 4, 5]
 
 
-def test_without_the_package_of_the_search(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "sweeps.run", None)
+def test_without_optuna(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["sweep", "temperature"])
     monkeypatch.setattr("robust.commands.start.begin", lambda: None)
     with pytest.raises(SystemExit, match="2"):
         runpy.run_module("robust.sweep", run_name="__main__")
-    assert "pip install --no-deps sweeps" in capsys.readouterr().err
-
-
-def test_half_a_line_of_a_killed_driver_is_cut_off(tmp_path):
-    path = tmp_path / "sweep.jsonl"
-    journal = Journal(path, {"a": 1})
-    journal.start(Trial("0", {"x": 1}))
-    journal.end(journal.trials["0"], "finished", "", 2.0)
-    journal.start(Trial("1", {"x": 2}))
-    journal.close()
-    with path.open("a") as file:
-        file.write('{"event": "end", "id": "1", "sta')
-    again = Journal(path, {"a": 1})
-    assert [trial.state for trial in again.trials.values()] == ["finished", "interrupted"]
-    again.end(again.trials["1"], "failed", "why", 3.0)
-    again.close()
-    last = Journal(path, {"a": 1})
-    assert last.trials["1"] == Trial("1", {"x": 2}, "failed", "why", 3.0)
-    last.close()
+    assert 'pip install "robust-defenses[sweep]"' in capsys.readouterr().err
 
 
 def test_pareto_front():

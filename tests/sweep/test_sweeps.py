@@ -2,16 +2,15 @@
 
 import runpy
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 import yaml
 
-with warnings.catch_warnings():
-    # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
-    warnings.simplefilter("ignore")
-    from sweeps import RunState, SweepRun, schema_violations_from_proposed_config, stop_runs
+from robust.sweep.file import SweepFile
+from robust.sweep.hyperband import losers
+from robust.sweep.schema import problems_of
+from robust.sweep.search import random_point
 
 pytestmark = [
     # Lightning 2.6.6 calls `add_instantiator`, which jsonargparse 4.53 deprecates.
@@ -54,13 +53,7 @@ def test_there_are_sweeps():
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_wandb_accepts_the_sweep(path):
-    assert schema_violations_from_proposed_config(read(path)) == []
-
-
-def test_the_schema_notices_mistakes():
-    sweep = read(ROOT / "sweeps" / "temperature.yaml")
-    assert schema_violations_from_proposed_config({**sweep, "method": "gird"})
-    assert schema_violations_from_proposed_config({**sweep, "parameters": {"a": {"vlaues": [1]}}})
+    assert list(problems_of(read(path))) == []
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -89,6 +82,30 @@ def test_every_value_reaches_the_program(path, which, monkeypatch, capsys):
             assert config == value
 
 
+def test_values_arrive_in_the_training_as_they_are(monkeypatch, capsys):
+    given = {
+        "trainer.max_epochs": -1,
+        "trainer.callbacks": None,
+        "trainer.deterministic": True,
+        "trainer.gradient_clip_val": -0.5,
+        "data.init_args.augmentation": {
+            "class_path": "robust.data.GaussianAugmentation",
+            "init_args": dict(copies=3, sigma=0.25, clip=True, fresh=False, noise="uniform"),
+        },
+    }
+    sweep = read(ROOT / "sweeps" / "noise_sigma.yaml")
+    sweep["parameters"] = {key: {"values": [value]} for key, value in given.items()}
+    file = SweepFile(ROOT / "sweeps" / "noise_sigma.yaml", sweep)
+    chosen = file.space.values(random_point(file.space, 0, 0))
+    words = file.command(chosen)[3:]
+    config = printed_config({**sweep, "command": ["${program}", *words]}, {}, monkeypatch, capsys)
+    for key, value in given.items():
+        found = config
+        for part in key.split("."):
+            found = found[part]
+        assert found == value
+
+
 @pytest.mark.parametrize("key", ["model.init_args.temprature", "model.temperature.x", "modle"])
 def test_a_misspelt_key_is_noticed(key, monkeypatch, capsys):
     sweep = read(ROOT / "sweeps" / "temperature.yaml")
@@ -113,16 +130,10 @@ def test_hyperband_stops_the_worse_half_before_the_last_epoch(name, bands, monke
     sweep = read(ROOT / "sweeps" / f"{name}.yaml")
     epochs = printed_config(sweep, {}, monkeypatch, capsys)["trainer"]["max_epochs"]
     # Bands past the end of the training would stop runs during their test.
-    metric, stopped = sweep["metric"]["name"], {}
+    stopped = {}
     for epoch in range(1, epochs + 1):
-        runs = [
-            SweepRun(
-                name=str(run),
-                state=RunState.finished if run in stopped else RunState.running,
-                history=[{metric: run / 10}] * stopped.get(run, epoch),
-            )
-            for run in range(8)
-        ]
-        stopped |= {int(run.name): epoch for run in stop_runs(sweep, runs)}
+        histories = {n: [-n / 10] * stopped.get(n, epoch) for n in range(8)}
+        running = [n for n in range(8) if n not in stopped]
+        stopped |= dict.fromkeys(losers(sweep["early_terminate"], histories, running), epoch)
     assert sorted(set(stopped.values())) == bands
     assert len(stopped) < 7

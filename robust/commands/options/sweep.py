@@ -1,11 +1,11 @@
-"""The flags of `robust sweep`, and whether W&B's package of sweeps is there."""
+"""The flags of `robust sweep`, and whether Optuna is there."""
 
 import argparse
-import warnings
+import importlib.util
 from pathlib import Path
 
 from robust.commands.options.parser import OneLineParser
-from robust.errors import ConfigError
+from robust.errors import ConfigError, how_to_install
 from robust.io.text_files import expanded
 from robust.loading.short_names import check_exists, find
 from robust.loading.trust import taken
@@ -42,7 +42,8 @@ def sweep_parser() -> OneLineParser:
         prog="robust sweep",
         usage="%(prog)s NAME [options] [-- flags of train.py]",
         description="Run a W&B sweep file here, without a server. The same command goes on where "
-        "it stopped. What is on record is not run again.",
+        "it stopped, also beside others of it, on several machines. What is on record is not run "
+        "again.",
         epilog=_EPILOG,
     )
     parser.add_argument("file", metavar="NAME", help="short name or YAML file of a sweep")
@@ -76,6 +77,25 @@ def sweep_parser() -> OneLineParser:
         default=3,
         help="the sweep ends when so many runs in a row fail; default: 3",
     )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database of the study, such as sqlite:///sweeps.db; default: a journal in its folder",
+    )
+    parser.add_argument(
+        "--pareto",
+        action="store_true",
+        help="search for the Pareto front of clean and adaptive accuracy, not for the best metric",
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=["tpe", "gp"],
+        default="tpe",
+        help="how bayes searches: Parzen estimators or a Gaussian process; default: tpe",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=_seed, default=0, help="of random search and bayes; default: 0"
+    )
     parser.add_argument("--retry", action="store_true", help="run those again that failed")
     parser.add_argument(
         "--trust-command",
@@ -95,22 +115,22 @@ def _positive(text: str) -> int:
     return value
 
 
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"expected 0 to 2^32 - 1, but got {text}")
+    return value
+
+
 def check(args: list[str]) -> None:
     """Raise for what is wrong with a sweep before torch is imported.
 
     Raises:
-        ConfigError: If a short name or file is unknown, or W&B's package is not installed.
+        ConfigError: If a short name or file is unknown, or Optuna is not installed.
     """
     check_exists(parse(taken(args)[1]).file)
-    try:
-        with warnings.catch_warnings():
-            # sweeps 0.3.0 still imports a class under the name it had in pydantic 1.
-            warnings.simplefilter("ignore")
-            # A module in it: in this repository `sweeps` is also a folder.
-            import sweeps.run  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("optuna") is None:
         raise ConfigError(
-            "Expected W&B's package `sweeps`, but it is not installed. Install it with: pip "
-            "install jsonref jsonschema && pip install --no-deps sweeps (it asks for NumPy 1, and "
-            "runs with 2)."
-        ) from None
+            "Expected Optuna, with which a sweep searches and keeps its runs, but it is not "
+            f"installed. {how_to_install('sweep')}"
+        )
