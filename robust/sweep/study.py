@@ -78,7 +78,8 @@ class Study:
     def _open(self, identity: Mapping[str, Any], directions: Sequence[str]) -> int:
         plain, name = json.loads(json.dumps(identity)), self.folder.name
         studies = self._storage.get_all_studies()
-        if not isinstance(self._storage, Journal):  # a database may hold many
+        if not isinstance(self._storage, Journal):  # a database may hold many, of many folders
+            plain["folder"] = _name_of(self.folder)
             studies = [study for study in studies if study.study_name == name]
         if studies:
             study = studies[0]._study_id
@@ -297,8 +298,18 @@ def _storage(folder: Path, url: str | None) -> BaseStorage:
             "Expected --storage to be the URL of a database, such as sqlite:///sweeps.db, but it "
             f"cannot be opened ({in_short(error)})."
         ) from None
-    files.write(folder / _DRIVERS / _ELSEWHERE, "The study is in a database: --storage\n")
     return storage
+
+
+def _name_of(folder: Path) -> str:
+    """Return a name of a folder by which a database knows it on every machine."""
+    path = folder / _DRIVERS / _ELSEWHERE
+    try:
+        return files.read(path, 100).decode(errors="replace")
+    except FileNotFoundError:
+        name = secrets.token_hex(8)
+        files.write(path, name)
+        return name
 
 
 @contextlib.contextmanager
@@ -312,14 +323,17 @@ def _writable(folder: Path) -> Iterator[None]:
 
 
 def _difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    changed = sorted(
-        f"`{key}`"
-        for key in {*earlier, *now}
-        # As text, since no number is equal to `.nan`.
-        if json.dumps(earlier.get(key), sort_keys=True) != json.dumps(now.get(key), sort_keys=True)
-    )
+    # As text, since no number is equal to `.nan`.
+    old, new = ({k: json.dumps(v, sort_keys=True) for k, v in d.items()} for d in (earlier, now))
+    differ = (k for k in {*old, *new} if old.get(k, "null") != new.get(k, "null"))
+    changed = sorted(f"`{key}`" for key in differ)
     if not changed:
         return ""
+    if changed == ["`folder`"]:
+        return (
+            f"Expected the study {folder.name} of --storage to be that of {folder}, but it is of "
+            "another folder. Give its --root, or choose another `name` in the file."
+        )
     return (
         f"Expected the sweep that {folder} holds, but {' and '.join(changed)} changed since. "
         "Choose another --root or another `name` in the file."

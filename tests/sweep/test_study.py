@@ -172,6 +172,8 @@ def test_a_database(opened, tmp_path):
     assert not (tmp_path / "runs" / "toy" / "study.jsonl").exists()
     with pytest.raises(ConfigError, match=r"Expected --storage, with which"):
         opened()
+    with pytest.raises(ConfigError, match=r"Expected the study toy .* is of another folder"):
+        Study(tmp_path / "other" / "toy", SPACE, {"a": 1}, ["maximize"], url)
 
 
 @pytest.mark.parametrize(
