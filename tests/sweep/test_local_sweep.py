@@ -1,6 +1,7 @@
 """A sweep without a server: every run once, whatever happens to it or to its driver."""
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -227,7 +228,7 @@ def test_live_table_in_a_terminal(monkeypatch):
     monkeypatch.setattr(robust.commands.sweep, "Console", lambda **_: console)
     assert run(GRID, "--", "--seconds=0.1") == 0
     text = console.export_text()
-    assert "Sweep toy: 0 runs ended" in text
+    assert "Sweep toy: 0 of 3 runs ended" in text
     assert "x=0.3" in text
 
 
@@ -334,7 +335,9 @@ def test_sweep_of_trainings(npz, suite, tmp_path, monkeypatch):
 
 
 def test_without_optuna(monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    find = importlib.util.find_spec
+    others = lambda name, *args: None if name == "optuna" else find(name, *args)  # noqa: E731
+    monkeypatch.setattr("importlib.util.find_spec", others)
     monkeypatch.setattr(sys, "argv", ["sweep", "temperature"])
     monkeypatch.setattr("robust.commands.start.begin", lambda: None)
     with pytest.raises(SystemExit, match="2"):

@@ -88,10 +88,9 @@ def test_values_arrive_in_the_training_as_they_are(monkeypatch, capsys):
         "trainer.callbacks": None,
         "trainer.deterministic": True,
         "trainer.gradient_clip_val": -0.5,
-        "data.init_args.augmentation": {
-            "class_path": "robust.data.GaussianAugmentation",
-            "init_args": dict(copies=3, sigma=0.25, clip=True, fresh=False, noise="uniform"),
-        },
+        "data.init_args.augmentation": dict(
+            copies=3, sigma=0.25, clip=True, fresh=False, noise="uniform"
+        ),
     }
     sweep = read(ROOT / "sweeps" / "noise_sigma.yaml")
     sweep["parameters"] = {key: {"values": [value]} for key, value in given.items()}
