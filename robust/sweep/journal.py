@@ -4,14 +4,15 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, final
 
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from robust.errors import ConfigError
+from robust.errors import ConfigError, in_short
 from robust.io import files
 from robust.io.names import check_name
 
@@ -240,3 +241,30 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "seconds": _check_seconds,
     "identity": lambda value: require(isinstance(value, dict), "`identity` is no mapping"),
 }
+
+
+def storage_of(journal: Path, url: str | None, ends: ExitStack) -> BaseStorage:
+    """Return the storage of a study: a journal, or a database.
+
+    Args:
+        journal: The file, where there is no database.
+        url: Of the database.
+        ends: It leaves the database when it closes.
+
+    Raises:
+        ConfigError: If the database cannot be opened, or the journal is damaged.
+    """
+    if url is None:
+        return Journal(journal)
+    try:
+        if url.startswith("redis"):  # Optuna would unpickle what is there
+            raise ValueError("Redis is none")
+        database = RDBStorage(url)
+        ends.callback(database.engine.dispose)
+        ends.callback(database.remove_session)
+        return get_storage(database)
+    except Exception as error:  # of Optuna, of SQLAlchemy and of any driver
+        raise ConfigError(
+            "Expected --storage to be the URL of a database, such as sqlite:///sweeps.db, but it "
+            f"cannot be opened ({in_short(error)})."
+        ) from None

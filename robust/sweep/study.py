@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, final
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, get_storage
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from robust.errors import ConfigError, in_short
+from robust.errors import ConfigError
 from robust.io import files
 from robust.sweep.heartbeat import Heartbeat, machine
-from robust.sweep.journal import Journal, check_attribute, require
+from robust.sweep.journal import Journal, check_attribute, require, storage_of
 from robust.sweep.space import Space
 from robust.sweep.trials import State, Trial
 
@@ -64,11 +63,13 @@ class Study:
     ) -> None:
         self.folder, self._space = folder, space
         self._values: dict[int, dict[str, Any]] = {}
+        self._ends = contextlib.ExitStack()
         with _writable(folder):
             self._heartbeat = _heartbeat(folder, storage)
+        self._ends.callback(self._heartbeat.close)
         try:
             with _writable(folder), self._alone():
-                self._storage = _storage(folder, storage)
+                self._storage = storage_of(folder / JOURNAL, storage, self._ends)
                 self._study = self._open(identity, directions)
             self.trials()
         except BaseException:
@@ -95,8 +96,8 @@ class Study:
         return study
 
     def close(self) -> None:
-        """Tell the other drivers that this one ends."""
-        self._heartbeat.close()
+        """Leave the database, if there is one, and tell the other drivers that this one ends."""
+        self._ends.close()
 
     def beat(self) -> None:
         """Tell the other drivers that this one lives; once a minute at least."""
@@ -284,21 +285,6 @@ def _heartbeat(folder: Path, storage: str | None) -> Heartbeat:
         )
     files.own_folder(folder / _DRIVERS)
     return Heartbeat(folder / _DRIVERS)
-
-
-def _storage(folder: Path, url: str | None) -> BaseStorage:
-    if url is None:
-        return Journal(folder / JOURNAL)
-    try:
-        if url.startswith("redis"):  # Optuna would unpickle what is there
-            raise ValueError("Redis is none")
-        storage = get_storage(url)
-    except Exception as error:  # of Optuna, of SQLAlchemy and of any driver
-        raise ConfigError(
-            "Expected --storage to be the URL of a database, such as sqlite:///sweeps.db, but it "
-            f"cannot be opened ({in_short(error)})."
-        ) from None
-    return storage
 
 
 def _name_of(folder: Path) -> str:
