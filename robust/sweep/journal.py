@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from robust.errors import ConfigError, in_short
@@ -55,7 +55,7 @@ class _Lines(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = JournalFileSymlinkLock(str(path))
+        self._lock = JournalFileOpenLock(str(path))
         self._offset = 0
         self._number = 0
         self._check = _Check()

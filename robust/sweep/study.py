@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -255,7 +255,7 @@ class Study:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep the other drivers from changing the study meanwhile."""
-        lock = JournalFileSymlinkLock(str(self.folder / _DRIVERS), grace_period=_LONGEST_TURN)
+        lock = JournalFileOpenLock(str(self.folder / _DRIVERS), grace_period=_LONGEST_TURN)
         lock.acquire()
         try:
             yield

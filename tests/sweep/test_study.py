@@ -350,3 +350,13 @@ def test_a_folder_of_drivers_that_is_none(opened, tmp_path, kind):
     path.symlink_to(tmp_path) if kind == "link" else path.touch()
     with pytest.raises(ConfigError, match=r"drivers to be a folder|Expected to write"):
         opened()
+
+
+def test_a_turn_that_a_killed_driver_left_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("robust.sweep.study._LONGEST_TURN", 3)
+    folder = Path("runs", "toy")
+    Study(folder, SPACE, {"a": 1}, ["maximize"]).close()
+    (folder / "drivers.lock").touch()
+    Study(folder, SPACE, {"a": 1}, ["maximize"]).close()
+    assert not (folder / "drivers.lock").exists()
