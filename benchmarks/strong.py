@@ -5,7 +5,8 @@
 Every method attacks the same images in one batch. A clock of CPU time stands still while each pass
 is looked through for the first success on an image. Measurements are kept in ``--kept``, and the
 command goes on where it was left. The table and ``--figure`` are of all that are there.
-fra31's AutoAttack (``pyautoattack``) and adversarial-library are left out if not installed.
+fra31's AutoAttack (``pyautoattack``), adversarial-library and attackbenchlib are left out if not
+installed. The CPU time of what attackbenchlib runs has its own notes of each pass in it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ import torchattacks
 from matplotlib.figure import Figure
 from strong_networks import NAMES, Case, case
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from robust.attacks import AutoAttack, Rescale, craft, gradient_of, sample_seeds
 from robust.commands.process import keep_freed_memory
@@ -33,6 +36,7 @@ from robust.types import AttackCallable
 
 Method = Callable[[nn.Module, Case], None]
 AUTO = "AutoAttack (ours)"
+_OF_ATTACKBENCH = ("APGD-T", "PDPGD", "FMN")
 
 
 class Clock(nn.Module):
@@ -108,6 +112,32 @@ def _adv_lib(network: nn.Module, chosen: Case) -> None:
         attack(network, chosen.x, chosen.y, eps=chosen.eps, norm=float("inf"), n_iter=100)
 
 
+def _attackbench(attack: str) -> Method:
+    """An attack of adversarial-library as attackbenchlib runs it, which ends after 2,000 passes."""
+
+    def run(network: nn.Module, chosen: Case) -> None:
+        library, bench = peers.library("adv_lib.attacks"), peers.library("attackbench")
+        function = {
+            "APGD-T": partial(library.apgd_targeted, eps=chosen.eps, n_iter=100),
+            "PDPGD": partial(library.pdpgd, num_steps=1000),
+            "FMN": partial(library.fmn, steps=1000),
+        }[attack]
+        batches = DataLoader(TensorDataset(chosen.x, chosen.y), batch_size=len(chosen.y))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            bench.run_attack(
+                network,
+                batches,
+                lambda model, inputs, labels: function(model, inputs, labels, norm=float("inf")),
+                "linf",
+                device=torch.device("cpu"),
+                query_budget=2000,
+                debug=True,
+            )
+
+    return run
+
+
 def methods() -> dict[str, Method]:
     """What is compared, by name."""
     found: dict[str, Method] = {
@@ -120,6 +150,8 @@ def methods() -> dict[str, Method]:
         found["pyautoattack"] = _theirs
     if peers.library("adv_lib.attacks") is not None:
         found["adv-lib APGD, APGD-T"] = _adv_lib
+        if peers.library("attackbench") is not None:
+            found |= {f"attackbench {name}": _attackbench(name) for name in _OF_ATTACKBENCH}
     return found
 
 

@@ -15,7 +15,7 @@ NEVER = float("inf")
 
 def imported(name, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    for module in (name, "peers", "strong_networks"):
+    for module in (name, "attacks", "peers", "strong_networks"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return importlib.import_module(name)
 
@@ -49,3 +49,23 @@ def test_the_table_counts_what_was_missed(monkeypatch, capsys):
     assert rows[0] == f"| net | {strong.AUTO} | 3 | 1 | 0 | 10.00 | 1.000 | 500 |"
     assert rows[1] == "| net | strong | 3 | 1 | 1 | 1.00 | 0.100 | 50 |"
     assert len(strong.plotted(measured).axes) == 1
+
+
+def test_a_pass_of_each_library_is_counted_where_nothing_is_found(monkeypatch, capsys):
+    resisting = imported("resisting", monkeypatch)
+    oracle = LinearOracle(3)
+    x, y = oracle.samples(4)
+    chosen = importlib.import_module("strong_networks").Case(
+        "oracle", oracle, 0.5 * oracle.budget("Linf"), x, y
+    )
+    monkeypatch.setattr(resisting, "case", lambda *_: chosen)
+    monkeypatch.setattr(resisting, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["resisting.py", "--rounds=1"])
+    code = resisting.main()
+    table = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()[2:-2]]
+    passes = {(row[1], row[2]): int(row[6]) for row in rows}
+    assert passes["Passes alone", "ours"] == passes["PGD-20", "torchattacks"] == 20
+    assert passes["PGD-20", "ours"] == 20
+    assert 100 <= passes["APGD-100", "ours"] <= 102
+    assert code == ("missed: none" not in table)
