@@ -1,6 +1,6 @@
 """How soon each attack comes to AutoAttack's robust accuracy is measured on robust networks.
 
-    python benchmarks/strong.py [--images 60] [--network "Wong 0.3"] [--method strong] [--rerun]
+    python benchmarks/strong.py [--images 60] [--first 500] [--network "Wong 0.3"] [--rerun]
 
 Every method attacks the same images in one batch. A clock of CPU time stands still while each pass
 is looked through for the first success on an image. Measurements are kept in ``--kept``, and the
@@ -220,6 +220,7 @@ def plotted(measured: Sequence[Measured]) -> Figure:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--first", type=int, default=0, help="index of the first image")
     parser.add_argument("--network", action="append", choices=NAMES)
     parser.add_argument("--method", action="append", choices=list(methods()))
     parser.add_argument("--root", type=Path, default=Path("data"))
@@ -231,14 +232,19 @@ def main() -> int:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     keep_freed_memory()
-    measured = []
+    measured, images = [], f"{options.images}{f' from {options.first}' if options.first else ''}"
     for network in options.network or NAMES:
         chosen = None
         for name in options.method or methods():
-            file = options.kept / f"{network}, {name}, {options.images}.json"
+            file = options.kept / f"{network}, {name}, {images}.json"
             if options.rerun or not file.exists():
                 chosen = chosen or case(
-                    network, options.images, options.root, options.kept, options.weights
+                    network,
+                    options.images,
+                    options.root,
+                    options.kept,
+                    options.weights,
+                    options.first,
                 )
                 if chosen is None:
                     print(f"{network}: no weights in {options.weights}, left out", file=sys.stderr)

@@ -73,8 +73,8 @@ _TRAINED = {
 NAMES = (*_CERTIFIED, *_TRAINED)
 
 
-def case(name: str, n: int, root: Path, kept: Path, folder: Path) -> Case | None:
-    """Return a network with the first images that it classifies correctly; None without its file.
+def case(name: str, n: int, root: Path, kept: Path, folder: Path, first: int = 0) -> Case | None:
+    """Return a network with images that it classifies correctly; None without its file.
 
     Args:
         name: One of `NAMES`.
@@ -82,6 +82,7 @@ def case(name: str, n: int, root: Path, kept: Path, folder: Path) -> Case | None
         root: Folder of the data sets.
         kept: Folder of the networks that were trained here.
         folder: Folder of the certified ones.
+        first: Index of the first image.
     """
     if name in _CERTIFIED:
         file, eps = _CERTIFIED[name]
@@ -92,7 +93,7 @@ def case(name: str, n: int, root: Path, kept: Path, folder: Path) -> Case | None
         recipe = _TRAINED[name]
         network, eps, data = _trained(name, recipe, root, kept), recipe.eps, recipe.data
     module = _module(data, root)
-    x, y, _ = module.test_samples(0, n)
+    x, y, _ = module.test_samples(first, first + n)
     network = network.eval().requires_grad_(False)
     right = network(x).argmax(dim=1) == y
     return Case(name, network, eps, x[right], y[right])

@@ -1,9 +1,11 @@
 """A search shows what networks hide, as well as somebody who knows them; see `hiding`."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from robust.attacks import Rescale
+from robust.attacks import AutoAttack, Rescale, Strong, craft, sample_seeds
 from robust.attacks.adaptive import surrogate
 from robust.attacks.adaptive.levels import levels_of
 from robust.attacks.adaptive.search import OWN, Search
@@ -135,6 +137,16 @@ def test_a_robust_network_is_found_no_more_robust_than_by_its_own_view():
     )
     assert 0 < own.sum() < len(x) - 10
     assert (all_views >= own).all()
+    # Of the views that were looked for, no more than the standard evaluation of the network.
+    left = {}
+    for attack, view in ((Strong, found.views), (AutoAttack, Rescale(network))):
+        seeds = sample_seeds(0, torch.arange(len(x)))
+        build = partial(attack, eps=BUDGET.eps)
+        x_adv = craft(build, view, x, y, sample_seeds=seeds, judge=network).x_adv
+        with torch.no_grad():
+            left[attack.__name__] = int((network(x_adv).argmax(dim=1) == y).sum())
+    print(left)
+    assert 10 < left["Strong"] <= left["AutoAttack"]
 
 
 @pytest.mark.parametrize(
