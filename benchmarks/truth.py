@@ -20,7 +20,7 @@ import csv
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -127,9 +127,17 @@ def _on_view(attack: peers.Run, seed: int, defense: Defense, x: Tensor, y: Tenso
 
 
 def measure(
-    defense: Defense, x: Tensor, y: Tensor, these: Images, known: Mapping[str, Found]
+    defense: Defense,
+    x: Tensor,
+    y: Tensor,
+    these: Images,
+    known: Mapping[str, Found],
+    wanted: Sequence[str] = (),
 ) -> Iterator[Found]:
-    """Run the attacks of which nothing is known, ours on what is left of those before them."""
+    """Run the attacks of which nothing is known, ours on what is left of those before them.
+
+    Of the peers it runs those that are ``wanted``, or all.
+    """
     limits, everyone = ThreatModel(these.norm, these.eps), torch.arange(len(y))
     left = everyone
     for name, run in ours(these.norm, these.eps, these.seed):
@@ -141,7 +149,7 @@ def measure(
             left = left[~torch.isin(left, torch.tensor(found.images, dtype=torch.long))]
     for name, kind, run in theirs(these.norm, these.eps, these.seed):
         rows = everyone if kind == "peer" else left
-        if name not in known and len(rows):
+        if name not in known and len(rows) and (not wanted or name in wanted):
             yield _found(name, kind, run, defense, x, y, limits, rows)
 
 
@@ -241,7 +249,7 @@ def _attacked(these: Images, notes: Notes, options: argparse.Namespace) -> bool:
         print(told, file=sys.stderr, flush=True)
         return False
     print(title, file=sys.stderr, flush=True)
-    for found in measure(defense, x[right], y[right], these, dict(known)):
+    for found in measure(defense, x[right], y[right], these, dict(known), options.peer):
         notes.add(these, found)
     return True
 
@@ -255,6 +263,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first image")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batches", type=int, default=100, help="of an epoch of the training")
+    parser.add_argument("--peer", action="append", default=[], help="such as 'adv-lib ddn'")
     parser.add_argument("--again", choices=["ours"], help="measure ours again")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--kept", type=Path, default=Path("runs/truth"))

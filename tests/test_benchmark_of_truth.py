@@ -63,6 +63,7 @@ def test_a_stop_loses_nothing(truth, tmp_path, monkeypatch):
     known = truth.Notes(file).known[these]
     assert [found.attack for found in known.values()] == ["strong strong"]
     assert [f.attack for f in truth.measure(defense, x, y, these, known)] == ["peer"]
+    assert list(truth.measure(defense, x, y, these, known, ["another peer"])) == []
     # What is measured again takes the place of what was known.
     notes.add(these, first._replace(images=[1]))
     assert truth.Notes(file).known[these]["strong strong, ours"].images == [1]
