@@ -9,7 +9,12 @@ import numpy as np
 from robust.errors import ConfigError, nearest
 from robust.results.cells import Cell, Content, Grid, Shares, Stack, Value, stack
 from robust.results.evidence.signs_table import signs_grids, signs_notes
-from robust.results.evidence.tables import unasked_notes, unit_test_cell, unit_test_notes
+from robust.results.evidence.tables import (
+    unasked_notes,
+    unit_test_cell,
+    unit_test_name,
+    unit_test_notes,
+)
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -45,6 +50,7 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
     attacks = list(first.header.attacks)
     verdicts = {name: verdict(evaluation) for name, evaluation in evaluations.items()}
     tested = any(evaluation.evidence is not None for evaluation in evaluations.values())
+    column = [unit_test_name(evaluations)] * tested
     rows: list[list[Content]] = [
         [name, *_run_cells(evaluation, attacks), *([unit_test_cell(evaluation)] * tested), word]
         for name, evaluation in evaluations.items()
@@ -52,7 +58,7 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
     ]
     return Grid(
         f"Attack success in %, suite {first.header.suite}{at}, {first.header.data}",
-        ["run", "view", "clean acc", *attacks, "robust acc", *["unit test"] * tested, "verdict"],
+        ["run", "view", "clean acc", *attacks, "robust acc", *column, "verdict"],
         rows,
         [
             *(f"{name}: {found}." for name, found in verdicts.items()),

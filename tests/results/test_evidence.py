@@ -1,9 +1,11 @@
 """Evidence beside records: how it is kept, its signs, and what a verdict makes of it."""
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from robust.report.protocols import Entry
 from robust.results.evidence.nine import nine
@@ -201,16 +203,27 @@ def test_a_single_image_that_noise_finds_is_chance():
 def test_the_column_and_its_notes():
     found = attacked(scored(57))
     grid = comparison({"run": found, "old": attacked()})
-    column = list(grid.header).index("unit test")
+    column = list(grid.header).index("unit test\nn = 60")
     cell = grid.rows[0][column]
     assert [value.n for value in cell.values] == [60, 60]
     assert grid.rows[1][column] == ""
-    assert any("n = 60, bim" in note for note in grid.notes)
+    assert any("the strongest attack (bim) finds" in note for note in grid.notes)
     assert any(note.startswith("old: no evidence was asked for") for note in grid.notes)
     missing = comparison({"run": attacked(Trials(reason="It is foreign."))})
     assert missing.rows[0][list(missing.header).index("unit test")] == "not measured"
     assert "run: It is foreign." in missing.notes
-    assert "unit test" not in comparison({"old": attacked()}).header
+    assert not any("unit test" in name for name in comparison({"old": attacked()}).header)
+
+
+def test_the_header_of_the_column_shows_on_how_many_images_it_counts():
+    runs = {"few": attacked(scored(30, n=31)), "more": attacked(scored(60))}
+    grid = comparison(runs)
+    assert "unit test<br>n = 31-60" in grid.markdown().splitlines()[2]
+    assert "<span>unit test</span><br><span>n = 31-60</span>" in grid.html()
+    for width in (80, 200):
+        console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+        grid.print(console)
+        assert "n = 31-60" in console.file.getvalue()
 
 
 @pytest.mark.parametrize("successes", [100, 200])

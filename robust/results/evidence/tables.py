@@ -27,15 +27,22 @@ def unit_test_cell(evaluation: Evaluation) -> Stack | str:
     return Stack(tuple("-\n" if score is None else Cell.from_rate(score.found) for score in scores))
 
 
+def unit_test_name(evaluations: Mapping[str, Evaluation]) -> str:
+    """Return what the column is called, with the number of images on which attacks are counted."""
+    counts = sorted({score.found.n for score in _scores(evaluations)})
+    if not counts:
+        return "unit test"
+    span = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"unit test\nn = {span}"
+
+
 def unit_test_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Return what the column means, with its n, and why a run has no score."""
+    """Return what the column means, of which attacks it is, and why a run has no score."""
     known = {name: e for name, e in evaluations.items() if e.evidence is not None}
     if not known:
         return []
-    found = [s for e in known.values() for v in e.views for s in [worst_score(e, v)] if s]
-    counts = sorted({score.found.n for score in found})
-    attacks = ", ".join(sorted({score.attack for score in found}))
-    n = f", n = {_span(counts)}, {attacks}" if counts else ""
+    attacks = ", ".join(sorted({score.attack for score in _scores(known)}))
+    named = f" ({attacks})" if attacks else ""
     reasons = [
         f"{name}: {trials.reason}"
         for name, evaluation in known.items()
@@ -44,9 +51,15 @@ def unit_test_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     ]
     return [
         *dict.fromkeys(reasons),
-        f"unit test: share of adversarial images within eps, known to be there, that the strongest "
-        f"attack finds{n}. A sound attack finds more than 95 %.",
+        "unit test: share of adversarial images within eps, known to be there, that the strongest "
+        f"attack{named} finds. A sound attack finds more than 95 %.",
     ]
+
+
+def _scores(evaluations: Mapping[str, Evaluation]) -> list[Score]:
+    """Return all scores that cells of the column show."""
+    found = [worst_score(each, view) for each in evaluations.values() for view in each.views]
+    return [score for score in found if score is not None]
 
 
 def unasked_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
@@ -62,7 +75,3 @@ def unasked_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         f"{', '.join(names)}: no evidence was asked for; evaluate with --evidence quick to test "
         "whether the attacks find what is there."
     ]
-
-
-def _span(counts: list[int]) -> str:
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
