@@ -16,7 +16,8 @@ from robust.errors import ConfigError
 from robust.measures.unit_test.readouts import Line, logits_line
 from robust.types import Images
 
-_BATCH = 500
+_BATCH, _ON_CPU = 500, 125
+"""Points whose features are computed together at most. More do not fit into the cache of a CPU."""
 
 
 class NotMeasured(ConfigError):
@@ -150,8 +151,9 @@ def line_of(defense: Defense, last: LastLayer) -> Line:
 def features_of(defense: Defense, layer: nn.Module, images: Images) -> Float[Tensor, "n f"]:
     """Return what enters a layer when the defense is asked about images."""
     seen: list[Tensor] = []
+    most = _ON_CPU if images.device.type == "cpu" else _BATCH
     with _hooked([layer], lambda _, args, __: seen.append(args[0].flatten(1))):
-        for some in torch.split(images, min(_BATCH, usual_batch(images.shape[1:]))):
+        for some in torch.split(images, min(most, usual_batch(images.shape[1:]))):
             defense(some)
     return torch.cat(seen)
 
