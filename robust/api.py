@@ -181,6 +181,7 @@ def evaluate(
     outputs: Outputs | None = None,
     view_from: Callable[[nn.Module], nn.Module] | Literal["auto"] | None = None,
     evidence: AskedEvidence | None = None,
+    features: str | None = None,
     progress: bool = True,
     **trainer: Any,  # noqa: ANN401
 ) -> Result:
@@ -219,6 +220,8 @@ def evaluate(
             any network or defense, ``auto`` looks for further views and says what helped.
         evidence: How much is tried to see whether the attacks would have found what is there:
             ``quick``, ``full`` or ``none``. The suite's own if None, else ``quick``.
+        features: Layer of the network whose input are the features of the attack unit test; the
+            last linear one if None.
         progress: Whether to show a progress bar.
         trainer: Arguments of Lightning's Trainer, such as ``accelerator="gpu"``.
 
@@ -235,7 +238,11 @@ def evaluate(
         with prepared(network, module, said) as (defense, notes):
             level = level_of(evidence or asked.evaluation.evidence)
             evaluation = asked.evaluation.replaced(
-                records=folder, notes=notes, search=is_searched, evidence=level
+                records=folder,
+                notes=notes,
+                search=is_searched,
+                evidence=level,
+                features=features,
             )
             tested = test(defense, module, evaluation, progress, trainer)
             name = name_of(defense.network if isinstance(defense, Pretrained) else defense)

@@ -184,7 +184,8 @@ def suite_for(
     changed = within(evaluation.suite, options.eps, options.norm)
     search = options.adaptive is not None
     evidence = level_of(options.evidence or evaluation.evidence)
-    return evaluation.replaced(suite=changed.suite, search=search, evidence=evidence), changed.notes
+    asked = {"search": search, "evidence": evidence, "features": options.features}
+    return evaluation.replaced(suite=changed.suite, **asked), changed.notes
 
 
 def check_suites(options: argparse.Namespace) -> None:

@@ -41,6 +41,7 @@ from robust.evaluation.kept.images import KeptImages
 from robust.evaluation.masking_signs import gradient_signs
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
+from robust.measures.unit_test.layers import layer_named
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
@@ -87,6 +88,8 @@ class AttackEvaluation(Callback):
         search: Whether a test looks for further views that the adaptive one then has, too.
         evidence: How much a test tries to see whether the attacks would have found what is there.
             Nothing if None, which a command may replace by its own default.
+        features: Layer of the network whose input are the features of the attack unit test; the
+            last linear one if None.
 
     Raises:
         ConfigError: If a number is out of range, one of mean and std is given alone, or there are
@@ -107,6 +110,7 @@ class AttackEvaluation(Callback):
         std: Any = None,  # noqa: ANN401
         search: bool = False,
         evidence: AskedEvidence | None = None,
+        features: str | None = None,
     ) -> None:
         check_at_least("val_limit", val_limit, 1)
         check_at_least("every_n_epochs", every_n_epochs, 0)
@@ -129,7 +133,7 @@ class AttackEvaluation(Callback):
         """What `robust.evaluate` returns for them."""
         self._notes, self._untrained = list(notes), False
         self._normalization = Normalization(mean, std).checked()
-        self.search, self.evidence = search, evidence
+        self.search, self.evidence, self.features = search, evidence, features
 
     def replaced(
         self,
@@ -139,6 +143,7 @@ class AttackEvaluation(Callback):
         notes: Sequence[str] | None = None,
         search: bool | None = None,
         evidence: AskedEvidence | None = None,
+        features: str | None = None,
     ) -> "AttackEvaluation":
         """Return an evaluation that has not run yet, with some arguments replaced.
 
@@ -148,6 +153,7 @@ class AttackEvaluation(Callback):
             notes: Other notes; its own if None.
             search: Whether to look for views; as it does if None.
             evidence: How much is tried; as it does if None.
+            features: Another layer; its own if None.
         """
         return AttackEvaluation(
             self._asked if suite is None else suite,
@@ -161,6 +167,7 @@ class AttackEvaluation(Callback):
             std=self._normalization.std,
             search=self.search if search is None else search,
             evidence=self.evidence if evidence is None else evidence,
+            features=self.features if features is None else features,
         )
 
     @property
@@ -223,6 +230,8 @@ class AttackEvaluation(Callback):
         header = header_of(self.suite, trainer, defense, images, views)
         if not header.random and self.suite.source is None:
             check_view(self.suite, defense, images)
+        if self.features is not None:
+            layer_named(defense, self.features)  # before hours of attacks
         folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
         searched = [] if views is None else views.notes
         classes, notes = data.num_classes, [*self.notes, *found.notes, *searched]
@@ -246,7 +255,7 @@ class AttackEvaluation(Callback):
         evaluation = complete(Evaluation(header, rows, [*notes, *file.notes]), asked, count)
         if trainer.is_global_zero:
             if self.evidence in ("quick", "full") and self.suite.source is None:
-                stage = Stage(self.suite, defense, images, views, self.evidence)
+                stage = Stage(self.suite, defense, images, views, self.evidence, self.features)
                 with bar_of(trainer, f"{self.suite.name}: evidence", stage.steps) as step:
                     file.evidence = stage.run(evaluation, file.evidence, step)
             file.kept = kept.merge(file.kept)  # first, since the header names it

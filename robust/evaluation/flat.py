@@ -29,6 +29,7 @@ def evaluation_of(
     val_limit: int = 100,
     robustness: bool = False,
     evidence: AskedEvidence | None = None,
+    features: str | None = None,
 ) -> AttackEvaluation:
     """Return the evaluation that a config describes.
 
@@ -55,6 +56,8 @@ def evaluation_of(
         robustness: Whether a test also measures `RobustnessMetrics`, of the same images and views.
         evidence: How much a test tries to see whether the attacks would have found what is there.
             Nothing if null; `evaluate.py` then tries what is ``quick``.
+        features: Layer of the network whose input are the features of the attack unit test; the
+            last linear one if null.
 
     Raises:
         ConfigError: If the suite does not hold together, or a number is out of range.
@@ -80,4 +83,5 @@ def evaluation_of(
         val_limit=val_limit,
         robustness=robustness,
         evidence=evidence,
+        features=features,
     )

@@ -1,5 +1,6 @@
 """`robust measure attack_unit_test` tries the attacks of a suite, and attacks no test image."""
 
+import json
 import shutil
 
 import pytest
@@ -41,3 +42,16 @@ def test_a_table_says_what_each_attack_finds(trained, suite, tmp_path, capsys):
     assert not (run / "records").exists()
     assert main([*words, "--features=layers.2"]) == 2
     assert "Did you mean layers.1?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_evaluation_takes_the_layer_too(trained, suite, tmp_path, capsys):
+    run = tmp_path / "runs" / "squeezed" / "a"
+    shutil.copytree(trained["squeezed"], run, ignore=shutil.ignore_patterns("records"))
+    words = ["evaluate", str(run), f"--suite={suite}", "--limit=3", "--evidence=quick"]
+    assert main([*words, "--features=layers.2"]) == 2
+    assert "Did you mean layers.1?" in capsys.readouterr().err
+    assert not list(run.glob("records/*.csv"))  # before any attack
+    assert main([*words, "--features=layers.1"]) == 0
+    (head,) = run.glob("records/*.json")
+    assert json.loads(head.read_text())["evidence"]["features"] == "layers.1"

@@ -41,7 +41,8 @@ _MORE = {
     "certify": "by randomized smoothing with this noise",
     "attack_unit_test": "attack unit test of a suite, tried on 64 test images or --limit, through "
     "--view; --eps, --norm and --attacks change it as a suite",
-    "features": "with it: layer whose input are the features; default: the last linear layer",
+    "features": "layer whose input are the features of the attack unit test; default: the last "
+    "linear layer",
     "figures": "after the tables; one that cannot be plotted is left out with a note",
     "grid": "in all runs; of some that differ in eps, such as pgd_0.1 and pgd_0.2, pgd takes the "
     "smallest that is enough",
@@ -93,14 +94,20 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     if options.twin and options.against is not None:
         parser.error("--twin compares with an undefended twin, --against with a run. Give one.")
     gate.settle(options)
-    if options.features is not None and options.attack_unit_test is None:
-        parser.error("--features names a layer for --attack-unit-test, which is not given.")
     options.suite, options.table = _file(options.suite, "suite"), _file(options.table, "table")
     options.attack_unit_test = _file(options.attack_unit_test, "suite")
     options.by_default = options.suite is None and options.table is None and _attacks(options)
     if options.by_default:
         options.suite = find(DEFAULT_SUITE, "suite")
+    if options.features is not None and not _is_tested(options):
+        parser.error("--features names a layer for the attack unit test, which is not asked for.")
     return options
+
+
+def _is_tested(options: argparse.Namespace) -> bool:
+    """Return whether the attack unit test may run."""
+    attacked = options.suite is not None or options.table is not None
+    return options.attack_unit_test is not None or (attacked and options.evidence != "none")
 
 
 def _file(name: str | None, kind: Kind) -> Path | None:

@@ -58,6 +58,7 @@ class Stage:
         images: On which data.
         found: What a search found for the adaptive view, if there was one.
         level: How much is tried.
+        features: Layer whose input are the features of the unit test; the last linear one if None.
     """
 
     suite: Suite
@@ -65,6 +66,7 @@ class Stage:
     images: AttackedImages
     found: Found | None
     level: EvidenceLevel
+    features: str | None = None
 
     @cached_property
     def views(self) -> dict[View, nn.Module]:
@@ -94,14 +96,16 @@ class Stage:
             step: Called after each part of it, for a progress bar.
         """
         code = code_sha256([Stage])
-        if known is not None and known.covers(self.level, self.count, set(self.views), code):
+        asked = self.level, self.count, set(self.views), code, self.features
+        if known is not None and known.covers(*asked):
             return known
         start = time.perf_counter()
         with isolated(self.defense, self.defense.device, self.suite.seed), torch.no_grad():
             parts = dict(signs.threat_models(evaluation))
             trials = {name: self._trials(part, len(parts), step) for name, part in parts.items()}
         seconds = round(time.perf_counter() - start, 2)
-        return Evidence(self.level, self.count, tuple(self.views), seconds, trials, code)
+        asked_of = self.level, self.count, tuple(self.views)
+        return Evidence(*asked_of, seconds, trials, code, self.features or "")
 
     def _trials(self, part: Evaluation, threat_models: int, step: Step = lambda: None) -> Trials:
         if any(info.area for info in part.header.attacks.values()):
@@ -136,6 +140,7 @@ class Stage:
             list(self.views),
             points=sizes.points,
             seed=self.suite.seed,
+            features=self.features,
             only=only,
             modules=self.views,
         ).values()

@@ -56,7 +56,7 @@ def last_layer(defense: Defense, x: Images, name: str | None = None) -> LastLaye
         ConfigError: If the network has no module of that name.
     """
     calls: list[_Call] = []
-    looked_at = _linear_layers(defense) if name is None else [_named(defense, name)]
+    looked_at = _linear_layers(defense) if name is None else [layer_named(defense, name)]
     with _hooked(looked_at, lambda *call: calls.append(_Call(*call))):
         scores = defense(x)
     layer, outputs = _last(defense, calls, len(x), name)
@@ -65,7 +65,7 @@ def last_layer(defense: Defense, x: Images, name: str | None = None) -> LastLaye
     if not torch.equal(one, other):
         raise NotMeasured(
             f"Expected scores that come from {_called(name)} alone for the attack unit test, "
-            f"but those of {type(defense).__name__} do not. It is not measured."
+            f"but those of {type(defense).__name__} do not. {_not_measured(name)}"
         )
     return LastLayer(layer, outputs.flatten(1), scores.shape[1])
 
@@ -93,7 +93,7 @@ def _last(
         return calls[-1].layer, calls[-1].outputs
     raise NotMeasured(
         f"Expected {'a last linear layer' if name is None else f'a row of {name} for each image'} "
-        f"for the attack unit test, but {type(defense).__name__} has none. It is not measured."
+        f"for the attack unit test, but {type(defense).__name__} has none. {_not_measured(name)}"
     )
 
 
@@ -101,12 +101,18 @@ def _linear_layers(defense: Defense) -> list[nn.Module]:
     return [module for module in defense.modules() if isinstance(module, nn.Linear)]
 
 
+def _not_measured(name: str | None) -> str:
+    """Return the end of a message, which says what may help where no layer was named."""
+    help_ = "" if name is not None else " --features may name a layer that does."
+    return f"It is not measured.{help_}"
+
+
 def _called(name: str | None) -> str:
     return "the last linear layer" if name is None else name
 
 
-def _named(defense: Defense, name: str) -> nn.Module:
-    """Return a module of the network.
+def layer_named(defense: Defense, name: str) -> nn.Module:
+    """Return a module of the network, such as the one whose input are the features.
 
     Raises:
         ConfigError: If there is none of that name.
@@ -142,7 +148,7 @@ def line_of(defense: Defense, last: LastLayer) -> Line:
     if outputs != last.classes:
         raise NotMeasured(
             f"Expected an output for each of {last.classes} classes for the attack unit test, but "
-            f"got {outputs}. It is not measured."
+            f"got {outputs}. {_not_measured(None)}"
         )
     return logits_line(last.classes, last.outputs.device)
 

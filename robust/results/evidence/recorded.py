@@ -58,6 +58,7 @@ class Evidence:
         seconds: How long it took.
         trials: By the name of the threat model.
         code_sha256: Hash of the code that tried it.
+        features: Layer that was named for the unit test; empty if none was.
     """
 
     level: EvidenceLevel
@@ -66,11 +67,14 @@ class Evidence:
     seconds: float
     trials: Mapping[str, Trials]
     code_sha256: str = ""
+    features: str = ""
 
-    def covers(self, level: str, asked: int, views: set[str], code_sha256: str) -> bool:
+    def covers(
+        self, level: str, asked: int, views: set[str], code_sha256: str, features: str | None = None
+    ) -> bool:
         """Return whether nothing more is asked for than what is known."""
         enough = self.level == "full" or level == "quick"
-        same = self.code_sha256 == code_sha256
+        same = self.code_sha256 == code_sha256 and features in (None, self.features)
         return enough and same and self.asked >= asked and views <= set(self.views)
 
     def plain(self) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class Evidence:
             "seconds": self.seconds,
             "trials": trials,
             "code_sha256": self.code_sha256,
+            "features": self.features,
         }
         return {**content, "checksum": _checksum(content)}
 
@@ -125,6 +130,7 @@ def _check_types(rest: Mapping[str, Any]) -> None:
         and type(rest["asked"]) is int
         and type(rest["seconds"]) in (int, float)
         and isinstance(rest["code_sha256"], str)
+        and isinstance(rest.get("features", ""), str)
     )
     if not fits:
         raise ValueError("a value of another type")

@@ -1,5 +1,6 @@
 """Evidence is gathered after the attacks, kept, and not gathered twice."""
 
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,31 @@ def test_an_evaluation_gathers_it_once(data, tmp_path, monkeypatch):  # noqa: F8
     # Nobody asks for less than what is there.
     without, _ = evaluate(data, tmp_path, wide(), attacks=attacks, evidence="none")
     assert without.evidence == found.evidence
+
+
+def test_a_layer_is_named_where_there_is_no_last_linear_one(data, tmp_path):  # noqa: F811
+    plain = wide().network
+    head = nn.Conv2d(64, 3, 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(plain[2].weight[..., None, None])
+    layers = OrderedDict(
+        first=plain[0], spread=plain[1], square=nn.Unflatten(1, (64, 1, 1)), head=head
+    )
+    defense = Standard(nn.Sequential(OrderedDict(**layers, flat=nn.Flatten())))
+    attacks = {"pgd": partial(PGD, eps=EPS, steps=2)}
+    asked = {"attacks": attacks, "evidence": "quick"}
+    without, _ = evaluate(data, tmp_path, defense, **asked)
+    (trials,) = without.evidence.trials.values()
+    assert not trials.scores
+    assert "--features" in trials.reason
+    found, _ = evaluate(data, tmp_path, defense, **asked, features="head")
+    (trials,) = found.evidence.trials.values()
+    assert trials.reason == ""
+    assert trials.scores["adaptive"].separated.n == 12
+    again, _ = evaluate(data, tmp_path, defense, **asked)  # nobody asks for another layer
+    assert again.evidence == found.evidence
+    with pytest.raises(ConfigError, match="Did you mean head"):
+        evaluate(data, tmp_path, defense, **asked, features="haed")
 
 
 def test_no_more_images_are_attacked_at_a_time_than_memory_has_room_for(
