@@ -95,6 +95,11 @@ def test_functions_are_short():
     assert sum(length < 20 for length in lengths) >= 0.9 * len(lengths)
 
 
+def test_no_function_is_a_stub():
+    files = PACKAGE.rglob("*.py")
+    assert [path.name for path in files if "raise NotImplementedError" in path.read_text()] == []
+
+
 def test_functions_have_few_arguments():
     many = {(path, node.name) for path, node in functions() if arguments(node) > 10}
     assert many == CONSTRUCTORS_OF_YAML

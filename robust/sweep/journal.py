@@ -1,15 +1,17 @@
 """The journal of a sweep is one of Optuna, whose lines are checked before they are used."""
 
+import contextlib
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, final
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import TrialState
 
 from robust.errors import ConfigError, in_short
@@ -19,6 +21,66 @@ from robust.io.names import check_name
 Line = Mapping[str, Any]
 _LONGEST = 60
 """Characters that are shown of what is wrong with a line."""
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+_LONGEST_TURN = 60.0
+"""Seconds after which a driver that was killed in its turn keeps no other one from theirs."""
+_LONGEST_LINK = 5.0
+"""Seconds after which a link is no lock that another tool of Optuna has for a moment."""
+_LONGEST_PAUSE = 1.0
+
+
+@contextlib.contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Keep all others that take turns at a path from theirs meanwhile, also on other machines.
+
+    The lock is a file beside it, made by the process that has its turn. One that a killed process
+    left is removed when it was seen unchanged for a minute, so no clocks are compared.
+
+    Args:
+        path: What is changed; the lock is called as it is, with ``.lock`` at its end.
+
+    Raises:
+        ConfigError: If there is something else in the place of the lock, such as a folder.
+        OSError: If the lock cannot be made, or one that was left cannot be removed.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    made = _make(lock)
+    try:
+        yield
+    finally:
+        # A turn that took too long ended, and the lock may be that of another one.
+        with contextlib.suppress(FileNotFoundError):
+            if _mark(lock.lstat()) == made:
+                lock.unlink()
+
+
+_Mark = tuple[int, int]
+"""What tells a lock from the next one of its name."""
+
+
+def _mark(status: os.stat_result) -> _Mark:
+    return status.st_ino, status.st_mtime_ns
+
+
+def _make(lock: Path) -> _Mark:
+    """Make a lock, when the one that may be there is gone."""
+    seen, since, pause = (0, 0), time.monotonic(), 0.001
+    while True:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(lock, _NEW, 0o666)
+            try:
+                return _mark(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            if (mark := _mark(lock.lstat())) != seen:
+                seen, since = mark, time.monotonic()
+            if not lock.is_symlink() or time.monotonic() > since + _LONGEST_LINK:
+                files.check_own_file(lock)
+            if time.monotonic() > since + _LONGEST_TURN:
+                lock.unlink()
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 @final
@@ -28,7 +90,7 @@ class Journal(JournalStorage):
     Optuna reads and writes it, under its lock that holds on a network file system as well.
 
     Args:
-        path: The file; made if absent.
+        path: The file; made with its first line.
 
     Raises:
         ConfigError: Always when it is read, if a line of it is damaged.
@@ -55,14 +117,14 @@ class _Lines(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = JournalFileOpenLock(str(path))
         self._offset = 0
         self._number = 0
         self._check = _Check()
-        files.open_to_append(path).close()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the lines that were added since the last call."""
+        if not os.path.lexists(self._path):
+            return
         with files.open_to_append(self._path) as file:
             file.seek(self._offset)
             content = file.read()
@@ -81,12 +143,9 @@ class _Lines(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append all lines or none, in the place of what a killed process left."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._lock.acquire()
-        try:
+        with turn(self._path):
             self._cut_incomplete()
             files.append(self._path, text)
-        finally:
-            self._lock.release()
 
     def _cut_incomplete(self) -> None:
         with files.open_to_append(self._path) as file:

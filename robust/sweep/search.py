@@ -8,18 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from robust.sweep.file import History, SweepFile
-from robust.sweep.space import Space
+from robust.sweep.space import Distribution, Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # its news are nobody's here
 
@@ -82,7 +77,7 @@ def _finite(values: Sequence[float], direction: str) -> list[float]:
 def random_point(space: Space, index: int, seed: int) -> dict[str, Any]:
     """Return what a random search chooses for a run, which depends on its number and the seed."""
     numbers = random.Random((seed << 32) + index)
-    return {name: _at(part, numbers.random()) for name, part in space.distributions.items()}
+    return {name: _at(p.distribution, numbers.random()) for name, p in space.parameters.items()}
 
 
 def learned_point(
@@ -119,16 +114,14 @@ def _sampler(name: Sampler, seed: int) -> BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, constant_liar=True)
 
 
-def _at(distribution: BaseDistribution, unit: float) -> Any:  # noqa: ANN401
+def _at(distribution: Distribution, unit: float) -> Any:  # noqa: ANN401
     """Return the value of a distribution below which this share of it lies."""
-    match distribution:
-        case CategoricalDistribution():
-            return distribution.choices[int(unit * len(distribution.choices))]
-        case IntDistribution(low=low, high=high):
-            return low + int(unit * (high - low + 1))
-        case FloatDistribution(low=low, high=high, log=True):
-            value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
-            return min(max(value, low), high)
-        case FloatDistribution(low=low, high=high):
-            return min(low + unit * (high - low), high)
-    raise NotImplementedError(type(distribution).__name__)
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(unit * len(distribution.choices))]
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, IntDistribution):
+        return low + int(unit * (high - low + 1))
+    if distribution.log:
+        value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
+        return min(max(value, low), high)
+    return min(low + unit * (high - low), high)

@@ -18,6 +18,8 @@ from scipy import special
 from robust.io.yaml_writing import flow
 from robust.sweep.schema import distribution_of
 
+Distribution = CategoricalDistribution | IntDistribution | FloatDistribution
+"""What Optuna searches."""
 LEAST, MOST = 2.0**-32, 1 - 2.0**-32
 """Ends of a unit parameter: a normal distribution is cut at 6.2 standard deviations."""
 
@@ -34,7 +36,7 @@ class Parameter:
     """
 
     path: tuple[str, ...]
-    distribution: BaseDistribution
+    distribution: Distribution
     value: Callable[[Any], Any]
 
 
@@ -102,11 +104,11 @@ def _flat(
             yield (*above, key), given
 
 
-def _count(distribution: BaseDistribution) -> int:
+def _count(distribution: Distribution) -> int:
     return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 0
 
 
-_Searched = tuple[BaseDistribution, Callable[[Any], Any]]
+_Searched = tuple[Distribution, Callable[[Any], Any]]
 
 
 def _in_grid(path: tuple[str, ...], kind: str, given: Mapping[str, Any]) -> _Searched:

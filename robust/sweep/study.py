@@ -3,20 +3,20 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages.journal import JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from robust.errors import ConfigError
 from robust.io import files
 from robust.sweep.heartbeat import Heartbeat, machine
-from robust.sweep.journal import Journal, check_attribute, require, storage_of
+from robust.sweep.journal import Journal, check_attribute, require, storage_of, turn
 from robust.sweep.space import Space
 from robust.sweep.trials import State, Trial
 
@@ -27,8 +27,8 @@ _EARLIER = "sweep.jsonl"
 _DRIVERS = "drivers"
 _ELSEWHERE = "storage"
 """A file among those of the drivers that says that the study is not in the journal."""
-_LONGEST_TURN = 60
-"""Seconds after which a driver that was killed in its turn keeps no other one from theirs."""
+_RUN = re.compile(r"\d{3,}-[0-9a-f]{6}")
+"""Names of runs."""
 _STATES: Mapping[State, TrialState] = {
     "finished": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -49,8 +49,8 @@ class Study:
         storage: URL of a database; None for a journal in the folder.
 
     Raises:
-        ConfigError: If the folder or storage cannot be written, is damaged, or is of a sweep of
-            another identity.
+        ConfigError: If the folder or storage cannot be written, is damaged, is of a sweep of
+            another identity, or lacks runs that are in the folder.
     """
 
     def __init__(
@@ -82,18 +82,34 @@ class Study:
         if not isinstance(self._storage, Journal):  # a database may hold many, of many folders
             plain["folder"] = _name_of(self.folder)
             studies = [study for study in studies if study.study_name == name]
-        if studies:
-            study = studies[0]._study_id
-        else:
+        study = studies[0]._study_id if studies else None
+        # A driver that was killed may have left it without.
+        earlier = (
+            None if study is None else self._storage.get_study_user_attrs(study).get("identity")
+        )
+        if earlier is not None and (message := _difference(self.folder, earlier, plain)):
+            raise ConfigError(message)
+        self._check_unused(study)
+        if study is None:
             ways = [StudyDirection[direction.upper()] for direction in directions]
             study = self._storage.create_new_study(ways, name)
-        # A driver that was killed may have left it without.
-        earlier = self._storage.get_study_user_attrs(study).get("identity")
         if earlier is None:
             self._storage.set_study_user_attr(study, "identity", plain)
-        elif message := _difference(self.folder, earlier, plain):
-            raise ConfigError(message)
         return study
+
+    def _check_unused(self, study: int | None) -> None:
+        """Raise if the folder has runs that the study lacks, since they would be run twice."""
+        trials = [] if study is None else self._storage.get_all_trials(study, deepcopy=False)
+        known = [trial.user_attrs.get("id") for trial in trials]
+        names = sorted(path.name for path in self.folder.iterdir() if _RUN.fullmatch(path.name))
+        if lost := [name for name in names if name not in known]:
+            where = JOURNAL if isinstance(self._storage, Journal) else "the study of --storage"
+            some = f"{lost[0]} and {len(lost) - 1} more" if len(lost) > 1 else lost[0]
+            raise ConfigError(
+                f"Expected {where} to have all runs of {self.folder}, but it was lost or cut: it "
+                f"lacks {some}. Restore it, delete the folders of these runs, or choose another "
+                "--root or another `name` in the file."
+            )
 
     def close(self) -> None:
         """Leave the database, if there is one, and tell the other drivers that this one ends."""
@@ -252,16 +268,9 @@ class Study:
         process = {"driver": driver, "machine": where, "pid": pid}
         self._storage.set_trial_user_attr(trial.number, "process", process)
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep the other drivers from changing the study meanwhile."""
-        lock = JournalFileOpenLock(str(self.folder / _DRIVERS), grace_period=_LONGEST_TURN)
-        lock.acquire()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(RuntimeError):  # it took so long that others went on
-                lock.release()
+        return turn(self.folder / _DRIVERS)
 
 
 def _heartbeat(folder: Path, storage: str | None) -> Heartbeat:

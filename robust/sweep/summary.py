@@ -21,6 +21,7 @@ _FRONTS = [
 ]
 _BOUNDS = ("_low", "_high")
 _NO_METRICS = ("step", "epoch")
+_LOST = "its metrics.csv is gone; it is not run again, and a search counts the value on record"
 
 
 @final
@@ -66,7 +67,7 @@ class Summary:
             {
                 "id": trial.id,
                 "state": trial.state,
-                "message": trial.message,
+                "message": trial.message or _lost(trial, last[trial.id]),
                 "seconds": round(trial.seconds, 1),
                 "parameters": trial.parameters,
                 "metrics": last[trial.id],
@@ -112,7 +113,11 @@ class Summary:
         return Grid(f"Sweep {self.name}", header, rows, self._notes())
 
     def _notes(self) -> list[str]:
-        notes = [f"{r['id']} failed: {r['message']}" for r in self.runs if r["state"] == "failed"]
+        notes = [
+            f"{run['id']} {run['state']}: {run['message']}"
+            for run in self.runs
+            if run["state"] == "failed" or run["message"] == _LOST
+        ]
         by_id = {run["id"]: run for run in self.runs}
         if self.best is not None:
             notes.append(f"Best {self.metric}: {self._line(by_id[self.best], [self.metric])}")
@@ -181,6 +186,10 @@ def measured(key: str, value: float | None) -> str:
     if value is None:
         return ""
     return f"{100 * value:.1f}" if "_acc" in key else shown(value)
+
+
+def _lost(trial: Trial, metrics: Mapping[str, float]) -> str:
+    return _LOST if trial.state == "finished" and not metrics else ""
 
 
 def _last(history: History) -> dict[str, float]:

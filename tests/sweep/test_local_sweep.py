@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import sys
 import threading
@@ -56,6 +57,28 @@ def test_grid_runs_once(capfd):
     assert run(GRID, "--workers=2") == 0
     assert starts() == [1, 1, 1]
     assert f"Best val/clean_acc: {best}" in capfd.readouterr().out
+
+
+def test_runs_whose_folders_are_gone_are_said_and_not_run_again(capfd):
+    assert run(GRID) == 0
+    for folder in Path("runs/toy").glob("0*"):
+        shutil.rmtree(folder)
+    capfd.readouterr()
+    assert run(GRID) == 0
+    out, _ = capfd.readouterr()
+    assert out.count("finished: its metrics.csv is gone; it is not run again") == 3
+    assert states() == ["finished"] * 3
+    assert starts() == []
+
+
+def test_runs_whose_journal_is_gone_are_refused_in_one_line(capsys):
+    assert run(GRID) == 0
+    capsys.readouterr()
+    Path("runs/toy/study.jsonl").unlink()
+    assert run(GRID) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: Expected study\.jsonl to have .* lacks 000-\w+ and 2 more\.", line)
+    assert starts() == [1, 1, 1]
 
 
 def test_table_of_the_sweep():

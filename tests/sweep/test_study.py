@@ -1,8 +1,12 @@
 """A study of several drivers: each run is one driver's, and what the dead leave is anybody's."""
 
+import errno
 import json
 import os
+import re
+import socket
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 import robust.sweep.heartbeat
 from robust.errors import ConfigError
 from robust.sweep.heartbeat import Heartbeat
+from robust.sweep.journal import turn
 from robust.sweep.space import Space
 from robust.sweep.study import Study
 
@@ -354,9 +359,133 @@ def test_a_folder_of_drivers_that_is_none(opened, tmp_path, kind):
 
 def test_a_turn_that_a_killed_driver_left_ends(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robust.sweep.study._LONGEST_TURN", 3)
+    monkeypatch.setattr("robust.sweep.journal._LONGEST_TURN", 0.1)
     folder = Path("runs", "toy")
     Study(folder, SPACE, {"a": 1}, ["maximize"]).close()
     (folder / "drivers.lock").touch()
     Study(folder, SPACE, {"a": 1}, ["maximize"]).close()
     assert not (folder / "drivers.lock").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nothing", "link to a file", "pipe", "socket"])
+@pytest.mark.parametrize("name", ["drivers.lock", "study.jsonl.lock"])
+def test_a_lock_that_is_no_file_is_refused(opened, tmp_path, monkeypatch, kind, name):
+    monkeypatch.setattr("robust.sweep.journal._LONGEST_LINK", 0.05)
+    path = tmp_path / "runs" / "toy" / name
+    path.parent.mkdir(parents=True)
+    monkeypatch.chdir(path.parent)  # addresses of sockets are short
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(name)
+    else:
+        path.symlink_to(__file__ if kind == "link to a file" else "nowhere")
+    before = path.lstat()
+    with pytest.raises(ConfigError, match=rf"{re.escape(name)} to be a file, but got") as error:
+        opened()
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("Remove it.")
+    assert path.lstat() == before
+    assert not (path.parent / "study.jsonl").exists()
+
+
+def test_a_link_that_another_tool_has_for_a_moment_is_waited_for(tmp_path):
+    path = tmp_path / "study.jsonl"
+    lock = tmp_path / "study.jsonl.lock"
+    lock.symlink_to(path)  # as the default lock of Optuna's journals
+    timer = threading.Timer(0.2, lock.unlink)
+    timer.start()
+    with turn(path):
+        assert not lock.is_symlink()
+    timer.join()
+    assert not lock.exists()
+
+
+def forbidden(monkeypatch, function, name):
+    """Forbid what to root is never forbidden."""
+    allowed = getattr(os, function)
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith(name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return allowed(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, function, refuse)
+
+
+def test_a_lock_that_cannot_be_made(opened, monkeypatch):
+    forbidden(monkeypatch, "open", "drivers.lock")
+    with pytest.raises(ConfigError, match=r"Expected to write .*toy, but cannot \(Permission den"):
+        opened()
+
+
+def test_a_lock_that_was_left_and_cannot_be_removed(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr("robust.sweep.journal._LONGEST_TURN", 0.05)
+    (tmp_path / "runs" / "toy").mkdir(parents=True)
+    (tmp_path / "runs" / "toy" / "drivers.lock").touch()
+    forbidden(monkeypatch, "unlink", "drivers.lock")
+    with pytest.raises(ConfigError, match=r"Expected to write .*toy, but cannot \(Permission den"):
+        opened()
+
+
+def test_a_turn_that_took_too_long_leaves_the_lock_of_the_next_one(tmp_path):
+    lock = tmp_path / "a.lock"
+    with turn(tmp_path / "a"):
+        lock.unlink()
+        lock.touch()
+        os.utime(lock, (1, 1))
+    assert lock.exists()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "a study without runs"])
+def test_runs_whose_study_is_lost_are_not_run_again(opened, tmp_path, left):
+    study = opened()
+    trial = study.claim(new)
+    study.end(trial, "finished", values=[0.6])
+    study.close()
+    folder = tmp_path / "runs" / "toy"
+    (folder / trial.id).mkdir()
+    journal = folder / "study.jsonl"
+    if left == "nothing":
+        journal.unlink()
+    else:
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(lines[: 0 if left == "an empty file" else 2]))
+    before = {path: path.stat().st_size for path in folder.iterdir()}
+    match = rf"study\.jsonl to have all runs .* it lacks {trial.id}\. Restore it, delete .*--root"
+    with pytest.raises(ConfigError, match=match) as error:
+        opened()
+    assert "\n" not in str(error.value)
+    assert {path: path.stat().st_size for path in folder.iterdir()} == before
+    (folder / trial.id).rmdir()
+    assert opened().claim(new).index == 0
+
+
+def test_runs_whose_database_is_another_one(opened, tmp_path):
+    study = opened(storage=f"sqlite:///{tmp_path}/sweeps.db")
+    for _ in range(3):
+        trial = study.claim(new)
+        (study.folder / trial.id).mkdir()
+        study.end(trial, "finished", values=[0.6])
+    study.close()
+    with pytest.raises(ConfigError, match=r"the study of --storage to have .* 000-\w+ and 2 more"):
+        opened(storage=f"sqlite:///{tmp_path}/empty.db")
+    assert len(opened(storage=f"sqlite:///{tmp_path}/sweeps.db").trials()) == 3
+
+
+def test_what_others_keep_in_the_folder_is_no_run(opened, tmp_path):
+    for name in ("squeezed", "first", "000-last", "8x2k9d"):
+        (tmp_path / "runs" / "toy" / name).mkdir(parents=True)
+    assert opened().claim(new).index == 0
+
+
+def test_runs_whose_folders_are_gone_stay_ended(opened):
+    one = opened()
+    one.end(one.claim(new), "finished", values=[0.6])  # nobody made a folder
+    one.end(one.claim(new), "interrupted")
+    two = opened()
+    assert [trial.state for trial in two.trials()] == ["finished", "interrupted"]
+    assert [trial.values for trial in two.earlier()] == [[0.6], None]
