@@ -1,7 +1,5 @@
 """`--adaptive auto` and `view_from="auto"`: more views are looked for, tried and attacked."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -54,23 +52,19 @@ def test_another_word_is_refused():
         robust.evaluate(OneHot(), images(), SUITE, view_from="autoo")
 
 
-def test_the_command_looks_for_views_of_a_run(trained, suite, tmp_path, capsys, monkeypatch):
-    run = tmp_path / "squeezed" / "a"
-    shutil.copytree(trained["squeezed"], run, ignore=shutil.ignore_patterns("records"))
-    words = ["evaluate", str(run), "--suite", str(suite), "-n", "8", "--attacks", "fgsm"]
+def test_the_command_looks_for_views_of_a_run(unattacked, suite, capsys):
+    words = ["evaluate", str(unattacked), "--suite", str(suite), "-n", "8", "--attacks", "fgsm"]
     for more in ([], ["--adaptive=auto"], ["--view-from=auto"]):
         assert main([*words, *more]) == 0
     assert "auto: found" in capsys.readouterr().out
-    files = sorted((run / "records").glob("*.csv"))
+    files = sorted((unattacked / "records").glob("*.csv"))
     assert len(files) == 2  # both words ask for the same
     notes = [" ".join(read_evaluation(file).notes) for file in files]
     assert sorted("auto: attacked through own" in text for text in notes) == [False, True]
 
 
-def test_a_loaded_run_has_it_too(trained, tmp_path):
-    run = tmp_path / "squeezed" / "a"
-    shutil.copytree(trained["squeezed"], run, ignore=shutil.ignore_patterns("records"))
-    result = robust.load(run).evaluate(SUITE, limit=8, view_from="auto", progress=False)
+def test_a_loaded_run_has_it_too(unattacked):
+    result = robust.load(unattacked).evaluate(SUITE, limit=8, view_from="auto", progress=False)
     assert any(note.startswith("auto: found") for note in result.evaluation.notes)
 
 

@@ -1,7 +1,6 @@
 """`robust measure attack_unit_test` tries the attacks of a suite, and attacks no test image."""
 
 import json
-import shutil
 
 import pytest
 
@@ -25,10 +24,8 @@ def test_its_suite_is_not_attacked(words, suite):
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_table_says_what_each_attack_finds(trained, suite, tmp_path, capsys):
-    run = tmp_path / "runs" / "squeezed" / "a"
-    shutil.copytree(trained["squeezed"], run, ignore=shutil.ignore_patterns("records"))
-    words = ["measure", "attack_unit_test", str(run), f"--suite={suite}", "--limit=3"]
+def test_a_table_says_what_each_attack_finds(unattacked, suite, tmp_path, capsys):
+    words = ["measure", "attack_unit_test", str(unattacked), f"--suite={suite}", "--limit=3"]
     output = tmp_path / "found.md"
     assert main([*words, "--attacks", "fgsm", "pgd", "--output", str(output)]) == 0
     assert "Attack unit test in %, suite tiny, n = 3" in capsys.readouterr().out
@@ -39,19 +36,17 @@ def test_a_table_says_what_each_attack_finds(trained, suite, tmp_path, capsys):
         for view in ("deployed", "adaptive")
         for attack in ("fgsm", "pgd")
     ]
-    assert not (run / "records").exists()
+    assert not (unattacked / "records").exists()
     assert main([*words, "--features=layers.2"]) == 2
     assert "Did you mean layers.1?" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quiet")
-def test_an_evaluation_takes_the_layer_too(trained, suite, tmp_path, capsys):
-    run = tmp_path / "runs" / "squeezed" / "a"
-    shutil.copytree(trained["squeezed"], run, ignore=shutil.ignore_patterns("records"))
-    words = ["evaluate", str(run), f"--suite={suite}", "--limit=3", "--evidence=quick"]
+def test_an_evaluation_takes_the_layer_too(unattacked, suite, capsys):
+    words = ["evaluate", str(unattacked), f"--suite={suite}", "--limit=3", "--evidence=quick"]
     assert main([*words, "--features=layers.2"]) == 2
     assert "Did you mean layers.1?" in capsys.readouterr().err
-    assert not list(run.glob("records/*.csv"))  # before any attack
+    assert not list(unattacked.glob("records/*.csv"))  # before any attack
     assert main([*words, "--features=layers.1"]) == 0
-    (head,) = run.glob("records/*.json")
+    (head,) = unattacked.glob("records/*.json")
     assert json.loads(head.read_text())["evidence"]["features"] == "layers.1"

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -298,9 +297,7 @@ def test_checkpoints(trained, npz, suite, tmp_path, capsys, bad, use):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_checkpoint_of_another_defense(trained, npz, suite, tmp_path, capsys):
-    run = tmp_path / "runs" / "squeezed" / "a"
-    shutil.copytree(trained["squeezed"], run)
+def test_a_checkpoint_of_another_defense(run, npz, suite, tmp_path, capsys):
     before = sorted(run.rglob("*"))
     args = arguments(npz, tmp_path / "runs", suite, "Standard")
     code = code_of(train, [*args, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])

@@ -21,14 +21,6 @@ from tests.commands.test_verify_kept import (
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-@pytest.fixture
-def run(trained, tmp_path):
-    """A copy of a run that may be damaged."""
-    folder = tmp_path / "runs/squeezed/first"
-    shutil.copytree(trained["squeezed"], folder)
-    return folder
-
-
 def changed(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -17,13 +17,12 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
-def run(trained, tmp_path, monkeypatch):
+def run(unattacked, tmp_path, monkeypatch):
+    """The run by its path from the current folder, where ``other.npz`` has other images."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained["squeezed"], tmp_path / "runs/squeezed/a")
-    shutil.rmtree(tmp_path / "runs/squeezed/a/records")
     x, y = np.full((12, 28, 28), 9, np.uint8), np.arange(12) % 9  # the tenth class is missing
     np.savez("other.npz", x_test=x + y[:, None, None].astype(np.uint8), y_test=y)
-    return "runs/squeezed/a"
+    return str(unattacked.relative_to(tmp_path))
 
 
 @pytest.fixture
