@@ -14,7 +14,7 @@ import robust
 from robust.commands.process import own_console
 from robust.commands.python.answers import in_python
 from robust.errors import ConfigError
-from robust.tracking.trainers import progress_bar
+from robust.tracking.progress import progress_bar
 
 QUIET = {"progress": False, "accelerator": "cpu"}
 PGD = {"class_path": "robust.attacks.PGD"}

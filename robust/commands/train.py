@@ -47,7 +47,8 @@ from robust.tracking import (
     run_lock,
 )
 from robust.tracking.failures import failures_told
-from robust.tracking.trainers import progress_bar, user_errors
+from robust.tracking.progress import progress_bar
+from robust.tracking.trainers import user_errors
 
 
 class RobustCLI(LightningCLI):

@@ -1,8 +1,7 @@
 """Samples that are attacked together: what the evaluation of a test and of an epoch share."""
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -10,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
-from rich.markup import escape
 from torch import Tensor, nn
 
 from robust.attacks import craft, isolated, sample_seeds
 from robust.attacks.adaptive.search import Found
+from robust.attacks.views import Several
 from robust.defenses.base import Defense
 from robust.errors import ConfigError
 from robust.evaluation.masking_signs import has_tie
@@ -101,6 +99,17 @@ def views_of(suite: Suite, defense: Defense, found: Found | None) -> Views:
             known = found.views, defense
         views.setdefault(known, []).append(name)
     return views
+
+
+def passed(module: nn.Module, judge: nn.Module | None) -> list[nn.Module]:
+    """Return the modules whose forward passes are those of an attack.
+
+    Args:
+        module: What is attacked.
+        judge: Who says what succeeds, if that is another.
+    """
+    each = list(module.each()) if isinstance(module, Several) else [module]
+    return each if judge is None else [*each, judge]
 
 
 def seed_of(*parts: int | str) -> int:
@@ -269,34 +278,3 @@ def log_examples(trainer: Trainer, block: Block, produced: Produced, count: int)
                 torch.tensor([rows[i].adv_pred for i in chosen]),
                 getattr(getattr(trainer, "datamodule", None), "class_names", ()),
             )
-
-
-def say(trainer: Trainer, text: str) -> None:
-    """Say in the progress bar, if there is one, what an evaluation of minutes is doing."""
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, RichProgressBar) and bar.progress is not None:
-        for task in bar.progress.tasks:
-            bar.progress.update(task.id, description=escape(text))
-        bar.refresh()
-
-
-@contextlib.contextmanager
-def bar_of(trainer: Trainer, text: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar of its own, with its own time, and yield what is called after each step."""
-    bar = trainer.progress_bar_callback
-    if not isinstance(bar, RichProgressBar) or bar.progress is None:
-        yield lambda: None
-        return
-    progress = bar.progress
-    task = progress.add_task(escape(text), total=total)
-
-    def step() -> None:
-        progress.advance(task)
-        bar.refresh()
-
-    try:
-        yield step
-        progress.update(task, completed=total)  # what could not be tried took no time
-    finally:
-        progress.stop_task(task)
-        bar.refresh()

@@ -24,21 +24,21 @@ from robust.evaluation.blocks import (
     Block,
     Produced,
     attacked,
-    bar_of,
     complete,
     is_robust,
     log_examples,
+    passed,
     rows_of,
-    say,
     score,
     view_and_judge,
     views_of,
 )
 from robust.evaluation.checks import check_suite, check_validation, check_view, name_of_data
 from robust.evaluation.evidence.stage import Stage
-from robust.evaluation.headers import header_of, search
+from robust.evaluation.headers import header_of
 from robust.evaluation.kept.images import KeptImages
 from robust.evaluation.masking_signs import gradient_signs
+from robust.evaluation.progress import Attacking, gathered, searched
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
 from robust.measures.unit_test.layers import layer_named
@@ -47,6 +47,7 @@ from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.result import Result
 from robust.tracking import patient_barrier
+from robust.tracking.progress import Display, Steps, beating, shown
 from robust.types import Batch, View
 from robust.vocabulary import AskedEvidence
 
@@ -209,7 +210,13 @@ class AttackEvaluation(Callback):
             return
         defense, batch = validated(trainer, pl_module, self._normalization, self.val_limit)
         view: View = "adaptive" if "adaptive" in self.suite.views else "deployed"
-        with isolated(defense, defense.device, self.suite.seed):
+        steps = Steps(f"Epoch {trainer.current_epoch + 1}, {self.suite.name}: {view}")
+        with (
+            shown(trainer) as display,
+            display.of(steps.status),
+            beating([defense], steps.beat),
+            isolated(defense, defense.device, self.suite.seed),
+        ):
             rate = self._worst_case(trainer, defense, batch, view)
         numbers = rate_numbers({f"val/worst_robust_acc/{view}": rate})
         pl_module.log_dict(numbers, sync_dist=True)
@@ -226,41 +233,42 @@ class AttackEvaluation(Callback):
         defense, data = found.defense, found.data
         check_suite(self.suite, data)
         images = AttackedImages(data, self.suite.split, self.suite.seed)
-        views = search(self.suite, trainer, defense, images) if self.search else None
-        header = header_of(self.suite, trainer, defense, images, views)
-        if not header.random and self.suite.source is None:
-            check_view(self.suite, defense, images)
-        if self.features is not None:
-            layer_named(defense, self.features)  # before hours of attacks
-        folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
-        searched = [] if views is None else views.notes
-        classes, notes = data.num_classes, [*self.notes, *found.notes, *searched]
-        file = RecordFile(folder, header, trainer.global_rank, classes, notes)
-        kept = KeptImages(file.path, header, trainer.global_rank)
-        known = Evaluation(header, file.read())
-        trainer.strategy.barrier("records read")
-        records_written = patient_barrier()
-        for block, produced in self._blocks(trainer, defense, images, known, views):
-            file.append(produced.rows)
-            kept.add(defense, block, produced)
-            say(trainer, f"{self.suite.name}: {produced.attack}, image {block.index[-1] + 1}")
-            if block.index[0] == 0:
-                log_examples(trainer, block, produced, self.examples)
-        records_written()
-        evidence_written = patient_barrier()
-        rows = file.read()
-        trainer.strategy.barrier("records read again")
-        asked = self.suite.views if self.suite.source is None else ["transfer"]
-        count = images.at_most(self.suite.limit)
-        evaluation = complete(Evaluation(header, rows, [*notes, *file.notes]), asked, count)
-        if trainer.is_global_zero:
-            if self.evidence in ("quick", "full") and self.suite.source is None:
-                stage = Stage(self.suite, defense, images, views, self.evidence, self.features)
-                with bar_of(trainer, f"{self.suite.name}: evidence", stage.steps) as step:
-                    file.evidence = stage.run(evaluation, file.evidence, step)
-            file.kept = kept.merge(file.kept)  # first, since the header names it
-            file.merge()
-        evidence_written()
+        with shown(trainer) as display:
+            views = None
+            if self.search:
+                views = searched(self.suite, trainer, defense, images, display)
+            header = header_of(self.suite, trainer, defense, images, views)
+            if not header.random and self.suite.source is None:
+                check_view(self.suite, defense, images)
+            if self.features is not None:
+                layer_named(defense, self.features)  # before hours of attacks
+            folder = Path(self.records or Path(trainer.log_dir or ".") / "records")
+            told = [] if views is None else views.notes
+            classes, notes = data.num_classes, [*self.notes, *found.notes, *told]
+            file = RecordFile(folder, header, trainer.global_rank, classes, notes)
+            kept = KeptImages(file.path, header, trainer.global_rank)
+            known = Evaluation(header, file.read())
+            trainer.strategy.barrier("records read")
+            records_written = patient_barrier()
+            for block, produced in self._blocks(trainer, defense, images, known, views, display):
+                file.append(produced.rows)
+                kept.add(defense, block, produced)
+                if block.index[0] == 0:
+                    log_examples(trainer, block, produced, self.examples)
+            records_written()
+            evidence_written = patient_barrier()
+            rows = file.read()
+            trainer.strategy.barrier("records read again")
+            asked = self.suite.views if self.suite.source is None else ["transfer"]
+            count = images.at_most(self.suite.limit)
+            evaluation = complete(Evaluation(header, rows, [*notes, *file.notes]), asked, count)
+            if trainer.is_global_zero:
+                if self.evidence in ("quick", "full") and self.suite.source is None:
+                    stage = Stage(self.suite, defense, images, views, self.evidence, self.features)
+                    file.evidence = gathered(stage, evaluation, file.evidence, display)
+                file.kept = kept.merge(file.kept)  # first, since the header names it
+                file.merge()
+            evidence_written()
         evaluation.evidence = file.kept_evidence()
         self.evaluated = evaluation
         self.result = Result(type(pl_module).__name__, self.evaluated, classes)
@@ -298,27 +306,31 @@ class AttackEvaluation(Callback):
         images: AttackedImages,
         known: Evaluation,
         found: Found | None,
+        display: Display,
     ) -> Iterator[tuple[Block, Produced]]:
         """This process's share of what is not on record yet, one attack on one block at a time."""
-        done = {row[:3] for row in known.rows}
-        size = min(self.suite.block, usual_batch(images.data.shape))
-        starts = range(0, images.at_most(self.suite.limit), size)
-        for start in starts[trainer.global_rank :: trainer.world_size]:
-            stop = min(start + size, images.at_most(self.suite.limit))
-            block = score(defense, images.samples(start, stop))
-            for (module, judge), views in views_of(self.suite, defense, found).items():
-                missing = [
-                    name
-                    for name in self.suite.attacks
-                    if any((v, name, i) not in done for v in views for i in range(start, stop))
-                ]
-                if missing:
-                    zero, not_finite = gradient_signs(module, block.x, block.y)
-                for name in missing:
-                    calls = known.header.judged
-                    through = module, judge
-                    columns, x_adv = attacked(self.suite, defense, through, name, block, calls)
-                    columns["zero_gradient"] = zero | not_finite
-                    columns["not_finite"] |= not_finite
-                    rows = [row for view in views for row in rows_of(view, name, columns)]
-                    yield block, Produced(views, name, rows, x_adv)
+        count, size = images.at_most(self.suite.limit), known.header.block
+        starts = range(0, count, size)[trainer.global_rank :: trainer.world_size]
+        share = [range(start, min(start + size, count)) for start in starts]
+        named = list(views_of(self.suite, defense, found).values())
+        work = Attacking(self.suite, named, share, known)
+        with display.of(work.parts.status):
+            for indices in share:
+                block = score(defense, images.samples(indices.start, indices.stop))
+                for (module, judge), views in views_of(self.suite, defense, found).items():
+                    missing = work.missing(views, indices)
+                    if missing:
+                        zero, not_finite = gradient_signs(module, block.x, block.y)
+                    for name in missing:
+                        calls = known.header.judged
+                        through = module, judge
+                        with (
+                            work.attack(views, name, block) as columns,
+                            beating(passed(module, judge), work.parts.beat),
+                        ):
+                            made, x_adv = attacked(self.suite, defense, through, name, block, calls)
+                            columns |= made
+                        columns["zero_gradient"] = zero | not_finite
+                        columns["not_finite"] |= not_finite
+                        rows = [row for view in views for row in rows_of(view, name, columns)]
+                        yield block, Produced(views, name, rows, x_adv)

@@ -24,6 +24,7 @@ from robust.measures.robustness import (
 )
 from robust.results.cells import Cell, Content, Grid, stack
 from robust.results.metrics import Rate, mean_numbers, rate_numbers
+from robust.tracking.progress import Steps, beating, shown
 from robust.types import View
 
 _Result = TypeVar("_Result")
@@ -66,7 +67,10 @@ class Measurement(Callback, ABC, Generic[_Result]):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure and log."""
-        self.result = self.measure(*defense_and_data(trainer, pl_module))
+        defense, data = defense_and_data(trainer, pl_module)
+        steps = Steps(self.name.replace("_", " "))
+        with shown(trainer) as display, display.of(steps.status), beating([defense], steps.beat):
+            self.result = self.measure(defense, data)
         pl_module.log_dict(self.numbers(self.result), sync_dist=True)
 
     @abstractmethod

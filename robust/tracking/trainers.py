@@ -3,16 +3,14 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
-from rich.progress import BarColumn
 
 from robust.data import ImageDataModule
 from robust.errors import ConfigError
 from robust.tracking.failures import failures_told
+from robust.tracking.progress import progress_bar
 from robust.tracking.saving import AtomicCheckpoints
 
 
@@ -94,45 +92,3 @@ def user_errors() -> Iterator[None]:
         reason = f"{kind}{error}" if str(error) else type(error).__name__
         reason = reason if len(reason) < 240 else f"{reason[:236]} ..."
         raise ConfigError(f"Expected a trainer that can be had, but: {reason}") from error
-
-
-def progress_bar() -> RichProgressBar:
-    """Return a progress bar on standard error, since standard output is for results."""
-    return _Bar(console_kwargs={"stderr": True})
-
-
-@final
-class _Bar(RichProgressBar):
-    """It counts epochs from 1, and fits a training in one line of 80 columns.
-
-    It shows no ``v_num``: Lightning cuts the id of a run to its last four letters.
-    """
-
-    def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """Return Lightning's columns, the bar narrower and without the batches in a second."""
-        columns = [c for c in super().configure_columns(trainer) if not _is_speed(c)]
-        for column in columns:
-            if isinstance(column, BarColumn):
-                column.bar_width = _NARROW
-        return columns
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        epochs = self.trainer.max_epochs
-        last = f" of {epochs}" if epochs is not None and epochs > 0 else ""
-        return f"Epoch {current_epoch + 1}{last}".ljust(len(self.validation_description))
-
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return the numbers of the training alone."""
-        shown = super().get_metrics(trainer, pl_module)
-        return {short: shown[name] for name, short in _SHORT.items() if name in shown}
-
-
-_SHORT = {"train/loss": "loss", "val/clean_acc": "val acc"}
-"""What fits; all that is logged is in ``metrics.csv``."""
-_NARROW = 10
-
-
-def _is_speed(column: object) -> bool:
-    return isinstance(column, ProcessingSpeedColumn)

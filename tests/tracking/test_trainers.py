@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
 
-from robust.tracking.trainers import progress_bar
+from robust.tracking.progress import progress_bar
 
 
 @pytest.mark.usefixtures("quiet")

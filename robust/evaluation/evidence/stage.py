@@ -39,8 +39,8 @@ from robust.types import AttackCallable, Images, Labels, View
 from robust.vocabulary import EvidenceLevel
 
 _T = TypeVar("_T")
-Step = Callable[[], None]
-"""Called after each part of the evidence."""
+Step = Callable[[str], None]
+"""Called before each part of the evidence, with what it does."""
 _OF_AREAS = "The attack unit test is not measured where only some pixels may change."
 _STEPS = 5
 """Parts under one threat model: the attack unit test, and four of the sample."""
@@ -86,14 +86,14 @@ class Stage:
         return _STEPS * len({info.budget for info in self.suite.infos.values()})
 
     def run(
-        self, evaluation: Evaluation, known: Evidence | None, step: Step = lambda: None
+        self, evaluation: Evaluation, known: Evidence | None, step: Step = lambda _: None
     ) -> Evidence:
         """Return the evidence; what is known is not gathered again.
 
         Args:
             evaluation: Records of the suite, through all views.
             known: Evidence that is kept beside the records.
-            step: Called after each part of it, for a progress bar.
+            step: Called before each part of it with what it does, for a progress bar.
         """
         code = code_sha256([Stage])
         asked = self.level, self.count, set(self.views), code, self.features
@@ -107,12 +107,12 @@ class Stage:
         asked_of = self.level, self.count, tuple(self.views)
         return Evidence(*asked_of, seconds, trials, code, self.features or "")
 
-    def _trials(self, part: Evaluation, threat_models: int, step: Step = lambda: None) -> Trials:
+    def _trials(self, part: Evaluation, threat_models: int, step: Step = lambda _: None) -> Trials:
         if any(info.area for info in part.header.attacks.values()):
             return Trials(reason=_OF_AREAS)
         sizes = self._costs(part).sizes(self.level, threat_models)
+        step("attack unit test")
         scores, reason = _attempt(lambda: self._unit_test(part, sizes))
-        step()
         if "adaptive" not in self.views:
             return Trials(scores or {}, reason)
         sample = Sample(self, part, sizes, step)
@@ -170,7 +170,7 @@ class Sample:
         stage: Whose defense and images they are.
         part: Records under one threat model.
         sizes: How much is tried.
-        step: Called after each part of it.
+        step: Called before each part of it.
     """
 
     stage: Stage
@@ -184,13 +184,17 @@ class Sample:
         if not len(known.index):
             return {}
         some, left = known.index[: self.sizes.sample], known.index[known.robust]
+        self.step("gradients")
         rates = self._of_gradients(some)
         norm, eps = self.threat_model.norm, self.threat_model.eps
-        self.step()
         if norm in ("Linf", "L2") and 0 < eps < float("inf"):
-            for gather, index in ((self._simple, some), (self._growth, some), (self._left, left)):
+            for what, gather, index in (
+                ("simpler attacks", self._simple, some),
+                ("other eps", self._growth, some),
+                ("what the suite left", self._left, left),
+            ):
+                self.step(what)
                 rates |= gather(index)
-                self.step()
         return rates
 
     @property

@@ -7,7 +7,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from robust.tracking.trainers import progress_bar, trainer_of
+from robust.tracking.progress import progress_bar
+from robust.tracking.trainers import trainer_of
 
 LOGGED = {"train/loss": 2.3025851, "val/clean_acc": 0.123456, "val/loss": 12.3, "v_num": "ab12"}
 
