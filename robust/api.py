@@ -199,7 +199,7 @@ def evaluate(
         'too few images'
         >>> smaller = robust.evaluate(network, data, eps=8 / 255, limit=20, attacks=["fgsm"])
         >>> smaller.evaluation.header.attacks["fgsm"].budget
-        'Linf 0.03137'
+        'Linf 8/255'
 
     Args:
         network: What to attack: a defense, or any other module or callable from images to scores.

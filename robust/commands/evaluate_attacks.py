@@ -13,6 +13,7 @@ from robust.evaluation.budget import within
 from robust.evaluation.evidence.level import level_of
 from robust.evaluation.suite import Source, Suite
 from robust.io.notes import Steps
+from robust.io.radius import with_radius
 from robust.loading.paper_tables import PaperTable
 from robust.loading.suites import read_evaluation
 from robust.loading.trained_run import TrainedRun
@@ -72,7 +73,7 @@ class Attacks:
         def attack(name: str) -> Evaluation:
             found.suites[name], result = self._attack(suite, trained_runs[name], source)
             if self.options.eps is not None or self.options.norm is not None:
-                found.at = f" at {found.suites[name].threat_model}"
+                found.at = f" at {with_radius(str(found.suites[name].threat_model))}"
             return result
 
         found.results = self._each(trained_runs, attack)

@@ -189,7 +189,10 @@ class RobustCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Arguments of `Trainer.fit` and its like; no checkpoint is unpickled as code."""
-        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        own: dict[str, Any] = {"weights_only": True}
+        if subcommand == "test":
+            own["verbose"] = False  # our table says it
+        return {**super()._prepare_subcommand_kwargs(subcommand), **own}
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if a test fails, what it has found until then is printed before the error.
@@ -242,7 +245,11 @@ class RobustCLI(LightningCLI):
         if self.trainer.is_global_zero and not self._printed:
             self._printed = True
             evaluation = self._get(self.config_init, "evaluation")
-            _print_tables(f"{self.run.name}/{self.run.id}", evaluation)
+            name = f"{self.run.name}/{self.run.id}"
+            _print_tables(name, evaluation)
+            clean = self.trainer.callback_metrics.get("test/clean_acc")
+            if evaluation.evaluated is None and clean is not None:
+                print(f"{name}: clean accuracy {100 * float(clean):.1f} %. Nothing was attacked.")
 
 
 def _check_attacks(evaluation: Namespace) -> None:

@@ -10,6 +10,7 @@ from robust.errors import ConfigError
 from robust.evaluation.inheritance import arguments_given, inheriting, with_scaled_step
 from robust.evaluation.plan import build
 from robust.evaluation.suite import Suite
+from robust.io.radius import radius
 from robust.threat import OpenThreatModel, ThreatModel
 from robust.types import Norm
 
@@ -114,7 +115,7 @@ def _notes(
     if own:
         yield f"attacks that keep their own threat model: {_some(own)}."
     if kept_eps and new.norm != suite.threat_model.norm:
-        yield f"eps {new.eps:.4g} of the suite is now of {new.norm}; give eps another value."
+        yield f"eps {radius(new.eps)} of the suite is now of {new.norm}; give eps another value."
 
 
 _MOST = 8

@@ -22,6 +22,7 @@ from robust.figures.class_titles import ClassNames, class_title, class_word, say
 from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.figures.smallest_eps import predict, smallest_eps
+from robust.io.radius import radius
 from robust.results.curves import families
 from robust.results.records import Target
 from robust.threat import distance
@@ -111,7 +112,11 @@ def plot_grid(
         )
         label = seen.label
         if len(chosen_attacks) > 1:
-            label += f", eps = {found.eps:.3g}" if found.eps else f", none up to {max(attacks):.3g}"
+            label += (
+                f", eps = {radius(found.eps)}"
+                if found.eps
+                else f", none up to {radius(max(attacks))}"
+            )
         predictions = predict(seen.defense, found.x_adv)
         norm = info.norm if info.minimal else None
         rows.append(Adversarials(label, found.x_adv, predictions, norm))

@@ -153,7 +153,7 @@ def norm_table(runs: Mapping[str, Sequence[OperatorNorm]]) -> Grid:
             layer,
             kind,
             "" if size is None else f"{size[0]}x{size[1]}",
-            *(f"{column[key]:.4g}" if key in column else "-" for column in cells.values()),
+            *(f"{column[key]:.4g}" if key in column else "none" for column in cells.values()),
         ]
         for key in layers
         for layer, kind, size in [key]

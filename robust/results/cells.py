@@ -6,7 +6,7 @@ Three formats are at the end: text for a terminal, Markdown, and HTML.
 import html
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal, NamedTuple
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from robust.io.columns import blocks, fitted, taken
 from robust.io.names import printable
@@ -114,6 +115,9 @@ class Grid:
         notes: Sentences below the table.
         below: Tables that belong to it, below its notes.
         is_prose: Whether its cells are words, which begin at the left.
+        group: Rows that belong together, with a line below; none if 0.
+        styles: Of words that have a colour in a terminal, in cells and after the name in notes.
+        fold: Returns the table that a terminal shows where this one is too wide.
     """
 
     title: str
@@ -122,6 +126,9 @@ class Grid:
     notes: Sequence[str] = field(default=())
     below: Sequence["Grid"] = field(default=())
     is_prose: bool = False
+    group: int = 0
+    styles: Mapping[str, str] = field(default_factory=dict)
+    fold: "Callable[[Grid], Grid] | None" = None
 
     def print(self, console: Console | None = None) -> None:
         """Print the table in a terminal; in a file or pipe it is as wide as it needs to be.
@@ -141,15 +148,30 @@ class Grid:
         console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
     def _print(self, console: Console, room: int | None) -> None:
-        for table in self._tables(room):
+        shown = self if self.fold is None or self._fits(room) else self.fold(self)
+        for table in shown._tables(room):
             # No number is cut, even if the table is wider than the terminal.
             console.width = max(room or _PIPE_WIDTH, table.width or 0)
             console.print(table)
         console.width = room or _PIPE_WIDTH
         for note in self.notes:
-            console.print(printable(note), highlight=False, soft_wrap=room is None)
+            console.print(self._styled_note(note), highlight=False, soft_wrap=room is None)
         for grid in self.below:
             grid._print(console, room)
+
+    def _fits(self, room: int | None) -> bool:
+        """Return whether it needs neither parts nor wrapped cells."""
+        rows = [[as_text(cell) for cell in row] for row in (self.header, *self.rows)]
+        return room is None or taken(fitted(list(zip(*rows, strict=True)), None)) <= room
+
+    def _styled_note(self, note: str) -> Text:
+        text = Text(printable(note))
+        for word, style in self.styles.items():
+            start = text.plain.find(f": {word}") + 2
+            if start > 1:
+                text.stylize(style, start, start + len(word))
+                break
+        return text
 
     def _tables(self, room: int | None) -> Iterator[Table]:
         """Yield the table, or as many parts as it needs in so many columns; in any if None."""
@@ -164,9 +186,9 @@ class Grid:
             for i, width in zip(part, fitting, strict=True):
                 side: Literal["left", "right"] = "right" if i and not self.is_prose else "left"
                 table.add_column(columns[i][0], width=width, justify=side, overflow="fold")
-            for row in list(zip(*columns, strict=True))[1:]:
-                table.add_row(*(row[i] for i in part))
-                if is_spaced:
+            for count, row in enumerate(list(zip(*columns, strict=True))[1:], 1):
+                table.add_row(*(Text(row[i], self.styles.get(row[i], "")) for i in part))
+                if is_spaced or (self.group > 1 and not count % self.group):
                     table.add_section()
             yield table
 
@@ -234,7 +256,7 @@ class _Line(NamedTuple):
 def _lines(content: Content) -> list[_Line]:
     match content:
         case Stack(values):
-            return [line for value in values for line in _lines(value)]
+            return [line for value in values for line in _stacked(value)]
         case Cell():
             return _cell_lines(content)
         case Mean():
@@ -246,9 +268,16 @@ def _lines(content: Content) -> list[_Line]:
     return [_Line(_number(content))]
 
 
+def _stacked(value: Value) -> list[_Line]:
+    """Return the lines of a value in a stack, where each cell takes two."""
+    lines = _lines(value)
+    is_short = isinstance(value, Cell) and len(lines) == 1
+    return [*lines, *[_Line("", small=True)] * is_short]
+
+
 def _cell_lines(cell: Cell) -> list[_Line]:
     if not cell.n:
-        return [_Line("-")]
+        return [_Line("not attacked")]
     interval = f"{100 * cell.low:.1f}-{100 * cell.high:.1f}"
     return [_Line(f"{100 * cell.value:.1f}"), _Line(interval, small=True)]
 
@@ -262,7 +291,7 @@ def _mean(mean: Mean) -> str:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+    return "none" if math.isnan(value) else f"{value:.4g}"
 
 
 def _markdown_row(cells: Sequence[Content]) -> str:

@@ -30,7 +30,9 @@ class Rate(NamedTuple):
         centre = (self.hits + z2 / 2) / (self.n + z2)
         spread = self.hits * (self.n - self.hits) / self.n + z2 / 4
         half = Z95 / (self.n + z2) * math.sqrt(spread)
-        return max(0.0, centre - half), min(1.0, centre + half)
+        # Rounding leaves 1e-17 of what is exactly 0 or 1 there.
+        low = max(0.0, centre - half) if self.hits else 0.0
+        return low, min(1.0, centre + half) if self.hits < self.n else 1.0
 
     def is_above(self, other: "Rate") -> bool:
         """Return whether it is larger and their intervals do not overlap."""

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.io.radius import radius
 from robust.results.evidence.recorded import Evidence
 from robust.results.rows import Column, Row, Rows
 from robust.results.stored.headers import DAMAGE, fingerprint_of, header_fault, read_header
 from robust.results.stored.intact import Check
-from robust.vocabulary import Norm, Split, View, budget, limit_of
+from robust.vocabulary import Norm, Split, View, limit_of
 
 Target = int | Literal["random"]
 """A class, or for each image a random class that is not its own."""
@@ -51,7 +52,7 @@ class AttackInfo:
     @property
     def budget(self) -> str:
         """The norm and eps of its threat model, and which pixels may change if not all."""
-        return budget(self.norm, self.eps, self.area)
+        return f"{self.norm} {radius(self.eps)} {self.area}".rstrip()
 
     def distance(self, rows: Rows) -> Column:
         """Return distances of the adversarial images in the norm of the threat model."""

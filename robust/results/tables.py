@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from robust.results.evidence.tables import (
     unit_test_name,
     unit_test_notes,
 )
+from robust.results.folding import by_attack
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -27,8 +29,8 @@ from robust.results.metrics import (
 )
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
+from robust.results.verdict import STYLES, verdict
 from robust.results.verdict import notes as weak_attacks
-from robust.results.verdict import verdict
 
 MEASURED = "robustness"
 """The ``metric`` of tables of a measurement, `RobustnessMetrics`, instead of attacks."""
@@ -72,6 +74,8 @@ def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
             *_protocol_notes(evaluations),
         ],
         below=signs_grids(evaluations),
+        styles=STYLES,
+        fold=partial(by_attack, last=1),
     )
 
 
@@ -168,7 +172,7 @@ def _clean_rows(table: Mapping[str, Any], columns: Mapping[str, Evaluation]) -> 
         if evaluation is not None:
             view, attack = evaluation.views[0], next(iter(evaluation.header.attacks))
             rate = clean_accuracy(evaluation.select(view, attack))
-        cells = _compared(table["clean_acc"].get(column), rate, absent="-")
+        cells = _compared(table["clean_acc"].get(column), rate, absent="not given")
         rows.append(["clean accuracy", column, *cells])
     return rows
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
+from robust.io.radius import at_budget
 from robust.results import signs
 from robust.results.evidence import nine
 from robust.results.evidence.recorded import Trials
@@ -21,6 +22,12 @@ Word = Literal[
 ]
 WORDS: tuple[Word, ...] = get_args(Word)
 """All verdicts; of several that hold, the first one is given."""
+STYLES: dict[str, str] = {
+    **dict.fromkeys(("near chance", "masked", "overstated", "not robust"), "bold red"),
+    **dict.fromkeys(("suspect", "too few images", "unverified"), "bold yellow"),
+    "no masking seen": "bold green",
+}
+"""Colours of verdicts in a terminal."""
 _FEW = 50
 """Attacked images at least: with fewer, one image is more than two points."""
 _WIDE = 0.2
@@ -121,7 +128,7 @@ def trials_of(part: Evaluation) -> Trials | None:
     if part.evidence is None or "adaptive" not in part.views:
         return None
     budget = next(iter(part.header.attacks.values())).budget
-    return part.evidence.trials.get(budget)
+    return at_budget(part.evidence.trials, budget)
 
 
 def missed_by_unit_test(trials: Trials) -> str:

@@ -61,7 +61,7 @@ class Display:
                 if trial.state == "running":
                     line += f", slot {slot}" if slot else ", another driver"
                 else:
-                    line += f", {driver.file.metric} {metric or '-'}, {minutes} min"
+                    line += f", {driver.file.metric} {metric or '-'}, {minutes} minutes"
                 line += f": {trial.message}" if trial.message else ""
                 self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
@@ -84,7 +84,7 @@ def _table(driver: Driver) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for name in ("run", "state", "", driver.file.metric, "epoch", "min", "slot"):
+    for name in ("run", "state", "", driver.file.metric, "epoch", "minutes", "slot"):
         table.add_column(name)
     order = sorted(driver.trials, key=lambda trial: (trial.id in driver.live, trial.id))
     for trial in reversed(order):

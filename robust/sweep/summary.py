@@ -109,7 +109,7 @@ class Summary:
             ]
             for run in ordered
         ]
-        header = ["run", "state", *short_names(self.parameters), *columns, "min"]
+        header = ["run", "state", *short_names(self.parameters), *columns, "minutes"]
         return Grid(f"Sweep {self.name}", header, rows, self._notes())
 
     def _notes(self) -> list[str]:

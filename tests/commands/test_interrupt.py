@@ -49,7 +49,7 @@ def test_the_test_after_a_training_goes_on(npz, suite, tmp_path, capsys, monkeyp
     """In the middle of an attack: the training is over, and what is on record stays."""
     args = [*arguments(npz, tmp_path, suite, epochs=1), "--run.id=a", "--run.resume=auto"]
     with monkeypatch.context() as patched:
-        patched.setattr("robust.evaluation.callback.say", interrupt)
+        patched.setattr("robust.evaluation.callback.log_examples", interrupt)
         assert end(args) == 130
     said = capsys.readouterr().err
     assert "Stopped by SIGINT (exit code 130). Run the same command again to go on, with" in said

@@ -9,6 +9,7 @@ from robust.defenses import Standard
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
+from robust.io.radius import with_radius
 from robust.loading.suites import evaluation_of_suite, read_suite
 from tests.support.factories import evaluate, linear
 from tests.support.tiny import ROOT
@@ -29,16 +30,16 @@ def suite_of(threat_model, **keys):
         ("digits", "Linf", "Linf 0.2"),
         ("mnist", "Linf", "Linf 0.3"),
         ("fashion_mnist", "Linf", "Linf 0.1"),
-        ("cifar10", "Linf", "Linf 0.03137"),
-        ("cifar100", "Linf", "Linf 0.03137"),
-        ("svhn", "Linf", "Linf 0.03137"),
+        ("cifar10", "Linf", "Linf 8/255"),
+        ("cifar100", "Linf", "Linf 8/255"),
+        ("svhn", "Linf", "Linf 8/255"),
         ("mnist", "L2", "L2 1.5"),
         ("svhn", "L2", "L2 0.5"),
     ],
 )
 def test_the_eps_is_that_of_the_data_set(data, norm, budget):
     suite = suite_of({"norm": norm, "eps": "usual"}).on(data)
-    assert str(suite.threat_model) == suite.infos["pgd"].budget == budget
+    assert with_radius(str(suite.threat_model)) == suite.infos["pgd"].budget == budget
     assert suite.on("cifar10") is suite
 
 

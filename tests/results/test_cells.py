@@ -23,7 +23,12 @@ HALF = Cell(0.5, 0.4, 0.65, n=20)
             "50.0<br>40.0-65.0",
             "<span>50.0</span><br><small>40.0&ndash;65.0</small>",
         ),
-        (Cell(math.nan, 0.0, 1.0, n=0), "-", "-", "<span>-</span>"),
+        (
+            Cell(math.nan, 0.0, 1.0, n=0),
+            "not attacked",
+            "not attacked",
+            "<span>not attacked</span>",
+        ),
         (Mean(3.0, math.nan, 3.0), "3", "3", "<span>3</span>"),
         (
             Mean(25.0, 25.0, 0.05),
@@ -31,7 +36,7 @@ HALF = Cell(0.5, 0.4, 0.65, n=20)
             "25 +-49, median 0.05",
             "<span>25 +-49, median 0.05</span>",
         ),
-        (math.nan, "-", "-", "<span>-</span>"),
+        (math.nan, "none", "none", "<span>none</span>"),
         (12.34567, "12.35", "12.35", "<span>12.35</span>"),
         (Shares((0.25, 1.0)), "25.0 100.0", "25.0 100.0", "<span>25.0 100.0</span>"),
         (

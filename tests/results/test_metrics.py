@@ -40,7 +40,7 @@ def test_no_samples_say_nothing():
 def test_a_mean_of_one_value_has_no_bounds():
     assert mean_numbers({"of": Mean.from_values([3.0])}) == {"of": 3.0, "of_median": 3.0}
     assert as_text(Mean.from_values([3.0])) == "3"
-    assert as_text(Mean.from_values([])) == "-"
+    assert as_text(Mean.from_values([])) == "none"
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():

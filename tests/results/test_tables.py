@@ -107,7 +107,7 @@ def test_rows_name_what_their_attack_is_crafted_on():
     grid = paper_table(content, own, {"a": {"b": of("transfer", range(1))}})
     assert grid.header == HEADER
     assert [[first_line(cell) for cell in cells[2:5]] for cells in grid.rows] == [
-        ["-", "100.0", ""],
+        ["not given", "100.0", ""],
         ["99", "100.0", "+1.00"],
         ["50", "50.0", "+0.00"],
         ["60", "90.0", "+30.00"],

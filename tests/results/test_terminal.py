@@ -1,12 +1,16 @@
 """A table loses no letter in a narrow terminal: names fold, words wrap, then it is cut in parts."""
 
 import io
+import math
 import re
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from rich.console import Console
 
 from robust.results.cells import Cell, Grid, Stack
+from robust.results.folding import by_attack
 from robust.results.metrics import Mean
 
 RUN = "squeezed/20261130-065611-f8ed"
@@ -72,3 +76,71 @@ def test_rows_of_one_line_are_close():
     many = Grid("T", NORMS.header, [*NORMS.rows, *NORMS.rows])
     assert re.search(r"layers\.0 .*\n +layers\.0 ", shown(many, 120))
     assert re.search(r" +\n +b +deployed", shown(ATTACKED, 120))
+
+
+def evaluated(run, views=("deployed", "adaptive")):
+    """A table of six attacks, as `comparison` makes it."""
+    names = ["fgsm", "pgd", "square", "boundary", "apgd_targeted", "fab"]
+    values = [SHARES if len(views) > 1 else SHARE] * (len(names) + 1)
+    shown = Stack(tuple(f"{view}\n" for view in views))
+    header = ["run", "view", "clean acc", *names, "robust acc", "verdict"]
+    return Grid(
+        "Attack success",
+        header,
+        [[name, shown, SHARE, *values, "not robust"] for name in run],
+        [f"{name}: not robust: why." for name in run],
+        styles={"not robust": "bold red"},
+        fold=partial(by_attack, last=1),
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("runs", [[RUN], [RUN, "standard/20261130-065611-aaaa"]], ids=len)
+def test_a_wide_table_has_a_row_for_each_attack(runs, width):
+    lines = shown(evaluated(runs), width).splitlines()
+    assert max(map(len, lines)) <= width
+    wide = "  ".join(lines)
+    for name in ("clean acc", "fgsm", "apgd_targeted", "robust acc"):
+        assert wide.count(name) == len(runs)
+    assert "55.0 (31.3-83.2)" in wide
+    (fgsm, *_) = (line for line in lines if "fgsm" in line)
+    assert fgsm.count("55.0 (31.3-83.2)") == 2  # one number below each view
+    assert wide.count("deployed") == wide.count("adaptive") == 1
+
+
+def test_a_table_that_fits_is_not_folded():
+    text = shown(evaluated([RUN]), 200)
+    assert re.search(r"run +view +clean acc +fgsm", text)
+    assert shown(evaluated([RUN]), 20, terminal=False).split() == text.split()
+
+
+def test_a_view_that_one_run_lacks_is_empty():
+    both = evaluated(["a"])
+    grid = by_attack(replace(both, rows=[*both.rows, *evaluated(["b"], ["adaptive"]).rows]), last=1)
+    assert grid.header == ["run", "attack", "deployed", "adaptive"]
+    assert grid.rows[1] == ["b", "clean acc", "", "55.0 (31.3-83.2)"]
+
+
+def test_verdicts_have_colours_in_a_terminal_alone(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def codes(color_system="standard", **settings):
+        file = io.StringIO()
+        evaluated(["a"]).print(Console(file=file, color_system=color_system, **settings))
+        return file.getvalue().count("\x1b[1;31m")
+
+    assert codes(force_terminal=True, width=200) == 2  # in its cell, and in its note
+    assert codes(force_terminal=True, width=80) == 1
+    assert codes(force_terminal=True, width=200, no_color=True) == 0
+    assert codes("auto", width=200) == 0
+
+
+def test_what_was_not_attacked_says_so():
+    nothing = Cell(math.nan, 0, 1, 0)
+    grid = Grid("T", ["run", "view", "pgd"], [["a", VIEWS, Stack((nothing, SHARE))]])
+    lines = [line.split() for line in shown(grid, 80).splitlines() if line.split()]
+    assert lines[3:] == [
+        ["a", "deployed", "not", "attacked"],
+        ["adaptive", "55.0"],
+        ["31.3-83.2"],
+    ]

@@ -28,6 +28,7 @@ from robust.attacks.adaptive.views import (
 from robust.attacks.craft import craft, isolated
 from robust.attacks.gradient.pgd import PGD
 from robust.attacks.views import EOT, Several
+from robust.io.radius import with_radius
 from robust.threat import ThreatModel
 from robust.types import Images, Labels
 
@@ -174,8 +175,8 @@ class Search:
         notes = [
             f"auto: found {what}{random}.",
             f"auto: of {count} correctly classified images, so many are misclassified within "
-            f"{self._threat_model} by a short attack through each view: {tried}. The view {OWN} is "
-            "the one without a search.",
+            f"{with_radius(str(self._threat_model))} by a short attack through each view: {tried}. "
+            f"The view {OWN} is the one without a search.",
             f"auto: attacked through {', '.join(names)}.",
         ]
         return Found(Several({name: self.views[name] for name in names}), notes)

@@ -21,6 +21,7 @@ from robust.evaluation import AttackEvaluation
 from robust.evaluation.budget import within
 from robust.io import files
 from robust.io.notes import note
+from robust.io.radius import with_radius
 from robust.io.text_files import named_path
 from robust.io.version import package_version
 from robust.io.yaml_writing import dump
@@ -188,8 +189,9 @@ class Asked:
         for text in changed.notes:
             note(text)
         model = changed.suite.threat_model
-        is_said = budget.eps is not None or not isinstance(model, OpenThreatModel)
-        at = f" at {model}" if is_said and any(v is not None for v in budget) else ""
+        is_known = budget.eps is not None or not isinstance(model, OpenThreatModel)
+        is_said = is_known and any(value is not None for value in budget)
+        at = f" at {with_radius(str(model))}" if is_said else ""
         return Asked(evaluation.replaced(suite=changed.suite), at)
 
 

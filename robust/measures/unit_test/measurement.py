@@ -7,6 +7,7 @@ from robust.data import ImageDataModule
 from robust.defenses.base import Defense
 from robust.duck_typing import ByAttribute
 from robust.errors import check_at_least
+from robust.io.radius import with_radius
 from robust.measures.measurements import Measurement
 from robust.measures.unit_test.attacked import Scores, Tried, unit_test
 from robust.measures.unit_test.layers import NotMeasured
@@ -152,7 +153,13 @@ def _rows(run: str, result: UnitTest) -> Iterator[list[Content]]:
         for view, found in scores.found.items():
             for name, rate in found.items():
                 random = Cell.from_rate(scores.random)
-                yield [run, view, name, budget, str(rate.n), Cell.from_rate(rate), random]
+                yield [
+                    run,
+                    view,
+                    name,
+                    with_radius(budget),
+                    *(str(rate.n), Cell.from_rate(rate), random),
+                ]
 
 
 def _notes(run: str, result: UnitTest) -> Iterator[str]:
@@ -163,13 +170,14 @@ def _notes(run: str, result: UnitTest) -> Iterator[str]:
         lost = scores.separated.n - scores.separated.hits
         if lost:
             yield (
-                f"{run}: of {scores.separated.n} images {lost} are left out at {budget}, since no "
-                "linear function of the features separates their points."
+                f"{run}: of {scores.separated.n} images {lost} are left out at "
+                f"{with_radius(budget)}, since no linear function of the features separates their "
+                "points."
             )
         for view, found in scores.found.items():
             best = max(found, key=lambda name: found[name].value, default=None)
             if best is not None and found[best].n > 0 and found[best].interval[1] < _SOUND:
                 yield (
-                    f"{run}: no attack at {budget} through the {view} view finds 95 % of what is "
-                    "there, so that its robust accuracy through it says little."
+                    f"{run}: no attack at {with_radius(budget)} through the {view} view finds 95 % "
+                    "of what is there, so that its robust accuracy through it says little."
                 )

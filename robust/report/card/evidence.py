@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from robust.io import files
+from robust.io.radius import at_budget
 from robust.report.card.numbers import number, tied
 from robust.report.protocols import Entry
 from robust.results import signs
@@ -49,7 +50,8 @@ def evidence(entry: Entry, record: str, header: Path) -> dict[str, Any]:
 def _trials(evaluation: Evaluation, budget: str) -> Trials:
     """Return what was tried under a threat model; nothing where nobody asked."""
     known = evaluation.evidence
-    return Trials() if known is None else known.trials.get(budget, Trials())
+    found = None if known is None else at_budget(known.trials, budget)
+    return found or Trials()
 
 
 def _signs(part: Evaluation, trials: Trials, record: str) -> list[dict[str, Any]]:
@@ -73,7 +75,7 @@ def _figures(sign: Sign) -> str:
 
 def _unit_test(tried: Mapping[str, Any], budget: str, record: str) -> dict[str, Any]:
     """Return the score of the strongest attack by view, or why there is none."""
-    own = tried.get(budget, {})
+    own = at_budget(tried, budget) or {}
     scores = own.get("unit_test") or {}
     if not scores:
         return {"reason": str(own.get("reason") or NOT_MEASURED)}

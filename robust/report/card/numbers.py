@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from robust.io.radius import radius
 from robust.report.protocols import Entry
 from robust.results.comparing.paired import clean_images, robust_images
 from robust.results.curves import accuracy_curves
@@ -142,7 +143,7 @@ def _class(target: int | str) -> str:
 
 def _capability(info: AttackInfo) -> str:
     within = (
-        f"at most {info.eps:.6g} from it in {info.norm}"
+        f"at most {radius(info.eps)} from it in {info.norm}"
         if math.isfinite(info.eps)
         else "at any distance from it"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from robust.io.names import printable
+from robust.io.radius import radius
 from robust.report.card.evidence import NOT_MEASURED
 from robust.results.cells import Cell, Content, Grid, as_text
 
@@ -201,7 +202,7 @@ def _arguments(each: _Card) -> Grid:
 
 def _curve(each: _Card) -> Grid:
     rows: list[list[Content]] = [
-        [point["family"], point["view"], f"{point['eps']:.4g}", _rate(point)]
+        [point["family"], point["view"], radius(point["eps"]), _rate(point)]
         for point in each["curve"]
     ]
     return Grid("Robust accuracy in %", ["attack", "view", "eps", "robust acc"], rows)

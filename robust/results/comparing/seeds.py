@@ -86,7 +86,7 @@ def _clean(evaluation: Evaluation) -> float:
 def _spread(values: Sequence[float]) -> Content:
     """Return mean, standard deviation and range of shares, in %."""
     if not values:
-        return "-"
+        return "not attacked"
     column = 100 * np.asarray(values)
     deviation = f" +- {column.std(ddof=1):.1f}" if len(values) > 1 else ""
     return Stack((f"{column.mean():.1f}{deviation}", f"{column.min():.1f} to {column.max():.1f}"))

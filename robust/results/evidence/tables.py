@@ -24,7 +24,12 @@ def unit_test_cell(evaluation: Evaluation) -> Stack | str:
     scores = [worst_score(evaluation, view) for view in evaluation.views]
     if not any(scores):
         return NOT_MEASURED
-    return Stack(tuple("-\n" if score is None else Cell.from_rate(score.found) for score in scores))
+    return Stack(
+        tuple(
+            f"{NOT_MEASURED}\n" if score is None else Cell.from_rate(score.found)
+            for score in scores
+        )
+    )
 
 
 def unit_test_name(evaluations: Mapping[str, Evaluation]) -> str:
