@@ -1,8 +1,8 @@
 """The page is one HTML file that works offline, made from what the other modules find."""
 
-from collections import Counter
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,22 +10,24 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from robust.io.notes import Steps, sentences
 from robust.report.album import Album, album
+from robust.report.answers import answers, pills, table_rows
 from robust.report.chart_data import Charts, overlaps, plot_trainings
 from robust.report.charts import overlap_spec
 from robust.report.comparisons import check_against
+from robust.report.hints import hint
 from robust.report.javascript import bundling
+from robust.report.names import names_of
 from robust.report.papers import Papers, papers_of
-from robust.report.protocols import Entry, Protocol, differing, protocols
+from robust.report.protocols import differing, protocols
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
 from robust.results.cells import Cell, Content, as_html
 from robust.results.colors import COLORS
 from robust.results.metrics import Rate
 from robust.results.run_folder import Reader, RunFiles
-from robust.results.verdict import WORDS
 
 _LARGEST = 4_900_000
 """Bytes of a page, as far as leaving out figures can achieve it."""
@@ -33,8 +35,6 @@ _FIGURES = 2_400_000
 """Bytes of figures, so that a page of few runs stays small."""
 _TABLES = 12_000
 """Bytes that the tables of a run may take."""
-_FEW = 100
-"""Test images below which a row says so."""
 
 
 def render(
@@ -68,6 +68,8 @@ def render(
     reference = None if against is None else against.resolve()
     extra = [] if against is None else [against]
     runs = sound_runs((reader or Reader()).read([*extra, *roots]), steps)
+    names = names_of(runs)
+    runs = [replace(run, name=name.short) for run, name in zip(runs, names, strict=True)]
     found = sound_protocols(attempt(steps, "All records", lambda: protocols(runs), []), steps)
     if reference is not None:
         check_against(runs, found, reference)
@@ -97,8 +99,11 @@ def render(
     figures = attempt(
         steps, "Figures of runs", lambda: album(runs, min(room, _FIGURES)), Album([], [])
     )
+    rows = table_rows(runs, found)
+    answered = answers(rows)
     text: str = _template().render(
         album=figures,
+        answers=answered,
         bundle=script,
         color=charts.color,
         colors=COLORS,
@@ -107,19 +112,20 @@ def render(
         kind=charts.kind,
         left_out=sentences(steps),
         made=datetime.now().astimezone(),
+        named={name.short: name for name in names},
         names=charts.names,
         papers=papers.grids,
-        rows=_rows(runs, found),
+        pills=pills(answered),
+        rows=rows,
         roots=[str(root) for root in roots],
         runs=runs,
         sections=sections,
         strangers=papers.left_out,
         trainings=trainings,
-        verdicts=Counter(e.verdict.word for p in found for e in p.entries),
+        verdicts=sorted({e.verdict.word for p in found for e in p.entries}),
         views=[v for v in _VIEWS if any(v in protocol.views for protocol in found)],
         unfinished=[run for run in runs if run.missing],
         watched=watched,
-        words=WORDS,
     )
     return text
 
@@ -133,35 +139,6 @@ def _settings(runs: Sequence[RunFiles], steps: Steps) -> dict[str, dict[str, str
     return {}
 
 
-@dataclass(frozen=True)
-class _TableRow:
-    """A row of the first table: a run under a protocol, or one without records."""
-
-    run: RunFiles
-    protocol: Protocol | None = None
-    entry: Entry | None = None
-
-    @property
-    def few(self) -> bool:
-        """Whether too few images were attacked for precise rates."""
-        return self.entry is not None and self.entry.n < _FEW
-
-
-def _rows(runs: Sequence[RunFiles], found: Sequence[Protocol]) -> list[_TableRow]:
-    rows = [
-        _TableRow(entry.run, protocol, entry)
-        for protocol in found
-        for entry in sorted(protocol.entries, key=_rank, reverse=True)
-    ]
-    attacked = {row.run.folder for row in rows}
-    return rows + [_TableRow(run) for run in runs if run.folder not in attacked]
-
-
-def _rank(entry: Entry) -> tuple[bool, float]:
-    rate = entry.robust.get("adaptive", entry.worst)
-    return "adaptive" in entry.robust, rate.value
-
-
 def _template() -> Any:  # noqa: ANN401
     environment = Environment(
         loader=PackageLoader("robust.report"),
@@ -170,9 +147,16 @@ def _template() -> Any:  # noqa: ANN401
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breaks"] = _with_breaks
     environment.filters["cell"] = _html
+    environment.filters["hint"] = hint
     return environment.get_template("page.html")
 
 
 def _html(content: Content | Rate) -> Markup:
     return Markup(as_html(Cell.from_rate(content) if isinstance(content, Rate) else content))
+
+
+def _with_breaks(name: str) -> Markup:
+    """Return a name that may go on in the next line after each of its parts."""
+    return Markup(re.sub(r"(?<=[/._])(?=\w)", "<wbr>", escape(name)))

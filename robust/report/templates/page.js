@@ -97,6 +97,8 @@ const near = new IntersectionObserver((entries) => {
 const body = document.querySelector("#table tbody");
 const rows = [...body.rows];
 function sortBy(column, descending) {
+  // Rates of a guessing network, or of a few images, rank above no others.
+  const isWeak = (row) => row.cells[column].matches(".number") && "weak" in row.dataset;
   const value = (row) => {
     const cell = row.cells[column];
     const text = cell.dataset.sort ?? cell.textContent.trim().toLowerCase();
@@ -106,6 +108,7 @@ function sortBy(column, descending) {
   const sorted = [...rows].sort((one, other) => {
     const [a, b] = [value(one), value(other)];
     if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
+    if (isWeak(one) !== isWeak(other)) return isWeak(one) - isWeak(other);
     return sign * (typeof a === "number" && typeof b === "number" ? a - b
       : String(a).localeCompare(String(b)));
   });
@@ -151,6 +154,33 @@ filters.addEventListener("input", (event) => {
   filter();
 });
 filters.addEventListener("reset", () => setTimeout(filter));
+
+// What a column or a name means, where the pointer or the focus is
+const tip = document.getElementById("tip");
+let explained = null;
+function explain(element) {
+  if (explained) explained.removeAttribute("aria-describedby");
+  explained = element;
+  tip.hidden = !element;
+  if (!element) return;
+  tip.textContent = element.dataset.tip;
+  element.setAttribute("aria-describedby", "tip");
+  const box = element.getBoundingClientRect();
+  const left = Math.min(box.left, innerWidth - tip.offsetWidth - 8);
+  const below = box.bottom + 6 + tip.offsetHeight < innerHeight;
+  tip.style.left = `${Math.max(8, left)}px`;
+  tip.style.top = `${below ? box.bottom + 6 : box.top - tip.offsetHeight - 6}px`;
+}
+for (const event of ["mouseover", "focusin"]) {
+  document.addEventListener(event, ({ target }) => {
+    const found = target.closest?.("[data-tip]");
+    if (found?.dataset.tip) explain(found);
+    else if (event === "mouseover" && explained !== document.activeElement) explain(null);
+  });
+}
+document.addEventListener("focusout", () => explain(null));
+document.addEventListener("scroll", () => explain(null), { capture: true, passive: true });
+document.addEventListener("keydown", ({ key }) => { if (key === "Escape") explain(null); });
 
 // Highlight
 function pick(name) {
