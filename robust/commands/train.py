@@ -47,6 +47,7 @@ from robust.tracking import (
     run_lock,
 )
 from robust.tracking.failures import failures_told
+from robust.tracking.overview.labels import Label, label_of, swept_keys
 from robust.tracking.progress import progress_bar
 from robust.tracking.trainers import user_errors
 
@@ -175,7 +176,7 @@ class RobustCLI(LightningCLI):
         preemption.listen(built)
         if own_loggers:
             self._made = self.run.missing_folders()
-            built.loggers = loggers(self.run)
+            built.loggers = loggers(self.run, self._label())
         if self.subcommand == "fit" and built.is_global_zero and not trainer.get("fast_dev_run"):
             best = any(
                 isinstance(callback, BestCheckpoint) for callback in built.checkpoint_callbacks
@@ -186,6 +187,12 @@ class RobustCLI(LightningCLI):
                 built.strategy.root_device, "Train with `--trainer.precision=32-true`."
             )
         return built
+
+    def _label(self) -> Label:
+        """What W&B calls this run."""
+        assert self.run.name is not None
+        config = self.config[self.subcommand].as_dict()
+        return label_of(self.run.name, config, swept_keys())
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Arguments of `Trainer.fit` and its like; no checkpoint is unpickled as code."""

@@ -46,7 +46,8 @@ from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.result import Result
-from robust.tracking import patient_barrier
+from robust.results.verdict_tags import tags_of
+from robust.tracking import log_verdict, patient_barrier
 from robust.tracking.progress import Display, Steps, beating, shown
 from robust.types import Batch, View
 from robust.vocabulary import AskedEvidence
@@ -273,6 +274,8 @@ class AttackEvaluation(Callback):
         self.evaluated = evaluation
         self.result = Result(type(pl_module).__name__, self.evaluated, classes)
         pl_module.log_dict(summarize(self.evaluated), sync_dist=True)
+        told = self.result.verdict
+        log_verdict(trainer.loggers, told.word, told.reason, tags_of(self.evaluated))
 
     def _is_due(self, trainer: Trainer) -> bool:
         if not self.every_n_epochs or trainer.sanity_checking:

@@ -84,6 +84,18 @@ def file_name(name: str, longest: int = 80) -> str:
     return kept.encode()[: longest - 9].decode(errors="ignore") + "-" + mark
 
 
+def short_names(keys: Sequence[str]) -> list[str]:
+    """Return the last parts of dotted keys, as many as tell them apart."""
+    names = []
+    for key in keys:
+        parts = key.split(".")
+        tails = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        others = [other for other in keys if other != key]
+        unique = (t for t in tails if not any(("." + o).endswith("." + t) for o in others))
+        names.append(next(unique, key))
+    return names
+
+
 def chosen(names: Iterable[str], patterns: Sequence[str]) -> set[str]:
     """Return names that are given, or match a pattern that is not the name of one itself.
 

@@ -25,6 +25,7 @@ from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
 from robust.results.run_folder import BEST, LAST, find_checkpoint
 from robust.tracking import SCHEME, LateLoggers, Run, Tracker, fetch_run
+from robust.tracking.overview.labels import label_of, seed_of
 from robust.tracking.trainers import run_test, trainer_of
 
 
@@ -161,8 +162,9 @@ class TrainedRun:
             if os.environ.get("WANDB_MODE") != "disabled":
                 note(f"{self.run.folder} cannot be written, so W&B gets nothing of this.")
             return []
-        run = replace(self.run, group=self.run.group or self.run.name)
-        return [Tracker(run, job_type=f"evaluate-{what}")]
+        assert self.run.name is not None
+        config = {**self.described, "seed_everything": seed_of(self.run.folder)}
+        return [Tracker(self.run, what, label_of(self.run.name, config))]
 
 
 def by_name(trained_runs: Sequence[TrainedRun]) -> dict[str, TrainedRun]:

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from robust.io.names import short_names
 from robust.sweep.driver import Driver
-from robust.sweep.summary import Summary, measured, short_names, shown
+from robust.sweep.summary import Summary, measured, shown
 from robust.sweep.trials import Trial
 
 

@@ -253,7 +253,7 @@ class Driver:
             return
         command = [*self.file.command(trial.parameters), *self._own_flags(trial)]
         try:
-            process = Process(command, folder, slot, len(self.settings.slots))
+            process = Process(command, folder, slot, len(self.settings.slots), self.file.keys)
         except OSError as error:
             self.study.end(trial, "failed", f"{error.strerror}: {error.filename}")
             self._failed_in_a_row += 1

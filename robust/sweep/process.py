@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import io
+import json
 import os
 import shlex
 import signal
@@ -17,6 +18,7 @@ from robust.io import files
 from robust.io.names import printable
 from robust.loading.messages import one_line
 from robust.loading.trust import FLAGS_OF_FILE
+from robust.tracking.overview.labels import SWEPT
 
 LOG = "log.txt"
 """File with what a run printed, in its folder; locked while its process is alive."""
@@ -65,13 +67,21 @@ class Process:
         folder: The folder of the run; its output is added to the log there.
         slot: Its devices.
         slots: How many slots share the cores of this machine.
+        swept: Dotted keys that the sweep varies, which the name of the run in W&B has.
 
     Raises:
         ConfigError: If the log is no regular file.
         OSError: If the log cannot be written or the command not be started.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, slot: Slot, slots: int) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        slot: Slot,
+        slots: int,
+        swept: Sequence[str] = (),
+    ) -> None:
         self.slot = slot
         self.began = time.monotonic()
         self.stopped: float | None = None
@@ -85,7 +95,7 @@ class Process:
             log.flush()
             self._popen = subprocess.Popen(
                 command,
-                env=_environment(slot, slots),
+                env={**_environment(slot, slots), SWEPT: json.dumps(list(swept))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

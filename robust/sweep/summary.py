@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from robust.io import files
-from robust.io.names import printable
+from robust.io.names import printable, short_names
 from robust.results.cells import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
@@ -155,18 +155,6 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> set[str]:
             if other != name
         )
     }
-
-
-def short_names(keys: Sequence[str]) -> list[str]:
-    """Return the last parts of dotted keys, as many as tell them apart."""
-    names = []
-    for key in keys:
-        parts = key.split(".")
-        tails = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        others = [other for other in keys if other != key]
-        unique = (t for t in tails if not any(("." + o).endswith("." + t) for o in others))
-        names.append(next(unique, key))
-    return names
 
 
 def shown(value: Any) -> str:  # noqa: ANN401

@@ -7,7 +7,7 @@ A run needs no account. Without a key or an answer of the server W&B records it 
 from robust.results.metrics_csv import read_metrics
 from robust.tracking.artifacts import SCHEME, fetch_run, log_run
 from robust.tracking.late_loggers import LateLoggers
-from robust.tracking.media import log_adversarial_table, log_figures, log_table
+from robust.tracking.media import log_adversarial_table, log_figures, log_table, log_verdict
 from robust.tracking.preemption import Preemption
 from robust.tracking.processes import Processes, check_processes, patient_barrier
 from robust.tracking.run import Run, SaveRunConfig, remove_unused
@@ -35,6 +35,7 @@ __all__ = [
     "log_figures",
     "log_run",
     "log_table",
+    "log_verdict",
     "loggers",
     "patient_barrier",
     "plugins",

@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.results.metrics_csv import read_metrics
+from robust.tracking.overview.registry import BEST_ALIAS, collection_path, is_best, scores_of
 from robust.tracking.run import Run
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 SCHEME = "wandb:"
 """The prefix of a run on a W&B server, such as ``wandb:entity/project/run``."""
 
-_TYPE = "trained-run"
+_TYPE = "model"
+"""What the registry `model` of W&B takes."""
+_TYPES = (_TYPE, "trained-run")
+"""With that of version 0.1."""
 _FILES = (
     "*.yaml",
     "*.csv",
@@ -39,7 +44,8 @@ def log_run(loggers: Iterable[Logger], run: Run) -> None:
 
     Offline W&B keeps a copy in the run's folder, and ``wandb sync`` uploads that. Files that did
     not change since the last version are not uploaded again. On a full disk only the artifact is
-    missing, and one line says so.
+    missing, and one line says so. The best version has the alias ``best``. With `Run.register` the
+    registry links to it.
 
     Args:
         loggers: Loggers; only those of W&B are used.
@@ -49,17 +55,54 @@ def log_run(loggers: Iterable[Logger], run: Run) -> None:
 
     for logger in loggers:
         if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
-            assert run.name is not None
-            assert run.id is not None
-            name = re.sub(r"[^\w.-]", "-", f"{run.name}-{run.id}")
-            metadata = {"name": run.name, "id": run.id}
             try:
-                artifact = wandb.Artifact(name, _TYPE, metadata=metadata)
-                for file in _files(run.folder):
-                    artifact.add_file(str(file), str(file.relative_to(run.folder)))
-                logger.experiment.log_artifact(artifact)
+                artifact = _log(logger, run)
             except (OSError, ValueError, wandb.Error) as error:
                 print(f"W&B gets no artifact of this run: {error}", file=sys.stderr)
+                continue
+            if run.register is not None:
+                _register(logger, artifact, run.register)
+
+
+def _log(logger: WandbLogger, run: Run) -> "wandb.Artifact":
+    import wandb
+
+    assert run.name is not None
+    assert run.id is not None
+    name = re.sub(r"[^\w.-]", "-", f"{run.name}-{run.id}")
+    scores = scores_of(read_metrics(run.folder))
+    metadata = {"name": run.name, "id": run.id, "scores": scores}
+    artifact = wandb.Artifact(name, _TYPE, metadata=metadata)
+    for file in _files(run.folder):
+        artifact.add_file(str(file), str(file.relative_to(run.folder)))
+    recorded = logger.experiment
+    # Nobody can be asked for an earlier version offline, and hardly any run has one.
+    collection = f"{recorded.entity}/{recorded.project}/{name}"
+    best = recorded.offline or is_best(scores, wandb.Api(timeout=_TIMEOUT), collection)
+    recorded.log_artifact(artifact, aliases=["latest", *([BEST_ALIAS] if best else [])])
+    return artifact
+
+
+def _register(logger: WandbLogger, artifact: "wandb.Artifact", name: str) -> None:
+    """Link an artifact in the registry, or say in one line why that fails."""
+    import wandb
+
+    path = collection_path(name)
+    if logger.experiment.offline:
+        print(
+            f"W&B links nothing to {path} offline. After `wandb login`, call `train.py test` with "
+            "--run.register again.",
+            file=sys.stderr,
+        )
+        return
+    try:
+        artifact.wait(_TIMEOUT)
+        best = is_best(artifact.metadata["scores"], wandb.Api(timeout=_TIMEOUT), path)
+        logger.experiment.link_artifact(artifact, path, [BEST_ALIAS] if best else [])
+    except (wandb.Error, ValueError) as error:
+        print(f"W&B links nothing to {path}: {_first_line(error)}", file=sys.stderr)
+        return
+    print(f"Registered: {path}{', the best there' if best else ''}")
 
 
 def fetch_run(name: str) -> Path:
@@ -84,7 +127,7 @@ def fetch_run(name: str) -> Path:
             )
         api = wandb.Api(timeout=_TIMEOUT)
         artifact = api.artifact(name) if ":" in name else _last_artifact(api, name)
-        if artifact.type != _TYPE:
+        if artifact.type not in _TYPES:
             raise ConfigError(
                 f"Expected {SCHEME}{name} to be a run of train.py, but it is an artifact of type "
                 f"{artifact.type}. Name a run, entity/project/run."
@@ -106,7 +149,7 @@ def fetch_run(name: str) -> Path:
 
 
 def _last_artifact(api: "wandb.Api", name: str) -> "wandb.Artifact":
-    artifacts = [a for a in api.run(name).logged_artifacts() if a.type == _TYPE]
+    artifacts = [a for a in api.run(name).logged_artifacts() if a.type in _TYPES]
     if not artifacts:
         raise ConfigError(
             f"Expected an artifact of type {_TYPE} in {SCHEME}{name}, but it has none. Name a run "

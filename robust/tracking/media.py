@@ -10,7 +10,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from robust.io.names import file_name
+from robust.results.verdict_tags import with_verdict
+from robust.tracking.tracker import Tracker
 from robust.types import Images, Labels
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ def log_adversarial_table(
     adv_pred: Labels,
     names: Sequence[str] = (),
 ) -> None:
-    """Show images beside their adversarial ones in W&B, as ``test/<view>/<attack>/examples``.
+    """Show images beside their adversarial ones in W&B, in the table ``test/examples``.
 
-    The third image is the difference on grey, amplified until its largest change is black or
-    white. The column ``amplified`` says how much.
+    It has those of all views and attacks, and is logged when the test ends. The third image is the
+    difference on grey, amplified until its largest change is black or white. The column
+    ``amplified`` says how much.
 
     Args:
-        loggers: Loggers; only those of W&B are used.
+        loggers: Loggers; only those of this package for W&B are used.
         view: What the attacker differentiated.
         attack: Its name in the suite.
         x: Clean images.
@@ -45,10 +47,10 @@ def log_adversarial_table(
         adv_pred: Predictions on ``x_adv``.
         names: Names of the classes; their numbers are shown without.
     """
-    targets = [logger for logger in loggers if isinstance(logger, WandbLogger)]
+    targets = [logger for logger in loggers if isinstance(logger, Tracker)]
     if not targets:
         return
-    columns = ["label", "clean prediction", "adversarial prediction"]
+    columns = ["view", "attack", "label", "clean prediction", "adversarial prediction"]
     columns += ["clean", "adversarial", "difference", "amplified"]
     rows = []
     for i in range(len(x)):
@@ -57,9 +59,9 @@ def log_adversarial_table(
         gain = 0.5 / largest if largest > 0 else 1.0
         images = [_image(pixels) for pixels in (x[i], x_adv[i], 0.5 + gain * delta)]
         classes = [_class(int(labels[i]), names) for labels in (y, clean_pred, adv_pred)]
-        rows.append([*classes, *images, round(gain, 1)])
+        rows.append([view, attack, *classes, *images, round(gain, 1)])
     for logger in targets:
-        logger.log_table(f"test/{view}/{file_name(attack)}/examples", columns, rows)
+        logger.add_rows("test/examples", columns, rows)
 
 
 @rank_zero_only
@@ -108,3 +110,20 @@ def _image(pixels: Float[Tensor, "c h w"]) -> "wandb.Image":
         pixels = pixels.mean(0, keepdim=True)
     # As a PIL image, because W&B stretches the contrast of tensors and drops sides of one pixel.
     return wandb.Image(to_pil_image((pixels.detach().clamp(0, 1) * 255).round().byte().cpu()))
+
+
+@rank_zero_only
+def log_verdict(loggers: Iterable[Logger], word: str, reason: str, tags: Sequence[str]) -> None:
+    """Show a verdict in the summary of a run in W&B, and among its tags.
+
+    Args:
+        loggers: Loggers; only those of W&B are used.
+        word: The verdict.
+        reason: Why; empty if there is nothing to say.
+        tags: As `robust.results.verdict_tags.tags_of` returns them.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and not logger.experiment.disabled:
+            recorded = logger.experiment
+            recorded.summary.update({"verdict": word, "verdict_reason": reason})
+            recorded.tags = with_verdict(recorded.tags or (), tags)

@@ -28,6 +28,7 @@ from robust.io.text_files import expanded
 from robust.io.version import package_version
 from robust.results.run_folder import BEST
 from robust.tracking import run_lock
+from robust.tracking.overview.registry import check_collection
 
 _RUN_ID = "ROBUST_RUN_ID"
 _LONGEST_TAG = 64
@@ -41,19 +42,25 @@ class Run:
     """One training or evaluation, with its folder ``root/name/id``.
 
     Args:
-        name: What the run is about, also its name in W&B; default: the stem of the config file.
+        name: What the run is about; default: the stem of the config file. Its name in W&B begins
+            with it: ``squeezed T=20 mnist s0``.
         id: Tells runs of one name apart, also in W&B. Default: ``WANDB_RUN_ID`` if set, else the
             time. With the former, processes of torchrun or srun agree on one folder.
         root: Folder of all runs.
         project: W&B project.
-        group: W&B group, such as the table that a run belongs to.
-        tags: W&B tags.
+        group: W&B group, such as the table that a run belongs to. Default: its name in W&B without
+            the seed, so that runs that differ in nothing else are a group.
+        tags: W&B tags; those of the verdict are added.
+        summary: ``short`` leaves at most 25 keys in the summary of W&B, and all numbers of a test
+            in the table ``test/all``. ``all`` leaves all in the summary.
+        register: Collection of W&B's registry that links the trained run: ``NAME`` of the registry
+            ``model``, or ``REGISTRY/NAME``.
         resume: ``auto`` goes on from the furthest checkpoint in the folder, if there is one. It
             precedes another run's (``--ckpt_path``), and the run needs an id.
 
     Raises:
         ConfigError: If a name cannot be printed or is too long, ``name`` or ``id`` cannot be a
-            folder, or W&B forbids ``id`` or ``project``.
+            folder, or W&B forbids ``id``, ``project`` or ``register``.
     """
 
     name: str | None = None
@@ -63,11 +70,15 @@ class Run:
     group: str | None = None
     tags: list[str] | None = None
     resume: Literal["never", "auto"] = "never"
+    summary: Literal["short", "all"] = "short"
+    register: str | None = None
 
     def __post_init__(self) -> None:
         _check("name", self.name, forbidden="/\\")
         _check("id", self.id, forbidden=_NOT_IN_IDS)
         _check("project", self.project, forbidden="/\\#?%:")
+        if self.register is not None:
+            check_collection(self.register)
         for name in (*([] if self.group is None else [self.group]), *(self.tags or [])):
             check_name("`run.group` and each of `run.tags`", name)
         for tag in self.tags or []:

@@ -5,15 +5,19 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from robust.errors import ConfigError
 from robust.io import files
 from robust.tracking.metrics import MetricsFile
+from robust.tracking.overview.labels import Label
+from robust.tracking.overview.summary import EVERYTHING, Number, ShortSummary
 from robust.tracking.run import Run
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 # Seconds; W&B's own 90 look like a hang behind a firewall. It takes ten more to ask for the name of
 # the user and to fail.
 _INIT_TIMEOUT = 15.0
+# As Lightning defines it for all metrics.
+_STEP = "trainer/global_step"
 # Seconds; with W&B's own 15 a run killed early leaves nothing to recover.
 _FLUSH_INTERVAL = 5.0
 # Seconds; W&B itself waits forever for a server that does not answer any more. The rest is kept on
@@ -30,10 +36,14 @@ _FLUSH_INTERVAL = 5.0
 _FINISH_TIMEOUT = 25.0
 
 
-def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
+def loggers(run: Run, label: Label | None = None) -> list[Logger]:
     """Prepare the folder of ``run``, and return loggers for its ``metrics.csv`` and for W&B.
 
     The order matters, since Lightning derives the folder of checkpoints from the first.
+
+    Args:
+        run: A settled run.
+        label: As `Tracker` takes it.
 
     Raises:
         ConfigError: If the folder cannot be written.
@@ -43,7 +53,7 @@ def loggers(run: Run, job_type: str | None = None) -> list[Logger]:
     warnings.filterwarnings("ignore", "Experiment logs directory")
     root = run.folder.parent.parent
     assert run.name is not None, "`prepare` asks for a settled run"
-    return [MetricsFile(root, name=run.name, version=run.id), Tracker(run, job_type)]
+    return [MetricsFile(root, name=run.name, version=run.id), Tracker(run, label=label)]
 
 
 def _run_id(text: str) -> str:
@@ -66,24 +76,32 @@ class Tracker(WandbLogger):
 
     Args:
         run: A settled run; W&B writes to ``wandb/`` in its folder and uses its id.
-        job_type: Tells trainings from evaluations in W&B.
+        evaluation: What is evaluated, such as the name of a suite; None of a training.
+        label: What W&B calls the run and its group, unless ``run`` names a group, or ``WANDB_NAME``
+            and ``WANDB_RUN_GROUP`` do; the run's name if None.
 
     Raises:
         ConfigError: If ``wandb/`` is a symbolic link.
     """
 
-    def __init__(self, run: Run, job_type: str | None = None) -> None:
+    def __init__(self, run: Run, evaluation: str | None = None, label: Label | None = None) -> None:
         files.check_own_folder(run.folder / "wandb")
+        assert run.name is not None, "call `settled` first"
+        label = label or Label(run.name, run.name)
+        job_type = "train" if evaluation is None else f"evaluate-{evaluation}"
+        name = label.name if evaluation is None else f"{label.name}: {evaluation}"
         super().__init__(
-            name=run.name,
+            name=os.environ.get("WANDB_NAME") or name[:_LONGEST_ID],
             save_dir=run.folder,
             # An evaluation is a run of its own in W&B, so the training keeps its numbers.
-            version=run.id if job_type is None else _run_id(f"{run.id}-{job_type}"),
+            version=run.id if evaluation is None else _run_id(f"{run.id}-{job_type}"),
             project=run.project,
-            group=run.group,
+            group=run.group or os.environ.get("WANDB_RUN_GROUP") or label.group,
             tags=run.tags,
             job_type=job_type,
         )
+        self._summary = ShortSummary() if run.summary == "short" else None
+        self._tables: dict[str, tuple[list[str], list[list[Any]]]] = {}
         # WandbLogger always passes it, and W&B warns that it no longer has an effect.
         del self._wandb_init["anonymous"]
 
@@ -113,6 +131,39 @@ class Tracker(WandbLogger):
         if trouble is not None:
             self._begin_locally("offline" if mode == "online" else mode, trouble)
         return cast("wandb.Run | RunDisabled", self._experiment)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers; the summary of the run has those that matter, a table all of a test."""
+        if self._summary is not None:
+            for key in self._summary.hidden(metrics):
+                self.experiment.define_metric(
+                    key, step_metric=_STEP, step_sync=True, summary="none", hidden=True
+                )
+        super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def add_rows(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table, which is logged when the test ends.
+
+        Args:
+            key: Its name in W&B.
+            columns: Names of the columns, each time the same.
+            rows: One value a column.
+        """
+        _, known = self._tables.setdefault(key, (list(columns), []))
+        known += [list(row) for row in rows]
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Log what was kept for the end of a test."""
+        if self._summary is not None and self._summary.numbers:
+            self.add_rows(EVERYTHING, Number._fields, self._summary.table())
+            self._summary.numbers = {}
+        while self._tables:
+            key, (columns, rows) = self._tables.popitem()
+            self.log_table(key, columns, rows)
+        super().finalize(status)
 
     def _connect(self) -> str | None:
         """Begin online, or return why that fails."""

@@ -22,10 +22,11 @@ import robust.commands.sweep
 import robust.sweep.process
 from robust.commands.sweep import sweep
 from robust.errors import ConfigError
+from robust.io.names import short_names
 from robust.sweep.file import SweepFile
 from robust.sweep.process import Slot, parse_slots
 from robust.sweep.study import Study
-from robust.sweep.summary import pareto_front, short_names
+from robust.sweep.summary import pareto_front
 from robust.tracking import read_metrics
 from tests.support.sweeps import GRID, TOY, run, runs, starts, states
 from tests.support.tiny import ROOT, arguments

@@ -33,6 +33,7 @@ from robust.tracking import (
     log_table,
     loggers,
 )
+from robust.tracking.overview.labels import Label
 from tests.support.wandb_server import forget_wandb
 
 pytestmark = [
@@ -256,11 +257,11 @@ def test_newcomer_without_a_key_records_offline(tmp_path, capfd, monkeypatch):
 def test_tracker_passes_the_run_on():
     run = run_of(id="7", project="p", group="g", tags=["t"])
     run.prepare()
-    begun = Tracker(run, job_type="evaluation").experiment
-    assert (begun.name, begun.project, begun.group) == ("toy", "p", "g")
-    assert (begun.tags, begun.job_type) == (("t",), "evaluation")
+    begun = Tracker(run, "quick", Label("toy T=20 s0", "toy T=20")).experiment
+    assert (begun.name, begun.project, begun.group) == ("toy T=20 s0: quick", "p", "g")
+    assert (begun.tags, begun.job_type) == (("t",), "evaluate-quick")
     # Beside the training, whose run keeps its own numbers.
-    assert begun.id == "7-evaluation"
+    assert begun.id == "7-evaluate-quick"
     assert begun.settings.x_transaction_log_flush_interval == 5
 
 
@@ -386,7 +387,11 @@ def test_examples_are_shown_in_wandb(channels):
     x_adv[0, :, 0, 0] = 0.6
     x_adv[0, :, 1, 1] = 0.45
     y = torch.tensor([0, 1, 2])
-    log_adversarial_table(targets, "adaptive", "pgd", x[:2], x_adv[:2], y[:2], y[:2], 2 - y[:2])
+    log_adversarial_table(targets, "adaptive", "pgd", x[:1], x_adv[:1], y[:1], y[:1], 2 - y[:1])
+    log_adversarial_table(
+        targets, "deployed", "pgd", x[1:2], x_adv[1:2], y[1:2], y[1:2], 2 - y[1:2]
+    )
+    targets[1].finalize("success")
     wandb.finish()
     staged = {
         hashlib.sha256(file.read_bytes()).hexdigest(): file
@@ -399,8 +404,11 @@ def test_examples_are_shown_in_wandb(channels):
     }
     table = json.loads(table)
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    keys = ("label", "clean prediction", "adversarial prediction", "amplified")
-    assert [[row[key] for key in keys] for row in rows] == [[0, 0, 2, 5.0], [1, 1, 1, 1.0]]
+    keys = ("view", "label", "clean prediction", "adversarial prediction", "amplified")
+    assert [[row[key] for key in keys] for row in rows] == [
+        ["adaptive", 0, 0, 2, 5.0],
+        ["deployed", 1, 1, 1, 1.0],
+    ]
     clean, changed, difference = (
         Image.open(staged[rows[0][key]["sha256"]]).convert("L")
         for key in ("clean", "adversarial", "difference")

@@ -124,6 +124,7 @@ def test_run_with_media_and_tables(server, tmp_path):
     log_table(trainer.loggers, "norms", ["layer", "norm"], [("a", 2.0)])
     x, y = torch.zeros(1, 1, 2, 2), torch.tensor([0])
     log_adversarial_table(trainer.loggers, "adaptive", "pgd", x, x, y, y, y)
+    trainer.loggers[1].finalize("success")
     wandb.finish()
     seen = server.run("a")
     assert (seen["state"], seen["group"], seen["tags"]) == ("finished", "g", ["t"])
@@ -133,7 +134,7 @@ def test_run_with_media_and_tables(server, tmp_path):
     tables = [file for file in seen["files"] if file.startswith("media/table/")]
     assert [file.rpartition("_")[0][:-2] for file in sorted(tables)] == [
         "media/table/norms",
-        "media/table/test/adaptive/pgd/examples",
+        "media/table/test/examples",
     ]
     content = json.loads((server.state.folder / seen["files"][min(tables)]).read_text())
     assert content["data"] == [["a", 2.0]]
