@@ -78,7 +78,7 @@ def _log(logger: WandbLogger, run: Run) -> "wandb.Artifact":
     recorded = logger.experiment
     # Nobody can be asked for an earlier version offline, and hardly any run has one.
     collection = f"{recorded.entity}/{recorded.project}/{name}"
-    best = recorded.offline or is_best(scores, wandb.Api(timeout=_TIMEOUT), collection)
+    best = recorded.offline or is_best(scores, _api(recorded.entity), collection)
     recorded.log_artifact(artifact, aliases=["latest", *([BEST_ALIAS] if best else [])])
     return artifact
 
@@ -97,12 +97,19 @@ def _register(logger: WandbLogger, artifact: "wandb.Artifact", name: str) -> Non
         return
     try:
         artifact.wait(_TIMEOUT)
-        best = is_best(artifact.metadata["scores"], wandb.Api(timeout=_TIMEOUT), path)
+        best = is_best(artifact.metadata["scores"], _api(logger.experiment.entity), path)
         logger.experiment.link_artifact(artifact, path, [BEST_ALIAS] if best else [])
     except (wandb.Error, ValueError) as error:
         print(f"W&B links nothing to {path}: {_first_line(error)}", file=sys.stderr)
         return
     print(f"Registered: {path}{', the best there' if best else ''}")
+
+
+def _api(entity: str) -> "wandb.Api":
+    """Return W&B's answers to a user or team, to whose organization the registry belongs."""
+    import wandb
+
+    return wandb.Api(overrides={"entity": entity}, timeout=_TIMEOUT)
 
 
 def fetch_run(name: str) -> Path:

@@ -15,9 +15,10 @@ class Artifacts:
         key = given["projectName"], given["artifactCollectionName"]
         versions = [a for a in self.artifacts.values() if (a["project"], a["collection"]) == key]
         same = [a for a in versions if a["digest"] == given["digest"]]
+        aliases = [a["alias"] for a in given.get("aliases") or []]
         if not same:
             for other in versions:
-                other["aliases"] = [a for a in other["aliases"] if a != "latest"]
+                other["aliases"] = [a for a in other["aliases"] if a not in aliases]
             artifact = {
                 "id": uid("Artifact", secrets.token_hex(4)),
                 "state": "PENDING",
@@ -27,7 +28,7 @@ class Artifacts:
                 "collection": key[1],
                 "type": given["artifactTypeName"],
                 "run": given.get("runName"),
-                "aliases": [a["alias"] for a in given.get("aliases") or []],
+                "aliases": aliases,
                 "metadata": given.get("metadata") or "{}",
                 "createdAt": now(),
             }
@@ -72,6 +73,29 @@ class Artifacts:
     def on_artifact(self, v, query):
         return self.artifact_node(self.artifacts[v.get("id") or v["artifact_id"]])
 
+    def on_linkArtifact(self, v, query):
+        """Link a version in a collection of the registry, which takes models alone."""
+        given = v["input"]
+        artifact = self.artifacts[given["artifactID"]]
+        if given["projectName"] == "wandb-registry-model":
+            assert artifact["type"] == "model"
+        key = given["projectName"], given["artifactPortfolioName"]
+        links = self.links.setdefault(key, [])
+        aliases = {alias["alias"] for alias in given["aliases"] or []} | {"latest"}
+        for link in links:
+            link["aliases"] -= aliases
+        links.append({"artifact": artifact["id"], "aliases": aliases})
+        return {"versionIndex": len(links) - 1}
+
+    def _linked(self, v, collection, alias):
+        """Artifacts that the registry links under a name and an alias."""
+        links = self.links.get((v.get("project") or v.get("projectName"), collection), [])
+        return [
+            self.artifacts[link["artifact"]]
+            for index, link in enumerate(links)
+            if alias in (*link["aliases"], f"v{index}")
+        ]
+
     def project_artifacts(self, v):
         """The fields of a project that answer for an artifact by name, and for its files."""
         collection, _, alias = (v.get("name") or v.get("collection") or "").partition(":")
@@ -81,7 +105,7 @@ class Artifacts:
             for artifact in self.artifacts.values()
             if artifact["collection"] == collection
             and alias in (*artifact["aliases"], f"v{artifact['version']}")
-        ]
+        ] + self._linked(v, collection, alias)
         if not found:
             return {"artifact": None, "artifactCollection": None}
         node = self.artifact_node(found[-1])

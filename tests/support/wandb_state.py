@@ -18,7 +18,7 @@ from tests.support.wandb_words import ENTITY, USER, connection, now, uid
 
 
 def root_fields(query):
-    """Names of the outermost fields of a query; aliases are not used there."""
+    """Names of the outermost fields of a query, and their aliases."""
     depth, parentheses, fields = 0, 0, []
     body = re.sub(r"#.*", "", query)
     for word in re.findall(r"\.{3}|[\w$@]+|[(){}]", body):
@@ -45,6 +45,7 @@ class State(Sweeps, Artifacts):
         self.runs, self.sweeps, self.agents = {}, {}, {}
         self.projects = set()
         self.artifacts, self.views, self.client_ids = {}, {}, {}
+        self.links = {}
         self.operations = []
 
     def run(self, project, name):
@@ -77,9 +78,13 @@ class State(Sweeps, Artifacts):
 
     def answer(self, query, variables):
         """The ``data`` of a response."""
-        fields = [f for f in root_fields(query) if hasattr(self, f"on_{f}")]
+        outermost = root_fields(query)
+        fields = [f for f in outermost if hasattr(self, f"on_{f}")]
+        named = {f: a for a, f in re.findall(r"(\w+): (\w+)\(", query) if a in outermost}
         with self.lock:
-            return {f: getattr(self, f"on_{f}")(variables, query) for f in fields}
+            return {
+                named.get(f, f): getattr(self, f"on_{f}")(variables, query) for f in fields
+            }
 
     # The account and what the server can do.
 
@@ -91,7 +96,9 @@ class State(Sweeps, Artifacts):
         return {**USER, "projects": connection([])}
 
     def on_entity(self, v, query):
-        return {"id": "1", "name": ENTITY, "isTeam": False, "organization": None}
+        organizations = [{"name": "org", "orgEntity": {"name": "org-entity"}}]
+        account = {"id": "1", "name": ENTITY, "isTeam": False, "organization": None}
+        return {**account, "user": {"organizations": organizations}}
 
     def on_organization(self, v, query):
         return {"featureFlags": []}
