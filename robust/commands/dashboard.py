@@ -6,7 +6,9 @@ by view with its bounds, the adaptive worst case against clean accuracy, and the
 
 import argparse
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +20,14 @@ from wandb_workspaces.workspaces import interface as ws
 from robust.commands.options.dashboard import parse
 from robust.commands.process import run_command
 from robust.errors import ConfigError
+from robust.tracking.media import EXAMPLES
+from robust.tracking.overview.summary import EVERYTHING
 
 NAME = "Robustness"
 ADAPTIVE = "test/worst_robust_acc/adaptive"
 CLEAN = "test/clean_acc"
+VERDICT = "verdict"
+_WIDTH = 80
 _VIEWS = ("deployed", "published", "transfer", "adaptive")
 _SWEPT = {
     "model.init_args.temperature": "temperature",
@@ -51,7 +57,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     sections = [
         ws.Section(name=name, panels=panels, is_open=True) for name, panels in _panels().items()
     ]
-    columns = [f"summary:{key}" for key in (CLEAN, *_bounds(ADAPTIVE))]
+    columns = [f"summary:{key}" for key in (VERDICT, CLEAN, *_bounds(ADAPTIVE))]
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -122,7 +128,8 @@ def _panels() -> dict[str, list[Any]]:
         "Attacks": [
             wr.LinePlot(title=f"Success, {view} view", metric_regex=f"test/success/{view}/[^/]+$")
             for view in ("deployed", "adaptive")
-        ],
+        ]
+        + [wr.WeavePanelSummaryTable(table_name=EVERYTHING)],
         "Sweeps": [
             wr.ParallelCoordinatesPlot(title="Settings and accuracy", columns=[*swept, *reached]),
             wr.ParameterImportancePlot(with_respect_to=ADAPTIVE),
@@ -137,6 +144,7 @@ def _panels() -> dict[str, list[Any]]:
         ],
         "Adversarial images": [
             wr.MediaBrowser(title="Figures", media_keys=["figures/accuracy", "figures/pgd"]),
+            wr.WeavePanelSummaryTable(table_name=EXAMPLES),
         ],
         "Settings": [wr.RunComparer(diff_only="split")],
     }
@@ -147,9 +155,10 @@ def _bounds(key: str) -> list[Any]:
 
 
 def _main(options: argparse.Namespace) -> None:
-    if options.dry_run:
+    if options.json or options.dry_run:
         built = workspace(options.entity or "entity", options.project)
-        print(json.dumps(specification(built), indent=1))
+        lines = json.dumps(specification(built), indent=1) if options.json else _summary(built)
+        print(lines)
         return
     try:
         if not wandb.login(prompt=False, verify=False):
@@ -159,9 +168,9 @@ def _main(options: argparse.Namespace) -> None:
             )
         entity = options.entity or wandb.Api().default_entity or ""
         views: list[Any] = [workspace(entity, options.project), report(entity, options.project)]
-        for made in views:
+        for what, made in zip(("Workspace", "Report"), views, strict=True):
             made.save()
-            print(made.url)
+            print(f"{what}: {made.url}")
     except (wandb.Error, OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -169,6 +178,29 @@ def _main(options: argparse.Namespace) -> None:
             f"Expected to save to W&B project {options.project}, but: {error}. Fix --entity, "
             "--project or the network."
         ) from error
+    panels = sum(map(len, _panels().values()))
+    print(f"Each has {panels} panels in {len(_panels())} sections. {_CAUTION}")
+
+
+def _summary(built: ws.Workspace) -> str:
+    """What would be saved, on one screen."""
+    columns = [c.rpartition(":")[2] for c in built.runset_settings.pinned_columns]
+    parts = {section.name: map(_title, section.panels) for section in built.sections}
+    lines = [f"Would save the workspace and the report {NAME} to {built.entity}/{built.project}:"]
+    for name, shown in {**parts, "Columns of the table of runs": columns}.items():
+        lines += textwrap.wrap(
+            f"{name}: {'; '.join(shown)}",
+            width=_WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
+    return "\n".join([*lines, "--json prints all of the workspace."])
+
+
+def _title(panel: Any) -> str:  # noqa: ANN401
+    """Return what a panel is called: its title, its table, or its kind."""
+    given = getattr(panel, "title", None) or getattr(panel, "table_name", None)
+    return str(given or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(panel).__name__).capitalize())
 
 
 def specification(built: ws.Workspace) -> dict[str, Any]:

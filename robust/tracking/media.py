@@ -17,6 +17,9 @@ from robust.types import Images, Labels
 if TYPE_CHECKING:
     import wandb
 
+EXAMPLES = "test/examples"
+"""The table with adversarial images of a test."""
+
 
 @rank_zero_only
 def log_adversarial_table(
@@ -61,7 +64,7 @@ def log_adversarial_table(
         classes = [_class(int(labels[i]), names) for labels in (y, clean_pred, adv_pred)]
         rows.append([view, attack, *classes, *images, round(gain, 1)])
     for logger in targets:
-        logger.add_rows("test/examples", columns, rows)
+        logger.add_rows(EXAMPLES, columns, rows)
 
 
 @rank_zero_only

@@ -1,6 +1,7 @@
 """The W&B workspace and report: what would be sent, and saved on a stand-in server."""
 
 import json
+import re
 import warnings
 
 import pytest
@@ -48,10 +49,10 @@ def test_sections_and_their_panels(spec):
     }
     assert panels == {
         "Robust accuracy": ["Scatter Plot", "Scatter Plot", "Bar Chart", "Bar Chart"],
-        "Attacks": ["Run History Line Plot"] * 2,
+        "Attacks": ["Run History Line Plot"] * 2 + ["Weave"],
         "Sweeps": ["Parallel Coordinates Plot", "Parameter Importance"],
         "Training": ["Run History Line Plot"] * 3,
-        "Adversarial images": ["Media Browser"],
+        "Adversarial images": ["Media Browser", "Weave"],
         "Settings": ["Run Comparer"],
     }
 
@@ -76,11 +77,26 @@ def test_swept_settings_are_those_of_the_sweeps(spec):
         assert set(swept) <= named
 
 
-def test_dry_run_prints_what_would_be_saved(spec, capsys, monkeypatch):
+def test_dry_run_is_one_screen(spec, capsys, monkeypatch):
     monkeypatch.setattr(wandb, "login", lambda **_: pytest.fail("no account is needed"))
     assert main(["--dry-run", "--entity", "team", "--project", "project"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "to team/project" in lines[0]
+    text = " ".join(" ".join(lines).split())
+    for section in spec["section"]["panelBankConfig"]["sections"]:
+        assert f" {section['name']}: " in text
+    for shown in ("Worst case by view", "test/all", "Figures; test/examples Settings: "):
+        assert shown in text
+    assert "Columns of the table of runs: displayName; verdict; test/clean_acc;" in text
+
+
+def test_json_is_what_would_be_saved(spec, capsys, monkeypatch):
+    monkeypatch.setattr(wandb, "login", lambda **_: pytest.fail("no account is needed"))
+    assert main(["--json", "--entity", "team", "--project", "project"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert strings(printed) >= {ADAPTIVE, "Robust accuracy"}
+    assert strings(printed) >= {ADAPTIVE, "Robust accuracy", "summary:verdict"}
 
 
 def test_no_key_is_one_line(capsys, monkeypatch):
@@ -105,7 +121,11 @@ def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
         for key, value in server.environment.items():
             monkeypatch.setenv(key, value)
         assert main(["--project", "project"]) == 0
-        first, second = (line for line in capsys.readouterr().out.split() if "://" in line)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.partition(":")[0] for line in lines[:2]] == ["Workspace", "Report"]
+        assert re.match(r"Each has \d+ panels in 6 sections", lines[2])
+        assert len(lines) == 3
+        first, second = (line.split()[1] for line in lines[:2])
         saved = specification(ws.Workspace.from_url(first))
         report = wr.Report.from_url(second)
         # The report looks whether there is such a project, and makes it if not.

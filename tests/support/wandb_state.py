@@ -82,9 +82,7 @@ class State(Sweeps, Artifacts):
         fields = [f for f in outermost if hasattr(self, f"on_{f}")]
         named = {f: a for a, f in re.findall(r"(\w+): (\w+)\(", query) if a in outermost}
         with self.lock:
-            return {
-                named.get(f, f): getattr(self, f"on_{f}")(variables, query) for f in fields
-            }
+            return {named.get(f, f): getattr(self, f"on_{f}")(variables, query) for f in fields}
 
     # The account and what the server can do.
 

@@ -34,6 +34,7 @@ from robust.tracking import (
     log_table,
     loggers,
 )
+from robust.tracking.overview.summary import SUMMARY_LIMIT
 from tests.commands.test_resume import start_and_kill
 from tests.support.tiny import ROOT, arguments
 from tests.support.wandb_server import KEY, Server, forget_wandb
@@ -407,11 +408,11 @@ def test_hyperband_stops_a_run(server, tmp_path):
 
 
 @pytest.mark.slow
-def test_agent_trains_with_a_sweep_of_ours(server, npz, tmp_path):
+def test_agent_trains_with_a_sweep_of_ours(server, npz, suite, tmp_path):
     content = yaml.safe_load((ROOT / "sweeps" / "temperature.yaml").read_text())
-    flags = arguments(npz, tmp_path / "runs", "none.yaml")
-    command = [word for word in flags[1:] if not word.startswith("--evaluation")]
-    content |= {"program": str(ROOT / "train.py"), "run_cap": 1}
+    command = [*arguments(npz, tmp_path / "runs", suite)[1:], "--run.register=tiny"]
+    content |= {"program": str(ROOT / "train.py"), "method": "grid"}
+    content["parameters"] = {"model.init_args.temperature": {"values": [1, 20]}}
     content["metric"]["name"] = "val/clean_acc"
     content["command"] = ["${env}", "${interpreter}", "${program}", "fit", *command, "${args}"]
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
@@ -422,7 +423,20 @@ def test_agent_trains_with_a_sweep_of_ours(server, npz, tmp_path):
         assert agents(1, sweep, tmp_path) == [0]
     finally:
         del os.environ["PYTHONPATH"]
-    (run,) = server.state.runs.values()
-    assert run["state"] == "finished"
-    assert 1 <= run["config"]["model.init_args.temperature"]["value"] <= 100
-    assert (tmp_path / "runs" / "squeezed" / run["name"]).is_dir()
+    runs = sorted(server.state.runs.values(), key=lambda run: run["displayName"])
+    assert [run["displayName"].split()[:2] for run in runs] == [
+        ["squeezed", "T=1"],
+        ["squeezed", "T=20"],
+    ]
+    for run in runs:
+        assert (run["state"], run["jobType"]) == ("finished", "train")
+        assert run["displayName"] == f"{run['group']} s0"
+        assert (tmp_path / "runs" / "squeezed" / run["name"]).is_dir()
+        assert len(run["summary"]) <= SUMMARY_LIMIT
+        assert run["summary"]["verdict"] in run["tags"]
+        assert {"test/all", "test/clean_acc", "val/clean_acc"} <= run["summary"].keys()
+        assert not any(key.startswith("test/success/") for key in run["summary"])
+        assert any("test/success/adaptive/fgsm" in row for row in run["history"])
+    links = server.state.links["wandb-registry-model", "tiny"]
+    assert [link for link in links if "best" in link["aliases"]][-1:]
+    assert len(links) == 2

@@ -23,6 +23,9 @@ def dashboard_parser() -> OneLineParser:
     parser.add_argument("--entity", metavar="NAME", help="user or team; default: that of your key")
     parser.add_argument("--project", metavar="NAME", default=PROJECT, help="default: %(default)s")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the workspace as JSON; needs no account"
+        "--dry-run", action="store_true", help="print what would be saved; needs no account"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the same as JSON, complete; saves nothing either"
     )
     return parser
