@@ -274,8 +274,8 @@ class AttackEvaluation(Callback):
         self.evaluated = evaluation
         self.result = Result(type(pl_module).__name__, self.evaluated, classes)
         pl_module.log_dict(summarize(self.evaluated), sync_dist=True)
-        told = self.result.verdict
-        log_verdict(trainer.loggers, told.word, told.reason, tags_of(self.evaluated))
+        verdict = self.result.verdict
+        log_verdict(trainer.loggers, verdict.word, verdict.reason, tags_of(self.evaluated))
 
     def _is_due(self, trainer: Trainer) -> bool:
         if not self.every_n_epochs or trainer.sanity_checking:

@@ -96,8 +96,8 @@ class Stage:
             step: Called before each part of it with what it does, for a progress bar.
         """
         code = code_sha256([Stage])
-        asked = self.level, self.count, set(self.views), code, self.features
-        if known is not None and known.covers(*asked):
+        views = set[str](self.views)
+        if known and known.covers(self.level, self.count, views, code, self.features):
             return known
         start = time.perf_counter()
         with isolated(self.defense, self.defense.device, self.suite.seed), torch.no_grad():
