@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """The sentence without its subject, such as ``looks 86 % robust and is 4 %.``"""
+        """The sentence without its subject, such as "looks 86 % robust and is 4 %."."""
         entry = self.row.entry
         if entry is None:
             return f"has no records: {'; '.join(self.row.run.missing) or 'not attacked yet'}."

@@ -10,12 +10,15 @@ from robust.errors import ConfigError
 from robust.io.notes import Steps
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
+    HEIGHT,
+    LINE,
+    PARETO_HEIGHT,
     accuracy_curve_spec,
     parallel_spec,
     pareto_spec,
     training_spec,
 )
-from robust.report.packing import Columns, color_names, pack
+from robust.report.packing import Columns, color_names, pack, spread
 from robust.report.protocols import Entry, Protocol
 from robust.results.curves import Curve, Panel, accuracy_curves
 from robust.results.metrics import Rate
@@ -86,10 +89,39 @@ def plot_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
             return accuracy_curve_spec(charts.names, panel.info.norm, points=not panel.info.minimal)
 
         columns = _curve_columns(panel, colors)
+        ends = _ends(columns, "eps", "rate", 100.0) if charts.kind != "run" else _NO_ENDS
         title = f"{panel.family}{_goal(panel)}"
         key = f"{protocol.key}-curve{i}"
-        added.append(charts.add(key, title, f"curve-{norm}-{points}", make, data=columns))
+        added.append(
+            charts.add(key, title, f"curve-{norm}-{points}", make, data=columns, ends=ends)
+        )
     return added
+
+
+_NO_ENDS: Columns = {"run": [], "color": [], "x": [], "at": []}
+
+
+def _ends(columns: Columns, x: str, y: str, span: float) -> Columns:
+    """Return where the label of each run stands, at the end of its last line.
+
+    There are none where a chart is too low for all of them.
+
+    Args:
+        columns: The chart's data.
+        x: Column of the horizontal axis.
+        y: Column of the vertical axis.
+        span: What the vertical axis spans.
+    """
+    last: dict[str, int] = {run: i for i, run in enumerate(columns["run"])}
+    if not last or LINE * len(last) > HEIGHT:
+        return _NO_ENDS
+    rows = list(last.values())
+    return {
+        "run": list(last),
+        "color": [columns["color"][i] for i in rows],
+        "x": [columns[x][i] for i in rows],
+        "at": spread([columns[y][i] for i in rows], span * LINE / HEIGHT),
+    }
 
 
 def _goal(panel: Panel) -> str:
@@ -127,9 +159,12 @@ def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
     """Add clean accuracy against the adaptive worst case; None without an adaptive view."""
     table = _Table(
         "run", "color", "verdict", "clean", "clean_low", "clean_high",
-        "rate", "low", "high", "view", "claim", "n",
+        "rate", "low", "high", "view", "claim", "n", "at",
     )  # fmt: skip
-    for entry in _adaptive(protocol):
+    entries = _adaptive(protocol)
+    height = max(PARETO_HEIGHT, LINE * len(entries))
+    rates = [100 * entry.robust["adaptive"].value for entry in entries]
+    for entry, at in zip(entries, spread(rates, 100 * LINE / height, 0.0), strict=True):
         claim = {view: 100 * rate.value for view, rate in entry.robust.items()}
         view = max(claim, key=lambda name: (claim[name], name == "adaptive"))
         table.add(
@@ -141,14 +176,15 @@ def plot_pareto(charts: Charts, protocol: Protocol) -> dict[str, str] | None:
             view,
             claim[view],
             entry.n,
+            at,
         )
     if not table.columns["run"]:
         return None
     return charts.add(
         f"{protocol.key}-pareto",
         "Clean accuracy against the adaptive worst case",
-        "pareto",
-        lambda: pareto_spec(charts.names, WORDS),
+        f"pareto-{height}",
+        lambda: pareto_spec(charts.names, WORDS, height, labels=charts.kind != "run"),
         data=table.columns,
     )
 
@@ -204,8 +240,14 @@ def plot_trainings(charts: Charts, steps: Steps | None = None) -> list[dict[str,
 
         key = f"training-{len(added)}"
         with steps.step(f"The chart of {metric}"):
-            added.append(charts.add(key, title, key, make, data=table.columns))
+            ends = _ends_of_training(table.columns) if charts.kind != "run" else _NO_ENDS
+            added.append(charts.add(key, title, key, make, data=table.columns, ends=ends))
     return added
+
+
+def _ends_of_training(columns: Columns) -> Columns:
+    values = columns["value"]
+    return _ends(columns, "step", "value", max(values) - min(values)) if values else _NO_ENDS
 
 
 def _spaced(points: Sequence[Point]) -> list[Point]:

@@ -32,7 +32,12 @@ _SHAPES = [
     *("triangle-left", "cross", "triangle-up", "diamond"),
     *("triangle-down", "triangle-right", "square", "circle"),
 ]
-_HEIGHT = 260
+HEIGHT = 260
+"""Pixels of a chart with lines."""
+PARETO_HEIGHT = 340
+"""Pixels of that of clean against robust accuracy, at least."""
+LINE = 13.0
+"""Pixels of a label."""
 _HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
                   interpolate="rgb")  # fmt: skip
 """Colours that are visible on a light and on a dark background."""
@@ -76,18 +81,23 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
         opacity=_opacity(1.0, 0.1) if points else alt.value(0),
         tooltip=tooltip("run", "view", "eps", "rate", "low", "high", "n"),
     )
-    return _finish(alt.layer(band, line, dots))
+    return _finish(alt.layer(band, line, dots, _end_labels(names)))
 
 
-def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]:
+def pareto_spec(
+    names: Sequence[str], verdicts: Sequence[str], height: float = PARETO_HEIGHT, *, labels: bool
+) -> dict[str, Any]:
     """Return a chart of clean accuracy against the adaptive worst case and the other views.
 
     Columns: ``run``, ``color``, ``verdict``, ``clean``, ``clean_low``, ``clean_high``, ``rate``,
-    ``low``, ``high`` (adaptive), all in %; ``claim``, in %, of ``view``; ``n``.
+    ``low``, ``high`` (adaptive), all in %; ``claim``, in %, of ``view``; ``n``; ``at``, in %, where
+    the label stands.
 
     Args:
         names: Names that have a colour.
         verdicts: All words of a verdict, each of which has a shape.
+        height: Of the chart, in pixels.
+        labels: Whether runs are named beside their points.
     """
     x = alt.X(
         "clean:Q",
@@ -146,7 +156,11 @@ def pareto_spec(names: Sequence[str], verdicts: Sequence[str]) -> dict[str, Any]
         ),
     )
     spans = [span.encode(opacity=_opacity(0.8, 0.1)) for span in spans]
-    return _finish(alt.layer(front, gap, seen, *spans, dots), height=340)
+    told = _label(base.mark_text(align="right", dx=-9, fontSize=10, aria=False)).encode(
+        x=x, y=alt.Y("at:Q", title=y_title)
+    )
+    layers = [front, gap, seen, *spans, dots, *([told] if labels else [])]
+    return _finish(alt.layer(*layers), height=height)
 
 
 def parallel_spec() -> dict[str, Any]:
@@ -230,7 +244,7 @@ def training_spec(names: Sequence[str], title: str) -> dict[str, Any]:
     dots = base.mark_point(filled=True, size=60, opacity=0, aria=False).encode(
         tooltip=tooltip("run", "step", "value")
     )
-    return _finish(alt.layer(line, dots), height=220)
+    return _finish(alt.layer(line, dots, _end_labels(names)))
 
 
 def overlap_spec() -> dict[str, Any]:
@@ -265,6 +279,17 @@ def overlap_spec() -> dict[str, Any]:
     return chart.to_dict(validate=False)
 
 
+def _end_labels(names: Sequence[str]) -> alt.Chart:
+    """Return names of runs at the ends of their lines. The second data set ``ends`` has them."""
+    ends = alt.Chart(alt.NamedData("ends")).transform_filter(_SHOWN)
+    text = ends.mark_text(align="left", dx=5, fontSize=10, aria=False)
+    return _label(text).encode(x="x:Q", y="at:Q", color=_color(names))
+
+
+def _label(text: alt.Chart) -> alt.Chart:
+    return text.encode(text="run:N", opacity=_opacity(1.0, 0.1))
+
+
 def _base() -> alt.Chart:
     return alt.Chart(alt.NamedData("data")).transform_filter(_SHOWN)
 
@@ -278,7 +303,7 @@ def _opacity(full: float, faint: float) -> Any:  # noqa: ANN401
     return alt.condition(_FAINT, alt.value(full), alt.value(faint))
 
 
-def _finish(chart: alt.LayerChart | alt.FacetChart, height: int = _HEIGHT) -> dict[str, Any]:
+def _finish(chart: alt.LayerChart | alt.FacetChart, height: float = HEIGHT) -> dict[str, Any]:
     shown = alt.param(name="shown", value=None)
     picked = alt.param(name="picked", value="")
     ground = alt.param(name="ground", value="white")

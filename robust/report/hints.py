@@ -18,6 +18,10 @@ _VIEWS = {
 _PAIRED = {
     "difference": "First run minus the other one, in points, on the same images. The 95 % interval "
     "is of Newcombe's method 10. It excludes zero where the runs differ.",
+    "first run": f"Share of these images, in %, that the first run keeps right. {_RANGE}",
+    "second run": f"Share of these images, in %, that the second run keeps right. {_RANGE}",
+    "only first": "Images that only the first run classifies correctly.",
+    "only second": "Images that only the second run classifies correctly.",
     "only it": "Images that this run alone classifies correctly.",
     "only other": "Images that the other run alone classifies correctly.",
     "p": "McNemar's exact test that both runs are equally often right, on the same images.",

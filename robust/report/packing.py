@@ -1,5 +1,6 @@
 """Data of charts is packed by column, with each string written once, and gets tooltips."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,31 @@ def color_names(runs: Sequence[str], defenses: Sequence[str]) -> tuple[str, list
     if len(runs) <= len(COLORS):
         return "run", list(runs)
     return "defense", sorted(set(defenses))
+
+
+def spread(values: Sequence[float], least: float, low: float = -math.inf) -> list[float]:
+    """Return positions near some values that are at least so far apart, in the values' order.
+
+    The sum of squared distances from the values is the least possible (isotonic regression).
+
+    Args:
+        values: Where labels should stand.
+        least: Distance between two neighbours.
+        low: No position is lower.
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    groups: list[tuple[float, int]] = []
+    for rank, i in enumerate(order):
+        mean, size = values[i] - rank * least, 1
+        while groups and groups[-1][0] >= mean:
+            other, count = groups.pop()
+            mean, size = (other * count + mean * size) / (count + size), count + size
+        groups.append((mean, size))
+    means = [mean for mean, size in groups for _ in range(size)]
+    placed = [0.0] * len(values)
+    for rank, i in enumerate(order):
+        placed[i] = max(means[rank], low) + rank * least
+    return placed
 
 
 def pack(columns: Columns) -> dict[str, Any]:

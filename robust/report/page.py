@@ -21,12 +21,15 @@ from robust.report.comparisons import check_against
 from robust.report.hints import hint
 from robust.report.javascript import bundling
 from robust.report.names import names_of
+from robust.report.paired.pairs import pairing
+from robust.report.paired.pictures import picture
 from robust.report.papers import Papers, papers_of
-from robust.report.protocols import differing, protocols
+from robust.report.protocols import Protocol, differing, protocols
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
 from robust.results.cells import Cell, Content, as_html
 from robust.results.colors import COLORS
 from robust.results.metrics import Rate
+from robust.results.rates import Z95
 from robust.results.run_folder import Reader, RunFiles
 
 _LARGEST = 4_900_000
@@ -92,6 +95,8 @@ def render(
             for protocol in found
         },
         "names": charts.names,
+        "pairs": _pairs(found, steps),
+        "z95": Z95,
     }
     script = Markup(bundle())
     packed = htmlsafe_json_dumps(data, separators=(",", ":"))
@@ -119,6 +124,7 @@ def render(
         rows=rows,
         roots=[str(root) for root in roots],
         runs=runs,
+        paired=list(data["pairs"]),
         sections=sections,
         strangers=papers.left_out,
         trainings=trainings,
@@ -128,6 +134,15 @@ def render(
         watched=watched,
     )
     return text
+
+
+def _pairs(found: Sequence[Protocol], steps: Steps) -> dict[str, dict[str, Any]]:
+    """Return what compares two runs, by protocol, with pictures of its images."""
+    made: dict[str, dict[str, Any]] = {}
+    for protocol in (protocol for protocol in found if len(protocol.entries) > 1):
+        with steps.step(f"Two runs image by image, {protocol.title}"):
+            made[protocol.key] = {**pairing(protocol), "pictures": picture(protocol)}
+    return made
 
 
 _VIEWS = ("adaptive", "deployed", "published", "transfer")

@@ -1,6 +1,5 @@
 """The page in a real browser; skipped where Playwright or Chromium is not installed."""
 
-import shutil
 from itertools import pairwise
 
 import pytest
@@ -8,12 +7,7 @@ import pytest
 from robust.report import render
 from tests.support.tiny import ROOT
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-pytestmark = [
-    pytest.mark.usefixtures("quiet"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-]
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture(scope="module")
@@ -22,36 +16,6 @@ def file(trained, tmp_path_factory):
     root = next(iter(trained.values())).parents[1]
     path.write_text(render([root], ROOT / "papers"))
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser, file):
-    """Opens the page; nothing may be printed on its console, and nothing asked of a network."""
-    pages, trouble = [], []
-
-    def visit(width=1280, theme="light"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-        pages.append(page)
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: trouble.append(request.url))
-        page.goto(file.as_uri())
-        return page
-
-    yield visit
-    for page in pages:
-        page.close()
-    assert [
-        line for line in trouble if not line.startswith(("data:", "blob:", file.as_uri()))
-    ] == []
 
 
 def rendered(page):

@@ -17,6 +17,7 @@ from robust.evaluation.blocks import Block, Produced
 from robust.io import files
 from robust.results.kept.forms import encode
 from robust.results.kept.promised import KeptBytes
+from robust.results.kept.sheets import Sheet, sheet_path
 from robust.results.kept.stored import Frame, cut, described, kept_path, merge
 from robust.results.records import Header
 from robust.results.rows import Column, Rows
@@ -57,6 +58,7 @@ class KeptImages:
 
     def __init__(self, record: Path, header: Header, rank: int = 0) -> None:
         self._path, self._header, self._keep = kept_path(record), header, _KEEP.get()
+        self._sheet = sheet_path(record.parent, header.data_sha256)
         self._part = self._path.with_name(f"{record.stem}.part{rank}.kept")
         self._lock = FileLock(record.parent / ".lock")
         files.check_own_file(self._path, replaced=True)
@@ -73,6 +75,7 @@ class KeptImages:
             block: The clean images.
             produced: What the attack did.
         """
+        self._keep_clean(block)
         rows = Rows.from_rows(produced.rows[: len(block.y)])
         chosen = self._header.attacks[produced.attack].misclassified_within_eps(rows)
         if self._keep != "all":
@@ -97,10 +100,17 @@ class KeptImages:
         with files.alone(self._lock):
             files.append(self._part, text, sync=False)
 
+    def _keep_clean(self, block: Block) -> None:
+        """Keep the first clean images as they are in the data set, once for all suites."""
+        if block.index[0].item() or block.x.shape[1] not in (1, 3) or self._sheet.exists():
+            return
+        x = np.rint(_array(block.x[: _usual(block.x)]) * 255).astype(np.uint8)
+        Sheet(x.transpose(0, 2, 3, 1)).write(self._sheet)
+
     def _most(self, x: torch.Tensor) -> int:
         if isinstance(self._keep, int):
             return self._keep
-        return max(1, min(_USUAL, _BYTES // (2 * x[0].numel())))
+        return _usual(x)
 
     def merge(self, known: KeptBytes | None = None) -> KeptBytes | None:
         """Put the parts of all processes into one file, and return it; one process does it.
@@ -130,3 +140,8 @@ def hardware() -> str:
 
 def _array(images: torch.Tensor) -> Column:
     return images.detach().cpu().float().numpy()
+
+
+def _usual(x: torch.Tensor) -> int:
+    """Return how many of such images are kept if nobody says."""
+    return max(1, min(_USUAL, _BYTES // (2 * x[0].numel())))

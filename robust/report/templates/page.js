@@ -10,6 +10,7 @@ const store = {
   },
 };
 const views = new Map(); // from an element to the chart in it
+const started = new Map(); // from an element to the promise of its chart
 let shown = null;
 let picked = "";
 
@@ -20,8 +21,7 @@ function isDark() { return themes.value ? themes.value === "dark" : system.match
 function setTheme() {
   root.dataset.theme = isDark() ? "dark" : "light";
   store.set("theme", themes.value);
-  const shownCharts = [...views.keys()];
-  shownCharts.forEach(render);
+  return Promise.all([...started.keys()].map(render));
 }
 function chartConfig() {
   const style = getComputedStyle(root);
@@ -60,13 +60,28 @@ function overlapOf(element) {
   return { title: `Images misclassified under two attacks: ${run}, ${view} view`, spec: "overlap",
     data: { data: rows } };
 }
-async function render(element) {
+function render(element) {
+  // One after the other, so that an older chart never replaces a newer one.
+  const made = (started.get(element) ?? Promise.resolve()).then(() => renderNow(element));
+  started.set(element, made);
+  return made;
+}
+async function renderAll() {
+  for (const element of all(".vega")) {
+    await (started.get(element) ?? render(element));
+    await new Promise((done) => setTimeout(done));
+  }
+}
+async function renderNow(element) {
   const chart = element.dataset.chart ? page.charts[element.dataset.chart] : overlapOf(element);
   const data = Object.entries(chart.data).map(([name, columns]) =>
     [name, Array.isArray(columns) ? columns : rowsOf(columns)]);
   const most = Math.max(...data.map(([, rows]) => rows.length));
   const spec = { ...page.specs[chart.spec], description: chart.title,
     datasets: Object.fromEntries(data) };
+  const isHidden = !element.checkVisibility();
+  if (isHidden && spec.width === "container") spec.width = 560; // which it has nowhere yet
+  element.classList.toggle("blind", isHidden);
   const old = views.get(element);
   if (old) old.finalize();
   const made = await vegaEmbed(element, spec, {
@@ -89,7 +104,8 @@ function update(view) {
 function updateAll() { return Promise.all([...views.values()].map(({ view }) => update(view))); }
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !views.has(target)) { near.unobserve(target); render(target); }
+    const isThere = started.has(target) && !target.matches(".blind");
+    if (isIntersecting && !isThere) { near.unobserve(target); render(target); }
   }
 }, { rootMargin: "300px" });
 

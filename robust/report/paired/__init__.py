@@ -1,0 +1,1 @@
+"""Two runs of a page are compared image by image, in the browser."""

@@ -1,0 +1,188 @@
+"""Two runs image by image, labels that do not overlap, and pictures that evaluations leave."""
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robust.report.packing import spread
+from robust.report.paired.pairs import SHOWN, pairing
+from robust.report.paired.pictures import picture
+from robust.report.protocols import protocols
+from robust.results.comparing.paired import Paired, clean_images, robust_images
+from robust.results.kept.sheets import COLUMNS, Sheet, sheet_path
+from robust.results.record_files import RecordFile
+from robust.results.records import Evaluation
+from robust.results.run_folder import Reader, RunFiles
+from tests.support.factories import header, info, row
+
+VIEWS = ("deployed", "adaptive")
+
+
+def rows(robust, n, attack="fgsm"):
+    """Images that are wrong from the start, robust, or misclassified under the adaptive attack."""
+    for i in range(n):
+        clean = int(i % 11 == 0)
+        for view in VIEWS:
+            lost = view == "adaptive" and not robust(i) and not clean
+            yield row(i, view=view, attack=attack, clean=clean, adv=2 if lost else clean)
+
+
+def runs_of(*robust, n=100):
+    return [
+        RunFiles(
+            Path(name),
+            name,
+            evaluations={Path(name): Evaluation(header(fgsm=info()), list(rows(each, n)))},
+        )
+        for name, each in zip("abc", robust, strict=False)
+    ]
+
+
+def unpacked(text, n):
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8))[:n].astype(bool)
+
+
+def test_bits_say_which_images_are_right():
+    (protocol,) = protocols(runs_of(lambda i: i % 2 == 0, lambda i: i < 30))
+    pairs = pairing(protocol)
+    assert pairs["index"] == list(range(100))
+    for entry in protocol.entries:
+        bits = pairs["runs"][entry.label]["right"]
+        assert set(bits) == {"clean", *VIEWS, "every view"}
+        for what, text in bits.items():
+            images = (
+                clean_images(entry.evaluation)
+                if what == "clean"
+                else robust_images(entry.evaluation, what)
+            )
+            assert unpacked(text, 100).tolist() == images.right.tolist()
+    assert pairs["labels"].keys() == set(range(SHOWN))
+    assert pairs["first"]["a"]["clean"] == {i: [1] for i in range(0, SHOWN, 11)}
+    assert pairs["first"]["a"]["adaptive"][1] == [2, 0]
+    json.dumps(pairs)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], []),
+        ([5.0], [5.0]),
+        ([50.0, 10.0], [50.0, 10.0]),
+        ([10.0, 10.0], [9.0, 11.0]),
+        ([10.0, 11.0, 30.0, 10.0], [9.3333, 12.3333 - 1, 30.0, 0]),
+    ],
+)
+def test_labels_stand_apart_as_near_as_possible(values, expected):
+    found = spread(values, 2.0)
+    gaps = np.diff(sorted(found))
+    assert (gaps >= 2.0 - 1e-9).all()
+    if len(values) < 4:
+        assert found == pytest.approx(expected)
+    assert sum(found) == pytest.approx(sum(values))
+
+
+def test_labels_keep_above_the_axis():
+    assert spread([0.0, 0.0, 50.0], 4.0, 0.0) == [0.0, 4.0, 50.0]
+
+
+@pytest.mark.parametrize("shape", [(64, 8, 8, 1), (5, 4, 6, 3), (9, 8, 8, 1)])
+def test_a_sheet_gives_back_its_images(tmp_path, shape):
+    x = np.random.RandomState(0).randint(0, 256, shape, dtype=np.uint8)
+    Sheet(x).write(tmp_path / "images.png")
+    assert (Sheet.read(tmp_path / "images.png").x == x).all()
+    assert Sheet(x).image().size[0] == COLUMNS * shape[2]
+
+
+def write_runs(root, sheet=None):
+    for name, robust in (("a", lambda i: i % 2 == 0), ("b", lambda i: i < 30)):
+        folder = root / name / "x"
+        made = replace(header(fgsm=info()), model_sha256=name)
+        file = RecordFile(folder / "records", made, classes=10)
+        file.append(rows(robust, 100))
+        file.merge()
+        (folder / "config.yaml").write_text("model: {class_path: robust.defenses.Standard}\n")
+    if sheet is not None:
+        sheet(sheet_path(root / "b/x/records", "d"))
+    return root
+
+
+def no_text(path):
+    Image.new("L", (64, 8)).save(path)
+
+
+def misfit(path):
+    Sheet(np.zeros((9, 8, 8, 1), dtype=np.uint8)).write(path)
+    with Image.open(path) as opened:
+        text = opened.text
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("images", text["images"].replace("9", "90"))
+    Image.new("L", (64, 16)).save(path, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [None, no_text, misfit, lambda path: path.write_bytes(b"no image"), lambda path: path.mkdir()],
+    ids=["absent", "no text", "misfit", "damaged", "folder"],
+)
+def test_a_page_does_without_pictures(tmp_path, sheet):
+    (protocol,) = protocols(Reader().read([write_runs(tmp_path, sheet)]))
+    assert picture(protocol) is None
+
+
+def test_any_run_of_a_protocol_has_the_pictures(tmp_path):
+    x = np.random.RandomState(0).randint(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    write_runs(tmp_path, lambda path: Sheet(x).write(path))
+    (protocol,) = protocols(Reader().read([tmp_path]))
+    made = picture(protocol)
+    assert (made["columns"], made["width"], made["height"], made["count"]) == (COLUMNS, 8, 8, 10)
+    assert made["url"].startswith("data:image/webp;base64,")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    from robust.report import render
+
+    root = tmp_path_factory.mktemp("pairs")
+    x = np.random.RandomState(0).randint(0, 256, (64, 8, 8, 1), dtype=np.uint8)
+    write_runs(root / "runs", lambda path: Sheet(x).write(path))
+    path = root / "report.html"
+    path.write_text(render([root / "runs"], root))
+    return path
+
+
+def test_the_browser_compares_as_python_does(opened):
+    page = opened()
+    one, other = (run.evaluations.popitem()[1] for run in runs_of(lambda i: i % 2 == 0,
+                                                                  lambda i: i < 30))  # fmt: skip
+    for what in ("adaptive", "clean"):
+        images = clean_images if what == "clean" else lambda e: robust_images(e, "adaptive")
+        pair = Paired.from_images(images(one), images(other))
+        found = page.evaluate(
+            "what => paired(page.pairs[Object.keys(page.pairs)[0]], 'a', 'b', what)", what
+        )
+        assert (found["one"], found["other"], found["n"]) == (
+            pair.first.hits, pair.second.hits, pair.first.n,
+        )  # fmt: skip
+        assert found["onlyOne"] == list(pair.only_first)
+        assert found["onlyOther"] == list(pair.only_second)
+        assert found["interval"] == pytest.approx(pair.interval)
+        assert found["p"] == pytest.approx(pair.p_value)
+
+
+def test_images_that_one_loses_are_shown(opened):
+    page = opened()
+    box = page.locator(".compare")
+    first, second = box.locator(".only section").all()
+    # Even images from 30 on that are right without an attack, but not the multiples of 11.
+    assert first.locator("h5").text_content() == "32 images that a keeps and b loses (adaptive)"
+    assert first.locator("figcaption").first.text_content() == "30: class 0b: 2 under fgsm"
+    assert second.locator(".picture").count() == 14
+    box.get_by_label("Second run").select_option("a")
+    assert first.locator("h5").text_content() == "a loses no image that a keeps (adaptive)"
