@@ -38,7 +38,7 @@ _SWEPT = {
 """Settings of the sweeps in ``sweeps/``."""
 _CAUTION = (
     "Compare runs by the adaptive view. A robust accuracy that only another view shows says that "
-    "its attacker failed; `evaluate.py` prints the verdict, with 95 % intervals."
+    "its attacker failed. The verdict of each run is a column and a tag."
 )
 
 
@@ -179,7 +179,7 @@ def _main(options: argparse.Namespace) -> None:
             "--project or the network."
         ) from error
     panels = sum(map(len, _panels().values()))
-    print(f"Each has {panels} panels in {len(_panels())} sections. {_CAUTION}")
+    print(f"Each has {panels} panels in {len(_panels())} sections.\n{_CAUTION}")
 
 
 def _summary(built: ws.Workspace) -> str:

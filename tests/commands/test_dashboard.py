@@ -124,7 +124,7 @@ def test_saved_and_reloaded(spec, tmp_path, monkeypatch, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert [line.partition(":")[0] for line in lines[:2]] == ["Workspace", "Report"]
         assert re.match(r"Each has \d+ panels in 6 sections", lines[2])
-        assert len(lines) == 3
+        assert len(lines) == 4
         first, second = (line.split()[1] for line in lines[:2])
         saved = specification(ws.Workspace.from_url(first))
         report = wr.Report.from_url(second)

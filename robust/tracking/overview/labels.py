@@ -38,8 +38,8 @@ class Label(NamedTuple):
 def label_of(name: str, config: Mapping[str, Any], swept: Sequence[str] = ()) -> Label:
     """Return the label of a run.
 
-    It has the run's name, the settings of the defense that differ from their defaults, the
-    parameters of a sweep, the data set and the seed.
+    It has the run's name and the settings of the defense that differ from their defaults. The
+    parameters of a sweep, the data set and the seed follow.
 
     Args:
         name: The run's name, by default the stem of its config file.

@@ -34,8 +34,8 @@ class Number(NamedTuple):
 class ShortSummary:
     """It decides for each new key of a run whether the summary has it.
 
-    Numbers of single attacks and bounds are left to the table, but for the bounds of the adaptive
-    worst case. Of the rest come first those that are logged first.
+    Numbers of single attacks and bounds are left to the table, except those of the adaptive worst
+    case. Of the rest come first those that are logged first.
     """
 
     def __init__(self) -> None:
