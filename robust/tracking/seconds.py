@@ -37,5 +37,5 @@ class TrainingSeconds(Callback):
         self._seconds += time.perf_counter() - self._begun
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the sum."""
-        pl_module.log(SECONDS, self._seconds)
+        """Log the sum, of several processes their mean."""
+        pl_module.log(SECONDS, self._seconds, sync_dist=True)
