@@ -1,9 +1,9 @@
-"""What a pass of PGD and of APGD costs is compared on a network whose images mostly resist.
+"""What a pass of PGD and of APGD costs is compared where most images stay robust.
 
     python benchmarks/resisting.py [--network "MNIST PGD"] [--images 200] [--rounds 5]
 
-Where images resist, none leaves the batch, and what remains is the cost of a pass. The networks are
-those of `strong.py`. The libraries run in turn, as in `attacks.py`. Exit status 1 if ours takes
+There, none leaves the batch, and what remains is the cost of a pass. The networks are those of
+`strong.py`. The libraries run in turn, as in `attacks.py`. Exit status 1 if ours takes
 more CPU time per forward pass than 0.85 of the best peer. The first row has the passes without an
 attack, which are the least that any attack can cost.
 """

@@ -2,9 +2,10 @@
 
     python benchmarks/strong.py [--images 60] [--first 500] [--network "Wong 0.3"] [--rerun]
 
-Every method attacks the same images in one batch. A clock of CPU time stands still while each pass
-is looked through for the first success on an image. Measurements are kept in ``--kept``, and the
-command goes on where it was left. The table and ``--figure`` are of all that are there.
+Every method attacks the same images in one batch, half as many on CIFAR-10. A clock of CPU time
+stands still while each pass is looked through for the first success on an image. Measurements are
+kept in ``--kept``, and the command goes on where it was left. The table and ``--figure`` are of
+all that are there.
 fra31's AutoAttack (``pyautoattack``), adversarial-library and attackbenchlib are left out if not
 installed. The CPU time of what attackbenchlib runs has its own notes of each pass in it.
 """
@@ -232,15 +233,15 @@ def main() -> int:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     keep_freed_memory()
-    measured, images = [], f"{options.images}{f' from {options.first}' if options.first else ''}"
+    measured, place = [], f" from {options.first}" if options.first else ""
     for network in options.network or NAMES:
-        chosen = None
+        chosen, images = None, options.images // (1 + network.startswith("CIFAR"))
         for name in options.method or methods():
-            file = options.kept / f"{network}, {name}, {images}.json"
+            file = options.kept / f"{network}, {name}, {images}{place}.json"
             if options.rerun or not file.exists():
                 chosen = chosen or case(
                     network,
-                    options.images,
+                    images,
                     options.root,
                     options.kept,
                     options.weights,

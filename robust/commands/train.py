@@ -19,6 +19,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError
 from robust.evaluation import AttackEvaluation
+from robust.io.labels import Label, label_of, swept_keys
 from robust.io.names import printable
 from robust.io.notes import Figures
 from robust.io.strict_yaml import read
@@ -47,7 +48,6 @@ from robust.tracking import (
     run_lock,
 )
 from robust.tracking.failures import failures_told
-from robust.tracking.overview.labels import Label, label_of, swept_keys
 from robust.tracking.progress import progress_bar
 from robust.tracking.trainers import user_errors
 

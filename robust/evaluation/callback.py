@@ -42,11 +42,11 @@ from robust.evaluation.progress import Attacking, gathered, searched
 from robust.evaluation.suite import Suite
 from robust.measures.measurements import RobustnessMetrics
 from robust.measures.unit_test.layers import layer_named
+from robust.results.evidence.verdict_tags import tags_of
 from robust.results.metrics import Rate, rate_numbers, summarize
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.result import Result
-from robust.results.verdict_tags import tags_of
 from robust.tracking import log_verdict, patient_barrier
 from robust.tracking.progress import Display, Steps, beating, shown
 from robust.types import Batch, View

@@ -15,6 +15,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Defense
 from robust.errors import ConfigError, nearest
 from robust.evaluation import AttackEvaluation
+from robust.io.labels import label_of, seed_of
 from robust.io.names import file_name, printable
 from robust.io.notes import note
 from robust.loading.changes import argument_of, changed_model
@@ -25,7 +26,6 @@ from robust.measures.measurements import Measurement
 from robust.results.records import Evaluation
 from robust.results.run_folder import BEST, LAST, find_checkpoint
 from robust.tracking import SCHEME, LateLoggers, Run, Tracker, fetch_run
-from robust.tracking.overview.labels import label_of, seed_of
 from robust.tracking.trainers import run_test, trainer_of
 
 

@@ -15,10 +15,10 @@ from typing import NamedTuple, final
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.io.labels import SWEPT
 from robust.io.names import printable
 from robust.loading.messages import one_line
 from robust.loading.trust import FLAGS_OF_FILE
-from robust.tracking.overview.labels import SWEPT
 
 LOG = "log.txt"
 """File with what a run printed, in its folder; locked while its process is alive."""

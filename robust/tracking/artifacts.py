@@ -30,7 +30,7 @@ _FILES = (
     "*.yaml",
     "*.csv",
     "checkpoints/*.ckpt",
-    *(f"records/*.{suffix}" for suffix in ("csv", "json", "kept")),
+    *(f"records/*.{suffix}" for suffix in ("csv", "json", "kept", "png")),
 )
 # Seconds for an answer of the server.
 _TIMEOUT = 20

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from robust.results.verdict_tags import with_verdict
+from robust.results.evidence.verdict_tags import with_verdict
 from robust.tracking.tracker import Tracker
 from robust.types import Images, Labels
 
@@ -123,7 +123,7 @@ def log_verdict(loggers: Iterable[Logger], word: str, reason: str, tags: Sequenc
         loggers: Loggers; only those of W&B are used.
         word: The verdict.
         reason: Why; empty if there is nothing to say.
-        tags: As `robust.results.verdict_tags.tags_of` returns them.
+        tags: As `robust.results.evidence.verdict_tags.tags_of` returns them.
     """
     for logger in loggers:
         if isinstance(logger, WandbLogger) and not logger.experiment.disabled:

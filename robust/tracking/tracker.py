@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from robust.errors import ConfigError
 from robust.io import files
+from robust.io.labels import Label
 from robust.tracking.metrics import MetricsFile
-from robust.tracking.overview.labels import Label
 from robust.tracking.overview.summary import EVERYTHING, Number, ShortSummary
 from robust.tracking.run import Run
 

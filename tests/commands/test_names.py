@@ -349,7 +349,7 @@ def test_odd_names_from_attack_to_table(called, attacks, trained, tmp_path, quie
     for text in (called, *attacks, "net [a]"):
         assert text in printed
     names = sorted(file.suffix for file in (run / "records").iterdir() if file.name[0] != ".")
-    assert names == [".csv", ".json", ".kept"]
+    assert names == [".csv", ".json", ".kept", ".png"]
     assert output.read_text(encoding="utf-8").count("\n") > 3
     assert evaluate([*args, "--attacks", attacks[0]]) == 0
     assert Path(args[0]).is_dir()

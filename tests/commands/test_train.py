@@ -327,7 +327,8 @@ def test_a_resumed_run_keeps_its_folder_and_takes_its_other_flags(
     runs = tmp_path / "runs"
     shutil.copytree(trained["squeezed"], runs / "squeezed" / "a")
     begun = []
-    monkeypatch.setattr(robust.commands.train, "loggers", lambda run: begun.append(run) or False)
+    begin = lambda run, *_: begun.append(run) or False  # noqa: E731
+    monkeypatch.setattr(robust.commands.train, "loggers", begin)
     checkpoint = runs / "squeezed" / "a" / "checkpoints" / "last.ckpt"
     args = arguments(npz, tmp_path / "elsewhere", suite, command="validate")
     assert train([*args, f"--ckpt_path={checkpoint}", "--run.group=g"]) == 0

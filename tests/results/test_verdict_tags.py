@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from robust.results.evidence.verdict_tags import tags_of, with_verdict
 from robust.results.records import Evaluation
 from robust.results.verdict import WORDS
-from robust.results.verdict_tags import tags_of, with_verdict
 from tests.support.factories import evaluation, info
 
 ATTACKS = {"fgsm": info(), "pgd": info("PGD", steps=10), "square": info("Square")}

@@ -93,7 +93,7 @@ def test_what_a_stopped_training_leaves_is_tested_once(npz, suite, tmp_path):
     assert end(args) == 0
     records = (tmp_path / "squeezed" / "a" / "records").iterdir()
     names = [path for path in records if path.name != ".lock"]
-    assert sorted(path.suffix for path in names) == [".csv", ".json", ".kept"]
+    assert sorted(path.suffix for path in names) == [".csv", ".json", ".kept", ".png"]
 
 
 @pytest.mark.parametrize(

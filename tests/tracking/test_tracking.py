@@ -24,6 +24,7 @@ from PIL import Image
 import robust.tracking
 from robust.checkpoints import DESCRIPTION
 from robust.errors import ConfigError
+from robust.io.labels import Label
 from robust.tracking import (
     Run,
     SaveRunConfig,
@@ -33,7 +34,6 @@ from robust.tracking import (
     log_table,
     loggers,
 )
-from robust.tracking.overview.labels import Label
 from tests.support.wandb_server import forget_wandb
 
 pytestmark = [

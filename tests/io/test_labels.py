@@ -5,7 +5,7 @@ import json
 import pytest
 
 import robust.defenses  # noqa: F401 (defaults are those of classes that are imported)
-from robust.tracking.overview.labels import Label, label_of, seed_of, swept_keys
+from robust.io.labels import Label, label_of, seed_of, swept_keys
 
 DATA = {"class_path": "robust.data.ImageDataModule", "init_args": {"dataset": "mnist"}}
 SQUEEZED = {
