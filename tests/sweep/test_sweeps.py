@@ -1,5 +1,6 @@
 """Every sweep is valid for W&B, and its keys reach the config that its command trains with."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ import pytest
 import yaml
 
 from robust.sweep.file import SweepFile
-from robust.sweep.hyperband import losers
 from robust.sweep.schema import problems_of
 from robust.sweep.search import random_point
 
@@ -124,15 +124,28 @@ def test_the_metric_is_logged_every_epoch_and_not_of_test_images(path, monkeypat
     assert config["data"]["init_args"]["val_fraction"] > 0
 
 
-@pytest.mark.parametrize(("name", "bands"), [("brelu_cutoff", [5, 10]), ("noise_sigma", [10])])
-def test_hyperband_stops_the_worse_half_before_the_last_epoch(name, bands, monkeypatch, capsys):
-    sweep = read(ROOT / "sweeps" / f"{name}.yaml")
-    epochs = printed_config(sweep, {}, monkeypatch, capsys)["trainer"]["max_epochs"]
-    # Bands past the end of the training would stop runs during their test.
-    stopped = {}
-    for epoch in range(1, epochs + 1):
-        histories = {n: [-n / 10] * stopped.get(n, epoch) for n in range(8)}
-        running = [n for n in range(8) if n not in stopped]
-        stopped |= dict.fromkeys(losers(sweep["early_terminate"], histories, running), epoch)
-    assert sorted(set(stopped.values())) == bands
-    assert len(stopped) < 7
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_takes_minutes_on_a_laptop(path):
+    file = SweepFile.read(path)
+    assert file.limit(None) <= 8
+    assert {"--trainer.max_epochs=2", "--evaluation.limit=200"} <= set(read(path)["command"])
+
+
+@pytest.mark.sampled(every=2)
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_flags_in_its_header_train_the_network_of_the_paper(path, monkeypatch, capsys):
+    words = re.search(r"#   robust sweep \w+ -- \\\n#     (.+)", path.read_text())[1]
+    flags = words.split()
+    sweep = read(path)
+    given = dict(flag.removeprefix("--").split("=") for flag in flags)
+    chosen = {key: values(parameter)[-1] for key, parameter in sweep["parameters"].items()}
+    config = printed_config(sweep, {**chosen, **given}, monkeypatch, capsys)
+    assert config["trainer"]["max_epochs"] >= 10
+    network = config["model"]["init_args"]["network"]
+    assert network["class_path"] == given["model.network"]
+    assert "hidden" not in network["init_args"]
+    for key, value in chosen.items():
+        found = config
+        for part in key.split("."):
+            found = found[part]
+        assert found == value
