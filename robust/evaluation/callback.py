@@ -316,7 +316,7 @@ class AttackEvaluation(Callback):
         starts = range(0, count, size)[trainer.global_rank :: trainer.world_size]
         share = [range(start, min(start + size, count)) for start in starts]
         named = list(views_of(self.suite, defense, found).values())
-        work = Attacking(self.suite, named, share, known)
+        work = Attacking(self.suite, named, share, known, trainer.world_size)
         with display.of(work.parts.status):
             for indices in share:
                 block = score(defense, images.samples(indices.start, indices.stop))

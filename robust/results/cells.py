@@ -154,7 +154,7 @@ class Grid:
             console.width = max(room or _PIPE_WIDTH, table.width or 0)
             console.print(table)
         console.width = room or _PIPE_WIDTH
-        for note in self.notes:
+        for note in shown.notes:
             console.print(self._styled_note(note), highlight=False, soft_wrap=room is None)
         for grid in self.below:
             grid._print(console, room)

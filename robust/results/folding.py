@@ -1,9 +1,12 @@
 """A table of runs by attacks that is too wide for a terminal gets a row for each attack."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from robust.results.cells import Cell, Content, Grid, Stack, Value, as_text
 
+SECOND_LINES = "Second lines"
+"""Where a note says that intervals are."""
 _KEYS = 2
 """A row of the wide table begins with the run and its views."""
 
@@ -25,7 +28,8 @@ def by_attack(grid: Grid, last: int) -> Grid:
     ]
     title = f"{grid.title}: {grid.rows[0][0]}" if is_one else grid.title
     header = [*([] if is_one else [grid.header[0]]), "attack", *views]
-    return Grid(title, header, rows, group=len(grid.rows))
+    notes = [note.replace(SECOND_LINES, "In brackets") for note in grid.notes]
+    return replace(grid, title=title, header=header, rows=rows, notes=notes, group=len(grid.rows))
 
 
 def _views(row: Sequence[Content]) -> list[str]:

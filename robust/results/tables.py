@@ -16,7 +16,7 @@ from robust.results.evidence.tables import (
     unit_test_name,
     unit_test_notes,
 )
-from robust.results.folding import by_attack
+from robust.results.folding import SECOND_LINES, by_attack
 from robust.results.metrics import (
     Rate,
     clean_accuracy,
@@ -269,7 +269,8 @@ def _protocol_notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
         f"n = {' to '.join(map(str, counts))} {images}, seed {first.header.seed}. Success: "
         "share of the correctly classified images (targeted: of other classes) on which the attack "
         "succeeds.",
-        "robust acc: correct under every attack, per image. Second lines: 95 % Wilson intervals.",
+        "robust acc: correct under every attack, per image. "
+        f"{SECOND_LINES}: 95 % Wilson intervals.",
         f"Threat models: {budgets}.",
     ]
 

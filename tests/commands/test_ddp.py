@@ -1,6 +1,7 @@
 """Two processes give what one gives, and say it once."""
 
 import csv
+import re
 
 import pytest
 import torch
@@ -53,8 +54,12 @@ def test_fit_of_two_phases(npz, suite, tmp_path):
 def test_records_do_not_depend_on_the_number_of_processes(trained, npz, suite, tmp_path):
     checkpoint = trained["squeezed"] / "checkpoints" / "last.ckpt"
     args = [*arguments(npz, tmp_path / "runs", suite, command="test"), f"--ckpt_path={checkpoint}"]
-    args += ["--run.id=two"]
-    text = two_processes([*args, f"--evaluation.records={tmp_path / 'two'}"], tmp_path)
+    several = ["--run.id=two", "--trainer.enable_progress_bar=true"]
+    several += ["--trainer.callbacks+=tests.support.ranks.ManyLines"]
+    text = two_processes([*args, *several, f"--evaluation.records={tmp_path / 'two'}"], tmp_path)
+    of_first = 3 * 2 * (8 + 8)  # three attacks and two views; the blocks are of 8, 8, 8 and 6
+    shown = re.findall(r"(?m)^(\w+ \(process \d of \d\)): .* of (\d+) attacks on images, 0:", text)
+    assert set(shown) == {("tiny (process 1 of 2)", str(of_first))}
     assert text.count("Attack success") == 1
     assert len(list((tmp_path / "runs" / "squeezed").iterdir())) == 1
     assert train([*args, "--run.id=one", f"--evaluation.records={tmp_path / 'one'}"]) == 0

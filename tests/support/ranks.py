@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback
 
+from robust.tracking.progress import displays
+
 
 class PerRank(Callback):
     """Writes the metrics of every validation and test of a process to ``rank<R>.jsonl``.
@@ -31,6 +33,13 @@ class PerRank(Callback):
 
     def on_test_end(self, trainer, pl_module):
         self._write(trainer)
+
+
+class ManyLines(Callback):
+    """Has a log of a process show its progress every few milliseconds, not once a minute."""
+
+    def setup(self, trainer, pl_module, stage):
+        displays._MINUTE = 0.02
 
 
 def read(folder):

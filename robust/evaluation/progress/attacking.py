@@ -22,10 +22,16 @@ class Attacking:
         views: Of each module that is attacked, its names.
         share: The blocks of this process.
         known: Records of an earlier evaluation.
+        processes: How many attack, each a share of its own.
     """
 
     def __init__(
-        self, suite: Suite, views: Sequence[Views], share: Sequence[range], known: Evaluation
+        self,
+        suite: Suite,
+        views: Sequence[Views],
+        share: Sequence[range],
+        known: Evaluation,
+        processes: int = 1,
     ) -> None:
         self._suite, self._recorded = suite, {row[:3] for row in known.rows}
         self._robust = {_name(names): _robust_on_record(known, names) for names in views}
@@ -37,7 +43,8 @@ class Attacking:
             )
             for names, attack in every
         }
-        self.parts = Parts(suite.name, dict.fromkeys(done, totals), done, "attacks on images")
+        title = suite.name if processes == 1 else f"{suite.name} (process 1 of {processes})"
+        self.parts = Parts(title, dict.fromkeys(done, totals), done, "attacks on images")
         """How much is done, for a display."""
 
     def missing(self, views: Views, block: range) -> list[str]:

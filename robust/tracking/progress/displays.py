@@ -19,7 +19,7 @@ from robust.io.names import printable
 from robust.io.streams import say
 from robust.tracking.progress.status import Clock, Source, Status
 
-EVERY = 0.5
+EVERY = 1.0
 """Seconds from one look of a bar to the next."""
 _MINUTE = 60.0
 _WIDEST = 110

@@ -73,7 +73,7 @@ def test_a_bar_changes_within_a_block_and_is_gone_afterwards():
         return STATUS
 
     with Bar(Console(file=file, force_terminal=True, width=80)) as bar, bar.of(source):
-        time.sleep(2.5)  # as in an attack that reports nothing
+        time.sleep(3.5)  # as in an attack that reports nothing
         assert running()
     assert len(seen) >= 2
     assert max(b - a for a, b in pairwise(seen)) < 2
