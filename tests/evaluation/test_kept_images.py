@@ -7,6 +7,7 @@ from robust.commands.options.evaluate import parse_options
 from robust.defenses import Standard
 from robust.evaluation.kept.images import KeptImages, keeping
 from robust.results.kept.forms import decode
+from robust.results.kept.sheets import Sheet, sheet_path
 from robust.results.kept.stored import read_frames
 from tests.support.factories import evaluate, header, info, linear
 
@@ -38,6 +39,15 @@ def test_nothing_is_kept_if_asked(data, tmp_path):
     with keeping(0):
         evaluate(data, tmp_path)
     assert frames_of(tmp_path) == []
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_the_first_clean_images_are_beside_the_records(data, tmp_path):
+    result, _ = evaluate(data, tmp_path)
+    sheet = Sheet.read(sheet_path(tmp_path / "records", result.header.data_sha256))
+    x, _, _ = data.test_samples(0, len(sheet.x))
+    assert len(sheet.x) == 7  # the first block has so many
+    assert (sheet.x.transpose(0, 3, 1, 2) == (255 * x).round().numpy()).all()
 
 
 def test_a_second_evaluation_keeps_nothing_twice(data, tmp_path):

@@ -102,10 +102,12 @@ class KeptImages:
 
     def _keep_clean(self, block: Block) -> None:
         """Keep the first clean images as they are in the data set, once for all suites."""
-        if block.index[0].item() or block.x.shape[1] not in (1, 3) or self._sheet.exists():
-            return
-        x = np.rint(_array(block.x[: _usual(block.x)]) * 255).astype(np.uint8)
-        Sheet(x.transpose(0, 2, 3, 1)).write(self._sheet)
+        usual = _usual(block.x)
+        count = usual if self._keep == "all" else min(usual, self._most(block.x))
+        is_first = block.index[0].item() == 0
+        if count and is_first and block.x.shape[1] in (1, 3) and not self._sheet.exists():
+            x = np.rint(_array(block.x[:count]) * 255).astype(np.uint8)
+            Sheet(x.transpose(0, 2, 3, 1)).write(self._sheet)
 
     def _most(self, x: torch.Tensor) -> int:
         if isinstance(self._keep, int):

@@ -69,7 +69,7 @@ function pairRow(what, found) {
   head.scope = "row";
   const [low, high] = found.interval;
   row.append(head, rateCell(found.one, found.n), rateCell(found.other, found.n),
-    make("td", "", make("span", signed((found.one - found.other) / found.n)),
+    make("td", "", make("span", found.n ? signed((found.one - found.other) / found.n) : "–"),
       make("small", `${signed(low)} to ${signed(high)}`)),
     make("td", found.onlyOne.length), make("td", found.onlyOther.length),
     make("td", found.p < 1e-4 ? found.p.toExponential(1) : found.p.toPrecision(2)),
