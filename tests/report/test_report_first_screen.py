@@ -73,7 +73,7 @@ def test_a_phone_shows_the_adaptive_column_and_few_images_rank_last(opened):
 
 def test_columns_tell_their_meaning_to_the_pointer_and_the_keyboard(opened):
     page = opened()
-    tip = page.get_by_role("tooltip")
+    tip = page.locator("#tip")
     head = page.locator("#table th.main button")
     head.hover()
     assert "knows the defense" in tip.text_content()

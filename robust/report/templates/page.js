@@ -53,7 +53,9 @@ function overlapOf(element) {
   const { attacks, counts } = page.overlaps[box.dataset.protocol];
   const [run, view] = ["run", "view"].map((name) => box.querySelector(`[name=${name}]`).value);
   const matrix = counts[run][view];
-  box.querySelector("[data-empty]").hidden = matrix.some((row, i) => row[i] > 0);
+  const hasSuccess = matrix.some((row, i) => row[i] > 0);
+  box.querySelector("[data-empty]").hidden = hasSuccess;
+  element.hidden = !hasSuccess;
   const rows = attacks.flatMap((row, i) => attacks.map((column, j) => ({
     row, column, both: matrix[i][j], own: matrix[i][i], share: 100 * matrix[i][j] / matrix[i][i],
   })));
@@ -92,6 +94,7 @@ async function renderNow(element) {
     downloadFileName: chart.title.replace(/\W+/g, "_"),
     renderer: most > 4000 ? "canvas" : "svg",
   });
+  element.querySelector("summary")?.setAttribute("aria-label", `Save the chart: ${chart.title}`);
   views.set(element, made);
   await update(made.view);
 }
@@ -181,7 +184,11 @@ function explain(element) {
   if (!element) return;
   tip.textContent = element.dataset.tip;
   element.setAttribute("aria-describedby", "tip");
-  const box = element.getBoundingClientRect();
+  place();
+}
+function place() {
+  if (!explained) return;
+  const box = explained.getBoundingClientRect();
   const left = Math.min(box.left, innerWidth - tip.offsetWidth - 8);
   const below = box.bottom + 6 + tip.offsetHeight < innerHeight;
   tip.style.left = `${Math.max(8, left)}px`;
@@ -195,7 +202,8 @@ for (const event of ["mouseover", "focusin"]) {
   });
 }
 document.addEventListener("focusout", () => explain(null));
-document.addEventListener("scroll", () => explain(null), { capture: true, passive: true });
+// The focus may scroll to what it is on.
+document.addEventListener("scroll", place, { capture: true, passive: true });
 document.addEventListener("keydown", ({ key }) => { if (key === "Escape") explain(null); });
 
 // Highlight
