@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """The sentence without its subject, such as "looks 86 % robust and is 4 %."."""
+        """The sentence without the name of the run, such as "looks 86 % robust and is 4 %."."""
         entry = self.row.entry
         if entry is None:
             return f"has no records: {'; '.join(self.row.run.missing) or 'not attacked yet'}."
@@ -111,7 +111,7 @@ class Answer:
 
 
 def share(rate: Rate) -> str:
-    """Return a rate in whole percent; what is not quite nothing, or all, is told from it."""
+    """Return a rate as a percentage without decimals; what is not quite nothing, or all, is told from it."""
     percent = 100 * rate.value
     if 0 < percent < 1:
         return "under 1 %"

@@ -21,18 +21,18 @@ class Name(NamedTuple):
 
     Args:
         short: What tables and charts call it.
-        whole: Its path below the searched folder.
+        full: Its path below the searched folder.
         date: When it began, as ``2026-12-01 02:44``; empty if nothing says.
     """
 
     short: str
-    whole: str
+    full: str
     date: str
 
     @property
     def hint(self) -> str:
         """What a pointer on the short name shows."""
-        return ", ".join(filter(None, [self.whole, self.date]))
+        return ", ".join(filter(None, [self.full, self.date]))
 
 
 def names_of(runs: Sequence[RunFiles]) -> list[Name]:

@@ -22,7 +22,7 @@ from robust.report.hints import hint
 from robust.report.javascript import bundling
 from robust.report.names import names_of
 from robust.report.paired.pairs import pairing
-from robust.report.paired.pictures import picture
+from robust.report.paired.thumbnails import thumbnail
 from robust.report.papers import Papers, papers_of
 from robust.report.protocols import Protocol, differing, protocols
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
@@ -82,6 +82,7 @@ def render(
     papers = attempt(
         steps, "Tables of papers", lambda: papers_of(tables, found, loose=loose), Papers([], [])
     )
+    pairs = _pairs(found, steps)
     data = {
         "specs": {**charts.specs, "overlap": overlap_spec()},
         "charts": charts.charts,
@@ -95,7 +96,7 @@ def render(
             for protocol in found
         },
         "names": charts.names,
-        "pairs": _pairs(found, steps),
+        "pairs": pairs,
         "z95": Z95,
     }
     script = Markup(bundle())
@@ -124,7 +125,7 @@ def render(
         rows=rows,
         roots=[str(root) for root in roots],
         runs=runs,
-        paired=list(data["pairs"]),
+        paired=list(pairs),
         sections=sections,
         strangers=papers.left_out,
         trainings=trainings,
@@ -137,11 +138,11 @@ def render(
 
 
 def _pairs(found: Sequence[Protocol], steps: Steps) -> dict[str, dict[str, Any]]:
-    """Return what compares two runs, by protocol, with pictures of its images."""
+    """Return what compares two runs, by protocol, with thumbnails of its images."""
     made: dict[str, dict[str, Any]] = {}
     for protocol in (protocol for protocol in found if len(protocol.entries) > 1):
         with steps.step(f"Two runs image by image, {protocol.title}"):
-            made[protocol.key] = {**pairing(protocol), "pictures": picture(protocol)}
+            made[protocol.key] = {**pairing(protocol), "thumbnails": thumbnail(protocol)}
     return made
 
 
@@ -162,7 +163,7 @@ def _template() -> Any:  # noqa: ANN401
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breaks"] = _with_breaks
+    environment.filters["wrappable"] = _wrappable
     environment.filters["cell"] = _html
     environment.filters["hint"] = hint
     return environment.get_template("page.html")
@@ -172,6 +173,6 @@ def _html(content: Content | Rate) -> Markup:
     return Markup(as_html(Cell.from_rate(content) if isinstance(content, Rate) else content))
 
 
-def _with_breaks(name: str) -> Markup:
+def _wrappable(name: str) -> Markup:
     """Return a name that may go on in the next line after each of its parts."""
     return Markup(re.sub(r"(?<=[/._])(?=\w)", "<wbr>", escape(name)))

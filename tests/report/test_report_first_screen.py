@@ -45,16 +45,16 @@ def file(tmp_path_factory):
     return path
 
 
-def test_the_first_screen_has_the_answer_and_its_picture(opened):
+def test_the_first_screen_has_the_answer_and_its_figure(opened):
     page = opened()
     first = page.locator(".answer").first
     assert first.locator("p").text_content().split()[:5] == ["trades", "(1)", "is", "78", "%"]
     squeezed = page.locator(".answer", has_text="squeezed (1)")
     assert "looks 86 % robust and is 4 %." in squeezed.text_content()
     assert squeezed.bounding_box()["y"] < 900
-    picture = squeezed.get_by_role("img")
-    left, right = (picture.locator(f".{k}").bounding_box()["x"] for k in ("filled", "hollow"))
-    width = picture.bounding_box()["width"]
+    figure = squeezed.get_by_role("img")
+    left, right = (figure.locator(f".{k}").bounding_box()["x"] for k in ("filled", "hollow"))
+    width = figure.bounding_box()["width"]
     assert (right - left) / width == pytest.approx(0.82, abs=0.02)
     assert page.locator(".summary b").all_text_contents() == ["3", "1", "6"]
 

@@ -1,4 +1,4 @@
-"""Two runs image by image, labels that do not overlap, and pictures that evaluations leave."""
+"""Two runs image by image, labels that do not overlap, and thumbnails that evaluations leave."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from PIL import Image
 
 from robust.report.packing import spread
 from robust.report.paired.pairs import SHOWN, pairing
-from robust.report.paired.pictures import picture
+from robust.report.paired.thumbnails import thumbnail
 from robust.report.protocols import protocols
 from robust.results.comparing.paired import Paired, clean_images, robust_images
 from robust.results.kept.sheets import COLUMNS, Sheet, sheet_path
@@ -131,16 +131,16 @@ def misfit(path):
     [None, no_text, misfit, lambda path: path.write_bytes(b"no image"), lambda path: path.mkdir()],
     ids=["absent", "no text", "misfit", "damaged", "folder"],
 )
-def test_a_page_does_without_pictures(tmp_path, sheet):
+def test_a_page_does_without_thumbnails(tmp_path, sheet):
     (protocol,) = protocols(Reader().read([write_runs(tmp_path, sheet)]))
-    assert picture(protocol) is None
+    assert thumbnail(protocol) is None
 
 
-def test_any_run_of_a_protocol_has_the_pictures(tmp_path):
+def test_any_run_of_a_protocol_has_the_thumbnails(tmp_path):
     x = np.random.RandomState(0).randint(0, 256, (10, 8, 8, 1), dtype=np.uint8)
     write_runs(tmp_path, lambda path: Sheet(x).write(path))
     (protocol,) = protocols(Reader().read([tmp_path]))
-    made = picture(protocol)
+    made = thumbnail(protocol)
     assert (made["columns"], made["width"], made["height"], made["count"]) == (COLUMNS, 8, 8, 10)
     assert made["url"].startswith("data:image/webp;base64,")
 
@@ -183,6 +183,6 @@ def test_images_that_one_loses_are_shown(opened):
     # Even images from 30 on that are right without an attack, but not the multiples of 11.
     assert first.locator("h5").text_content() == "32 images that a keeps and b loses (adaptive)"
     assert first.locator("figcaption").first.text_content() == "30: class 0b: 2 under fgsm"
-    assert second.locator(".picture").count() == 14
+    assert second.locator(".thumbnail").count() == 14
     box.get_by_label("Second run").select_option("a")
     assert first.locator("h5").text_content() == "a loses no image that a keeps (adaptive)"

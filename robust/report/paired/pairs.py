@@ -12,7 +12,7 @@ from robust.results.comparing.paired import EVERY, Images, clean_images
 from robust.results.rows import Column
 
 SHOWN = 64
-"""Of so many images, the first, the page has pictures and predictions."""
+"""Of so many images, the first, the page has thumbnails and predictions."""
 
 
 def pairing(protocol: Protocol) -> dict[str, Any]:

@@ -85,22 +85,22 @@ function storyOf(pairs, run, what, index) {
   return `${led[0]}${under}`;
 }
 function tile(pairs, index, loser, what) {
-  const { pictures } = pairs;
+  const { thumbnails } = pairs;
   const box = make("figure", "");
-  if (pictures && index < pictures.count) {
-    const picture = make("div", "");
-    const scale = Math.max(1, Math.round(56 / pictures.width));
-    const [x, y] = [index % pictures.columns, Math.floor(index / pictures.columns)];
-    picture.className = "picture";
-    picture.setAttribute("role", "img");
-    picture.setAttribute("aria-label", `Test image ${index}`);
-    picture.style.width = `${scale * pictures.width}px`;
-    picture.style.height = `${scale * pictures.height}px`;
-    picture.style.backgroundImage = `url(${pictures.url})`;
-    picture.style.backgroundSize = `${scale * pictures.width * pictures.columns}px auto`;
-    picture.style.backgroundPosition =
-      `${-x * scale * pictures.width}px ${-y * scale * pictures.height}px`;
-    box.append(picture);
+  if (thumbnails && index < thumbnails.count) {
+    const thumbnail = make("div", "");
+    const scale = Math.max(1, Math.round(56 / thumbnails.width));
+    const [x, y] = [index % thumbnails.columns, Math.floor(index / thumbnails.columns)];
+    thumbnail.className = "thumbnail";
+    thumbnail.setAttribute("role", "img");
+    thumbnail.setAttribute("aria-label", `Test image ${index}`);
+    thumbnail.style.width = `${scale * thumbnails.width}px`;
+    thumbnail.style.height = `${scale * thumbnails.height}px`;
+    thumbnail.style.backgroundImage = `url(${thumbnails.url})`;
+    thumbnail.style.backgroundSize = `${scale * thumbnails.width * thumbnails.columns}px auto`;
+    thumbnail.style.backgroundPosition =
+      `${-x * scale * thumbnails.width}px ${-y * scale * thumbnails.height}px`;
+    box.append(thumbnail);
   }
   const told = [`${index}: class ${pairs.labels[index]}`];
   const story = storyOf(pairs, loser, what, index);

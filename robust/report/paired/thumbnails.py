@@ -1,4 +1,4 @@
-"""Pictures of the first test images come from the folders of runs, where evaluations left them."""
+"""Thumbnails of the first test images come from the folders of runs, where evaluations left them."""
 
 import base64
 import io
@@ -8,10 +8,10 @@ from robust.report.protocols import Protocol
 from robust.results.kept.sheets import COLUMNS, Sheet, sheet_path
 
 _LARGEST = 400_000
-"""Bytes that the picture of a protocol may take."""
+"""Bytes that the thumbnail of a protocol may take."""
 
 
-def picture(protocol: Protocol) -> dict[str, Any] | None:
+def thumbnail(protocol: Protocol) -> dict[str, Any] | None:
     """Return the first images of a protocol as one image, as any of its runs has them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Pictures of a page of runs for the docs: `python -m tests.support.page_pictures PAGE FOLDER`.
+"""Screenshots of a page of runs for the docs: `python -m tests.support.page_screenshots PAGE FOLDER`.
 
 It needs Playwright with Chromium, and `pdftoppm` of Poppler for the sheet of paper.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_DRAWN = """() => [...document.querySelectorAll(".vega")]
+_PLOTTED = """() => [...document.querySelectorAll(".vega")]
   .every((e) => e.querySelector("svg.marks, canvas"))"""
 _PARTS = {"table": "#runs", "attacks": ".protocol .pair", "compare": ".compare"}
 
@@ -21,14 +21,14 @@ def _opened(browser: Browser, page: Path, width: int, theme: str) -> Page:
     opened = browser.new_page(viewport={"width": width, "height": 800})
     opened.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     opened.goto(page.resolve().as_uri())
-    opened.wait_for_function(_DRAWN, timeout=120_000)
+    opened.wait_for_function(_PLOTTED, timeout=120_000)
     return opened
 
 
 def _write(content: bytes, path: Path) -> None:
-    """Write a picture in a palette, which is a third of its bytes."""
+    """Write a screenshot in a palette, which is a third of its bytes."""
     with Image.open(io.BytesIO(content)) as image:
-        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _paper(page: Page, sheet: int) -> bytes:
@@ -38,12 +38,16 @@ def _paper(page: Page, sheet: int) -> bytes:
 
 
 def main(page: Path, folder: Path) -> None:
-    """Write the pictures `report_*.png`."""
+    """Write the screenshots `report_*.png`."""
     found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         wide = _opened(browser, page, 1280, "light")
         _write(wide.screenshot(), folder / "report_answer.png")
+        compare = wide.locator(".compare").first
+        runs = compare.get_by_label("Second run").locator("option")
+        compare.get_by_label("Second run").select_option(index=min(2, runs.count() - 1))
+        compare.get_by_label("Images under").select_option("deployed")
         for name, selector in _PARTS.items():
             part = wide.locator(selector).first
             part.scroll_into_view_if_needed()
