@@ -64,7 +64,7 @@ def test_a_tiny_evaluation():
     words = [sys.executable, SCRIPT, "--images=8", "--size=32"]
     made = subprocess.run(words, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    assert re.search(r"resnet18 .* 100\.0", made.stdout), made.stdout
+    assert re.search(r"resnet18/\w+ +deployed +100\.0", made.stdout), made.stdout
     peak, status = re.search(r"^\| \| (\d+) \| \d+ \| (\d+) \|$", made.stdout, re.M).groups()
     assert 300 < int(peak) < 2048
     assert int(status) == 0
