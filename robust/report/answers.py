@@ -111,7 +111,7 @@ class Answer:
 
 
 def share(rate: Rate) -> str:
-    """Return a rate as a percentage without decimals; what is not quite nothing, or all, is told from it."""
+    """Return a rate in percent without decimals; nearly nothing is told from nothing."""
     percent = 100 * rate.value
     if 0 < percent < 1:
         return "under 1 %"

@@ -1,4 +1,6 @@
-"""Screenshots of a page of runs for the docs: `python -m tests.support.page_screenshots PAGE FOLDER`.
+"""Screenshots of a page of runs are for the docs.
+
+The command is `python -m tests.support.page_screenshots PAGE FOLDER`.
 
 It needs Playwright with Chromium, and `pdftoppm` of Poppler for the sheet of paper.
 """

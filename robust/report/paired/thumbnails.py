@@ -1,4 +1,4 @@
-"""Thumbnails of the first test images come from the folders of runs, where evaluations left them."""
+"""Thumbnails of the first test images come from the folders of runs: evaluations left them."""
 
 import base64
 import io
