@@ -88,3 +88,6 @@ def no_usual_eps(suite: str, norm: str, data: str) -> ConfigError:
 
 
 _SHOWN = 60
+
+SWEPT_KEYS = "ROBUST_SWEEP_KEYS"
+"""Variable with the dotted keys that a sweep without a server varies, as a list in JSON."""

@@ -14,9 +14,8 @@ import yaml
 from robust.errors import ConfigError
 from robust.io.names import printable, short_names
 from robust.io.strict_yaml import read
+from robust.vocabulary import SWEPT_KEYS
 
-SWEPT = "ROBUST_SWEEP_KEYS"
-"""Variable with the dotted keys that a local sweep varies, as a list in JSON."""
 _AGENT = "WANDB_SWEEP_PARAM_PATH"
 """Variable with the file that an agent of W&B writes for a run."""
 _SYMBOLS = {"temperature": "T", "length": "L"}
@@ -66,7 +65,7 @@ def label_of(name: str, config: Mapping[str, Any], swept: Sequence[str] = ()) ->
 
 def swept_keys() -> list[str]:
     """Return the dotted keys that the sweep of this process varies; none outside of a sweep."""
-    local, agent = os.environ.get(SWEPT), os.environ.get(_AGENT)
+    local, agent = os.environ.get(SWEPT_KEYS), os.environ.get(_AGENT)
     try:
         if local:
             return [str(key) for key in json.loads(local)]

@@ -15,10 +15,10 @@ from typing import NamedTuple, final
 
 from robust.errors import ConfigError
 from robust.io import files
-from robust.io.labels import SWEPT
 from robust.io.names import printable
 from robust.loading.messages import one_line
 from robust.loading.trust import FLAGS_OF_FILE
+from robust.vocabulary import SWEPT_KEYS
 
 LOG = "log.txt"
 """File with what a run printed, in its folder; locked while its process is alive."""
@@ -95,7 +95,7 @@ class Process:
             log.flush()
             self._popen = subprocess.Popen(
                 command,
-                env={**_environment(slot, slots), SWEPT: json.dumps(list(swept))},
+                env={**_environment(slot, slots), SWEPT_KEYS: json.dumps(list(swept))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -375,7 +375,7 @@ def agents(count, sweep, tmp_path):
         )
         for _ in range(count)
     ]
-    return [process.wait(timeout=280) for process in started]
+    return [process.wait(timeout=600) for process in started]
 
 
 @pytest.mark.slow
