@@ -24,7 +24,7 @@ from robust.commands.sweep import sweep
 from robust.errors import ConfigError
 from robust.io.names import short_names
 from robust.sweep.file import SweepFile
-from robust.sweep.process import Slot, parse_slots
+from robust.sweep.process import LOG, Process, Slot, parse_slots
 from robust.sweep.study import Study
 from robust.sweep.summary import pareto_front
 from robust.tracking import read_metrics
@@ -392,3 +392,10 @@ def test_metrics_of_all_sessions(tmp_path):
         {"step": 3, "a": 0.5},
     ]
     assert read_metrics(tmp_path / "missing") == []
+
+
+def test_runs_learn_what_their_sweep_varies(tmp_path):
+    keys = ["model.init_args.temperature", "seed_everything"]
+    process = Process(["printenv", "ROBUST_SWEEP_KEYS"], tmp_path, Slot("0"), 1, keys)
+    process.wait()
+    assert json.loads((tmp_path / LOG).read_text().splitlines()[-1]) == keys
