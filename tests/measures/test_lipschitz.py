@@ -217,7 +217,7 @@ def test_table_has_a_line_a_layer_and_the_product_last():
     assert grid.header == ["layer", "kind", "feature map", "a", "b"]
     assert grid.rows == [
         ["conv", "conv 3x3", "8x8", "2", "5"],
-        ["head", "linear", "", "3", "-"],
-        ["later", "linear", "", "-", "0.5"],
+        ["head", "linear", "", "3", "none"],
+        ["later", "linear", "", "none", "0.5"],
         ["product", "", "", "6", "2.5"],
     ]

@@ -89,7 +89,7 @@ def test_without_a_misclassified_image_there_is_no_distance():
     nowhere = made(10, 1.0)._replace(distance=TrainingDistance(math.nan, math.nan, 0))
     result = {"published": RESULTS["published"]._replace(published=nowhere)}
     grid = published_measures(table("distance", 4), {"net": result})
-    assert [as_text(cell) for cell in grid.rows[0][3:5]] == ["-", ""]
+    assert [as_text(cell) for cell in grid.rows[0][3:5]] == ["none", ""]
 
 
 def test_a_table_may_name_every_measure():
