@@ -28,7 +28,7 @@ def benchmark():
     [
         (10.0, 19.0, 0.1, []),  # 20 s are always allowed
         (10.0, 21.0, 0.1, ["evidence may take 20.0 s, but took 21.0 s"]),
-        (0.4, 19.0, 0.05, []),
+        (0.4, 19.0, 0.05, ["records may take 0.0 s"]),
         (300.0, 29.0, 5.0, []),
         (300.0, 31.0, 7.0, ["evidence may take 30.0 s, but took 31.0 s", "records may take 6.0 s"]),
     ],
