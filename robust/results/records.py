@@ -7,7 +7,8 @@ again, a larger ``limit`` adds to them, and rows of different protocols never mi
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -147,6 +148,7 @@ class Evaluation:
         self.header, self.evidence = header, evidence
         self.notes = list(notes)
         self.rows = Rows.from_rows(rows).ordered()
+        self._parts: dict[tuple[str, ...], Evaluation] = {}
         ends = [*self.rows.starts(), len(self.rows)]
         self._groups = {self.rows[i][:2]: self.rows[i:end] for i, end in pairwise(ends)}
 
@@ -159,6 +161,20 @@ class Evaluation:
     def select(self, view: str, attack: str) -> Rows:
         """Return the rows of one attack through one view by index; empty if it was not run."""
         return self._groups.get((view, attack), self.rows[:0])
+
+    def of(self, attacks: Iterable[str]) -> "Evaluation":
+        """Return the part of the evaluation that has some attacks alone."""
+        chosen = {name: self.header.attacks[name] for name in attacks}
+        if len(chosen) == len(self.header.attacks):
+            return self
+        key = tuple(chosen)
+        if key not in self._parts:  # a verdict asks for each again and again
+            rows = [rows for (_, name), rows in self._groups.items() if name in chosen]
+            header = replace(self.header, attacks=chosen)
+            self._parts[key] = Evaluation(header, Rows.joined(rows))
+        part = copy(self._parts[key])
+        part.notes, part.evidence = list(self.notes), self.evidence
+        return part
 
     def first(self, limit: int) -> "Evaluation":
         """Return the evaluation of the first ``limit`` samples."""

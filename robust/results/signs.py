@@ -6,8 +6,7 @@ model and on the worst case of several attacks. An attack that fails says nothin
 succeeds.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -33,7 +32,7 @@ def threat_models(evaluation: Evaluation) -> Iterator[tuple[str, Evaluation]]:
     """Yield the name of each threat model with its part of an evaluation, as the suite has them."""
     attacks = evaluation.header.attacks
     for budget in dict.fromkeys(info.budget for info in attacks.values()):
-        yield budget, _of(evaluation, [n for n, i in attacks.items() if i.budget == budget])
+        yield budget, evaluation.of(n for n, i in attacks.items() if i.budget == budget)
 
 
 def images(evaluation: Evaluation) -> Rows:
@@ -127,7 +126,7 @@ def weak_attacks(part: Evaluation) -> Iterator[str]:
     That is a sign of the attack, and none of the network.
     """
     white = _names(part, lambda info: is_iterated(info) and info.target is None)
-    left = {name: worst(_of(part, [name]), "adaptive") for name in white}
+    left = {name: worst(part.of([name]), "adaptive") for name in white}
     for name, rate in left.items():
         best = min(left, key=lambda other: left[other].value)
         if rate.is_above(left[best]):
@@ -166,7 +165,7 @@ def _beaten(part: Evaluation, kinds: Collection[str], how: str) -> str:
         ]
         if not many:
             continue
-        one, together = worst(_of(part, [name]), "adaptive"), worst(_of(part, many), "adaptive")
+        one, together = worst(part.of([name]), "adaptive"), worst(part.of(many), "adaptive")
         if together.is_above(one):
             return f"{name}{how} succeeds more often than {' and '.join(many)}"
     return ""
@@ -180,14 +179,3 @@ def is_iterated(info: AttackInfo) -> bool:
 
 def _names(part: Evaluation, wanted: Callable[[AttackInfo], bool]) -> list[str]:
     return [name for name, info in part.header.attacks.items() if wanted(info)]
-
-
-def _of(evaluation: Evaluation, names: Iterable[str]) -> Evaluation:
-    """Return the part of an evaluation that has some attacks alone."""
-    attacks = {name: evaluation.header.attacks[name] for name in names}
-    rows = evaluation.rows
-    if len(attacks) == len(evaluation.header.attacks):
-        return evaluation
-    header = replace(evaluation.header, attacks=attacks)
-    chosen = rows.where(np.isin(rows["attack"], list(attacks)))
-    return Evaluation(header, chosen, evaluation.notes, evaluation.evidence)
