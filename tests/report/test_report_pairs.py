@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from robust.report.packing import spread
 from robust.report.paired.pairs import SHOWN, pairing
@@ -96,6 +97,24 @@ def test_a_sheet_gives_back_its_images(tmp_path, shape):
     Sheet(x).write(tmp_path / "images.png")
     assert (Sheet.read(tmp_path / "images.png").x == x).all()
     assert Sheet(x).image().size[0] == COLUMNS * shape[2]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        ((20_000, 20_000), "64 2500 2500"),  # small as a file, and larger than what Pillow opens
+        ((10_000, 10_000), "64 1250 1250"),  # of which it warns
+        ((8_000, 8_000), "64 1000 1000"),
+        ((8, 8), "1 1 1"),
+        ((8, 1), "1 1"),
+    ],
+)
+def test_a_sheet_that_would_fill_the_memory_or_fits_nothing_is_refused(tmp_path, size, text):
+    told = PngInfo()
+    told.add_text("images", text)
+    Image.new("1", size).save(tmp_path / "images.png", pnginfo=told)
+    with pytest.raises(ValueError, match=r"."):
+        Sheet.read(tmp_path / "images.png")
 
 
 def write_runs(root, sheet=None):

@@ -5,6 +5,7 @@ their number, height and width.
 """
 
 import io
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ COLUMNS = 8
 _KEY = "images"
 _LARGEST = 1 << 24
 """Bytes of a file at most."""
+_PIXELS = 1 << 21
+"""Pixels of a column of images at most, of which `COLUMNS` make a sheet."""
 
 
 class Sheet(NamedTuple):
@@ -61,13 +64,21 @@ class Sheet(NamedTuple):
             OSError: If it cannot be read, or is no image.
             ValueError: If it is no such sheet.
         """
-        with Image.open(io.BytesIO(files.read(path, _LARGEST)), formats=["PNG"]) as opened:
+        content = io.BytesIO(files.read(path, _LARGEST))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                opened = Image.open(content, formats=["PNG"])
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(str(error)) from None
+        with opened:
             n, h, w = map(int, str(getattr(opened, "text", {}).get(_KEY, "")).split())
+            rows = -(-n // COLUMNS)
+            # Before a small file becomes pixels that fill the memory.
+            if min(n, h, w) < 1 or opened.size != (COLUMNS * w, rows * h) or rows * h * w > _PIXELS:
+                raise ValueError(f"{n} images of {h} x {w} do not fit it")
             pixels = np.asarray(opened.convert("L" if opened.mode == "L" else "RGB"))
         pixels = pixels.reshape(*pixels.shape[:2], -1)
-        rows = -(-n // COLUMNS)
-        if min(n, h, w) < 1 or pixels.shape[:2] != (rows * h, COLUMNS * w):
-            raise ValueError(f"{n} images of {h} x {w} do not fit it")
         tiles = pixels.reshape(rows, h, COLUMNS, w, -1).transpose(0, 2, 1, 3, 4)
         return Sheet(tiles.reshape(rows * COLUMNS, h, w, -1)[:n])
 
