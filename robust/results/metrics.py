@@ -70,13 +70,7 @@ def robust_accuracy(rows: Sequence[Row], info: AttackInfo) -> Rate:
 
 def worst_robust_accuracy(evaluation: Evaluation, view: str) -> Rate:
     """Return the share of all samples that are robust under every attack of the suite."""
-    samples, misclassified = [], []
-    for name, info in evaluation.header.attacks.items():
-        rows = evaluation.select(view, name)
-        samples.append(rows["index"])
-        misclassified.append(rows["index"][~info.robust(rows)])
-    n = len(np.unique(np.concatenate(samples)))
-    return Rate(n - len(np.unique(np.concatenate(misclassified))), n)
+    return _share(evaluation.survivors(view)[1])
 
 
 def accuracy_curve(rows: Sequence[Row], info: AttackInfo, radii: Sequence[float]) -> list[Rate]:

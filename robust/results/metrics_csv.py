@@ -4,10 +4,9 @@ A session is what one process logged; `robust.tracking.Run.prepare` sets the fil
 aside as ``metrics.1.csv``, ``metrics.2.csv``, and so on.
 """
 
-import contextlib
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from robust.io import files
@@ -50,7 +49,8 @@ def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
         if names and "step" not in names:
             faults.append(f"{path.name}: unreadable (its first line names no step)")
             continue
-        found = [_numbers(names, cells) for cells in lines]
+        kept = [name if len(name) <= _LONGEST_NAME else None for name in names]
+        found = [_numbers(kept, cells) for cells in lines]
         rows |= {(row["step"], frozenset(row)): row for row in found if "step" in row}
         damaged = sum("step" not in row for row in found)
         if damaged:
@@ -84,14 +84,22 @@ def _sessions(folder: Path) -> list[Path]:
     return [*(numbers[n] for n in sorted(numbers)), folder / "metrics.csv"]
 
 
-def _numbers(names: list[str], cells: list[str]) -> dict[str, float]:
+def _numbers(names: Sequence[str | None], cells: Sequence[str]) -> dict[str, float]:
     """Return the cells of a row that are numbers; another process may be rewriting it."""
-    row = {}
-    for name, cell in zip(names, cells, strict=False):
-        with contextlib.suppress(ValueError):
-            if cell and len(name) <= _LONGEST_NAME:
-                row[name] = float(cell)
-    return row
+    pairs = zip(names, cells, strict=False)
+    try:
+        return {name: float(cell) for name, cell in pairs if cell and name is not None}
+    except ValueError:
+        good = [cell if _is_number(cell) else "" for cell in cells]
+        return _numbers(names, good)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _cells(text: str) -> Iterator[list[str]]:

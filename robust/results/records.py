@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from robust.errors import ConfigError
 from robust.io import files
 from robust.io.radius import radius
@@ -147,10 +149,20 @@ class Evaluation:
     ) -> None:
         self.header, self.evidence = header, evidence
         self.notes = list(notes)
-        self.rows = Rows.from_rows(rows).ordered()
+        ordered = Rows.from_rows(rows).ordered()
+        ends = [*ordered.starts(), len(ordered)]
+        self._rows: Rows | None = ordered
+        self._none = ordered[:0]
+        self._groups = {ordered[i][:2]: ordered[i:end] for i, end in pairwise(ends)}
         self._parts: dict[tuple[str, ...], Evaluation] = {}
-        ends = [*self.rows.starts(), len(self.rows)]
-        self._groups = {self.rows[i][:2]: self.rows[i:end] for i, end in pairwise(ends)}
+        self._survivors: dict[tuple[str, ...], tuple[Column, Column]] = {}
+
+    @property
+    def rows(self) -> Rows:
+        """All rows by view, attack and index."""
+        if self._rows is None:  # of a part, most of which nobody asks for
+            self._rows = Rows.joined(list(self._groups.values()))
+        return self._rows
 
     @property
     def views(self) -> list[str]:
@@ -160,7 +172,30 @@ class Evaluation:
 
     def select(self, view: str, attack: str) -> Rows:
         """Return the rows of one attack through one view by index; empty if it was not run."""
-        return self._groups.get((view, attack), self.rows[:0])
+        return self._groups.get((view, attack), self._none)
+
+    def images(self) -> Rows:
+        """Return one row of each image."""
+        groups = iter(self._groups.values())
+        first = next(groups, self._none)
+        if all(np.array_equal(rows["index"], first["index"]) for rows in groups):
+            return first
+        return self.rows.where(np.unique(self.rows["index"], return_index=True)[1])
+
+    def survivors(self, *views: str) -> tuple[Column, Column]:
+        """Return indices of the images, and which are robust under all attacks through some views.
+
+        Args:
+            views: The views; without any, all of them.
+        """
+        if views not in self._survivors:  # tables and a verdict ask for each again and again
+            found = [
+                (rows["index"], self.header.attacks[attack].robust(rows))
+                for (view, attack), rows in self._groups.items()
+                if (not views or view in views) and attack in self.header.attacks
+            ]
+            self._survivors[views] = _in_all(found)
+        return self._survivors[views]
 
     def of(self, attacks: Iterable[str]) -> "Evaluation":
         """Return the part of the evaluation that has some attacks alone."""
@@ -169,9 +204,11 @@ class Evaluation:
             return self
         key = tuple(chosen)
         if key not in self._parts:  # a verdict asks for each again and again
-            rows = [rows for (_, name), rows in self._groups.items() if name in chosen]
-            header = replace(self.header, attacks=chosen)
-            self._parts[key] = Evaluation(header, Rows.joined(rows))
+            part = copy(self)
+            part.header = replace(self.header, attacks=chosen)
+            part._groups = {k: rows for k, rows in self._groups.items() if k[1] in chosen}
+            part._rows, part._parts, part._survivors = None, {}, {}
+            self._parts[key] = part
         part = copy(self._parts[key])
         part.notes, part.evidence = list(self.notes), self.evidence
         return part
@@ -183,6 +220,18 @@ class Evaluation:
     def having(self, rows: Rows) -> "Evaluation":
         """Return the evaluation with some of its rows alone."""
         return Evaluation(self.header, rows, self.notes, self.evidence)
+
+
+def _in_all(found: Sequence[tuple[Column, Column]]) -> tuple[Column, Column]:
+    """Return all indices of some columns, and which of them are true wherever they are there."""
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    first = found[0][0]
+    if all(np.array_equal(index, first) for index, _ in found):  # as most records are
+        return first, np.logical_and.reduce([column for _, column in found])
+    index = np.unique(np.concatenate([index for index, _ in found]))
+    false = np.concatenate([index[~column] for index, column in found])
+    return index, ~np.isin(index, false)
 
 
 class UnreadableRecords(ConfigError):

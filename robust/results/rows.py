@@ -55,6 +55,7 @@ Column = NDArray[Any]
 """The values of one field of all rows."""
 
 _LONGEST_VIEW = 9
+_TRUE, _FALSE = np.array([b"True", b"False"], dtype="S8").view(np.uint64)
 
 
 @final
@@ -67,6 +68,7 @@ class Rows(Sequence[Row]):
 
     def __init__(self, table: Column) -> None:
         self._table = table
+        self._starts: list[int] | None = None
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row]) -> "Rows":
@@ -92,7 +94,7 @@ class Rows(Sequence[Row]):
         raw = np.loadtxt(
             io.StringIO(lines),
             # The C parser knows no True and False. Of other words more than these are kept.
-            dtype=_types(attacks, flag="S6", columns=_columns(lines)),
+            dtype=_types(attacks, flag="S8", columns=_columns(lines)),
             delimiter=",",
             quotechar='"',
             comments=None,
@@ -101,8 +103,12 @@ class Rows(Sequence[Row]):
         table = np.zeros(len(raw), dtype=_types(attacks))
         for field in raw.dtype.names or ():
             kind = Row.__annotations__[field]
-            table[field] = raw[field] == b"True" if kind is bool else raw[field]
-            if kind is bool and (table[field] | (raw[field] == b"False")).sum() < len(raw):
+            if kind is not bool:
+                table[field] = raw[field]
+                continue
+            words = raw[field].view(np.uint64)  # eight letters are compared at once
+            table[field] = words == _TRUE
+            if not (table[field] | (words == _FALSE)).all():
                 raise ValueError(f"{field} is neither True nor False in a row")
         return cls(table)
 
@@ -146,9 +152,11 @@ class Rows(Sequence[Row]):
 
     def starts(self) -> list[int]:
         """Return positions of the rows whose view or attack differs from the row before."""
-        view, attack = self["view"], self["attack"]
-        changed = (view[1:] != view[:-1]) | (attack[1:] != attack[:-1])
-        return [0, *(np.flatnonzero(changed) + 1).tolist()] if len(self) else []
+        if self._starts is None:
+            view, attack = self["view"], self["attack"]
+            changed = (view[1:] != view[:-1]) | (attack[1:] != attack[:-1])
+            self._starts = [0, *(np.flatnonzero(changed) + 1).tolist()] if len(self) else []
+        return self._starts
 
     def _rank(self) -> Column:
         """Return the alphabetical rank of each row's view and attack among all of them."""

@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,13 +238,19 @@ def _metrics(folder: Path, missing: list[str]) -> tuple[dict[str, list[Point]], 
         for key, value in row.items():
             if math.isfinite(value):
                 metrics.setdefault(key, []).append(Point(int(step), value))
-        if any(key.startswith("train/") for key in row):
+        if _is_of_training(tuple(row)):
             epoch = max(epoch, int(last))
     if len(metrics) > _MOST_METRICS:
         missing.append(f"{len(metrics)} metrics, of which {_MOST_METRICS} are shown")
         first = sorted(metrics, key=lambda key: (key not in _USUAL, key))[:_MOST_METRICS]
         metrics = {key: metrics[key] for key in first}
     return metrics, epoch
+
+
+@cache
+def _is_of_training(names: tuple[str, ...]) -> bool:
+    """Whether a row of such metrics was logged by a training."""
+    return any(name.startswith("train/") for name in names)
 
 
 def find_checkpoint(path: Path) -> Path:

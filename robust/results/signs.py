@@ -14,11 +14,9 @@ from robust.results.metrics import (
     Rate,
     clean_accuracy,
     not_finite_gradients,
-    worst_robust_accuracy,
     zero_gradients,
 )
 from robust.results.records import AttackInfo, Evaluation
-from robust.results.rows import Rows
 
 BLACK_BOX = {"Square", "BoundaryAttack", "HopSkipJump", "Pointwise", "OnePixel", "Pixle"}
 """Attacks that see no gradient."""
@@ -35,20 +33,12 @@ def threat_models(evaluation: Evaluation) -> Iterator[tuple[str, Evaluation]]:
         yield budget, evaluation.of(n for n, i in attacks.items() if i.budget == budget)
 
 
-def images(evaluation: Evaluation) -> Rows:
-    """Return one row of each image."""
-    _, firsts = np.unique(evaluation.rows["index"], return_index=True)
-    chosen = np.zeros(len(evaluation.rows), dtype=bool)
-    chosen[firsts] = True
-    return evaluation.rows.where(chosen)
-
-
 def near_chance(evaluation: Evaluation) -> str:
     """Return that the clean accuracy may be that of a guess, else nothing.
 
     The guess is the commonest class. Nobody can tell where all images are of one class.
     """
-    rows = images(evaluation)
+    rows = evaluation.images()
     _, counts = np.unique(rows["label"], return_counts=True)
     clean = clean_accuracy(rows)
     if len(counts) < 2 or clean.interval[0] > counts.max() / len(rows):
@@ -138,15 +128,8 @@ def weak_attacks(part: Evaluation) -> Iterator[str]:
 
 def worst(part: Evaluation, *views: str) -> Rate:
     """Return the share of images that are robust under all attacks, through all of some views."""
-    if len(views) == 1:
-        return worst_robust_accuracy(part, views[0])
-    rows, total = part.rows, len(np.unique(part.rows["index"]))
-    lost = [
-        found["index"][~info.robust(found)]
-        for name, info in part.header.attacks.items()
-        for found in (rows.where(rows["attack"] == name),)
-    ]
-    return Rate(total - len(np.unique(np.concatenate(lost))), total)
+    right = part.survivors(*views)[1]
+    return Rate(int(right.sum()), len(right))
 
 
 def percent(rate: Rate) -> str:

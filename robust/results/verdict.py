@@ -99,7 +99,7 @@ def _judged(part: Evaluation) -> Verdict:
 
 def _found(part: Evaluation) -> Iterator[tuple[Word, str]]:
     """Yield each verdict in order with its reason, which is empty where it does not hold."""
-    if not len(part.rows):
+    if not part.views:
         yield "unverified", "nothing was attacked"
         return
     yield "near chance", signs.near_chance(part)
@@ -175,7 +175,7 @@ def _is_bounded(part: Evaluation) -> bool:
 
 
 def _too_few(part: Evaluation) -> str:
-    rows = signs.images(part)
+    rows = part.images()
     attacked = int(rows["attacked"].sum())
     low, high = signs.worst(part).interval
     if attacked < _FEW:

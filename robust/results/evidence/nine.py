@@ -188,7 +188,7 @@ def _unbounded(part: Evaluation, trials: Trials) -> Sign:
     name, rate = "an unbounded attack fails", trials.rates.get("eps/unbounded")
     if rate is None:
         return _untried(name)
-    labels = signs.images(part)["label"]
+    labels = part.images()["label"]
     chance = np.unique(labels, return_counts=True)[1].max() / len(labels)
     return Sign(name, f"robust {_of(rate)}", raised=bool(rate.interval[0] > chance))
 
