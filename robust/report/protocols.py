@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from robust.results.evidence.tables import worst_score
 from robust.results.metrics import Rate, clean_accuracy, worst_robust_accuracy
 from robust.results.records import Evaluation
-from robust.results.rows import Rows
+from robust.results.rows import Column, Rows
 from robust.results.run_folder import RunFiles
 from robust.results.verdict import Verdict, verdict
 
@@ -55,10 +57,10 @@ class Entry:
 
         An adversarial image fools the deployed defense, whatever view it was found through.
         """
-        misclassified = set().union(*(self.misclassified(*key) for key in self.keys))
         first = self._first(self.evaluation.views[0])
-        misclassified |= set(first["index"][first["clean_pred"] != first["label"]].tolist())
-        return Rate(self.n - len(misclassified), self.n)
+        wrong = first["index"][first["clean_pred"] != first["label"]]
+        lost = np.concatenate([wrong, *(self._misclassified(*key) for key in self.keys)])
+        return Rate(self.n - len(np.unique(lost)), self.n)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -92,16 +94,20 @@ class Entry:
         pairs = [(v, a) for v in self.evaluation.views for a in self.evaluation.header.attacks]
         return [pair for pair in pairs if self.evaluation.select(*pair)]
 
-    def misclassified(self, view: str, attack: str) -> set[int]:
-        """Return the samples that are misclassified under an attack through a view."""
-        info = self.evaluation.header.attacks[attack]
-        rows = self.evaluation.select(view, attack)
-        return set(rows["index"][info.misclassified_within_eps(rows)].tolist())
-
     def overlap(self, view: str) -> list[list[int]]:
         """Return how many samples are misclassified under each two attacks; one on the diagonal."""
-        sets = [self.misclassified(view, attack) for attack in self.evaluation.header.attacks]
-        return [[len(one & other) for other in sets] for one in sets]
+        found = [self._misclassified(view, attack) for attack in self.evaluation.header.attacks]
+        images = np.unique(np.concatenate(found))
+        under = np.array([np.isin(images, each) for each in found]).astype(np.int64)
+        counts: list[list[int]] = (under @ under.T).tolist()
+        return counts
+
+    def _misclassified(self, view: str, attack: str) -> Column:
+        """Return indices of the samples that are misclassified under an attack through a view."""
+        info = self.evaluation.header.attacks[attack]
+        rows = self.evaluation.select(view, attack)
+        index: Column = rows["index"][info.misclassified_within_eps(rows)]
+        return index
 
     def _first(self, view: str) -> Rows:
         return next(self.evaluation.select(*key) for key in self.keys if key[0] == view)
@@ -156,6 +162,11 @@ class Protocol:
     def evaluations(self) -> dict[str, Evaluation]:
         """The records by the labels of their runs."""
         return {entry.label: entry.evaluation for entry in self.entries}
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdicts by the labels of their runs."""
+        return {entry.label: entry.verdict for entry in self.entries}
 
 
 def protocols(runs: Sequence[RunFiles]) -> list[Protocol]:

@@ -131,7 +131,7 @@ def section(
         attempt(
             steps,
             f"The table of every attack under {title}",
-            lambda: comparison(protocol.evaluations),
+            lambda: comparison(protocol.evaluations, verdicts=protocol.verdicts),
             Grid(title, ["run"], [[entry.label] for entry in protocol.entries]),
         ),
         attempt(steps, f"Accuracy against eps, {title}", lambda: plot_curves(charts, protocol), []),

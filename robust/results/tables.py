@@ -29,7 +29,7 @@ from robust.results.metrics import (
 )
 from robust.results.records import AttackInfo, Evaluation
 from robust.results.rows import Row
-from robust.results.verdict import STYLES, verdict
+from robust.results.verdict import STYLES, Verdict, verdict
 from robust.results.verdict import notes as weak_attacks
 
 MEASURED = "robustness"
@@ -41,16 +41,21 @@ Metric = Callable[[Sequence[Row], AttackInfo], Rate]
 """A rate of the rows of one attack through one view."""
 
 
-def comparison(evaluations: Mapping[str, Evaluation], at: str = "") -> Grid:
+def comparison(
+    evaluations: Mapping[str, Evaluation],
+    at: str = "",
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> Grid:
     """Return a table of runs by attacks, whose cells have the success rate through every view.
 
     Args:
         evaluations: Records by the names of their runs, of one suite.
         at: What the title says of a suite whose threat model was changed, such as `` at L2 0.5``.
+        verdicts: Those on the runs, where the caller has them.
     """
     first = next(iter(evaluations.values()))
     attacks = list(first.header.attacks)
-    verdicts = {name: verdict(evaluation) for name, evaluation in evaluations.items()}
+    verdicts = verdicts or {name: verdict(found) for name, found in evaluations.items()}
     tested = any(evaluation.evidence is not None for evaluation in evaluations.values())
     column = [unit_test_name(evaluations)] * tested
     rows: list[list[Content]] = [

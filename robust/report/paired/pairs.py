@@ -8,7 +8,7 @@ import numpy as np
 
 from robust.report.protocols import Entry, Protocol
 from robust.results.comparing.against import CLEAN
-from robust.results.comparing.paired import EVERY, Images, clean_images
+from robust.results.comparing.paired import EVERY, Images, clean_images, robust_images
 from robust.results.rows import Column
 
 SHOWN = 64
@@ -43,22 +43,11 @@ def bits(column: Column) -> str:
 
 
 def _right(entry: Entry) -> dict[str, Images]:
-    """Return what `clean_images` and `robust_images` do, from rows that are selected already."""
-    robust = {view: _robust(entry, [view]) for view in entry.evaluation.views}
-    every = {EVERY: _robust(entry, entry.evaluation.views)} if len(robust) > 1 else {}
-    return {CLEAN: clean_images(entry.evaluation), **robust, **every}
-
-
-def _robust(entry: Entry, views: Sequence[str]) -> Images:
-    attacks = entry.evaluation.header.attacks
-    index, lost = [], []
-    for view, attack in entry.keys:
-        if view in views:
-            rows = entry.evaluation.select(view, attack)
-            index.append(rows["index"])
-            lost.append(rows["index"][~attacks[attack].robust(rows)])
-    attacked = np.unique(np.concatenate(index))
-    return Images(attacked, ~np.isin(attacked, np.concatenate(lost)))
+    """Return which images are classified correctly, clean and through each view."""
+    evaluation = entry.evaluation
+    robust = {view: robust_images(evaluation, view) for view in evaluation.views}
+    every = {EVERY: robust_images(evaluation)} if len(robust) > 1 else {}
+    return {CLEAN: clean_images(evaluation), **robust, **every}
 
 
 def _on(index: Column, images: Images) -> Column:

@@ -34,22 +34,13 @@ class Images(NamedTuple):
 
 def clean_images(evaluation: Evaluation) -> Images:
     """Return which images are classified correctly without an attack."""
-    rows = evaluation.rows
-    index, firsts = np.unique(rows["index"], return_index=True)
-    return Images(index, (rows["clean_pred"] == rows["label"])[firsts])
+    rows = evaluation.images()
+    return Images(rows["index"], rows["clean_pred"] == rows["label"])
 
 
 def robust_images(evaluation: Evaluation, view: str = EVERY) -> Images:
     """Return which images are robust under every attack through one view, or through all."""
-    rows = evaluation.rows
-    rows = rows if view == EVERY else rows.where(rows["view"] == view)
-    lost = [
-        found["index"][~info.robust(found)]
-        for name, info in evaluation.header.attacks.items()
-        for found in (rows.where(rows["attack"] == name),)
-    ]
-    index = np.unique(rows["index"])
-    return Images(index, ~np.isin(index, np.concatenate(lost)))
+    return Images(*evaluation.survivors(*(() if view == EVERY else (view,))))
 
 
 class Paired(NamedTuple):
