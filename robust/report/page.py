@@ -21,8 +21,9 @@ from robust.report.comparisons import check_against
 from robust.report.hints import hint
 from robust.report.javascript import bundling
 from robust.report.names import names_of
+from robust.report.paired.adversarials import adversarials
 from robust.report.paired.pairs import pairing
-from robust.report.paired.thumbnails import thumbnail
+from robust.report.paired.thumbnails import first_images, thumbnail
 from robust.report.papers import Papers, papers_of
 from robust.report.protocols import Protocol, differing, protocols
 from robust.report.sound import attempt, section, sound_protocols, sound_runs
@@ -138,11 +139,16 @@ def render(
 
 
 def _pairs(found: Sequence[Protocol], steps: Steps) -> dict[str, dict[str, Any]]:
-    """Return what compares two runs, by protocol, with thumbnails of its images."""
+    """Return what compares two runs, by protocol, with small pictures of its images."""
     made: dict[str, dict[str, Any]] = {}
     for protocol in (protocol for protocol in found if len(protocol.entries) > 1):
         with steps.step(f"Two runs image by image, {protocol.title}"):
-            made[protocol.key] = {**pairing(protocol), "thumbnails": thumbnail(protocol)}
+            sheet = first_images(protocol)
+            made[protocol.key] = {
+                **pairing(protocol),
+                "thumbnails": thumbnail(sheet),
+                "adversarials": adversarials(protocol, sheet),
+            }
     return made
 
 

@@ -1,6 +1,7 @@
 """Two runs image by image, labels that do not overlap, and thumbnails that evaluations leave."""
 
 import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from robust.report.packing import spread
+from robust.report.paired.adversarials import adversarials
 from robust.report.paired.pairs import SHOWN, pairing
-from robust.report.paired.thumbnails import thumbnail
+from robust.report.paired.thumbnails import first_images, thumbnail
 from robust.report.protocols import protocols
 from robust.results.comparing.paired import Paired, clean_images, robust_images
 from robust.results.kept.sheets import COLUMNS, Sheet, sheet_path
+from robust.results.kept.stored import Frame, kept_path
 from robust.results.record_files import RecordFile
 from robust.results.records import Evaluation
 from robust.results.run_folder import Reader, RunFiles
@@ -117,6 +120,15 @@ def test_a_sheet_that_would_fill_the_memory_or_fits_nothing_is_refused(tmp_path,
         Sheet.read(tmp_path / "images.png")
 
 
+def keep(record, x_adv, index, *, views=("adaptive",)):
+    """Keep adversarial images of an attack, as an evaluation does."""
+    form = np.zeros(len(index), np.int8)
+    kinds = {"uint8": np.uint8, "float16": np.float16, "float32": np.float32}
+    images = {name: np.zeros((0, *x_adv.shape[1:]), kind) for name, kind in kinds.items()}
+    frame = Frame(views, "fgsm", np.array(index), form, images | {"uint8": x_adv}, "a machine")
+    kept_path(record).write_bytes(frame.encoded())
+
+
 def write_runs(root, sheet=None):
     for name, robust in (("a", lambda i: i % 2 == 0), ("b", lambda i: i < 30)):
         folder = root / name / "x"
@@ -152,16 +164,74 @@ def misfit(path):
 )
 def test_a_page_does_without_thumbnails(tmp_path, sheet):
     (protocol,) = protocols(Reader().read([write_runs(tmp_path, sheet)]))
-    assert thumbnail(protocol) is None
+    assert thumbnail(first_images(protocol)) is None
 
 
 def test_any_run_of_a_protocol_has_the_thumbnails(tmp_path):
     x = np.random.RandomState(0).randint(0, 256, (10, 8, 8, 1), dtype=np.uint8)
     write_runs(tmp_path, lambda path: Sheet(x).write(path))
     (protocol,) = protocols(Reader().read([tmp_path]))
-    made = thumbnail(protocol)
+    made = thumbnail(first_images(protocol))
     assert (made["columns"], made["width"], made["height"], made["count"]) == (COLUMNS, 8, 8, 10)
     assert made["url"].startswith("data:image/webp;base64,")
+
+
+def noise(*shape):
+    return np.random.RandomState(1).randint(0, 256, shape, dtype=np.uint8)
+
+
+def record_of(root, name):
+    (record,) = (root / name / "x/records").glob("*.csv")
+    return record
+
+
+def test_kept_adversarial_images_have_their_places(tmp_path):
+    x_adv = noise(3, 1, 8, 8)
+    write_runs(tmp_path, lambda path: Sheet(noise(64, 8, 8, 1)).write(path))
+    # Of run a odd images are misclassified: 2 is not, and of 99 no clean image is there.
+    keep(record_of(tmp_path, "a"), x_adv, [5, 2, 99])
+    (protocol,) = protocols(Reader().read([tmp_path]))
+    made = adversarials(protocol, first_images(protocol))
+    assert list(made) == [protocol.entries[0].label]
+    (found,) = made.values()
+    assert found["places"] == {"deployed": {}, "adaptive": {5: [0, 2, 0]}}
+    shown = Image.open(io.BytesIO(base64.b64decode(found["url"].partition(",")[2]))).convert("L")
+    tile = np.asarray(shown)[:8, :8].astype(int)
+    assert abs(tile - x_adv[0, 0]).mean() < 20  # lossy, and no other image is so near
+    assert abs(tile - x_adv[1, 0]).mean() > 40
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda record: keep(record, noise(1, 1, 9, 9), [5]),
+        lambda record: keep(record, noise(1, 1, 8, 8), [0.5]),
+        lambda record: keep(record, noise(1, 1, 8, 8), [-5]),
+        lambda record: keep(record, noise(600, 1, 8, 8), [5] * 600),
+        lambda record: kept_path(record).write_bytes(b"no frame"),
+        lambda record: kept_path(record).mkdir(),
+    ],
+    ids=["shape", "index", "negative", "more than a block", "no frame", "folder"],
+)
+def test_a_page_does_without_damaged_adversarial_images(tmp_path, damaged):
+    write_runs(tmp_path, lambda path: Sheet(noise(64, 8, 8, 1)).write(path))
+    damaged(record_of(tmp_path, "a"))
+    (protocol,) = protocols(Reader().read([tmp_path]))
+    assert adversarials(protocol, first_images(protocol)) == {}
+
+
+def test_adversarial_images_that_do_not_fit_are_left_out(tmp_path, monkeypatch):
+    write_runs(tmp_path, lambda path: Sheet(noise(64, 8, 8, 1)).write(path))
+    odd = [i for i in range(1, 64, 2) if i % 11]
+    keep(record_of(tmp_path, "a"), noise(len(odd), 1, 8, 8), odd)
+    (protocol,) = protocols(Reader().read([tmp_path]))
+    monkeypatch.setattr("robust.report.paired.adversarials._LARGEST", 3000)
+    (found,) = adversarials(protocol, first_images(protocol)).values()
+    assert len(found["url"]) <= 1500
+    assert 0 < len(found["places"]["adaptive"]) < len(odd)
+    assert list(found["places"]["adaptive"]) == odd[: len(found["places"]["adaptive"])]
+    monkeypatch.setattr("robust.report.paired.adversarials._LARGEST", 10)
+    assert adversarials(protocol, first_images(protocol)) == {}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +241,7 @@ def file(tmp_path_factory):
     root = tmp_path_factory.mktemp("pairs")
     x = np.random.RandomState(0).randint(0, 256, (64, 8, 8, 1), dtype=np.uint8)
     write_runs(root / "runs", lambda path: Sheet(x).write(path))
+    keep(record_of(root / "runs", "b"), noise(1, 1, 8, 8), [30])
     path = root / "report.html"
     path.write_text(render([root / "runs"], root))
     return path
@@ -201,7 +272,13 @@ def test_images_that_one_loses_are_shown(opened):
     first, second = box.locator(".only section").all()
     # Even images from 30 on that are right without an attack, but not the multiples of 11.
     assert first.locator("h5").text_content() == "32 images that a keeps and b loses (adaptive)"
-    assert first.locator("figcaption").first.text_content() == "30: class 0b: 2 under fgsm"
+    told = [each.text_content() for each in first.locator("figcaption").all()[:2]]
+    assert told[0] == "30: class 0fools b: 2 under fgsm"
+    assert told[1] == "32: class 0b: 2 under fgsmadversarial image not stored"
+    kept = first.locator("figure").first.locator(".thumbnail")
+    assert kept.count() == 2
+    assert kept.last.get_attribute("aria-label") == "Test image 30 as it fools b: 2 under fgsm"
+    assert first.locator("figure").nth(1).locator(".thumbnail").count() == 1
     assert second.locator(".thumbnail").count() == 14
     box.get_by_label("Second run").select_option("a")
     assert first.locator("h5").text_content() == "a loses no image that a keeps (adaptive)"

@@ -76,35 +76,51 @@ function pairRow(what, found) {
     make("td", found.n));
   return row;
 }
+function under(places, what, index) {
+  return what === "every view"
+    ? Object.values(places).map((images) => images[index]).find(Boolean) : places[what]?.[index];
+}
 function storyOf(pairs, run, what, index) {
-  const led = what === "every view"
-    ? Object.entries(pairs.first[run]).map(([, images]) => images[index]).find(Boolean)
-    : pairs.first[run].clean[index] ?? pairs.first[run][what]?.[index];
-  if (!led) return "";
-  const under = led.length > 1 ? ` under ${pairs.attacks[led[1]]}` : "";
-  return `${led[0]}${under}`;
+  const { clean, ...attacked } = pairs.first[run];
+  if (clean[index]) return { text: `${clean[index][0]} without an attack` };
+  const kept = pairs.adversarials[run];
+  const place = kept && under(kept.places, what, index);
+  const led = place ? place.slice(1) : under(attacked, what, index);
+  if (!led) return { text: "" };
+  return { text: `${led[0]} under ${pairs.attacks[led[1]]}`, url: kept?.url, place: place?.[0],
+    missing: !place };
+}
+function picture({ width, height, columns }, url, place, name) {
+  const thumbnail = make("div", "");
+  const scale = Math.max(1, Math.round(56 / width));
+  const [x, y] = [place % columns, Math.floor(place / columns)];
+  thumbnail.className = "thumbnail";
+  thumbnail.setAttribute("role", "img");
+  thumbnail.setAttribute("aria-label", name);
+  thumbnail.style.width = `${scale * width}px`;
+  thumbnail.style.height = `${scale * height}px`;
+  thumbnail.style.backgroundImage = `url(${url})`;
+  thumbnail.style.backgroundSize = `${scale * width * columns}px auto`;
+  thumbnail.style.backgroundPosition = `${-x * scale * width}px ${-y * scale * height}px`;
+  return thumbnail;
 }
 function tile(pairs, index, loser, what) {
   const { thumbnails } = pairs;
   const box = make("figure", "");
+  const story = storyOf(pairs, loser, what, index);
+  const images = make("div", "");
+  images.className = "images";
   if (thumbnails && index < thumbnails.count) {
-    const thumbnail = make("div", "");
-    const scale = Math.max(1, Math.round(56 / thumbnails.width));
-    const [x, y] = [index % thumbnails.columns, Math.floor(index / thumbnails.columns)];
-    thumbnail.className = "thumbnail";
-    thumbnail.setAttribute("role", "img");
-    thumbnail.setAttribute("aria-label", `Test image ${index}`);
-    thumbnail.style.width = `${scale * thumbnails.width}px`;
-    thumbnail.style.height = `${scale * thumbnails.height}px`;
-    thumbnail.style.backgroundImage = `url(${thumbnails.url})`;
-    thumbnail.style.backgroundSize = `${scale * thumbnails.width * thumbnails.columns}px auto`;
-    thumbnail.style.backgroundPosition =
-      `${-x * scale * thumbnails.width}px ${-y * scale * thumbnails.height}px`;
-    box.append(thumbnail);
+    images.append(picture(thumbnails, thumbnails.url, index, `Test image ${index}`));
+    if (story.place !== undefined) {
+      images.append(picture(thumbnails, story.url, story.place,
+        `Test image ${index} as it fools ${loser}: ${story.text}`));
+    }
+    box.append(images);
   }
   const told = [`${index}: class ${pairs.labels[index]}`];
-  const story = storyOf(pairs, loser, what, index);
-  if (story) told.push(`${loser}: ${story}`);
+  if (story.text) told.push(`${story.place === undefined ? "" : "fools "}${loser}: ${story.text}`);
+  if (story.missing) told.push("adversarial image not stored");
   box.append(make("figcaption", "", ...told.map((line) => make("span", line))));
   return box;
 }
