@@ -62,7 +62,7 @@ class Display:
                 if trial.state == "running":
                     line += f", slot {slot}" if slot else ", another driver"
                 else:
-                    line += f", {driver.file.metric} {metric or '-'}, {minutes} minutes"
+                    line += f", {driver.file.metric} {metric}, {minutes} minutes"
                 line += f": {trial.message}" if trial.message else ""
                 self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
@@ -98,16 +98,17 @@ def _table(driver: Driver) -> Table:
 def _cells(driver: Driver, trial: Trial) -> tuple[str, str, str, str, str]:
     """Return parameters, last value of the metric, epochs, minutes, and the slot while it runs."""
     names = short_names(list(trial.parameters))
-    values = (shown(value) for value in trial.parameters.values())
+    values = (shown(value, key) for key, value in trial.parameters.items())
     metric = driver.file.metric
     last = _last(driver, trial, metric)
     epoch = _last(driver, trial, "epoch")
+    is_running = trial.state == "running"
     process = driver.live.get(trial.id)
     seconds = trial.seconds + (process.seconds if process is not None else 0)
     return (
         ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True)),
-        measured(metric, last),
-        "" if epoch is None else f"{epoch + 1:.0f}",
+        "none yet" if last is None and is_running else measured(metric, last),
+        ("none yet" if is_running else "none") if epoch is None else f"{epoch + 1:.0f}",
         f"{seconds / 60:.1f}",
         process.slot.name if process is not None else "",
     )

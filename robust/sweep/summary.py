@@ -10,6 +10,7 @@ from typing import Any, final
 
 from robust.io import files
 from robust.io.names import printable, short_names
+from robust.io.radius import radius
 from robust.results.cells import Grid
 from robust.sweep.file import History, SweepFile
 from robust.sweep.trials import Trial
@@ -21,6 +22,8 @@ _FRONTS = [
 ]
 _BOUNDS = ("_low", "_high")
 _NO_METRICS = ("step", "epoch")
+NOT_LOGGED = "not logged"
+"""It stands for a metric that a run has not logged, or not yet."""
 _LOST = "its metrics.csv is gone; it is not run again, and a search counts the value on record"
 
 
@@ -103,7 +106,7 @@ class Summary:
             [
                 run["id"] + (" *" if run["front"] else ""),
                 run["state"],
-                *(shown(run["parameters"].get(key)) for key in self.parameters),
+                *(shown(run["parameters"].get(key), key) for key in self.parameters),
                 *(measured(key, run["metrics"].get(key)) for key in columns),
                 f"{run['seconds'] / 60:.1f}",
             ]
@@ -131,7 +134,7 @@ class Summary:
         return notes
 
     def _line(self, run: Mapping[str, Any], keys: Sequence[str]) -> str:
-        parameters = ", ".join(f"{k}={shown(v)}" for k, v in run["parameters"].items())
+        parameters = ", ".join(f"{k}={shown(v, k)}" for k, v in run["parameters"].items())
         values = ", ".join(measured(key, run["metrics"][key]) for key in keys)
         return f"{run['id']}: {values} with {parameters}"
 
@@ -157,10 +160,10 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> set[str]:
     }
 
 
-def shown(value: Any) -> str:  # noqa: ANN401
-    """Return a parameter's value in YAML, numbers with four digits."""
+def shown(value: Any, key: str = "") -> str:  # noqa: ANN401
+    """Return a parameter's value in YAML, numbers with four digits, eps as people write it."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return radius(value) if key.rpartition(".")[2] == "eps" else f"{value:.4g}"
     return printable(json.dumps(value, ensure_ascii=False) if _is_word(value) else value)
 
 
@@ -170,9 +173,9 @@ def _is_word(value: Any) -> bool:  # noqa: ANN401
 
 
 def measured(key: str, value: float | None) -> str:
-    """Return an accuracy in %, another metric in four digits; empty without a value."""
+    """Return an accuracy in %, another metric in four digits, and words without a value."""
     if value is None:
-        return ""
+        return NOT_LOGGED
     return f"{100 * value:.1f}" if "_acc" in key else shown(value)
 
 

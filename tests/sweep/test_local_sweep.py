@@ -233,10 +233,12 @@ def test_interrupt_ends_the_runs_and_the_same_command_goes_on(capsys):
     assert sorted(starts()) == [1, 2, 2]
 
 
-def test_killed_run_is_a_failure_with_its_signal():
+def test_killed_run_is_a_failure_with_its_signal(capsys):
     command = ["bash", "-c", "kill -9 $$"]
     assert run({**GRID, "command": command}, "--max-failures=1") == 1
     assert runs()[0]["message"] == "ended by SIGKILL"
+    said = capsys.readouterr().out
+    assert re.search(r"failed .* not logged ", said)  # in the table
 
 
 def test_run_that_made_room_for_others_is_started_again():
