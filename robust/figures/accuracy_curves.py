@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from robust.figures.figure_files import save_figure
+from robust.io.radius import radius
 from robust.results.colors import COLORS, MARKERS
 from robust.results.curves import Panel, accuracy_curves
 from robust.results.records import Evaluation
@@ -103,6 +104,8 @@ def _plot_panel(axes: Axes, panel: Panel, runs: Sequence[str]) -> None:
     axes.set_title(title, fontsize=13)
     axes.set_xlabel(f"eps ({_UNITS[panel.info.norm]})", fontsize=12)
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    if panel.ticks:
+        axes.set_xticks(panel.ticks, [radius(tick) for tick in panel.ticks])
     axes.set_axisbelow(True)
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)

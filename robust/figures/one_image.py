@@ -22,6 +22,7 @@ from robust.figures.figure_files import save_figure
 from robust.figures.images import plot_image
 from robust.figures.recalled import Recalls, plot_recalled
 from robust.figures.surfaces import Image, Label, Surface, loss_surface
+from robust.io.radius import radius
 from robust.results.colors import COLORS
 from robust.types import Batch, Images, Scores
 
@@ -60,7 +61,7 @@ def plot_loss_surfaces(
         ConfigError: As `loss_surface`, or if ``path`` cannot be written.
     """
     figure = Figure(figsize=(12, 11), dpi=_DPI)
-    title = f"{_title(defense)}: loss around an image of {_of(y, names)}, eps = {eps:.3g}"
+    title = f"{_title(defense)}: loss around an image of {_of(y, names)}, eps = {radius(eps)}"
     figure.suptitle(title, fontsize=17)
     figure.text(0.5, 0.012, _SURFACES_NOTE, ha="center", fontsize=11)
     goals = ((None, "untargeted"), (target, f"targeted to {class_title(target, names)}"))

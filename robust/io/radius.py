@@ -32,6 +32,19 @@ _SLACK = 2e-5
 """As close is 0.031373, which people write for 8/255."""
 
 
+def level_ticks(largest: float) -> list[float]:
+    """Return ticks of an axis from 0 to a radius that are grey levels, at most six.
+
+    Args:
+        largest: The end of the axis; there are none where `radius` writes it as a decimal.
+    """
+    if not radius(largest).endswith(f"/{_LEVELS}"):
+        return []
+    levels = _LEVELS * largest
+    step = next(2**i for i in range(9) if levels <= 5 * 2**i)
+    return [i * step / _LEVELS for i in range(int(levels / step + _SLACK) + 1)]
+
+
 def with_radius(budget: str) -> str:
     """Return a threat model in words, such as ``Linf 0.03137``, with its eps as `radius` shows it.
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from robust.io.radius import radius
 from robust.report.packing import Columns
 from robust.report.protocols import Entry, differing
 from robust.results.run_folder import RunFiles
@@ -91,13 +92,23 @@ def _short(key: str) -> str:
 def _setting(name: str, texts: Sequence[str]) -> Axis:
     numbers = [_number(text) for text in texts]
     known = [number for number in numbers if number is not None]
+    written = _writing(name)
     if len(known) == len(texts):
         return _numbers(name, known)
     values = [
-        _ABSENT if text == "null" else text.rpartition(".")[2] if number is None else f"{number:g}"
+        _ABSENT
+        if text == "null"
+        else text.rpartition(".")[2]
+        if number is None
+        else written(number)
         for text, number in zip(texts, numbers, strict=True)
     ]
     return _words(name, values)
+
+
+def _writing(name: str, spec: str = "g") -> Callable[[float], str]:
+    """Return what writes the numbers of a setting; a radius may be one of grey levels."""
+    return radius if name == "eps" else f"{{:{spec}}}".format
 
 
 def _number(text: str) -> float | None:
@@ -124,8 +135,8 @@ def _numbers(name: str, numbers: Sequence[float]) -> Axis:
     shown = sorted(set(numbers))
     if len(shown) > _FEW:
         shown = [shown[round(i * (len(shown) - 1) / (_FEW - 2))] for i in range(_FEW - 1)]
-    ticks = {position(number): f"{number:.4g}" for number in shown}
-    return Axis(name, [f"{n:g}" for n in numbers], [position(n) for n in numbers], ticks)
+    ticks = {position(number): _writing(name, ".4g")(number) for number in shown}
+    return Axis(name, [_writing(name)(n) for n in numbers], [position(n) for n in numbers], ticks)
 
 
 def _share(name: str, percents: Sequence[float]) -> Axis:

@@ -8,6 +8,7 @@ from typing import Any
 
 from robust.errors import ConfigError
 from robust.io.notes import Steps
+from robust.io.radius import radius
 from robust.report.axes import parallel_columns
 from robust.report.charts import (
     HEIGHT,
@@ -83,17 +84,18 @@ def plot_curves(charts: Charts, protocol: Protocol) -> list[dict[str, str]]:
     colors = {entry.label: charts.color(entry.run) for entry in protocol.entries}
     added = []
     for i, panel in enumerate(accuracy_curves(protocol.evaluations)):
-        norm, points = panel.info.norm, not panel.info.minimal
+        norm, points, ticks = panel.info.norm, not panel.info.minimal, panel.ticks
 
         def make(panel: Panel = panel) -> dict[str, Any]:
-            return accuracy_curve_spec(charts.names, panel.info.norm, points=not panel.info.minimal)
+            points = not panel.info.minimal
+            return accuracy_curve_spec(charts.names, panel.info.norm, panel.ticks, points=points)
 
         columns = _curve_columns(panel, colors)
         ends = _ends(columns, "eps", "rate", 100.0) if charts.kind != "run" else _NO_ENDS
         title = f"{panel.family}{_goal(panel)}"
         key = f"{protocol.key}-curve{i}"
         added.append(
-            charts.add(key, title, f"curve-{norm}-{points}", make, data=columns, ends=ends)
+            charts.add(key, title, f"curve-{norm}-{points}-{ticks}", make, data=columns, ends=ends)
         )
     return added
 
@@ -132,13 +134,13 @@ def _goal(panel: Panel) -> str:
 
 
 def _curve_columns(panel: Panel, colors: Mapping[str, str]) -> Columns:
-    table = _Table("run", "color", "view", "eps", "rate", "low", "high", "n")
+    table = _Table("run", "color", "view", "eps", "within", "rate", "low", "high", "n")
     for curve in panel.curves:
         if not curve.rates[0].n:  # the run was not attacked through this view
             continue
         for eps, rate in _thinned(curve):
             if rate.n:  # or this attack has no rows yet
-                values = (eps, *percent(rate), rate.n)
+                values = (eps, radius(eps), *percent(rate), rate.n)
                 table.add(curve.run, colors[curve.run], curve.view, *values)
     return table.columns
 

@@ -43,19 +43,23 @@ _HEAT = alt.Scale(domain=[0, 50, 100], range=["#b5364f", "#e0992f", "#2f8fd0"],
 """Colours that are visible on a light and on a dark background."""
 
 
-def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> dict[str, Any]:
+def accuracy_curve_spec(
+    names: Sequence[str], norm: Norm, ticks: Sequence[float] = (), *, points: bool
+) -> dict[str, Any]:
     """Return a chart of robust accuracy against eps, with views by dashes, intervals as bands.
 
-    Columns: ``run``, ``color``, ``view``, ``eps``, ``rate``, ``low``, ``high`` (in %), ``n``.
+    Columns: ``run``, ``color``, ``view``, ``eps``, ``within`` (eps as text), ``rate``, ``low``,
+    ``high`` (in %), ``n``.
 
     Args:
         names: Names that have a colour.
         norm: Of eps.
+        ticks: Of eps, in grey levels; decimals without any.
         points: Whether only some eps were measured, which are marked.
     """
     views = list(_DASHES)
     base = _base().encode(
-        x=alt.X("eps:Q", title=f"eps ({_UNITS[norm]})", axis=alt.Axis(tickCount=5)),
+        x=alt.X("eps:Q", title=f"eps ({_UNITS[norm]})", axis=_eps_axis(ticks)),
         color=_color(names),
         detail=["run:N", "view:N"],
     )
@@ -79,9 +83,16 @@ def accuracy_curve_spec(names: Sequence[str], norm: Norm, *, points: bool) -> di
     dots = base.mark_point(filled=True, size=45 if points else 80, aria=False).encode(
         y=accuracy,
         opacity=_opacity(1.0, 0.1) if points else alt.value(0),
-        tooltip=tooltip("run", "view", "eps", "rate", "low", "high", "n"),
+        tooltip=tooltip("run", "view", "within", "rate", "low", "high", "n"),
     )
     return _finish(alt.layer(band, line, dots, _end_labels(names)))
+
+
+def _eps_axis(ticks: Sequence[float]) -> alt.Axis:
+    if not ticks:
+        return alt.Axis(tickCount=5)
+    label = "datum.value ? format(255 * datum.value, '.3~g') + '/255' : '0'"
+    return alt.Axis(values=list(ticks), labelExpr=label)
 
 
 def pareto_spec(

@@ -62,7 +62,7 @@ def pack(columns: Columns) -> dict[str, Any]:
     return packed
 
 
-_FORMATS = {"eps": ".4g", "value": ".4~g", "step": ",", "n": ",", "both": ",", "own": ","}
+_FORMATS = {"value": ".4~g", "step": ",", "n": ",", "both": ",", "own": ","}
 _TITLES = {
     "rate": "robust accuracy, %",
     "low": "95 % interval from",
@@ -72,6 +72,7 @@ _TITLES = {
     "clean_high": "clean, 95 % to",
     "claim": "robust accuracy, worst case, %",
     "robust": "robust accuracy, worst case, %",
+    "within": "eps",
     "n": "test images",
     "share": "share, %",
     "row": "misclassified under",
@@ -79,7 +80,7 @@ _TITLES = {
     "both": "images misclassified under both",
     "own": "images misclassified under the first",
 }
-_WORDS = {"run", "view", "verdict", "axis", "row", "column"}
+_WORDS = {"run", "view", "verdict", "axis", "row", "column", "within"}
 
 
 def tooltip(*columns: str) -> list[alt.Tooltip]:

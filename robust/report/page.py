@@ -139,7 +139,7 @@ def render(
 
 
 def _pairs(found: Sequence[Protocol], steps: Steps) -> dict[str, dict[str, Any]]:
-    """Return what compares two runs, by protocol, with small pictures of its images."""
+    """Return what compares two runs, by protocol, with thumbnails of its images."""
     made: dict[str, dict[str, Any]] = {}
     for protocol in (protocol for protocol in found if len(protocol.entries) > 1):
         with steps.step(f"Two runs image by image, {protocol.title}"):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from robust.io.radius import level_ticks
 from robust.results.metrics import Rate, accuracy_curve, clean_accuracy, robust_accuracy
 from robust.results.records import AttackInfo, Evaluation
 
@@ -30,6 +31,11 @@ class Panel(NamedTuple):
     info: AttackInfo
     """The attack of the smallest eps; the only one, if it looks for the nearest image."""
     curves: list[Curve]
+
+    @property
+    def ticks(self) -> list[float]:
+        """Ticks of eps that are grey levels, where the largest eps is; else none."""
+        return level_ticks(max((curve.eps[-1] for curve in self.curves), default=0.0))
 
 
 def families(attacks: Mapping[str, AttackInfo]) -> dict[str, list[str]]:

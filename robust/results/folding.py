@@ -16,14 +16,18 @@ def by_attack(grid: Grid, last: int) -> Grid:
 
     Args:
         grid: Its columns are run, views, and numbers for each view.
-        last: How many of its columns on the right are no numbers, and so left out.
+        last: How many of its columns on the right are words on the run, and stand in the last view.
     """
     views = list(dict.fromkeys(view for row in grid.rows for view in _views(row)))
-    names = grid.header[_KEYS : len(grid.header) - last]
+    numbers = len(grid.header) - last
     is_one = len(grid.rows) == 1
     rows = [
-        [*([] if is_one else [str(row[0])]), name, *_cells(row, column, views)]
-        for column, name in enumerate(names, _KEYS)
+        [
+            *([] if is_one else [str(row[0])]),
+            name,
+            *(_cells if column < numbers else _words)(row, column, views),
+        ]
+        for column, name in enumerate(grid.header[_KEYS:], _KEYS)
         for row in grid.rows
     ]
     title = f"{grid.title}: {grid.rows[0][0]}" if is_one else grid.title
@@ -45,6 +49,11 @@ def _cells(row: Sequence[Content], column: int, views: Sequence[str]) -> Iterato
     known = dict(zip(own, values, strict=True))
     for view in views:
         yield _in_a_line(known[view]) if view in known else ""
+
+
+def _words(row: Sequence[Content], column: int, views: Sequence[str]) -> Iterator[str]:
+    yield from [""] * (len(views) - 1)
+    yield as_text(row[column])
 
 
 def _in_a_line(value: Value) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from robust.io.radius import at_budget, radius, with_radius
+from robust.io.radius import at_budget, level_ticks, radius, with_radius
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,24 @@ from robust.io.radius import at_budget, radius, with_radius
 )
 def test_radii(eps, text):
     assert radius(eps) == text
+
+
+@pytest.mark.parametrize(
+    ("largest", "texts"),
+    [
+        (8 / 255, ["0", "2/255", "4/255", "6/255", "8/255"]),
+        (0.031373, ["0", "2/255", "4/255", "6/255", "8/255"]),
+        (4 / 255, ["0", "1/255", "2/255", "3/255", "4/255"]),
+        (5.5 / 255, ["0", "2/255", "4/255"]),
+        (128 / 255, ["0", "32/255", "64/255", "96/255", "128/255"]),
+        (0.3, []),
+        (0.0, []),
+        (12.0, []),
+        (float("inf"), []),
+    ],
+)
+def test_an_axis_up_to_grey_levels_has_ticks_in_them(largest, texts):
+    assert [radius(tick) for tick in level_ticks(largest)] == texts
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,29 @@ def test_curves_hold_the_rates_of_the_records():
     assert data["low"][1:] == pytest.approx([100 * r.interval[0] for r in rates], abs=1e-4)
 
 
+@pytest.mark.parametrize(("end", "ticks"), [(8 / 255, [0.0, 2, 4, 6, 8]), (0.3, None)])
+def test_eps_in_grey_levels_is_written_so_on_charts(end, ticks):
+    attacks = {f"pgd_{i}": info("PGD", eps=i * end) for i in (0.5, 1)}
+    run = run_of("a", evaluation(attacks, {("deployed", name): 3 for name in attacks}))
+    charts = Charts([run])
+    (added,) = plot_curves(charts, protocols([run])[0])
+    chart = charts.charts[added["key"]]
+    axes = [layer["encoding"]["x"].get("axis") for layer in charts.specs[chart["spec"]]["layer"]]
+    assert axes[0].get("values") == (ticks and [tick / 255 for tick in ticks])
+    texts = {"words": ["0", "4/255", "8/255"] if ticks else ["0", "0.15", "0.3"]}
+    assert chart["data"]["data"]["within"] == {**texts, "codes": [0, 1, 2]}
+
+
+def test_an_axis_of_eps_has_grey_levels():
+    runs = [
+        run_of(str(i), two_views(i, 20 + i), {"model": {"eps": levels / 255}})
+        for i, levels in enumerate((2, 4, 8))
+    ]
+    (axis,) = setting_axes(protocols(runs)[0].entries)
+    assert axis.values == ["2/255", "4/255", "8/255"]
+    assert list(axis.ticks.values()) == ["2/255", "4/255", "8/255"]
+
+
 def test_pareto_shows_the_adaptive_number_and_the_largest_claim():
     run = run_of("a", two_views(10, 150))
     charts = Charts([run, run_of("b", evaluation({"fgsm": info()}, {("deployed", "fgsm"): 3}))])

@@ -150,6 +150,14 @@ def test_figure_says_what_it_shows(runs, plotted, tmp_path):
     assert {line.get_linestyle() for line in axes.lines[1::2]} == {"--"}
 
 
+def test_an_eps_in_grey_levels_has_such_ticks(plotted, tmp_path):
+    attacks = {f"pgd_{levels}": info("PGD", eps=levels / 255) for levels in (2, 4, 8)}
+    given = evaluation(attacks, {("deployed", name): 1 for name in attacks}, n=10)
+    plot_accuracy_curves({"a": given}, tmp_path / "curves.png")
+    ticks = [text.get_text() for text in plotted[0].axes[0].get_xticklabels()]
+    assert ticks == ["0", "2/255", "4/255", "6/255", "8/255"]
+
+
 def test_bands_are_wilsons(plotted, tmp_path):
     plot_accuracy_curves({"a": of_pgd(deployed=(4, 2))}, tmp_path / "curves.png")
     corners = plotted[0].axes[0].collections[0].get_paths()[0].vertices

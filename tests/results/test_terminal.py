@@ -103,6 +103,8 @@ def test_a_wide_table_has_a_row_for_each_attack(runs, width):
     for name in ("clean acc", "fgsm", "apgd_targeted", "robust acc"):
         assert wide.count(name) == len(runs)
     assert "55.0 (31.3-83.2)" in wide
+    verdicts = [line.split() for line in lines if " verdict" in line]
+    assert [line[-3:] for line in verdicts] == [["verdict", "not", "robust"]] * len(runs)
     (fgsm, *_) = (line for line in lines if "fgsm" in line)
     assert fgsm.count("55.0 (31.3-83.2)") == 2  # one number below each view
     assert wide.count("deployed") == wide.count("adaptive") == 1
@@ -130,7 +132,7 @@ def test_verdicts_have_colours_in_a_terminal_alone(monkeypatch):
         return file.getvalue().count("\x1b[1;31m")
 
     assert codes(force_terminal=True, width=200) == 2  # in its cell, and in its note
-    assert codes(force_terminal=True, width=80) == 1
+    assert codes(force_terminal=True, width=80) == 2
     assert codes(force_terminal=True, width=200, no_color=True) == 0
     assert codes("auto", width=200) == 0
 
