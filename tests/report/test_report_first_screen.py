@@ -133,3 +133,21 @@ def test_axe_finds_no_serious_fault(opened, width, theme):
         for each in found
         if each["impact"] in ("serious", "critical")
     ] == []
+
+
+INKS = """() => [...document.querySelectorAll('.vega svg *')].flatMap((element) =>
+  ['fill', 'stroke'].map((name) => element.getAttribute(name)).filter(Boolean))"""
+
+
+def test_a_dark_page_prints_light_charts(opened):
+    inks = {}
+    for theme in ("light", "dark"):
+        page = opened(theme=theme)
+        page.evaluate("renderAll()")
+        page.wait_for_function("document.querySelectorAll('.vega svg').length > 2")
+        inks[theme] = page.evaluate(INKS)
+    assert sorted(inks["dark"]) != sorted(inks["light"])
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert sorted(page.evaluate(INKS)) == sorted(inks["light"])
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(INKS) == inks["dark"]
