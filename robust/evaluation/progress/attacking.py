@@ -1,12 +1,13 @@
 """What of a suite is on record, what is not, and what is robust so far."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 from robust.evaluation.blocks import Block, is_robust
 from robust.evaluation.suite import Suite
-from robust.results.records import Evaluation
+from robust.results.records import AttackInfo, Evaluation
 from robust.tracking.progress import Parts
 
 Views = Sequence[str]
@@ -71,8 +72,7 @@ class Attacking:
         """
         info, columns = self._suite.infos[name], dict[str, Any]()
         correct = int((block.scores.argmax(dim=1) == block.y).sum())
-        most = next((info.arguments[key] for key in _BOUNDS if key in info.arguments), None)
-        with self.parts.part(_part(views, name), len(block.y), correct, most):
+        with self.parts.part(_part(views, name), len(block.y), correct, _most(info)):
             yield columns
         robust = self._robust[_name(views)]
         left = zip(block.index.tolist(), is_robust(info, columns).tolist(), strict=True)
@@ -80,8 +80,23 @@ class Attacking:
         self.parts.note = _so_far(robust)
 
 
-_BOUNDS = ("queries", "n_queries")
+_QUERIES = ("queries", "n_queries")
 """Arguments that bound the forward passes for an image."""
+_STEPPING = {"PGD", "PGDL2", "APGD", "BIM", "MIFGSM", "DDN", "FMN"}
+"""Attacks that take a forward pass a step, from each of their starts."""
+_STARTS = ("restarts", "n_restarts", "samples", "eot_iter")
+
+
+def _most(info: AttackInfo) -> int | None:
+    """Return how many forward passes an image takes at most; None if its arguments do not say."""
+    known = info.arguments
+    for key in _QUERIES:
+        if key in known:
+            return int(known[key])
+    if info.name not in _STEPPING or "steps" not in known:
+        return None
+    steps = int(known["steps"]) + int(known.get("far_steps", 0)) + 2  # where a climb begins, ends
+    return steps * math.prod(int(known.get(key, 1)) for key in _STARTS) + 1
 
 
 def _name(views: Views) -> str:

@@ -136,9 +136,9 @@ class Parts:
                     # One that takes longer than the ones before says nothing of its end.
                     unknown = unknown or gone > (part.seconds_of(begun.units) or 0.0)
                     seconds += max(0.0, expected - gone)
-                elif begun.most and self._beats and units == begun.units:
-                    beats = begun.most * begun.beating - self._beats
-                    at_most = max(0.0, gone / self._beats * beats)
+                elif self._beats and (beats := self._beats_left(begun)):
+                    beats += (begun.most or 0) * (units - begun.units)
+                    at_most = gone / self._beats * beats
                 else:
                     unknown = True
             elif expected is not None:
@@ -146,6 +146,10 @@ class Parts:
             else:
                 unknown = unknown or units > 0
         return _Left(seconds, unknown, at_most)
+
+    def _beats_left(self, begun: _Begun) -> int:
+        """Return how many beats are left at most; 0 if nobody knows, as after more than these."""
+        return max(0, (begun.most or 0) * begun.beating - self._beats)
 
     def _left_in_words(self, begun: _Begun | None, now: float) -> Iterator[str]:
         seconds, is_unknown, at_most = self._left(begun, now)
@@ -160,5 +164,5 @@ class Parts:
     def _beats_in_words(self, begun: _Begun | None) -> str:
         if begun is None or not self._beats or not begun.beating:
             return ""
-        most = f" of at most {begun.most}" if begun.most else ""
+        most = f" of at most {begun.most}" if self._beats_left(begun) else ""
         return f"{round(self._beats / begun.beating)}{most} passes an image"

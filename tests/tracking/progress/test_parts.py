@@ -71,6 +71,24 @@ def test_a_bound_on_passes_bounds_the_time(clock):
         assert work.status().done == 2.5
 
 
+def test_a_bound_holds_for_what_comes_after_it(clock):
+    work = parts(clock, pgd=30)
+    with work.part("pgd", 10, beating=5, most=20):
+        work.beat(50)
+        clock.now = 5  # a tenth of a second a pass: 50 more here, and 20 images of at most 20
+        assert work.status().words[1] == "at most 0:00:45 left"
+
+
+def test_more_passes_than_the_bound_promise_nothing(clock):
+    work = parts(clock, pgd=10)
+    with work.part("pgd", 10, most=20):
+        work.beat(201)
+        clock.now = 5
+        assert work.status().words[1] == "time left not known yet"
+        assert work.status().detail == "20 passes an image"
+        assert work.status().done == 9.5
+
+
 def test_a_bound_of_one_part_does_not_bound_the_others(clock):
     work = parts(clock, square=10, boundary=10)
     with work.part("square", 10, most=100):
