@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def reproduce(args: Sequence[str], run: Run) -> int:
 
 
 def _perform(made: Plan, run: Run) -> int:
-    number = 0
+    number, began = 0, time.monotonic()
     for line in made.lines:
         words = [] if line.startswith("#") else shlex.split(line)
         if not words:
@@ -49,7 +50,8 @@ def _perform(made: Plan, run: Run) -> int:
             Path(words[1]).touch()
         else:
             number += 1
-            _say(f"[{number} of {_commands(made)}] {line}")
+            gone = f", {(time.monotonic() - began) / 60:.0f} minutes gone" if number > 1 else ""
+            _say(f"[{number} of {_commands(made)}{gone}] {line}")
             code = run(words[1:])
             if code:
                 _say(f"Stopped at step {number} with exit code {code}. The same command goes on.")

@@ -13,6 +13,8 @@ from robust.sweep.driver import Driver
 from robust.sweep.summary import Summary, measured, shown
 from robust.sweep.trials import Trial
 
+_ENDED = ("finished", "stopped", "failed")
+
 
 @final
 class Display:
@@ -78,15 +80,15 @@ def summarize(driver: Driver) -> Summary:
 def _table(driver: Driver) -> Table:
     """Return a table, running runs first, then the latest; a terminal may have few lines."""
     count = driver.settings.count
-    ended = sum(trial.state in ("finished", "stopped", "failed") for trial in driver.trials)
+    ended = sum(trial.state in _ENDED for trial in driver.trials)
     table = Table(
-        title=f"Sweep {driver.file.name}: {ended} {f'of {count} ' if count else ''}runs ended. "
-        "Ctrl-C ends it; the same command goes on.",
+        title=f"Sweep {driver.file.name}: {ended} {f'of {count} ' if count else ''}runs ended, "
+        f"{_left(driver)}. Ctrl-C ends it; the same command goes on.",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for name in ("run", "state", "", driver.file.metric, "epoch", "minutes", "slot"):
-        table.add_column(name)
+    for name in ("run", "state", "parameters", driver.file.metric, "epoch", "minutes", "slot"):
+        table.add_column(name, overflow="fold")
     order = sorted(driver.trials, key=lambda trial: (trial.id in driver.live, trial.id))
     for trial in reversed(order):
         *cells, slot = _cells(driver, trial)
@@ -95,13 +97,24 @@ def _table(driver: Driver) -> Table:
     return table
 
 
+def _left(driver: Driver) -> str:
+    """Return how long the rest takes if each run takes as long as those that have ended."""
+    ended = [trial.seconds for trial in driver.trials if trial.state in _ENDED]
+    if not ended or driver.settings.count is None:
+        return "time left not known yet"
+    each, running = sum(ended) / len(ended), [process.seconds for process in driver.live.values()]
+    others = driver.settings.count - len(ended) - len(running)
+    work = max(0, others) * each + sum(max(0.0, each - seconds) for seconds in running)
+    return f"about {work / max(1, len(driver.settings.slots)) / 60:.1f} minutes left"
+
+
 def _cells(driver: Driver, trial: Trial) -> tuple[str, str, str, str, str]:
     """Return parameters, last value of the metric, epochs, minutes, and the slot while it runs."""
     names = short_names(list(trial.parameters))
     values = (shown(value, key) for key, value in trial.parameters.items())
     metric = driver.file.metric
     last = _last(driver, trial, metric)
-    epoch = _last(driver, trial, "epoch")
+    epoch = _last(driver, trial, "epoch", but="test/")  # whose epoch is one more
     is_running = trial.state == "running"
     process = driver.live.get(trial.id)
     seconds = trial.seconds + (process.seconds if process is not None else 0)
@@ -114,5 +127,7 @@ def _cells(driver: Driver, trial: Trial) -> tuple[str, str, str, str, str]:
     )
 
 
-def _last(driver: Driver, trial: Trial, key: str) -> float | None:
-    return next((row[key] for row in reversed(driver.history(trial)) if key in row), None)
+def _last(driver: Driver, trial: Trial, key: str, but: str | None = None) -> float | None:
+    """Return the last value of a metric, but of no row with a metric that begins so."""
+    rows = (row for row in reversed(driver.history(trial)) if key in row)
+    return next((r[key] for r in rows if not but or not any(k.startswith(but) for k in r)), None)

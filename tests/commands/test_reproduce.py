@@ -165,7 +165,7 @@ def test_steps_run_in_order_until_one_fails(capsys):
     assert reproduce(args, run) == 143
     assert ran == ["standard", "distillation"]
     said = capsys.readouterr().err
-    assert "[2 of 5] robust train distillation" in said
+    assert "[2 of 5, 0 minutes gone] robust train distillation" in said
     assert said.endswith("Stopped at step 2 with exit code 143. The same command goes on.\n")
     assert "standard" not in {
         words[words.index("--name") + 1] for words in planned(*args).steps[:1]

@@ -58,6 +58,26 @@ def test_a_run_without_numbers_says_so(state, words):
     assert display._cells(driver, trial)[:3] == ("eps=8/255", *words)
 
 
+def sweeping(*trials, live=(), count=5, slots=2):
+    settings = SimpleNamespace(count=count, slots=range(slots))
+    live = {str(i): SimpleNamespace(seconds=seconds) for i, seconds in enumerate(live)}
+    return SimpleNamespace(settings=settings, trials=trials, live=live)
+
+
+def test_the_time_left_is_that_of_runs_that_ended():
+    ended = [Trial("a", {}, "finished", seconds=100), Trial("b", {}, "failed", seconds=140)]
+    assert display._left(sweeping(*ended, live=[60, 150])) == "about 1.5 minutes left"
+    assert display._left(sweeping(*ended, live=[60], count=3, slots=1)) == "about 1.0 minutes left"
+    assert display._left(sweeping(live=[60])) == "time left not known yet"
+
+
+def test_the_epoch_is_that_of_the_training():
+    rows = [{"epoch": 1.0, "train/loss": 2.0}, {"epoch": 2.0, "test/clean_acc": 0.5}]
+    file = SimpleNamespace(metric="test/clean_acc")
+    driver = SimpleNamespace(file=file, live={}, history=lambda trial: rows)
+    assert display._cells(driver, Trial("0", {}, "finished"))[1:3] == ("50.0", "2")
+
+
 def test_a_run_whose_metrics_are_gone_is_not_the_best(tmp_path):
     trials = [Trial("0", {"x": 0.1}, "finished"), Trial("1", {"x": 0.3}, "finished")]
     histories = {"0": [], "1": [{"step": 1.0, "val/clean_acc": 0.5}]}
