@@ -4,6 +4,8 @@
 #              cpu: hours on two cores; the numbers of README.md
 #              paper: networks, epochs and images of the paper; hours on a GPU
 #   ROOT       folder of the runs; default: runs/papers/PAPER/SCALE
+#   RESULTS    CSV file of the numbers of tables; default: papers/PAPER/results.csv in a clone, and
+#              ROOT/results.csv elsewhere or at scale smoke
 #   ATTACKS    names of attacks of a table; default: all
 #   PRECISION  of the training, such as bf16-mixed
 #   PLAN=1     print the commands instead of running them
@@ -19,6 +21,14 @@ SCALE=${SCALE:-cpu}
 ROOT=${ROOT:-runs/papers/$PAPER/$SCALE}
 ASKED=${1:-}
 declare -A planned=()
+if [[ -z ${RESULTS:-} ]]; then
+  RESULTS=$ROOT/results.csv
+  [[ $SCALE == smoke || ! -f papers/$PAPER/reproduce.sh ]] || RESULTS=papers/$PAPER/results.csv
+fi
+# What a reader runs to get the numbers of a part, before its name and after it.
+COMMAND="${EPOCHS:+EPOCHS=$EPOCHS }${PRECISION:+PRECISION=$PRECISION }robust reproduce $PAPER"
+SCALED=
+[[ $SCALE == cpu ]] || SCALED=" --scale $SCALE"
 
 case $SCALE in smoke | cpu | paper) ;; *)
   echo "error: Expected SCALE to be smoke, cpu or paper, but got $SCALE." >&2
@@ -42,11 +52,13 @@ part() { # NAME HOURS WHAT: whether it is asked for; "-" for hours if not at thi
     printf '%s\t%s\t%s\n' "$name" "$hours" "$what"
     return 1
   fi
-  [[ -z $ASKED || $name == "$ASKED" ]] || return 1
+  [[ -z $ASKED || $name == "$ASKED" || $name == "$ASKED"_@(mnist|fashion_mnist|cifar10) ]] ||
+    return 1
   if [[ $hours == - ]]; then
     echo "# $name is left out at scale $SCALE ($what)."
     return 1
   fi
+  PART=$name
   echo "# $name: $what."
 }
 
@@ -77,10 +89,13 @@ runs() { # NAME...: their folders
   printf "$ROOT/%s/seed0\n" "$@"
 }
 
-evaluate() { # FILE RUN-OR-FLAG...: print a table, and write it to FILE.md
-  local file=$1
+evaluate() { # FILE RUN-OR-FLAG...: print a table, write it to FILE.md, and its numbers to RESULTS
+  local file=$1 kept=()
   shift
-  run robust evaluate "$@" --output "$ROOT/$file.md"
+  # A cell has one number. With ASIDE=yes, a table of other attacks than its own leaves it alone.
+  [[ " $* " != *" --table "* || -n ${ASIDE:-} ]] ||
+    kept=(--results "$RESULTS" "$COMMAND $PART$SCALED")
+  run robust evaluate "$@" "${kept[@]}" --output "$ROOT/$file.md"
 }
 
 attack() { # FILE "PATTERN..." RUN-OR-FLAG...: with these attacks, of which ATTACKS may choose

@@ -21,7 +21,8 @@ from robust.loading.parsing.fractions import read_yaml
 from robust.loading.parsing.parser import Parser
 from robust.loading.suites import evaluation_class, read_suite
 from robust.measures.measured_tables import published_measures
-from robust.results.tables import MEASURED, paper_table
+from robust.results.published.cells import MEASURED
+from robust.results.published.table import paper_table
 from robust.transforms import TotalVariation
 from tests.loading.test_standard_suites import NAMES as STANDARD_SUITES
 from tests.support import papers

@@ -48,7 +48,7 @@ if part table2 "$(by_scale 0.02 2 20)" "Table 2, first numbers"; then
 fi
 if part table2_released "$(by_scale - 1 10)" "Table 2, attacked as their code was released"; then
   cifar10
-  attack table2_released "$attacks" "${RUNS[@]}" --table wang2018_table2 "${loose[@]}" \
+  ASIDE=yes attack table2_released "$attacks" "${RUNS[@]}" --table wang2018_table2 "${loose[@]}" \
     --suite wang2018_released --limit "$limit"
 fi
 if part table2_tvm "$(by_scale - 2 20)" "Table 2, second numbers, behind TVM"; then

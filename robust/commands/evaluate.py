@@ -26,6 +26,8 @@ from robust.commands.evidence.gate import gate, write_named
 from robust.commands.evidence.required import measured_of
 from robust.commands.options.evaluate import DEFAULT_SUITE, parse_options
 from robust.commands.process import run_command
+from robust.commands.published.beside import Beside
+from robust.commands.published.kept import Kept, attacked_results, measured_results
 from robust.commands.run_figures import check_figures, plot_figures
 from robust.commands.suite_figures import norms_of, plot_compared, plot_norms, plot_run
 from robust.errors import ConfigError
@@ -33,18 +35,16 @@ from robust.evaluation.checks import check_suite
 from robust.evaluation.kept.images import keeping
 from robust.figures.adversarials import members
 from robust.io.notes import Figures, Steps, note, reason
-from robust.loading.mismatches import Mismatch, check_matches, heading, mismatch_notes
 from robust.loading.paper_tables import PaperTable
 from robust.loading.parsing.parser import typed
 from robust.loading.trained_run import TrainedRun, by_name, check_used
 from robust.loading.trust import taken, trusting
 from robust.measures.lipschitz import OperatorNorm, norm_table
-from robust.measures.measured_tables import published_measures
 from robust.measures.measurements import Certification, Measurement, RobustnessMetrics
 from robust.measures.unit_test.measurement import AttackUnitTest
 from robust.results.cells import Grid
 from robust.results.records import Evaluation
-from robust.results.tables import comparison, paper_table
+from robust.results.tables import comparison
 
 Runs = Mapping[str, TrainedRun]
 
@@ -76,7 +76,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     check_used(options.model, pairs.runs)
     trained_runs = by_name(pairs.runs)
     source = TrainedRun.load(options.transfer_from) if options.transfer_from else None
-    table, differing = _table(options, trained_runs, source)
+    beside = _table(options, trained_runs, source)
+    table = None if beside is None else beside.table
     measurements = _measurements(options, table)
     suite: Path | None = options.suite
     if suite is None and table is not None and not table.measured:
@@ -88,7 +89,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     attacks = Attacks(options, steps)
     attacked = Attacked() if suite is None else attacks.run(suite, trained_runs, table, source)
     weights = [f"{name}: {note}" for name, run in trained_runs.items() for note in run.notes]
-    finished = _Finished(table, differing, attacked, [] if attacked.results else weights, pairs)
+    finished = _Finished(beside, attacked, [] if attacked.results else weights, pairs)
     code = _finish(options, trained_runs, measurements, attacks, finished)
     _raise_failed(steps, some=bool(attacked.results or finished.measured or finished.norms))
     return code or 0
@@ -105,9 +106,7 @@ def _runs(options: argparse.Namespace) -> list[TrainedRun]:
 class _Finished:
     """What the first stage leaves: the table of a paper, if one was given, and what was found."""
 
-    table: PaperTable | None
-    differing: Mapping[str, Sequence[Mismatch]]
-    """What columns of that table do not match."""
+    beside: Beside | None
     attacked: Attacked
     notes: Sequence[str] = ()
     """What to say of the weights, where no table of attacks says it."""
@@ -119,21 +118,12 @@ class _Finished:
 
 def _table(
     options: argparse.Namespace, trained_runs: Runs, source: TrainedRun | None
-) -> tuple[PaperTable | None, dict[str, list[Mismatch]]]:
-    """The table of a paper, and what of it the runs do not match."""
+) -> Beside | None:
+    if options.results is not None:
+        Kept(*options.results).check()
     if not options.table:
-        return None, {}
-    described = {
-        name: {
-            **trained_run.described,
-            "data_set": trained_run.data.name,
-            "epochs": trained_run.epochs,
-        }
-        for name, trained_run in trained_runs.items()
-    }
-    table = PaperTable.load(options.table, described)
-    table.check_source(given=source is not None, data=source.data.name if source else None)
-    return table, check_matches(table, described, loose=options.loose)
+        return None
+    return Beside.load(options.table, trained_runs, source, loose=options.loose)
 
 
 def _measurements(options: argparse.Namespace, table: PaperTable | None) -> list[Measurement[Any]]:
@@ -199,6 +189,8 @@ def _finish(
     printed = _print_tables(finished, attacks.steps, trained_runs)
     with attacks.steps.step("--output"):
         _write(printed, options.output)
+    with attacks.steps.step("--results"):
+        _keep(options, finished, trained_runs)
     code = 0
     with attacks.steps.step("--require"):
         required = finished.pairs.required(trained_runs)
@@ -229,23 +221,44 @@ def _print_tables(finished: _Finished, steps: Steps, runs: Runs) -> list[Grid]:
 
 
 def _tables(finished: _Finished) -> list[tuple[str, Callable[[], Grid]]]:
-    table, attacked = finished.table, finished.attacked
+    beside, attacked = finished.beside, finished.attacked
     made: list[tuple[str, Callable[[], Grid]]] = []
     if attacked.results:
         made.append(("The comparison", lambda: _compared(attacked.results, attacked.at)))
-    if table is not None and not table.measured and attacked.results:
+    if beside is not None and not beside.table.measured and attacked.results:
         if attacked.adaptive:
-            own = {table.columns[c]: evaluation for c, evaluation in attacked.adaptive.items()}
+            columns = beside.table.columns
+            own = {columns[c]: evaluation for c, evaluation in attacked.adaptive.items()}
             made.append(("The comparison under the adaptive suite", lambda: _compared(own, "")))
-        made.append((table.content["title"], lambda: _beside_published(table, finished)))
+        made.append((beside.title, lambda: beside.grid(attacked)))
     if finished.norms:
         made.append(("Operator norms", lambda: norm_table(finished.norms)))
     for measurement, results in finished.measured:
         if results:
             made.append((measurement.name, partial(measurement.table, results)))
-            if table is not None and table.measured and isinstance(measurement, RobustnessMetrics):
-                made.append((table.content["title"], partial(_measured, table, finished, results)))
+            if _is_of_table(finished, measurement) and beside is not None:
+                made.append((beside.title, partial(beside.measured, results)))
     return made
+
+
+def _is_of_table(finished: _Finished, measurement: Measurement[Any]) -> bool:
+    measured = finished.beside is not None and finished.beside.table.measured
+    return measured and isinstance(measurement, RobustnessMetrics)
+
+
+def _keep(options: argparse.Namespace, finished: _Finished, runs: Runs) -> None:
+    """Put the numbers of the table into the file that is to keep them."""
+    beside = finished.beside
+    if options.results is None or beside is None:
+        return
+    kept = Kept(*options.results)
+    found = []
+    if finished.attacked.results and not beside.table.measured:
+        found += attacked_results(beside, finished.attacked, runs, kept.command)
+    for measurement, results in finished.measured:
+        if _is_of_table(finished, measurement):
+            found += measured_results(beside, results, runs, kept.command)
+    kept.add(found)
 
 
 def _compared(results: Mapping[str, Evaluation], at: str) -> Grid:
@@ -261,32 +274,6 @@ def _compared(results: Mapping[str, Evaluation], at: str) -> Grid:
     return replace(
         comparison(labelled),
         title=f"Attack success in %, suite {suite}{at}, {len(set(names.values()))} data sets",
-    )
-
-
-def _beside_published(table: PaperTable, finished: _Finished) -> Grid:
-    attacked = finished.attacked
-    columns = table.of_columns(attacked.results)
-    grid = paper_table(table.content, columns, attacked.transferred, attacked.adaptive)
-    crafted = [] if attacked.crafted_on is None else [f"Crafted on {attacked.crafted_on}."]
-    return _noted(grid, table, finished, [*crafted, *table.suite_notes(columns)])
-
-
-def _measured(table: PaperTable, finished: _Finished, results: Mapping[str, Any]) -> Grid:
-    return _noted(published_measures(table.content, table.of_columns(results)), table, finished, [])
-
-
-def _noted(grid: Grid, table: PaperTable, finished: _Finished, notes: Sequence[str]) -> Grid:
-    differing = heading(finished.differing)
-    return replace(
-        grid,
-        title=f"{grid.title}; {differing}" if differing else grid.title,
-        notes=[
-            *grid.notes,
-            *mismatch_notes(table.content, finished.differing),
-            *notes,
-            *table.notes,
-        ],
     )
 
 

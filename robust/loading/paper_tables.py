@@ -11,8 +11,8 @@ from robust.io.names import check_name
 from robust.loading.classes import KindOf, imported_kind
 from robust.loading.messages import nearest
 from robust.loading.parsing.fractions import read_yaml
+from robust.results.published.cells import MEASURED, MEASURES
 from robust.results.records import Evaluation
-from robust.results.tables import MEASURED, MEASURES
 from robust.vocabulary import View
 
 _Result = TypeVar("_Result")

@@ -1,12 +1,13 @@
 """Tables of papers that are not of attacks: published numbers beside those of a measurement."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robust.measures.robustness import MinimalPerturbation, Robustness
 from robust.results.cells import Content, Grid, stack
 from robust.results.metrics import Mean, Rate
+from robust.results.published.agreement import NOTE, STYLES, agreement
 from robust.types import View
 
 _NOTES = (
@@ -59,6 +60,58 @@ MEASURES: dict[str, _Measure] = {
 """What a row may name as its ``measure``."""
 
 
+class Number(NamedTuple):
+    """A number of ours in the unit of the table; bounds are NaN where it has no interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class MeasuredCell(NamedTuple):
+    """A number of a paper, beside ours as its authors' code computes it and adaptively."""
+
+    row: str
+    column: str
+    published: float | None
+    ours: Number | None
+    """Through the view of the paper's attacker; None if it was not measured."""
+    beside: Number | None
+    """By the correct search through the adaptive view, and by the formula of the code."""
+    n: int
+
+
+def measured_cells(
+    table: Mapping[str, Any], columns: Mapping[str, Mapping[View, Robustness]]
+) -> Iterator[MeasuredCell]:
+    """Yield the cells of a table that were measured, with their numbers.
+
+    Args:
+        table: As `published_measures` takes it.
+        columns: Results by the table's columns.
+    """
+    view = table.get("view", "deployed")
+    for name, row in table["rows"].items():
+        measure = MEASURES[row["measure"]]
+        for column, number in row["published"].items():
+            result = columns.get(column, {})
+            measured, adaptive = result.get(view), result.get("adaptive")
+            ours = None if measured is None else _number(measure.coded(measured))
+            beside = None if adaptive is None else _number(measure.correct(adaptive)[0])
+            for found in filter(None, [measured or adaptive]):
+                yield MeasuredCell(name, column, number, ours, beside, found.sensitivity.n)
+
+
+def _number(found: Rate | Mean | float) -> Number:
+    """Return a number in the unit of a table, in which rates are in %."""
+    if isinstance(found, Rate):
+        low, high = found.interval
+        return Number(100 * found.value, 100 * low, 100 * high)
+    if isinstance(found, Mean):
+        return Number(found.value, *found.interval)
+    return Number(found, math.nan, math.nan)
+
+
 def published_measures(
     table: Mapping[str, Any], columns: Mapping[str, Mapping[View, Robustness]]
 ) -> Grid:
@@ -80,13 +133,15 @@ def published_measures(
     counts = {result[v].sensitivity.n for result in columns.values() for v in result}
     return Grid(
         f"{table['title']} (through the {view} view)",
-        ["measure", "model", "paper", "code", "difference", "correct", "adaptive"],
+        ["measure", "model", "paper", "code", "difference", "agreement", "correct", "adaptive"],
         rows,
         [
             *(f"n = {n} test images." for n in sorted(counts)),
+            *([NOTE] if counts else []),
             *_NOTES,
             *(MEASURES[name].note for name in measures),
         ],
+        styles=STYLES,
     )
 
 
@@ -98,9 +153,9 @@ def _cells(
     measured, adaptive = result.get(view), result.get("adaptive")
     shown = "" if adaptive is None else stack(*measure.correct(adaptive))
     if measured is None:
-        return [paper, "not run", "", "", shown]
+        return [paper, "not run", "", "", "", shown]
     coded = measure.coded(measured)
-    value = coded if isinstance(coded, float) else coded.value
-    value = 100 * value if isinstance(coded, Rate) else value
-    difference = "" if number is None or math.isnan(value) else f"{value - number:+.4g}"
-    return [paper, stack(coded), difference, stack(*measure.correct(measured)), shown]
+    ours = _number(coded)
+    difference = "" if number is None or math.isnan(ours.value) else f"{ours.value - number:+.4g}"
+    agrees = "" if math.isnan(ours.low) else agreement(number, ours.low, ours.high)
+    return [paper, stack(coded), difference, agrees, stack(*measure.correct(measured)), shown]

@@ -54,7 +54,10 @@ _EVERYWHERE = {
     "paper": "Number that the paper prints, in %.",
     "ours, paper's attack": f"Our network under the paper's attack, in %. {_RANGE}",
 }
-_OF_PAPERS = {"difference": "Our number minus the paper's, in points."}
+_OF_PAPERS = {
+    "difference": "Our number minus the paper's, in points.",
+    "agreement": "Whether the paper's number lies within the 95 % interval of ours.",
+}
 _STARTS = {
     "of ": "The same share, in %, of the run that the others are compared with.",
     "ours, ": f"Our network attacked through this view, in %. {_RANGE}",

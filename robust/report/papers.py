@@ -16,7 +16,8 @@ from robust.loading.parsing.fractions import read_yaml
 from robust.loading.short_names import tables_in
 from robust.report.protocols import Entry, Protocol
 from robust.results.cells import Grid
-from robust.results.tables import MEASURED, paper_table
+from robust.results.published.cells import MEASURED
+from robust.results.published.table import paper_table
 from robust.vocabulary import DATA_SETS
 
 

@@ -15,12 +15,14 @@ from robust.commands.options.evaluate import parse_options
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
+from robust.io.version import code_commit
 from robust.loading.paper_tables import match_columns, read_table
 from robust.loading.restore import restore
 from robust.loading.trained_run import TrainedRun, find_checkpoint
 from robust.measures.robustness import measure_robustness
 from robust.results.cells import as_text
 from robust.results.metrics import robust_accuracy, success_rate, worst_robust_accuracy
+from robust.results.published.result_file import read_results
 from robust.results.records import read_evaluation
 from tests.support.papers import TABLES
 from tests.support.tiny import ROOT
@@ -361,8 +363,81 @@ def test_a_table_of_a_paper(runs, suite, tmp_path, capsys):
             * success_rate(evaluation.select(view, "fgsm"), evaluation.header.attacks["fgsm"]).value
             for view in ("deployed", "adaptive")
         }
-        measured = [f"{rates['deployed']:.1f}", f"{rates['deployed'] - number:+.2f}"]
+        measured = [f"{rates['deployed']:.1f}", f"{rates['deployed'] - number:+.2f}", "differs"]
         assert cells[column] == [f"{number:g}", *measured, f"{rates['adaptive']:.1f}"]
+
+
+def results_of(path):
+    return {(r.row, r.column, r.view): r for r in read_results(path)}
+
+
+def test_numbers_of_a_table_are_kept_with_what_they_come_from(runs, suite, tmp_path, capsys):
+    table = write_table(tmp_path / "table.yaml", suite)
+    kept = tmp_path / "results.csv"
+    flags = ["--results", kept, "robust reproduce a table1", "--evidence", "quick"]
+    args = [*runs.values(), "--table", table, *flags]
+    run(*args)
+    found = results_of(kept)
+    assert {key[1:] for key in found} == {
+        (column, view)
+        for column in ("normal", "tanh")
+        for view in ("clean", "deployed", "adaptive")
+    }
+    evaluation = read_evaluation(records(runs["standard"]))
+    rate = success_rate(evaluation.select("deployed", "fgsm"), evaluation.header.attacks["fgsm"])
+    result = found["FGSM", "normal", "deployed"]
+    assert result.value == pytest.approx(100 * rate.value, abs=0.005)
+    bounds = [100 * bound for bound in rate.interval]
+    assert [result.low, result.high] == pytest.approx(bounds, abs=0.005)
+    assert (result.n, result.published, result.seed) == (rate.n, 9.75, 0)
+    assert (result.table, result.attack, result.config) == ("table", "fgsm", "standard")
+    assert result.network == evaluation.header.model_sha256[:8]
+    assert (result.precision, result.differs) == ("float32", "")
+    assert result.commit.startswith(code_commit())
+    assert result.command == "robust reproduce a table1"
+    score = evaluation.evidence.trials["Linf 0.3"].scores["deployed"].found
+    assert result.unit_test == f"{score.hits}/{score.n}"
+    seconds = evaluation.select("deployed", "fgsm")["seconds"].sum()
+    assert result.hours == pytest.approx(seconds / 3600, abs=1e-4)
+    assert found["clean accuracy", "tanh", "clean"].attack == ""
+    assert str(tmp_path) not in kept.read_text()
+    before = kept.read_text()
+    capsys.readouterr()
+    run(*args)
+    assert kept.read_text() == before
+    assert "results.csv: 0 new numbers." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        ("damaged", "results.csv", "its first line does not name its columns"),
+        (None, "no/results.csv", "its folder does not exist"),
+    ],
+)
+def test_where_numbers_cannot_go_nothing_is_attacked(
+    runs, suite, crafted, tmp_path, capsys, content, name, message
+):
+    table = write_table(tmp_path / "table.yaml", suite)
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    flags = ["--table", table, "--results", tmp_path / name, "a command"]
+    assert evaluate([str(arg) for arg in (*runs.values(), *flags)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("error: ") == 1
+    assert message in printed
+    assert not crafted
+
+
+def test_numbers_that_are_kept_have_a_table(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(["run", "--results", "a.csv", "b"])
+    assert "there is no --table" in capsys.readouterr().err
+
+
+def test_the_command_of_numbers_is_one_line():
+    with pytest.raises(ConfigError, match="the command of --results to be a name"):
+        parse_options(["run", "--table", "tuna2022_table1", "--results", "a.csv", "b\nc"])
 
 
 class LaterSqueezed(Squeezed):
@@ -503,7 +578,9 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
         "rows": {"sensitivity": {"measure": "sensitivity", "published": {"net": 0.5}}},
     }
     path.write_text(yaml.safe_dump(table))
-    run(*runs.values(), "--table", path, "--limit", 8, "--output", output)
+    kept = tmp_path / "results.csv"
+    flags = ["--limit", 8, "--output", output, "--results", kept, "robust reproduce a"]
+    run(*runs.values(), "--table", path, *flags)
     assert not crafted
     text = output.read_text()
     assert "Robustness by minimal perturbations, n = 8" in text
@@ -516,6 +593,11 @@ def test_a_table_of_measurements(runs, crafted, tmp_path):
         f"{expected.prediction.value - 0.5:+.4g}",
     ]
     assert "No column of this table: squeezed/a." in text
+    result = results_of(kept)["sensitivity", "net", "deployed"]
+    assert result.value == pytest.approx(expected.prediction.value, rel=1e-3, abs=1e-4)
+    assert (result.attack, result.published, result.n) == ("sensitivity", 0.5, 8)
+    assert result.low < result.value < result.high
+    assert {view for *_, view in results_of(kept)} == {"deployed", "adaptive"}
 
 
 @pytest.mark.slow  # tests/figures has both kinds

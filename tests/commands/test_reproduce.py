@@ -98,6 +98,7 @@ def test_one_part(part):
             "runs/papers/tuna2022/cpu/standard/seed0 runs/papers/tuna2022/cpu/distillation/seed0 "
             "runs/papers/tuna2022/cpu/squeezed/seed0 runs/papers/tuna2022/cpu/mnist_sigmoid/seed0 "
             "--table tuna2022_table1 --limit 1000 --attacks '*' "
+            "--results runs/papers/tuna2022/cpu/results.csv 'robust reproduce tuna2022 table1' "
             "--output runs/papers/tuna2022/cpu/table1.md"
         )
     ]
@@ -109,18 +110,82 @@ def test_one_part(part):
         ("tuna2022", ["targeted-bim"], {"table1": ["targeted_bim"], "table2": ["targeted_bim"]}),
         ("tuna2022", ["cw", "deep*"], {"table1": ["cw", "deepfool"], "table2": ["cw", "deepfool"]}),
         ("saito2018", ["bim 0.1"], {f"table{n}_mnist": ["bim_0.1"] for n in (3, 5)}),
+        ("saito2018", ["madry"], {"table3_mnist": ["madry_0.1"], "table5_mnist": ["madry_0.1"]}),
         ("zantedeschi2017", ["JSMA"], {"table4_slow": ["jsma"]}),
     ],
 )
 def test_rows_choose_attacks_of_each_table(paper, rows, attacks):
     made = planned(paper, "--rows", *rows)
     found = {
-        Path(words[-1]).stem: words[words.index("--attacks") + 1 : -2]
+        Path(words[-1]).stem: words[words.index("--attacks") + 1 : words.index("--results")]
         for words in made.steps
         if words[1] == "evaluate"
     }
     found = {name: names for name, names in found.items() if "fashion" not in name}
     assert found == attacks
+
+
+@pytest.mark.parametrize("part", ["table5", "saito2018_table5"])
+def test_a_table_without_a_data_set_is_that_of_all(part):
+    lines = planned("saito2018", part, "--rows", "bim").lines
+    evaluated = [shlex.split(line) for line in lines if line.startswith("robust evaluate")]
+    tables = [words[words.index("--table") + 1] for words in evaluated]
+    assert tables == ["saito2018_table5_mnist", "saito2018_table5_fashion_mnist"]
+    for words in evaluated:
+        start = words.index("--attacks") + 1
+        assert words[start : start + 4] == ["bim_0.1", "bim_0.2", "bim_0.3", "bim_0.4"]
+    assert "# table5_cifar10 is left out at scale cpu (Table 5, random targets)." in lines
+
+
+def test_a_table_that_is_named_is_no_other():
+    assert parse(["wang2018", "table2"]).parts == ["table2"]
+    assert parse(["saito2018", "table5_mnist"]).parts == ["table5_mnist"]
+
+
+def kept(paper, scale, where=None, **settings):
+    """The file and the command of the numbers of each table, as the script plans them."""
+    done = subprocess.run(
+        ["bash", ROOT / f"papers/{paper}/reproduce.sh"],
+        env={**os.environ, "SCALE": scale, "PLAN": "1", **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=where,
+    )
+    steps = [shlex.split(line) for line in done.stdout.splitlines() if "--results" in line]
+    return [tuple(words[words.index("--results") + 1 :][:2]) for words in steps]
+
+
+def test_numbers_go_into_the_folder_of_the_paper_in_a_clone():
+    assert kept("paranjape2020", "cpu", ROOT) == [
+        ("papers/paranjape2020/results.csv", f"robust reproduce paranjape2020 {part}")
+        for part in ("table1", "table1_tvm")
+        for _ in range(2 if part == "table1_tvm" else 1)
+    ]
+    (first, *_) = kept("saito2018", "paper", ROOT)
+    command = "robust reproduce saito2018 table3_mnist --scale paper"
+    assert first == ("papers/saito2018/results.csv", command)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_numbers_of_scale_smoke_never_do(paper):
+    files = {path for path, _ in kept(paper, "smoke", ROOT)}
+    assert files == {f"runs/papers/{paper}/smoke/results.csv"}
+
+
+def test_settings_are_part_of_the_command_of_numbers(tmp_path):
+    settings = {"PRECISION": "bf16-mixed", "EPOCHS": "20", "RESULTS": "mine.csv"}
+    (first, *_) = kept("zantedeschi2017", "cpu", tmp_path, **settings)
+    command = "EPOCHS=20 PRECISION=bf16-mixed robust reproduce zantedeschi2017 table1"
+    assert first == ("mine.csv", command)
+
+
+def test_a_table_under_other_attacks_is_not_kept():
+    """Else a cell would have the number of whichever was run last."""
+    commands = [command for _, command in kept("wang2018", "cpu")]
+    assert commands == [
+        f"robust reproduce wang2018 {t}" for t in ("table1", "table2", "table2_tvm")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +194,7 @@ def test_rows_choose_attacks_of_each_table(paper, rows, attacks):
         (["tuna2023"], r"a paper, but got 'tuna2023'\. Did you mean tuna2022\?"),
         (["tuna2022", "tabel1"], r"a part of tuna2022, but got 'tabel1'\. Did you mean table1\?"),
         (["tuna2022", "table3"], r"at scale cpu, but table3 takes longer\. Its scales: paper\."),
+        (["saito2018", "table7", "--scale", "smoke"], r"but table7_mnist takes longer"),
         (["tuna2022", "--rows", "bmi"], r"rows of a table of tuna2022, but got 'bmi'\. Did you"),
         (["zantedeschi2017", "table2", "--rows", "*"], r"rows of a table of zantedeschi2017"),
     ],

@@ -57,9 +57,15 @@ def tables(tmp_path):
 def test_published_measured_and_adaptive_beside_each_other(tables):
     (grid,) = papers_of(tables, protocols([run("a", TANH)])).grids
     assert grid.title.startswith("A paper, Table 1")
-    assert grid.header[2:] == ["paper", "ours, paper's attack", "difference", "ours, adaptive"]
+    assert grid.header[2:] == [
+        "paper",
+        "ours, paper's attack",
+        "difference",
+        "agreement",
+        "ours, adaptive",
+    ]
     fgsm, absent = ([as_text(cell).split("\n")[0] for cell in row] for row in grid.rows[2:])
-    assert fgsm == ["FGSM", "tanh", "1.5", "10.0", "+8.50", "50.0"]
+    assert fgsm == ["FGSM", "tanh", "1.5", "10.0", "+8.50", "differs", "50.0"]
     assert absent[3] == "not run"
     assert grid.notes[0].startswith("tanh: a, n = 200, masked")
 

@@ -10,7 +10,7 @@ from robust.data import ImageDataModule
 from robust.defenses import Standard
 from robust.results.cells import as_text
 from robust.results.metrics import resistance
-from robust.results.tables import paper_table
+from robust.results.published.table import paper_table
 from robust.threat import ThreatModel
 from robust.transforms import Binarize
 from tests.support.factories import evaluate, evaluation, info, rows
@@ -88,10 +88,13 @@ class TestTable:
             "paper",
             "ours, paper's attack",
             "difference",
+            "agreement",
             "ours, deployed",
         ]
-        name, column, paper, measured, difference, beside = map(as_text, grid.rows[1])
+        name, column, paper, measured, *rest = map(as_text, grid.rows[1])
+        difference, agrees, beside = rest
         assert (name, column, paper, difference) == ("row", "a", "90", "-10.00")
+        assert agrees == "differs"
         assert measured.splitlines()[0] == "80.0"
         assert beside.splitlines()[0] == "25.0"
 
@@ -99,7 +102,7 @@ class TestTable:
         grid = paper_table(self.table(beside="deployed", draw=50), results)
         # The first 40 of 200 images are misclassified, and the first 150.
         assert as_text(grid.rows[1][3]).splitlines()[2] == "20.0 100.0 100.0 100.0"
-        assert as_text(grid.rows[1][5]).splitlines()[2] == "0.0 0.0 0.0 100.0"
+        assert as_text(grid.rows[1][6]).splitlines()[2] == "0.0 0.0 0.0 100.0"
         assert any("each 50 images" in note for note in grid.notes)
 
     def test_of_one_part_there_is_no_third_line(self, results):

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from robust.commands.options import gate, network
 from robust.commands.options.parser import OneLineParser
+from robust.io.names import check_name
 from robust.io.text_files import expanded
 from robust.loading.parsing.fractions import flag_value
 from robust.loading.short_names import Kind, find
@@ -56,6 +57,8 @@ _MORE = {
     "epochs, which is trained if it is not there",
     "keep": "successes of the first N images, or all, that `robust verify` scores again; "
     "default: 64, or fewer of large images",
+    "results": "numbers of --table go into this CSV, as those of that command; "
+    "papers/PAPER/results.csv is made by `robust reproduce`",
     **gate.MORE,
     "trust": "or of a pyproject.toml that says which; see docs/untrusted-files.md",
 }
@@ -91,6 +94,7 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
         )
     if options.table is not None and (options.eps, options.norm) != (None, None):
         parser.error("--eps and --norm change a suite, but --table has those of its paper.")
+    _settle_results(parser, options)
     if options.twin and options.against is not None:
         parser.error("--twin compares with an undefended twin, --against with a run. Give one.")
     gate.settle(options)
@@ -102,6 +106,17 @@ def parse_options(args: Sequence[str] | None) -> argparse.Namespace:
     if options.features is not None and not _is_tested(options):
         parser.error("--features names a layer for the attack unit test, which is not asked for.")
     return options
+
+
+def _settle_results(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """Check that numbers of a table go to a file, with a command of one line."""
+    if options.results is None:
+        return
+    path, command = options.results
+    if options.table is None:
+        parser.error("--results keeps the numbers of a table, but there is no --table.")
+    check_name("the command of --results", command)
+    options.results = (expanded(Path(path)), command)
 
 
 def _is_tested(options: argparse.Namespace) -> bool:
@@ -206,6 +221,7 @@ def _add_evidence(add: _Add) -> None:
     """Add what --help-all explains."""
     add("--against", type=Path, metavar="RUN", help=argparse.SUPPRESS)
     add("--twin", action="store_true", help=argparse.SUPPRESS)
+    add("--results", nargs=2, metavar=("FILE", "COMMAND"), help=argparse.SUPPRESS)
     add("--keep", type=_keep, default="usual", metavar="N|all", help=argparse.SUPPRESS)
     gate.add_to(add, hidden=True)
 

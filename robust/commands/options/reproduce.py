@@ -14,9 +14,10 @@ from robust.loading.messages import nearest
 from robust.loading.parsing.fractions import read_yaml
 from robust.loading.short_names import home, known
 from robust.loading.trust import shown
+from robust.vocabulary import DATA_SETS
 
 SCALES = ("smoke", "cpu", "paper")
-_OWN = ("ATTACKS", "LIST", "PLAN", "ROOT", "SCALE")
+_OWN = ("ASIDE", "ATTACKS", "LIST", "PLAN", "RESULTS", "ROOT", "SCALE")
 """Variables of `papers/steps.sh` that only we set here."""
 
 
@@ -56,15 +57,16 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
         return options
     prefix = f"{options.paper}_"
     asked = options.part.removeprefix(prefix)
-    options.parts = [name for name in every if name == asked or name.startswith(f"{asked}_mnist")]
-    if asked not in options.parts and not options.parts:
+    names = {asked, *(f"{asked}_{data}" for data in DATA_SETS)}
+    options.parts = [name for name in every if name in names]
+    if not options.parts:
         _check_known(f"part of {options.paper}", asked, every)
-    for name in options.parts:
-        if every[name].hours is None:
-            raise ConfigError(
-                f"Expected a part of {options.paper} at scale {options.scale}, but {name} takes "
-                f"longer. Its scales: {', '.join(_scales(options.paper, name))}."
-            )
+    if all(every[name].hours is None for name in options.parts):
+        name = options.parts[0]
+        raise ConfigError(
+            f"Expected a part of {options.paper} at scale {options.scale}, but {name} takes "
+            f"longer. Its scales: {', '.join(_scales(options.paper, name))}."
+        )
     return options
 
 
@@ -126,14 +128,19 @@ def _with_rows(options: argparse.Namespace) -> dict[str, Sequence[str]]:
         raise ConfigError(
             f"Expected rows of a table of {options.paper}, but got "
             f"{shown(' '.join(options.rows))!r}.{nearest(options.rows[0], names)} A row is named "
-            "as in the table or by its attack; patterns such as 'bim*' work."
+            "as in the table or by its attack, or by the first word of either; patterns such as "
+            "'bim*' work."
         )
     return {name: attacks for name, attacks in chosen.items() if attacks}
 
 
 def _matches(patterns: Sequence[str], *names: str) -> bool:
+    """Whether a name fits a pattern, or begins with it as a word: ``bim`` is all of BIM."""
     pairs = ((name.lower(), pattern.lower()) for name in names for pattern in patterns)
-    return any(fnmatch(name, pattern) for name, pattern in pairs)
+    return any(
+        fnmatch(name, pattern) or name.startswith((f"{pattern} ", f"{pattern}_"))
+        for name, pattern in pairs
+    )
 
 
 def _rows(paper: str, part: str) -> Mapping[str, str]:
@@ -169,7 +176,7 @@ def reproduce_parser() -> OneLineParser:
         usage="%(prog)s PAPER [PART] [options]",
         description="Train the networks of a paper, attack them, and print its tables beside the "
         "paper's numbers. The same command goes on where it stopped. Runs are in "
-        "runs/papers/PAPER/SCALE.",
+        "runs/papers/PAPER/SCALE, and numbers of tables in papers/PAPER/results.csv.",
         epilog=f"""papers: {", ".join(papers())}
 
 scales:
@@ -179,12 +186,17 @@ scales:
 
 examples:
   robust reproduce tuna2022 --scale smoke
-  robust reproduce tuna2022 table1 --rows 'bim*' --dry-run
+  robust reproduce saito2018 table5 --rows bim --dry-run
 """,
     )
     parser.add_argument("paper", metavar="PAPER", help="such as tuna2022")
-    parser.add_argument("part", metavar="PART", nargs="?", help="such as table1; default: all")
-    rows = "only these rows of tables, by name, attack or pattern"
+    parser.add_argument(
+        "part",
+        metavar="PART",
+        nargs="?",
+        help="such as table1; default: all; table5 is that of all data sets",
+    )
+    rows = "only these rows of tables, by name, attack, first word or pattern"
     parser.add_argument("--rows", nargs="+", metavar="ROW", help=rows)
     parser.add_argument("--scale", choices=SCALES, default="cpu", help="default: cpu")
     dry = "print the commands and run none of them"

@@ -4,12 +4,12 @@ import pytest
 
 from robust.errors import ConfigError
 from robust.results.cells import as_text
+from robust.results.published.table import paper_table
 from robust.results.records import Evaluation
-from robust.results.tables import paper_table
 from tests.support.factories import header, info, row
 
 OURS, ADAPTIVE = "ours, paper's attack", "ours, adaptive"
-HEADER = ["attack", "model", "paper", OURS, "difference", ADAPTIVE]
+HEADER = ["attack", "model", "paper", OURS, "difference", "agreement", ADAPTIVE]
 
 
 def table(**changed):
@@ -59,6 +59,7 @@ def test_metrics_count_different_images(metric, deployed, difference, adaptive):
         "paper": "40",
         OURS: deployed,
         "difference": difference,
+        "agreement": "agrees",
         ADAPTIVE: adaptive,
     }
 
@@ -66,8 +67,14 @@ def test_metrics_count_different_images(metric, deployed, difference, adaptive):
 def test_the_papers_view_is_compared():
     grid = paper_table(table(view="published"), measured())
     assert grid.header == HEADER
-    assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "50.0", "+10.00", "75.0"]
-    assert [first_line(cell) for cell in grid.rows[0][2:]] == ["90", "80.0", "-10.00", ""]
+    assert [first_line(cell) for cell in grid.rows[-1][2:]] == [
+        "40",
+        "50.0",
+        "+10.00",
+        "agrees",
+        "75.0",
+    ]
+    assert [first_line(cell) for cell in grid.rows[0][2:]] == ["90", "80.0", "-10.00", "agrees", ""]
 
 
 def test_a_view_that_was_not_attacked_is_not_run():
@@ -81,6 +88,18 @@ def test_a_lost_number_has_no_difference():
     lost = {"FGSM": {"attack": "fgsm", "published": {"net": None}}}
     found = cells(table(rows=lost), measured())
     assert (found["paper"], found[OURS], found["difference"]) == ("lost", "25.0", "")
+
+
+@pytest.mark.parametrize(
+    ("published", "word"), [(49.1, "agrees"), (94.4, "differs"), (48.9, "differs"), (None, "")]
+)
+def test_a_number_agrees_within_the_interval_of_ours(published, word):
+    """8 of 10 have an interval of 49.0 to 94.3."""
+    grid = paper_table(table(clean_acc={"net": published}), measured())
+    assert as_text(grid.rows[0][3]) == "80.0\n49.0-94.3"
+    assert grid.rows[0][5] == word
+    assert grid.styles == {"agrees": "bold green", "differs": "bold yellow"}
+    assert any(note.startswith("agrees: ") for note in grid.notes)
 
 
 def test_an_unknown_metric_is_refused():
@@ -124,7 +143,13 @@ def test_the_adaptive_number_is_the_worst_of_the_named_attacks_for_each_image():
     content = table(metric="robust accuracy", view="transfer", rows={"FGSM": named})
     transfer = {"net": of("transfer", {0})}
     grid = paper_table(content, transfer, adaptive={"net": adaptive})
-    assert [first_line(cell) for cell in grid.rows[-1][2:]] == ["40", "90.0", "+50.00", "60.0"]
+    assert [first_line(cell) for cell in grid.rows[-1][2:]] == [
+        "40",
+        "90.0",
+        "+50.00",
+        "differs",
+        "60.0",
+    ]
     assert grid.notes[-1] == (
         "adaptive: correct under the worst for each image, white box, of pgd (Linf 0.1), "
         "ddn (Linf 0.1) beside FGSM."
