@@ -4,7 +4,8 @@
 #   robust reproduce wang2018 [PART] [--scale smoke|cpu|paper]
 #   SCALE=cpu bash papers/wang2018/reproduce.sh [PART]        # the same, a process for each step
 #
-# At scale cpu a ResNet-20 trains for 3 epochs through the linear head, and WNLL then for 60 steps.
+# At scale cpu a ResNet-20 trains for 3 epochs through the linear head, and WNLL then for 60 steps;
+# in table2_sets for 2 epochs.
 # At scale paper it is their ResNet-56 with 420 epochs, and all three training sets.
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
 
@@ -45,6 +46,21 @@ fi
 if part table2 "$(by_scale 0.02 2 20)" "Table 2, first numbers"; then
   cifar10
   attack table2 "$attacks" "${RUNS[@]}" --table wang2018_table2 "${loose[@]}" --limit "$limit"
+fi
+if part table2_sets "$(by_scale - 6 -)" "Table 2, networks trained on images after TVM, reduced"; then
+  for set in _tvm _original_tvm; do
+    shorter=("${reduced[@]}" --model.scheduler.linear_epochs=2)
+    [[ $set == _tvm ]] || shorter+=(--trainer.limit_train_batches=372) # half of each epoch
+    train "softmax_cifar10$set" "papers/wang2018/configs/softmax_cifar10$set.yaml" "${shorter[@]}" \
+      --epochs 2
+    train "wnll_cifar10$set" "papers/wang2018/configs/wnll_cifar10$set.yaml" "${shorter[@]}" \
+      --model.linear_epochs=2 --model.wnll_epochs=1 --epochs 3 --trainer.max_steps=804
+  done
+  four=($(runs {softmax,wnll}_cifar10_{tvm,original_tvm}))
+  attack table2_sets 'ifgsm_projected_0.02 cw' "${four[@]}" --table wang2018_table2 "${loose[@]}" \
+    --limit "$limit"
+  attack table2_sets_tvm 'ifgsm_projected_0.02 cw' "${four[@]}" --table wang2018_table2_tvm \
+    "${loose[@]}" --model.transform=robust.transforms.TotalVariation --limit "$limit"
 fi
 if part table2_released "$(by_scale - 1 10)" "Table 2, attacked as their code was released"; then
   cifar10

@@ -35,7 +35,7 @@ _VERDICTS = {
         (
             f"robust.{name}"
             for name in (
-                *("commands", "report", "sweep", "loading", "results", "figures", "io"),
+                *("commands", "report", "sweep", "loading", "results", "figures", "io", "papers"),
                 *("__main__", "api", "checkpoints", "checkpoint_bounds"),
             )
         ),

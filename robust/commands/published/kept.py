@@ -143,7 +143,7 @@ def _of_attacks(
         attack="+".join(ours.attacks),
         published=cell.published,
         value=_rounded(100 * value),
-        n=ours.rate.n,
+        n=_images(ours),
         low=_rounded(100 * min(low, value)),
         high=_rounded(100 * max(high, value)),
         unit_test=_unit_test(ours),
@@ -170,6 +170,13 @@ def _of_measure(
         unit_test="",
         hours=None,
     )
+
+
+def _images(ours: Ours) -> int:
+    """Return how many images were evaluated, of which a success rate counts the attacked alone."""
+    if ours.evaluation is None or not ours.attacks:
+        return ours.rate.n
+    return len(ours.evaluation.select(ours.view, ours.attacks[0]))
 
 
 def _listed(differs: Sequence[str]) -> str:

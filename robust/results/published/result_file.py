@@ -34,6 +34,7 @@ class Result(NamedTuple):
     published: float | None
     value: float
     n: int
+    """Images that were evaluated; of an attack success, only the correct ones are attacked."""
     low: float | None
     """Bound of the 95 % interval; None of a number that has none, such as a distance."""
     high: float | None
