@@ -1,7 +1,7 @@
 """Count the numbers that the papers print: how many are measured here, and which agree.
 
-``python papers/count.py`` prints a row for each table; with ``--missing`` also what is not measured
-through the view of the paper's attacker, with the command that measures it and its hours.
+``python papers/count.py`` prints a row for each table. With ``--missing`` it also prints what is
+not measured through the view of the paper's attacker, with the command for it and its hours.
 """
 
 import argparse
