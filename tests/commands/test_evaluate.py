@@ -524,7 +524,8 @@ def markdown_rows(path, title):
 
 def test_a_table_attacks_each_run_from_each_other(runs, suite, crafted, tmp_path):
     output, table = tmp_path / "out.md", transfer_table(tmp_path, suite)
-    command = [*runs.values(), "--table", table, "--limit", 8, "--output", output]
+    flags = ["--limit", 8, "--results", tmp_path / "results.csv", "a command"]
+    command = [*runs.values(), "--table", table, *flags, "--output", output]
     run(*command)
     attacks = 3 * (2 + 2) + 3 * 2  # through the views; from the other
     assert len(crafted) == attacks
@@ -546,7 +547,12 @@ def test_a_table_attacks_each_run_from_each_other(runs, suite, crafted, tmp_path
         other = next(other for other in runs if other != name)
         assert cells[f"from {name}", name][1] == found["deployed"]
         assert cells[f"from {other}", name][1] == found["transfer"]
-        assert cells[f"from {other}", name][3] == f"{100 * pgd.value:.1f}"
+        assert cells[f"from {other}", name][4] == f"{100 * pgd.value:.1f}"
+        numbers = results_of(tmp_path / "results.csv")
+        assert f"{numbers[f'from {name}', name, 'deployed'].value:.1f}" == found["deployed"]
+        assert f"{numbers[f'from {other}', name, 'transfer'].value:.1f}" == found["transfer"]
+        worst = numbers[f"from {other}", name, "adaptive"]
+        assert (f"{worst.value:.1f}", worst.attack) == (f"{100 * pgd.value:.1f}", "pgd")
     assert cells["from standard", "squeezed"][0] == "lost"
 
 
