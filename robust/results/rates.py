@@ -1,6 +1,7 @@
 """A rate is a share of samples with its interval."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 Z95 = 1.959963984540054
@@ -37,3 +38,9 @@ class Rate(NamedTuple):
     def is_above(self, other: "Rate") -> bool:
         """Return whether it is larger and their intervals do not overlap."""
         return self.interval[0] > other.interval[1]
+
+
+def total(rates: Iterable[Rate]) -> Rate:
+    """Return the rate of several parts together."""
+    hits, n = zip((0, 0), *rates, strict=True)
+    return Rate(sum(hits), sum(n))

@@ -58,8 +58,13 @@ def correct_images(part: Evaluation, view: str, *, iterated: bool = False) -> Im
     return Images(first["index"][correct], robust[correct])
 
 
-def passes_of(part: Evaluation, view: str, attack: str) -> float:
-    """Return how many forward passes an attack took for an image."""
+def left_by(part: Evaluation, view: str, attack: str, index: Column) -> Rate:
+    """Return how many of some images one attack leaves."""
     rows = part.select(view, attack)
-    attacked = int(rows["attacked"].sum())
-    return float(rows["forwards"].sum()) / attacked if attacked else 0.0
+    robust = part.header.attacks[attack].robust(rows)
+    return Images(rows["index"], robust).among(index)
+
+
+def seconds_of(part: Evaluation) -> float:
+    """Return how long all attacks took."""
+    return float(part.rows["seconds"].sum())

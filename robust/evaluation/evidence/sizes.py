@@ -1,26 +1,30 @@
-"""Sizes of what is tried, so that evidence costs a small share of the attacks."""
+"""Sizes of what is tried, and a clock that bounds what evidence costs."""
 
 import math
+import time
+from collections.abc import Iterator
 from typing import NamedTuple
+
+import torch
 
 from robust.vocabulary import EvidenceLevel
 
 _SHARE, _LEAST = 0.1, 20.0
 """Share of the cost of all attacks that evidence may have, and seconds that it always may take."""
-_OF_UNIT_TEST = 0.6
+OF_UNIT_TEST = 0.6
 """Share of that for the attack unit test."""
-_GRADIENT = 3
-"""A pass with its gradient costs so many passes, about."""
-_IMAGES, _POINTS = 32, 250
-"""The unit test has no fewer of both."""
-_RUNS, _PASSES = 8, 2300
-"""So often are images of the sample attacked, and so many passes do noise and queries take."""
-_FEWEST = 8
-"""Images of the sample at least."""
+_OF_POINTS = 0.5
+"""Share of that for passes of the points around images."""
+_POINTS = 250
+"""There are no fewer of them."""
+_OF_QUERIES = 0.1
+"""Share of all for queries."""
+_QUERIES = 250
+"""There are no fewer of them for an image."""
 
 
 class Sizes(NamedTuple):
-    """How much is tried under one threat model."""
+    """How much is tried under one threat model at most."""
 
     images: int
     """Of the attack unit test."""
@@ -32,39 +36,81 @@ class Sizes(NamedTuple):
     """Random points around an image."""
     queries: int
     """Of an attack without gradients on an image that the suite left."""
+    first: "First"
+    """Images of both that are tried in any case."""
 
 
-QUICK = Sizes(images=64, points=1000, sample=32, noise=50, queries=1000)
-FULL = Sizes(images=256, points=1000, sample=128, noise=1000, queries=5000)
+class First(NamedTuple):
+    """So many images are tried however long that takes."""
+
+    images: int
+    """Of the attack unit test."""
+    sample: int
 
 
-class Costs(NamedTuple):
-    """What was paid for the attacks, in forward passes, as records say."""
+QUICK = Sizes(64, 1000, sample=32, noise=50, queries=1000, first=First(8, 4))
+FULL = Sizes(256, 1000, sample=128, noise=1000, queries=5000, first=First(256, 128))
 
-    suite: float
-    """Of all images under all attacks."""
-    attack: float
-    """Of an image under the strongest attack, through all views."""
-    forward: float
-    """Seconds of a pass."""
 
-    def sizes(self, level: EvidenceLevel, threat_models: int) -> Sizes:
-        """Return how much is tried: all of it if ``full``, else what the costs allow.
+class Clock:
+    """A clock counts seconds on cores of its own, whatever else runs on them."""
 
-        Images of the unit test are halved first, then points.
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been, or less where the process had to wait for its cores."""
+        taken = time.process_time() - self._cpu
+        wall = time.perf_counter() - self._wall
+        return min(wall, taken / torch.get_num_threads() or math.inf)
+
+
+class Allowance(NamedTuple):
+    """How long evidence may take under one threat model, in seconds."""
+
+    seconds: float
+    level: EvidenceLevel
+
+    @classmethod
+    def of(cls, level: EvidenceLevel, attacks: float, threat_models: int) -> "Allowance":
+        """Return the share of what the attacks took, or what it always may take.
+
+        Args:
+            level: If ``full``, there is no end.
+            attacks: Seconds of all attacks under the threat model.
+            threat_models: So many share what evidence always may take.
         """
-        if level == "full":
+        share = max(_SHARE * attacks, _LEAST / threat_models)
+        return cls(math.inf if level == "full" else share, level)
+
+    def sizes(self, forward: float) -> Sizes:
+        """Return how much is tried at most, where a pass of the defense takes so many seconds."""
+        if self.level == "full":
             return FULL
-        passes = _SHARE * _GRADIENT * self.suite
-        if self.forward > 0:
-            passes = max(passes, _LEAST / self.forward / threat_models)
-        images, points = QUICK.images, QUICK.points
-        while images * (points + _GRADIENT * self.attack) > _OF_UNIT_TEST * passes:
-            if points <= _POINTS:
-                break
-            images, points = (images // 2, points) if images > _IMAGES else (images, points // 2)
-        paid = _RUNS * _GRADIENT * self.attack + _PASSES
-        affordable = math.floor((1 - _OF_UNIT_TEST) * passes / paid)
-        sample = min(QUICK.sample, max(_FEWEST, affordable))
-        noise, queries = (most * sample // QUICK.sample for most in (QUICK.noise, QUICK.queries))
-        return Sizes(images, points, sample, noise, queries)
+        points, most = QUICK.points, _OF_POINTS * OF_UNIT_TEST * self.seconds
+        while points > _POINTS and QUICK.images * points * forward > most:
+            points //= 2
+        queries, most = QUICK.queries, _OF_QUERIES * self.seconds
+        while queries > _QUERIES and QUICK.sample * queries * forward > most:
+            queries //= 2
+        noise = QUICK.noise * queries // QUICK.queries
+        return QUICK._replace(points=points, queries=queries, noise=noise)
+
+
+def doubling(first: int, most: int, seconds: float) -> Iterator[slice]:
+    """Yield parts of some images, each as large as all before it, while there is time.
+
+    The first part comes in any case. A further one comes if it would end in time, should it take as
+    long as all before it.
+
+    Args:
+        first: Images of the first part.
+        most: Number of images.
+        seconds: For all parts.
+    """
+    clock, done = Clock(), 0
+    while done < most and (not done or 2 * clock.seconds <= seconds):
+        part = slice(done, min(max(first, 2 * done), most))
+        yield part
+        done = part.stop

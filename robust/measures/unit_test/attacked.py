@@ -3,7 +3,7 @@
 Zimmermann, Brendel, Tramer and Carlini 2022, https://arxiv.org/abs/2206.13991.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from robust.measures.unit_test.layers import (
 from robust.measures.unit_test.planted import BLOCK, Planted, Planter
 from robust.measures.unit_test.points import edge_points
 from robust.measures.unit_test.readouts import Chooser, replaced
-from robust.results.metrics import Rate
+from robust.results.rates import Rate, total
 from robust.threat import ThreatModel
 from robust.types import AttackCallable, Images, View
 
@@ -31,6 +31,12 @@ _RANDOM = 1000
 
 _Found = Bool[torch.Tensor, " n"]
 """On which images an attack succeeds."""
+Parts = Callable[[int], Iterable[slice]]
+"""Yields parts of so many images."""
+
+
+def _at_once(n: int) -> list[slice]:
+    return [slice(n)]
 
 
 class Tried(NamedTuple):
@@ -58,12 +64,12 @@ class Scores(NamedTuple):
         return Scores(
             {
                 view: {
-                    name: _sum([part.found[view][name] for part in parts]) for name in first[view]
+                    name: total([part.found[view][name] for part in parts]) for name in first[view]
                 }
                 for view in first
             },
-            _sum([part.random for part in parts]),
-            _sum([part.separated for part in parts]),
+            total([part.random for part in parts]),
+            total([part.separated for part in parts]),
         )
 
 
@@ -78,6 +84,7 @@ def unit_test(
     features: str | None = None,
     only: Mapping[View, Sequence[str]] | None = None,
     modules: Mapping[View, nn.Module] | None = None,
+    parts: Parts = _at_once,
 ) -> dict[str, Scores]:
     """Return how often attacks find what is there, by the name of their threat model.
 
@@ -91,6 +98,8 @@ def unit_test(
         features: Layer of the network whose input are the features; the last linear one if None.
         only: Attacks to try through each view; all if None.
         modules: What stands for views of the defense.
+        parts: Yields the parts of so many images that are tried one after the other. It may end
+            early, and the others are left out.
 
     Raises:
         NotMeasured: If scores do not come from a last linear layer, its features separate no
@@ -104,14 +113,23 @@ def unit_test(
             last = last_layer(defense, x[:BLOCK], features)
             generator = Generator().manual_seed(seed)
             planter = Planter(defense, last, threat_model, points, generator)
-            scores = [
-                _attacked(
-                    defense, block, _Through(some, views, only or {}, modules or {}), seed + number
-                )
-                for number, block in enumerate(planter.plant(x))
-            ]
-        result[str(threat_model)] = Scores.together(scores)
+            through = _Through(some, views, only or {}, modules or {})
+            scores: list[Scores] = []
+            for part in parts(len(x)):
+                for block in planter.plant(x[part]):
+                    scores.append(_attacked(defense, block, through, seed + len(scores)))
+                    count = block.readouts.weight.shape[1]
+        result[str(threat_model)] = _any_separated(Scores.together(scores), defense, count)
     return result
+
+
+def _any_separated(scores: Scores, defense: Defense, features: int) -> Scores:
+    if scores.separated.hits:
+        return scores
+    raise NotMeasured(
+        f"Expected points that a linear function of the {features} features separates, but "
+        f"{type(defense).__name__} has none. It is not measured."
+    )
 
 
 class _Through(NamedTuple):
@@ -213,7 +231,3 @@ def _random(defense: Defense, planted: Planted, tries: int, seed: int) -> _Found
 
 def _rate(hits: _Found) -> Rate:
     return Rate(int(hits.sum()), len(hits))
-
-
-def _sum(rates: Sequence[Rate]) -> Rate:
-    return Rate(sum(rate.hits for rate in rates), sum(rate.n for rate in rates))

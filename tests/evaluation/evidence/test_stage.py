@@ -15,7 +15,7 @@ from robust.errors import ConfigError
 from robust.evaluation.evidence.level import level_of
 from robust.evaluation.evidence.probes import differs_alone, found_by_noise, without_gradient
 from robust.evaluation.evidence.recorded import strongest
-from robust.evaluation.evidence.sizes import FULL, QUICK, Costs
+from robust.evaluation.evidence.sizes import FULL, QUICK, Allowance, Clock, doubling
 from robust.evaluation.evidence.stage import Stage
 from robust.evaluation.evidence.variants import doubled, within_eps
 from robust.evaluation.plan import plan
@@ -99,18 +99,18 @@ def test_no_more_images_are_attacked_at_a_time_than_memory_has_room_for(
         sizes.append(len(x))
         return craft(attack, view, x, *args, **kwargs)
 
-    for module in ("robust.evaluation.evidence.stage", "robust.measures.unit_test.planted"):
-        monkeypatch.setattr(f"{module}.usual_batch", lambda shape: 5)
+    for module in ("robust.evaluation.evidence.sample", "robust.measures.unit_test.planted"):
+        monkeypatch.setattr(f"{module}.usual_batch", lambda shape: 3)
     for module in ("robust.evaluation.evidence.probes", "robust.measures.unit_test.attacked"):
         monkeypatch.setattr(f"{module}.craft", counted)
     attacks = {"pgd": partial(PGD, eps=EPS, steps=2)}
     found, _ = evaluate(data, tmp_path, wide(), attacks=attacks, evidence="quick")
     trials = found.evidence.trials[f"Linf {EPS}"]
     assert trials.reason == ""
-    assert max(sizes) == 5
+    assert max(sizes) == 3
     assert trials.scores["adaptive"].separated.n == 12
-    assert trials.rates["one_step"].n == trials.rates["eps/same"].n > 5
-    assert trials.rates["alone"].n == 5
+    assert trials.rates["one_step"].n == trials.rates["eps/same"].n > 3
+    assert trials.rates["alone"].n == 3
 
 
 def test_nothing_is_gathered_where_nobody_asks(data, tmp_path, monkeypatch):  # noqa: F811
@@ -123,7 +123,7 @@ def test_a_stage_that_fails_costs_no_record(data, tmp_path, monkeypatch):  # noq
         raise RuntimeError("no memory for that")
 
     monkeypatch.setattr("robust.evaluation.evidence.stage.unit_test", fails)
-    monkeypatch.setattr("robust.evaluation.evidence.stage.without_gradient", fails)
+    monkeypatch.setattr("robust.evaluation.evidence.sample.without_gradient", fails)
     found, _ = evaluate(data, tmp_path, wide(), evidence="quick")
     assert found.evidence.trials[f"Linf {EPS}"] == Trials(reason="no memory for that")
     assert len(found.rows) == 24
@@ -136,14 +136,37 @@ def test_where_only_some_pixels_may_change_nothing_is_measured():
     assert "only some pixels" in trials.reason
 
 
-def test_sizes_follow_the_cost_of_the_attacks():
-    cheap = Costs(suite=0, attack=10, forward=1e-6)
-    assert cheap.sizes("quick", 1) == QUICK
-    dear = Costs(suite=0, attack=100, forward=1e-2)
-    assert dear.sizes("quick", 1) == (32, 250, 8, 12, 250)
+def test_sizes_follow_the_cost_of_a_pass():
+    allowed = Allowance.of("quick", attacks=0.0, threat_models=1)
+    assert allowed.sizes(forward=1e-6) == QUICK
+    assert allowed.sizes(forward=1.0) == QUICK._replace(points=250, queries=250, noise=12)
     # A tenth of hours of attacks pays for all of it.
-    assert dear._replace(suite=1e7).sizes("quick", 1) == QUICK
-    assert dear.sizes("full", 1) == FULL
+    assert Allowance.of("quick", attacks=1e7, threat_models=1).sizes(forward=1.0) == QUICK
+    assert Allowance.of("full", attacks=0.0, threat_models=1).sizes(forward=1.0) == FULL
+
+
+def test_threat_models_share_what_evidence_always_may_take():
+    assert Allowance.of("quick", attacks=10.0, threat_models=1).seconds == 20.0
+    assert Allowance.of("quick", attacks=10.0, threat_models=4).seconds == 5.0
+    assert Allowance.of("quick", attacks=600.0, threat_models=4).seconds == 60.0
+
+
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        (0.0, [(0, 8), (8, 16), (16, 32), (32, 60)]),
+        (0.5, [(0, 8), (8, 16), (16, 32)]),
+        (9.0, [(0, 8)]),
+    ],
+)
+def test_parts_double_while_there_is_time(monkeypatch, each, expected):
+    done = 0
+    monkeypatch.setattr(Clock, "seconds", property(lambda self: each * done))
+    parts = []
+    for part in doubling(8, 60, seconds=16.0):
+        parts.append((part.start, part.stop))
+        done = part.stop
+    assert parts == expected
 
 
 def known(attack):
