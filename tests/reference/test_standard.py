@@ -1,11 +1,13 @@
 """The suite `standard` beside AutoAttack of its authors, as `pyautoattack` has it.
 
-Theirs with one seed differs from theirs with another on some images. Ours may differ on as many.
-Where these are few, ours may leave more than theirs only as often as chance does: an image near
-eps is found with some seeds by either of them.
+Theirs with one seed differs from theirs with another on some images. Ours may differ on as many as
+any two of three seeds do. Where these are few, ours may leave more than theirs only as often as
+chance does: an image near eps is found with some seeds by either of them. Ours goes through the
+deployed view and the adaptive one, as an evaluation does.
 """
 
 import warnings
+from itertools import combinations
 
 import pytest
 import torch
@@ -93,12 +95,20 @@ def ours(network, norm, eps, x, y):
     """What `autoattack` of the suite leaves, and what `restarts` leaves of that."""
     suite = within(evaluation_of_suite("standard").suite, eps, norm).suite
     seeds = sample_seeds(0, torch.arange(len(x)))
-    left = {}
+    left = {name: torch.ones(len(x), dtype=torch.bool) for name in suite.builders}
     for name, build in suite.builders.items():
-        crafted = craft(build, Rescale(network), x, y, sample_seeds=seeds, judge=network)
-        ThreatModel(norm, eps).check(x, crafted.x_adv, name)
-        left[name] = robust(network, crafted.x_adv, y)
+        for view in (network, Rescale(network)):
+            some = left[name].nonzero().squeeze(1)
+            attacked = (x[some], y[some])
+            crafted = craft(build, view, *attacked, sample_seeds=seeds[some], judge=network)
+            ThreatModel(norm, eps).check(x[some], crafted.x_adv, name)
+            left[name][some] = robust(network, crafted.x_adv, y[some])
     return left["autoattack"], left["autoattack"] & left["restarts"]
+
+
+def most_that_differ(left):
+    """On how many images two seeds differ at most."""
+    return max(int((one != other).sum()) for one, other in combinations(left, 2))
 
 
 def test_quick_comes_within_its_interval_of_autoattack(trained, digits):
@@ -132,12 +142,13 @@ def test_it_differs_from_theirs_as_theirs_from_itself(trained, digits, norm, cou
     right = robust(network, x, y).nonzero().squeeze(1)[:count]
     x, y = x[right], y[right]
     assert len(x) >= 0.9 * count
-    first, second = (theirs(network, norm, eps, x, y, seed) for seed in (0, 1))
+    seeds = [theirs(network, norm, eps, x, y, seed) for seed in range(3)]
     mine, with_restarts = ours(network, norm, eps, x, y)
+    first, allowed, differ = seeds[0], most_that_differ(seeds), int((mine != seeds[0]).sum())
+    counts = ", ".join(str(int(each.sum())) for each in seeds)
     print(f"{name} {norm} {eps}, {len(x)} images: ours {mine.sum()}, with restarts ", end="")
-    print(f"{with_restarts.sum()}; theirs {first.sum()} and {second.sum()}; differ on ", end="")
-    print(f"{(mine != first).sum()} from theirs, theirs on {(first != second).sum()}")
+    print(f"{with_restarts.sum()}; theirs {counts}; differ on {differ}, theirs on {allowed}")
     assert 0.1 < first.float().mean() < 0.9
-    if (mine != first).sum() > (first != second).sum():
+    if differ > allowed:
         assert not more_than_chance(mine, first)
     assert not more_than_chance(with_restarts, first)

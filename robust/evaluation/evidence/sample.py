@@ -1,10 +1,10 @@
 """A small sample of images is attacked in other ways than a suite does."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from robust.attacks import PGD, Square
 from robust.data.module_arguments import usual_batch
@@ -17,7 +17,7 @@ from robust.evaluation.evidence.probes import (
     without_gradient,
 )
 from robust.evaluation.evidence.recorded import correct_images, left_by, strongest
-from robust.evaluation.evidence.sizes import Sizes, doubling
+from robust.evaluation.evidence.sizes import Clock, Sizes, doubling
 from robust.evaluation.evidence.variants import doubled, within_eps
 from robust.results import signs
 from robust.results.rates import Rate, total
@@ -30,6 +30,19 @@ Step = Callable[[str], None]
 """Called before each part of the evidence, with what it does."""
 _QUERIES = 200
 """Of Square, where the suite has no attack without gradients."""
+
+
+class _Part(NamedTuple):
+    """What is tried on images of the sample."""
+
+    what: str
+    """Said when it begins; nothing of a short one."""
+    gather: Callable[[Column], dict[str, Rate]]
+    images: Column
+    first: int
+    """So many images are tried in any case."""
+    share: float
+    """Of the time that is left."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +70,24 @@ class Sample:
             return {}
         some, left = known.index, known.index[known.robust]
         self.step("gradients")
-        rates = self._of_gradients(some[: self.sizes.sample])
-        most = min(self.sizes.sample, len(some))
-        for part in doubling(self.sizes.first.sample, most, self.seconds):
-            for name, rate in self._of_part(some[part], left[part], first=part.start == 0).items():
-                rates[name] = total([rates[name], rate] if name in rates else [rate])
+        clock, rates = Clock(), self._of_gradients(some[: self.sizes.sample])
+        for what, gather, images, first, share in self._parts(some, left):
+            if what:
+                self.step(what)
+            most, seconds = min(len(images), self.sizes.sample), self.seconds - clock.seconds
+            parts = [gather(images[part]) for part in doubling(first, most, share * seconds)]
+            rates |= {name: total(part[name] for part in parts) for name in parts[0]}
         return rates
 
-    def _of_part(self, some: Column, left: Column, *, first: bool) -> dict[str, Rate]:
-        """Return what was counted on a part of the sample, and on a part of what is left."""
-        rates = self._calls(some)
-        norm, eps = self.threat_model.norm, self.threat_model.eps
-        if norm in ("Linf", "L2") and 0 < eps < float("inf"):
-            for what, gather, index in (
-                ("simpler attacks", self._simple, some),
-                ("other eps", self._growth, some),
-                ("what the suite left", self._left, left),
-            ):
-                if first:
-                    self.step(what)
-                rates |= gather(index)
-        return rates
+    def _parts(self, some: Column, left: Column) -> Iterator[_Part]:
+        """Yield what is tried one after the other."""
+        first = self.sizes.first
+        if self.part.header.random:
+            yield _Part("", self._calls, some, first.sample, 0.25)
+        if self.threat_model.norm in ("Linf", "L2") and 0 < self.threat_model.eps < float("inf"):
+            yield _Part("simpler attacks", self._simple, some, first.sample, 0.2)
+            yield _Part("other eps", self._growth, some, first.sample, 0.5)
+            yield _Part("what the suite left", self._left, left, first.left, 1.0)
 
     @property
     def name(self) -> str:
@@ -104,7 +114,7 @@ class Sample:
 
     def _calls(self, some: Column) -> dict[str, Rate]:
         """Return what is left of a random defense, judged by one call and by most of several."""
-        if not self.part.header.random or self.info.target is not None:
+        if self.info.target is not None:
             return {}
         attack, eps = self.attacked.suite.builders[self.name], self.info.eps
         return {

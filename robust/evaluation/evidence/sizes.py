@@ -21,6 +21,8 @@ _OF_QUERIES = 0.1
 """Share of all for queries."""
 _QUERIES = 250
 """There are no fewer of them for an image."""
+_LONGER = 1.5
+"""Images of the next part may take so many times as long as those before it."""
 
 
 class Sizes(NamedTuple):
@@ -46,10 +48,12 @@ class First(NamedTuple):
     images: int
     """Of the attack unit test."""
     sample: int
+    left: int
+    """Of what the suite left, on which an attack takes longest."""
 
 
-QUICK = Sizes(64, 1000, sample=32, noise=50, queries=1000, first=First(8, 4))
-FULL = Sizes(256, 1000, sample=128, noise=1000, queries=5000, first=First(256, 128))
+QUICK = Sizes(64, 1000, sample=32, noise=50, queries=1000, first=First(8, 4, 2))
+FULL = Sizes(256, 1000, sample=128, noise=1000, queries=5000, first=First(256, 128, 128))
 
 
 class Clock:
@@ -101,16 +105,17 @@ class Allowance(NamedTuple):
 def doubling(first: int, most: int, seconds: float) -> Iterator[slice]:
     """Yield parts of some images, each as large as all before it, while there is time.
 
-    The first part comes in any case. A further one comes if it would end in time, should it take as
-    long as all before it.
+    The first part comes in any case. A further one comes if it would end in time, should an image
+    take a half longer than those before it.
 
     Args:
         first: Images of the first part.
         most: Number of images.
         seconds: For all parts.
     """
-    clock, done = Clock(), 0
-    while done < most and (not done or 2 * clock.seconds <= seconds):
-        part = slice(done, min(max(first, 2 * done), most))
+    clock, done = Clock(), min(first, most)
+    yield slice(0, done)
+    while done < most and (1 + _LONGER) * clock.seconds <= seconds:
+        part = slice(done, min(2 * done, most))
         yield part
         done = part.stop

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robust.threat import ThreatModel
 from robust.types import Images
 
-_STEPS = 400
+_STEPS = 2000
 _TOLERANCE = 0.01
 """The margin is found up to this share of it."""
 _NOTHING = 1e-4
