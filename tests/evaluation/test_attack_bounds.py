@@ -29,10 +29,10 @@ ATTACKS = {
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
-    nn.init.normal_(net[1].weight, std=1e-3)
-    nn.init.normal_(net[1].bias)  # next to constant, so that no attack ends before its last step
-    return net
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    nn.init.normal_(network[1].weight, std=1e-3)
+    nn.init.normal_(network[1].bias)  # next to constant, so that no attack ends before its last step
+    return network
 
 
 @pytest.mark.parametrize("name", ATTACKS)
