@@ -31,7 +31,8 @@ def network():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
     nn.init.normal_(network[1].weight, std=1e-3)
-    nn.init.normal_(network[1].bias)  # next to constant, so that no attack ends before its last step
+    # Next to constant, so that no attack ends before its last step.
+    nn.init.normal_(network[1].bias)
     return network
 
 
