@@ -150,24 +150,6 @@ def alone(lock: "FileLock") -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def folder_alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out that ask for the same folder, if the file system has locks.
-
-    Unlike with `alone`, no file is left behind.
-
-    Raises:
-        OSError: If there is no such folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def read(path: Path, most: int | None = None) -> bytes:
     """Read a regular file, perhaps through a link; anything else is refused without waiting.
 

@@ -15,7 +15,7 @@ from robust.commands.options.evaluate import parse_options
 from robust.defenses import Distillation, Squeezed, Standard
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
-from robust.io.version import code_commit
+from robust.io.commit import code_commit
 from robust.loading.paper_tables import match_columns, read_table
 from robust.loading.restore import restore
 from robust.loading.trained_run import TrainedRun, find_checkpoint

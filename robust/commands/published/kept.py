@@ -10,10 +10,10 @@ from robust.commands.evaluate_attacks import Attacked
 from robust.commands.published.beside import Beside
 from robust.errors import ConfigError
 from robust.evaluation.fingerprints import model_sha256
+from robust.io.commit import code_commit
 from robust.io.labels import seed_of
 from robust.io.names import printable
 from robust.io.strict_yaml import read
-from robust.io.version import code_commit
 from robust.loading.mismatches import FACTS
 from robust.loading.trained_run import TrainedRun
 from robust.measures.measured_tables import MeasuredCell, Number, measured_cells

@@ -4,9 +4,12 @@ It is what pages and counts of a paper are derived from. A number that is measur
 the earlier one, so no cell has two through one view.
 """
 
+import contextlib
 import csv
+import fcntl
 import io
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +105,7 @@ def add_results(path: Path, found: Iterable[Result]) -> list[Result]:
         ConfigError: If the file is damaged or cannot be written.
     """
     try:
-        with files.folder_alone(path.parent):
+        with _alone(path.parent):
             known = {result.key: result for result in read_results(path)}
             new = [result for result in found if _replaces(result, known.get(result.key))]
             known |= {result.key: result for result in new}
@@ -114,6 +117,21 @@ def add_results(path: Path, found: Iterable[Result]) -> list[Result]:
             "file."
         ) from None
     return new
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out that ask for the same folder, if the file system has locks.
+
+    Unlike a file for the lock, this leaves nothing behind in a folder that is committed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def results_text(results: Iterable[Result]) -> str:

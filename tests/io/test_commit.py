@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from robust.io import version
+from robust.io import commit
+from robust.io.version import package_version
 
 
 @pytest.fixture
@@ -13,10 +14,10 @@ def clone(tmp_path, monkeypatch):
     (tmp_path / "robust").mkdir()
     (tmp_path / "robust/a.py").write_text("a = 1\n")
     (tmp_path / "page.md").write_text("A page.\n")
-    monkeypatch.setattr(version, "_CLONE", tmp_path)
-    version.code_commit.cache_clear()
+    monkeypatch.setattr(commit, "_CLONE", tmp_path)
+    commit.code_commit.cache_clear()
     yield tmp_path
-    version.code_commit.cache_clear()
+    commit.code_commit.cache_clear()
 
 
 def git(clone, *words):
@@ -33,26 +34,26 @@ def commit_of(clone):
 
 
 def test_the_commit_of_a_clone(clone):
-    commit = commit_of(clone)
-    assert version.code_commit() == commit
+    first = commit_of(clone)
+    assert commit.code_commit() == first
 
 
 def test_another_page_is_no_change_of_the_code(clone):
-    commit = commit_of(clone)
+    first = commit_of(clone)
     (clone / "page.md").write_text("Another page.\n")
-    assert version.code_commit() == commit
+    assert commit.code_commit() == first
 
 
 def test_code_that_was_changed_since_is_marked(clone):
-    commit = commit_of(clone)
+    first = commit_of(clone)
     (clone / "robust/a.py").write_text("a = 2\n")
-    assert version.code_commit() == f"{commit}+"
+    assert commit.code_commit() == f"{first}+"
 
 
 def test_outside_of_a_clone_it_is_the_version(clone):
-    assert version.code_commit() == version.package_version()
+    assert commit.code_commit() == package_version()
 
 
 def test_a_clone_that_git_cannot_read_has_the_version(clone):
     (clone / ".git").write_text("damaged")
-    assert version.code_commit() == version.package_version()
+    assert commit.code_commit() == package_version()
