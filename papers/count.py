@@ -179,10 +179,12 @@ def missing(found: Sequence[Table]) -> Iterator[Missing]:
 
 def _scale(table: Table, cell: Cell) -> str:
     """Return the smallest scale that measures a cell, of those that have not left it out."""
-    attack = table.content["rows"].get(cell.row, {}).get("attack")
+    attack = _attack(table, cell)
     for scale in SCALES[1:]:
         done = any(
-            other.row == cell.row and other.ours is not None and _is_of(other.ours, scale)
+            other.ours is not None
+            and _is_of(other.ours, scale)
+            and (_attack(table, other) == attack if attack else other.row == cell.row)
             for other in (*table.clean, *table.cells)
         )
         patterns = _patterns(table.paper, table.part, scale)
@@ -190,6 +192,12 @@ def _scale(table: Table, cell: Cell) -> str:
         if _hours(table.paper, scale)[table.part] is not None and attacked and not done:
             return scale
     return SCALES[-1]
+
+
+def _attack(table: Table, cell: Cell) -> str | None:
+    """Return the attack of a row; None of a measure, and of clean accuracy."""
+    name = table.content["rows"].get(cell.row, {}).get("attack")
+    return None if name is None else str(name)
 
 
 def _is_of(result: Result, scale: str) -> bool:
@@ -214,7 +222,7 @@ def _patterns(paper: str, part: str, scale: str) -> list[str]:
 def missing_grid(found: Sequence[Table]) -> Grid:
     """Return a table of what is not measured, with the command for it."""
     rows = [
-        [each.table, ", ".join(each.rows), str(each.cells), each.command, each.hours]
+        [each.table, _listed(each.rows), str(each.cells), each.command, each.hours]
         for each in missing(found)
     ]
     return Grid(
@@ -224,6 +232,11 @@ def missing_grid(found: Sequence[Table]) -> Grid:
         ["hours: of the complete part, roughly; on two cores, at scale paper on a GPU."],
         is_prose=True,
     )
+
+
+def _listed(rows: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return ", ".join(rows[:most]) + more
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

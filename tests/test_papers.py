@@ -122,6 +122,22 @@ def test_a_column_that_a_scale_left_out_is_of_a_larger_one(count, folder):
     assert "BIM 0.1" in rows["robust reproduce saito2018 table5_mnist --scale paper"]
 
 
+def test_what_a_scale_crafts_on_other_columns_is_of_a_larger_one(count):
+    """At scale cpu two of the six networks of Wang et al. are there, and each row has one."""
+    (table,) = [table for table in count.tables() if table.name == "wang2018_table1"]
+    bare = [cell._replace(ours=None) for cell in table.cells]
+    first = next(cell for cell in table.cells if cell.row == "FGSM 0.02 on wnll")
+    command = "robust reproduce wang2018 table1"
+    result = RESULT._replace(view="transfer", command=command)
+    measured = [
+        cell._replace(ours=result) if cell == first else other
+        for cell, other in zip(table.cells, bare, strict=True)
+    ]
+    scales = {cell.row: count._scale(table._replace(cells=measured), cell) for cell in bare}
+    assert scales["FGSM 0.02 on wnll_tvm"] == "paper"
+    assert scales["IFGSM 0.02 on wnll_tvm"] == "cpu"
+
+
 def test_the_table_of_counts_adds_up(count, capsys):
     count.main([])
     printed = capsys.readouterr().out
