@@ -29,7 +29,7 @@ if part table1 "$(by_scale 0.02 2 12)" "Table 1, three samples of 500 training i
   attack table1 "$attacks" "${RUNS[@]}" --table paranjape2020_table1 "${suite[@]}" "${limit[@]}"
 fi
 if part table1_tvm "$(by_scale - 3 20)" "Table 1, TVM, which minimizes each image"; then
-  train tvm papers/paranjape2020/configs/tvm.yaml
+  train tvm papers/paranjape2020/configs/mlp_tvm.yaml
   attack table1_tvm "$attacks" "$TVM" --table paranjape2020_table1 "${suite[@]}" --view published
   attack table1_tvm_deployed "$attacks" "$TVM" --table paranjape2020_table1 "${suite[@]}" \
     --limit "$(by_scale 1 20 500)"

@@ -37,6 +37,7 @@ from robust.tracking import (
     Preemption,
     Run,
     SaveRunConfig,
+    TrainingAccuracy,
     TrainingSeconds,
     check_processes,
     check_strategy,
@@ -321,7 +322,7 @@ def _default_name(config: Namespace) -> str:
 
 def _callbacks(trainer: Namespace) -> list[Callback]:
     """A progress bar and a checkpoint, unless the trainer was told to have none or its own."""
-    callbacks: list[Callback] = [TrainingSeconds()]
+    callbacks: list[Callback] = [TrainingSeconds(), TrainingAccuracy()]
     given = trainer.get("callbacks") or []
     own = [type(callback) for callback in (given if isinstance(given, list) else [given])]
     if trainer.get("enable_progress_bar") is not False:

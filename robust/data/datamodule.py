@@ -209,6 +209,16 @@ class ImageDataModule(ImageSamples):
             limit=lambda: trainer.num_training_batches,
         )
 
+    def trained(self, limit: int) -> Iterator[Batch]:
+        """Yield the first ``limit`` samples of the training, without augmentation, in parts.
+
+        The parts have at most ``eval_batch_size`` samples, float32 in [0, 1] on the CPU.
+        """
+        train, index = self.trained_samples()
+        for start in range(0, min(limit, len(index)), self.eval_batch_size):
+            part = index[start : min(start + self.eval_batch_size, limit)]
+            yield Batch(to_unit_interval(train.x[part]), train.y[part], part)
+
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         """Return the validation samples in order; no loader if ``val_fraction`` is 0."""
         train = self._loaded().train

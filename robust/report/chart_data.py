@@ -32,6 +32,7 @@ _TRAINING_CHARTS = 40
 """Each takes a tenth of a second, and a file can name thousands of metrics."""
 _METRICS = {
     "train/loss": "training loss",
+    "train/clean_acc": "training accuracy",
     "val/loss": "validation loss",
     "val/clean_acc": "validation accuracy",
 }

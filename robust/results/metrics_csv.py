@@ -58,7 +58,7 @@ def read_sessions(folder: Path) -> tuple[list[dict[str, float]], list[str]]:
     return list(rows.values()), faults
 
 
-SECONDS = "train/seconds"
+SECONDS, TRAINING_ACCURACY = "train/seconds", "train/clean_acc"
 """The metric of how long each epoch took to train."""
 
 

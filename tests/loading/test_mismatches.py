@@ -138,7 +138,7 @@ TUNA, WANG, ZANTEDESCHI, PARANJAPE = (
         ("wang2018_table2", [f"{WANG}/softmax_cifar10", f"{WANG}/wnll_cifar10_original_tvm"]),
         ("zantedeschi2017_table1", [f"{ZANTEDESCHI}/cnn", f"{ZANTEDESCHI}/resnet", "brelu"]),
         ("zantedeschi2017_table4", ["gda", "brelu_gda", "label_smoothing", f"{ZANTEDESCHI}/vat"]),
-        ("paranjape2020_table1", ["ibol", "iboi", "inoi", "cdr", f"{PARANJAPE}/tvm"]),
+        ("paranjape2020_table1", ["ibol", "iboi", "inoi", "cdr", f"{PARANJAPE}/mlp_tvm"]),
     ],
 )
 def test_configs_of_a_paper_match_its_tables(number, configs):
