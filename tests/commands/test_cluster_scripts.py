@@ -118,6 +118,13 @@ def test_agents_sbatch_that_is_told(cluster):
     assert cluster.noted()[-2:] == ["told", "scontrol requeue 4711"]
 
 
+@pytest.mark.parametrize("attempt", range(4))
+def test_agents_sbatch_that_is_told_as_soon_as_an_agent_runs(cluster, attempt):
+    told = "trap 'echo told >> noted; exit 0' USR1; kill -USR1 $PPID; while :; do sleep 0.05; done"
+    assert cluster("agents.sbatch", "e/p/s", wandb=told).wait(60) == 75
+    assert cluster.noted()[-2:] == ["told", "scontrol requeue 4711"]
+
+
 def test_agents_sh(cluster):
     body = 'echo "$CUDA_VISIBLE_DEVICES" >> noted'
     assert cluster("agents.sh", "e/p/s", wandb=body).wait() == 0
