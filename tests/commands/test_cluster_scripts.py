@@ -118,10 +118,12 @@ def test_agents_sbatch_that_is_told(cluster):
     assert cluster.noted()[-2:] == ["told", "scontrol requeue 4711"]
 
 
-@pytest.mark.parametrize("attempt", range(4))
-def test_agents_sbatch_that_is_told_as_soon_as_an_agent_runs(cluster, attempt):
+def test_agents_sbatch_that_is_told_before_it_knows_its_agent(cluster, tmp_path):
+    script = tmp_path / "slow"
+    slow = """trap '[[ $BASH_COMMAND != agent=*! ]] || sleep 0.5' DEBUG"""
+    script.write_text(f'{slow}\nsource {ROOT}/cluster/agents.sbatch "$@"\n')
     told = "trap 'echo told >> noted; exit 0' USR1; kill -USR1 $PPID; while :; do sleep 0.05; done"
-    assert cluster("agents.sbatch", "e/p/s", wandb=told).wait(60) == 75
+    assert cluster(script, "e/p/s", wandb=told).wait(60) == 75
     assert cluster.noted()[-2:] == ["told", "scontrol requeue 4711"]
 
 
