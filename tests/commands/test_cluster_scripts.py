@@ -120,7 +120,7 @@ def test_agents_sbatch_that_is_told(cluster):
 
 def test_agents_sbatch_that_is_told_before_it_knows_its_agent(cluster, tmp_path):
     script = tmp_path / "slow"
-    slow = """trap '[[ $BASH_COMMAND != agent=*! ]] || sleep 0.5' DEBUG"""
+    slow = """set -T; trap '[[ $BASH_COMMAND != agent=*! ]] || sleep 0.5' DEBUG"""
     script.write_text(f'{slow}\nsource {ROOT}/cluster/agents.sbatch "$@"\n')
     told = "trap 'echo told >> noted; exit 0' USR1; kill -USR1 $PPID; while :; do sleep 0.05; done"
     assert cluster(script, "e/p/s", wandb=told).wait(60) == 75
