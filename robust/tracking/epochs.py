@@ -1,6 +1,7 @@
 """A run says how long each of its epochs took to train, and how well it knows what it trains on."""
 
 import time
+from collections.abc import Iterator
 from typing import final
 
 import torch
@@ -9,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from robust.attacks import isolated
 from robust.data.of_trainer import image_module
 from robust.results.metrics_csv import SECONDS, TRAINING_ACCURACY
+from robust.types import Batch
 
 _IMAGES = 1000
 """Training images that are looked at: less than a hundredth of an epoch of MNIST."""
@@ -61,10 +63,18 @@ class TrainingAccuracy(Callback):
         if data is None:
             return
         limit = int(min(trainer.num_training_batches * data.batch_size, _IMAGES))
-        right = n = 0
-        with isolated(pl_module, pl_module.device, seed=0), torch.no_grad():
-            for batch in data.trained(limit):
-                scores = pl_module(batch.x.to(pl_module.device))
-                right += int((scores.argmax(dim=1).cpu() == batch.y).sum())
-                n += len(batch.y)
-        pl_module.log(TRAINING_ACCURACY, right / n, sync_dist=True)
+        try:
+            right = self._right(pl_module, data.trained(limit))
+        except Exception:
+            pl_module.eval()  # whoever tells of the error says in which mode it was
+            raise
+        pl_module.log(TRAINING_ACCURACY, sum(right) / len(right), sync_dist=True)
+
+    @staticmethod
+    def _right(defense: LightningModule, batches: Iterator[Batch]) -> list[bool]:
+        right: list[bool] = []
+        with isolated(defense, defense.device, seed=0), torch.no_grad():
+            for batch in batches:
+                predicted = defense(batch.x.to(defense.device)).argmax(dim=1).cpu()
+                right += (predicted == batch.y).tolist()
+        return right
