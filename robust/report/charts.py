@@ -270,7 +270,7 @@ def overlap_spec() -> dict[str, Any]:
         .encode(
             x=alt.X("column:N", sort=None, title="misclassified under this one as well",
                     axis=alt.Axis(labelAngle=-45, orient="bottom")),
-            y=alt.Y("row:N", sort=None, title="of the images misclassified under"),
+            y=alt.Y("row:N", sort=None, title=["of the images", "misclassified", "under"]),
         )
     )  # fmt: skip
     cells = base.mark_rect().encode(

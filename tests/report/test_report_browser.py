@@ -85,7 +85,7 @@ def test_filters_choose_rows_and_what_charts_show(opened):
     page.get_by_label("Search").fill("squeezed")
     assert labels(page) == []
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.getElementById('count').textContent === '2 of 2 rows'")
+    page.wait_for_function("() => document.getElementById('count').textContent === '2 of 2 rows'")
     assert chart.evaluate(lines) is None
 
 
@@ -105,7 +105,9 @@ def test_theme_can_be_chosen(opened):
     color = "getComputedStyle(document.querySelector('.vega svg text')).fill"
     before = page.evaluate(color)
     page.get_by_label("Theme").select_option("dark")
-    page.wait_for_function(f"document.querySelector('.vega svg text') && {color} !== '{before}'")
+    page.wait_for_function(
+        f"() => document.querySelector('.vega svg text') && {color} !== '{before}'"
+    )
 
 
 def test_every_control_and_chart_has_a_name(opened):

@@ -144,7 +144,7 @@ def test_a_dark_page_prints_light_charts(opened):
     for theme in ("light", "dark"):
         page = opened(theme=theme)
         page.evaluate("renderAll()")
-        page.wait_for_function("document.querySelectorAll('.vega svg').length > 2")
+        page.wait_for_function("() => document.querySelectorAll('.vega svg').length > 2")
         inks[theme] = page.evaluate(INKS)
     assert sorted(inks["dark"]) != sorted(inks["light"])
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
