@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 
 .PHONY: demo test test-slow wheel test-cpus test-pythons test-lowest test-newest smoke-lowest \
-	smoke-newest controls fuzz lint prose lock bench
+	smoke-newest controls fuzz lint prose docs serve-docs lock bench
 
 # A standard and a squeezed network on embedded digits, attacked through both views and compared.
 DEMO := --data configs/data/digits.yaml --run.root runs/demo --run.id digits \
@@ -106,6 +106,17 @@ lint: $(VENV)/ready
 # Markdown: columns, words in a sentence, words with a better one, links (tests/support/prose.py).
 prose: $(VENV)/ready
 	$(BIN)/python -m tests.support.prose
+
+# The site, in build/site: ends with an error at a warning or a dead link. `make serve-docs` shows it.
+docs: $(VENV)/docs-ready
+	$(BIN)/python -m docsite
+
+serve-docs: docs
+	$(BIN)/python -m http.server --directory build/site --bind 127.0.0.1 8000
+
+$(VENV)/docs-ready: $(VENV)/ready
+	$(UV) pip install --quiet --python $(BIN)/python --extra docs -r pyproject.toml
+	touch $@
 
 # The attacks' peers: uv pip install -e '.[bench]'.
 bench: $(VENV)/ready

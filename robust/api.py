@@ -130,7 +130,7 @@ def fit(
 
     Sizes that the arguments of the defense and its network do not give are those of the data.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> network = robust.fit(robust.Squeezed(robust.MLP()), data, max_epochs=1)
         >>> network.training
@@ -189,7 +189,7 @@ def evaluate(
 
     The numbers are those of the command ``evaluate.py`` on the same network, data and suite.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> network = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1)
         >>> result = robust.evaluate(network, data, suite="quick", limit=20, attacks=["fgsm"])
@@ -266,7 +266,7 @@ def attack(
 ) -> Any:  # noqa: ANN401
     """Return adversarial images, checked against the threat model; a tensor if `x` is one.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> network = robust.fit(robust.Squeezed(robust.MLP()), data, max_epochs=1)
         >>> x, y, _ = data.test_samples(0, 10)
@@ -312,7 +312,7 @@ def attack(
 def load(path: str | Path, *, trust: str | Sequence[str] = ()) -> LoadedRun:
     """Return a trained run: of a folder, a checkpoint, or ``wandb:entity/project/run``.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/b")
         >>> robust.load("runs/mlp/b").network.training

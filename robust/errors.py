@@ -14,7 +14,7 @@ class ConfigError(ValueError):
     The message says what was expected, what was got and what to do. The commands print it as one
     line and exit with code 2; every other exception is a defect of ours and keeps its traceback.
 
-    Example:
+    Examples:
         >>> try:
         ...     robust.Squeezed(robust.MLP(), temperature=-1.0)
         ... except robust.ConfigError as error:

@@ -40,7 +40,7 @@ class NamedThreatModel:
 class ThreatModel(NamedThreatModel):
     """A threat model allows all images of [0, 1] within ``eps`` of the clean one.
 
-    Example:
+    Examples:
         >>> str(robust.ThreatModel("L2", 0.5))
         'L2 0.5'
 

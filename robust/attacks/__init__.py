@@ -1,6 +1,6 @@
 """This package has attacks that torchattacks lacks, views for them, and `craft`, which runs them.
 
-Example:
+Examples:
     >>> attack = robust.attacks.PGD(robust.MLP(), eps=0.1, steps=2)
     >>> attack(torch.rand(2, 1, 28, 28), torch.tensor([0, 1])).shape
     torch.Size([2, 1, 28, 28])

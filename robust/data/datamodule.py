@@ -37,7 +37,7 @@ class ImageDataModule(ImageSamples):
     A batch is a `robust.types.Batch`; its ``index`` counts in the original training array for
     training and validation, in the test array for test.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> data.shape, data.num_classes, data.test_size
         ((1, 28, 28), 10, 360)

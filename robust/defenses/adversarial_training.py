@@ -33,7 +33,7 @@ class AdversarialTraining(CraftingDefense):
     together with its copy. Half of the paper's ``batch_size`` gives its number of images in a step
     and steps in an epoch.
 
-    Example:
+    Examples:
         >>> defense = robust.AdversarialTraining(robust.MLP())
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -27,7 +27,7 @@ class Defense(LightningModule, ABC):
     The class is abstract. A subclass is final, and says what it minimizes (`training_loss`) and
     through which module an attacker who knows it would attack (`adaptive_view`).
 
-    Example:
+    Examples:
         >>> class Plain(robust.Defense):
         ...     def training_loss(self, x, y):
         ...         return torch.nn.functional.cross_entropy(self(x), y)

@@ -29,7 +29,7 @@ class Codewords(Defense):
     The codewords are sampled once from U(-1, 1)^d and kept in the checkpoint (section 3.2).
     Training minimizes the mean squared error between the tanh outputs and the label's codeword.
 
-    Example:
+    Examples:
         >>> defense = robust.Codewords(robust.MLP, length=64)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -28,7 +28,7 @@ class Distillation(Defense):
     share an architecture, as in both papers. A scheduler runs once over all epochs; the optimizer's
     state starts again.
 
-    Example:
+    Examples:
         >>> defense = robust.Distillation(robust.MLP(), teacher_epochs=10)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

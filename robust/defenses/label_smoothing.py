@@ -24,7 +24,7 @@ class LabelSmoothing(Defense):
     is far from zero in float32. The adaptive view is those logits, shrunk where they span more than
     10.
 
-    Example:
+    Examples:
         >>> defense = robust.LabelSmoothing(robust.MLP(), smoothing=0.9)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

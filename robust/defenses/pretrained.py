@@ -24,7 +24,7 @@ class Pretrained(Defense):
     shrunk, so that cross-entropy does not saturate (see `Rescale`). Of probabilities the view
     takes the scores before the softmax where there is one, else their logarithms.
 
-    Example:
+    Examples:
         >>> layers = [torch.nn.Flatten(), torch.nn.Linear(784, 10), torch.nn.Softmax(dim=1)]
         >>> network = torch.nn.Sequential(*layers)
         >>> defense = robust.Pretrained(network, mean=[0.13], std=[0.31], outputs="probabilities")

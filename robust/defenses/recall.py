@@ -38,7 +38,7 @@ class Recall(Defense):
     module when the first training begins, also from those for validation. They go through the
     input transform, and are kept in the checkpoint.
 
-    Example:
+    Examples:
         >>> defense = robust.Recall(robust.MLP)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -24,7 +24,7 @@ class Squeezed(Defense):
     and attacks on z succeed once it is scaled down. In float32 several classes can reach the
     same extreme score; the first of them is then the prediction (evaluation counts such ties).
 
-    Example:
+    Examples:
         >>> defense = robust.Squeezed(robust.MLP(), temperature=20.0)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

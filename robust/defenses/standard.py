@@ -26,7 +26,7 @@ class Standard(Defense):
     logits is flat there, too, in float32 (see `Rescale`). So an undefended network may also lack a
     gradient.
 
-    Example:
+    Examples:
         >>> defense = robust.Standard(robust.MLP())
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

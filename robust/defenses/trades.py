@@ -23,7 +23,7 @@ class Trades(CraftingDefense):
     It trades accuracy for robustness. The second term, of weight ``beta``, is the largest
     divergence of the network's distribution within ``eps``, which needs no label.
 
-    Example:
+    Examples:
         >>> defense = robust.Trades(robust.MLP(), eps=0.3, steps=10)
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -32,7 +32,7 @@ class VirtualAdversarial(CraftingDefense):
     network as further training data. That is `AdversarialTraining` with a source and
     `VirtualAdversarialImages` for its attack.
 
-    Example:
+    Examples:
         >>> defense = robust.VirtualAdversarial(robust.MLP())
         >>> defense(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -68,7 +68,7 @@ class AttackEvaluation(Callback):
     attack leaves that close to a boundary may end on its other side. An evaluation that was
     interrupted goes on from there, and one that is on record already is not run again.
 
-    Example:
+    Examples:
         >>> suite = robust.Suite("mine", {"pgd": robust.attacks.PGD}, limit=20)
         >>> evaluation = robust.AttackEvaluation(suite, examples=0)
         >>> evaluation.result is None  # until a test of Lightning's Trainer has run it

@@ -37,7 +37,7 @@ class Suite(engine.Suite):
 
     An attack that was given no ``eps`` or no ``norm`` has that of its threat model.
 
-    Example:
+    Examples:
         >>> quick = robust.Suite.load("quick")
         >>> quick.name, list(quick.attacks), str(quick.threat_model)
         ('quick', ['fgsm', 'pgd', 'square'], 'Linf 0.2')

@@ -17,7 +17,7 @@ class BReLU(nn.Module):
     2016 (https://doi.org/10.1016/j.neucom.2016.08.037); a defense in Zantedeschi et al. 2017,
     section 3.1 (https://arxiv.org/abs/1707.06728), with t = 1.
 
-    Example:
+    Examples:
         >>> robust.BReLU(t=1.0)(torch.tensor([-1.0, 0.5, 2.0]))
         tensor([0.0000, 0.5000, 1.0000])
 

@@ -27,7 +27,7 @@ class DenseNet(SequentialNetwork):
     Running statistics move by PyTorch's 0.1 a step. With the 0.001 of the authors' library, short
     trainings would be evaluated on statistics of their start.
 
-    Example:
+    Examples:
         >>> network = robust.DenseNet(depth=7)
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

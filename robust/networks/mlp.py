@@ -16,7 +16,7 @@ from robust.networks.base import Activation, SequentialNetwork
 class MLP(SequentialNetwork):
     """MLP flattens images of any shape, and has hidden layers of one width and a linear layer.
 
-    Example:
+    Examples:
         >>> network = robust.MLP(num_classes=10, in_features=784)
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

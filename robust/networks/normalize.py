@@ -14,7 +14,7 @@ from robust.types import Images
 class Normalize(nn.Module):
     """Normalize is the first layer of a network: ``(x - mean) / std``, channel by channel.
 
-    Example:
+    Examples:
         >>> first = robust.Normalize(mean=[0.5], std=[0.25])
         >>> first(torch.ones(1, 1, 1, 1)).item()
         2.0

@@ -23,7 +23,7 @@ class ResNet(nn.Module):
     batch norm. That is He et al.'s option B, as in Wang et al.'s code. Convolutions start normal
     with variance 2 / fan-out; the head starts as PyTorch starts it.
 
-    Example:
+    Examples:
         >>> network = robust.ResNet(depth=8, in_channels=1)
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -25,7 +25,7 @@ class TunaMnistCNN(SequentialNetwork):
 
     The convolutions have 32, 32, 64 and 64 channels.
 
-    Example:
+    Examples:
         >>> network = robust.TunaMnistCNN()
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])
@@ -64,7 +64,7 @@ class TunaCifarCNN(SequentialNetwork):
 
     The convolutions have 32 to 256 channels.
 
-    Example:
+    Examples:
         >>> network = robust.TunaCifarCNN()
         >>> network(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 10])

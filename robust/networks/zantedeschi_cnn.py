@@ -21,7 +21,7 @@ class ZantedeschiCNN(SequentialNetwork):
 
     They are 8x8 of 64, 6x6 of 128 and 5x5 of 128 channels. 28x28 images become 14x14, 5x5 and 1x1.
 
-    Example:
+    Examples:
         >>> network = robust.ZantedeschiCNN()
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])
@@ -63,7 +63,7 @@ class ZantedeschiResNet(SequentialNetwork):
     It is the authors' code, which has ReLU even in the networks that the paper calls BReLU. Here
     ``activation`` is every activation.
 
-    Example:
+    Examples:
         >>> network = robust.ZantedeschiResNet()
         >>> network(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])
@@ -104,7 +104,7 @@ class ZantedeschiCifarCNN(SequentialNetwork):
 
     The convolutions are 3x3 of 32 (padded) and 64 channels.
 
-    Example:
+    Examples:
         >>> network = robust.ZantedeschiCifarCNN()
         >>> network(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 10])

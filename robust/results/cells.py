@@ -30,7 +30,7 @@ class Cell:
 
     A format of a number, such as ``.1%``, formats the share and both bounds.
 
-    Example:
+    Examples:
         >>> cell = robust.Cell(0.55, 0.48, 0.62, n=200)
         >>> print(cell, f"and {cell:.0%}")
         55.0% (48.0% to 62.0%, n=200) and 55% (48% to 62%, n=200)

@@ -23,7 +23,7 @@ class Result:
 
     ``print(result)`` is the table that the command prints; a notebook shows it as HTML.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> network = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1)
         >>> result = robust.evaluate(network, data, limit=10, attacks=["fgsm", "pgd"])

@@ -21,7 +21,16 @@ COLUMNS = 100
 _KINDS = {"": "blank", "|": "table", "#": "heading"}
 _FAULTY = ("tests/test_prose.py", "tests/test_python_prose.py", "tests/support/plain_words.py")
 """Files that hold such words on purpose."""
-_CODE = ("robust", "tests", "benchmarks", "examples", "papers", "train.py", "evaluate.py")
+_CODE = (
+    "robust",
+    "tests",
+    "benchmarks",
+    "examples",
+    "papers",
+    "docsite",
+    "train.py",
+    "evaluate.py",
+)
 
 
 def blocks(text: str) -> list[Block]:

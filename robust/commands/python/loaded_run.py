@@ -25,7 +25,7 @@ class LoadedRun:
     It has a ``name``, which is ``name/id`` or the checkpoint, and ``notes``: what a reader of its
     numbers has to know of its weights.
 
-    Example:
+    Examples:
         >>> data = robust.ImageDataModule("digits")
         >>> _ = robust.fit(robust.Standard(robust.MLP()), data, max_epochs=1, save="runs/mlp/a")
         >>> run = robust.load("runs/mlp/a")

@@ -57,7 +57,7 @@ class WNLL(Defense):
     with ``--model.templates=10`` at evaluation. Those are sampled when it is read. The training is
     the same with any, except its WNLL stage.
 
-    Example:
+    Examples:
         >>> defense = robust.WNLL(robust.MLP, width=64, template_size=100)
         >>> defense.in_wnll_stage
         False
