@@ -66,7 +66,7 @@ class TrainingAccuracy(Callback):
         try:
             right = self._right(pl_module, data.trained(limit))
         except Exception:
-            pl_module.eval()  # whoever tells of the error says in which mode it was
+            pl_module.eval()  # the mode in which it failed is told with the error
             raise
         pl_module.log(TRAINING_ACCURACY, sum(right) / len(right), sync_dist=True)
 
