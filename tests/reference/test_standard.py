@@ -1,9 +1,9 @@
 """The suite `standard` beside AutoAttack of its authors, as `pyautoattack` has it.
 
-Theirs with one seed differs from theirs with another on some images. Ours may differ on as many as
-any two of three seeds do. Where these are few, ours may leave more than theirs only as often as
-chance does: an image near eps is found with some seeds by either of them. Ours goes through the
-deployed view and the adaptive one, as an evaluation does.
+Theirs with one seed differs from theirs with another on some images. Of 1000 images ours may differ
+on as many as any two of three seeds do. It may leave more than theirs only as often as chance does:
+an image near eps is found with some seeds by either of them. Ours goes through the deployed view
+and the adaptive one, as an evaluation does.
 """
 
 import warnings
@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 
 RADIUS = {"Linf": {"plain": 0.08, "pgd": 0.15, "trades": 0.15}, "L2": {"plain": 0.6}}
 """Some images of each network are robust within it, and some are not."""
-COUNTS = [40, pytest.param(1000, marks=pytest.mark.slow)]
+COUNTED = 40, 1000
+COUNTS = [COUNTED[0], pytest.param(COUNTED[1], marks=pytest.mark.slow)]
 
 
 def plain(network, x, y):
@@ -149,6 +150,7 @@ def test_it_differs_from_theirs_as_theirs_from_itself(trained, digits, norm, cou
     print(f"{name} {norm} {eps}, {len(x)} images: ours {mine.sum()}, with restarts ", end="")
     print(f"{with_restarts.sum()}; theirs {counts}; differ on {differ}, theirs on {allowed}")
     assert 0.1 < first.float().mean() < 0.9
-    if differ > allowed:
-        assert not more_than_chance(mine, first)
+    if count == max(COUNTED):
+        assert differ <= allowed
+    assert not more_than_chance(mine, first)
     assert not more_than_chance(with_restarts, first)

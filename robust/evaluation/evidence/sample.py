@@ -83,10 +83,10 @@ class Sample:
         """Yield what is tried one after the other."""
         first = self.sizes.first
         if self.part.header.random:
-            yield _Part("", self._calls, some, first.sample, 0.25)
+            yield _Part("", self._calls, some, first.sample, 0.2)
         if self.threat_model.norm in ("Linf", "L2") and 0 < self.threat_model.eps < float("inf"):
-            yield _Part("simpler attacks", self._simple, some, first.sample, 0.2)
-            yield _Part("other eps", self._growth, some, first.sample, 0.5)
+            yield _Part("simpler attacks", self._simple, some, first.sample, 0.15)
+            yield _Part("other eps", self._growth, some, first.sample, 0.4)
             yield _Part("what the suite left", self._left, left, first.left, 1.0)
 
     @property

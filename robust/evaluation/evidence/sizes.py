@@ -11,7 +11,7 @@ from robust.vocabulary import EvidenceLevel
 
 _SHARE, _LEAST = 0.1, 20.0
 """Share of the cost of all attacks that evidence may have, and seconds that it always may take."""
-OF_UNIT_TEST = 0.6
+OF_UNIT_TEST = 0.5
 """Share of that for the attack unit test."""
 _OF_POINTS = 0.5
 """Share of that for passes of the points around images."""
