@@ -17,11 +17,9 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def files():
     """What a wheel has to hold, by its place in the clone."""
-    named = [
-        path for name in ("configs", "papers", "sweeps") for path in (ROOT / name).rglob("*.*")
-    ]
-    package = [p for p in (ROOT / "robust").rglob("*") if p.is_file() and p.suffix != ".pyc"]
-    return [path.relative_to(ROOT) for path in (*package, *named)]
+    folders = ("robust", "configs", "papers", "sweeps")
+    paths = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
+    return [path.relative_to(ROOT) for path in paths if path.suffix != ".pyc"]
 
 
 def place(path):
