@@ -12,8 +12,8 @@ from robust.data.of_trainer import image_module
 from robust.results.metrics_csv import SECONDS, TRAINING_ACCURACY
 from robust.types import Batch
 
-_IMAGES = 1000
-"""Training images that are looked at: less than a hundredth of an epoch of MNIST."""
+_LEAST, _MOST = 100, 1000
+"""Training images that are looked at: a tenth of an epoch's, but no fewer and no more."""
 
 
 @final
@@ -53,8 +53,9 @@ class TrainingSeconds(Callback):
 class TrainingAccuracy(Callback):
     """Logs the clean accuracy on the first training images as ``train/clean_acc``, each epoch.
 
-    These are 1000 at most, as they are without augmentation. Of an epoch that was cut short there
-    are no more than it had. Figure 3 of Wang et al. 2018, https://arxiv.org/abs/1809.08516, has it.
+    These are a tenth of an epoch, from 100 to 1000, without augmentation. Of an epoch that was cut
+    short there are no more than it had. Figure 3 of Wang et al. 2018 has it
+    (https://arxiv.org/abs/1809.08516).
     """
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,7 +63,8 @@ class TrainingAccuracy(Callback):
         data = image_module(trainer)
         if data is None:
             return
-        limit = int(min(trainer.num_training_batches * data.batch_size, _IMAGES))
+        seen = int(trainer.num_training_batches * data.batch_size)
+        limit = min(seen, max(_LEAST, seen // 10), _MOST)
         try:
             right = self._right(pl_module, data.trained(limit))
         except Exception:
