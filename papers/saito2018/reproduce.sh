@@ -43,11 +43,11 @@ for data in mnist fashion_mnist cifar10; do
     table 4 "$(by_scale 20 10000 10000)" fgsm "${RUNS[@]}" --view deployed
   fi
   if part "table5_$data" "$(hours 0.02 1 6)" "Table 5, random targets"; then
-    fast='fgsm_* bim_* mim_* madry_0.1'
-    table 5 "$(by_scale 4 200 1000)" "$(by_scale fgsm_0.1 "$fast" '*')" "${RUNS[@]}"
+    fast='fgsm_* bim_* mim_* madry_*'
+    table 5 "$(by_scale 4 500 1000)" "$(by_scale fgsm_0.1 "$fast" '*')" "${RUNS[@]}"
   fi
   if part "table6_$data" "$(hours 0.02 1 2)" "Table 6, crafted on the cross-entropy network"; then
-    table 6 "$(by_scale 4 50 1000)" "$(by_scale mim_0.01 '*' '*')" "${RUNS[@]:1}" \
+    table 6 "$(by_scale 4 100 1000)" "$(by_scale mim_0.01 '*' '*')" "${RUNS[@]:1}" \
       --transfer-from "${RUNS[0]}"
   fi
   if part "table7_$data" "$(hours - 1 6)" "Table 7, 5,000 steps of CW toward random targets"; then
